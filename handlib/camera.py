@@ -1,0 +1,142 @@
+"""Cameras, crops, and the normalisation of Eq. 8 with its inverse.
+
+Frames and units. *Camera*: x right, y down, z forward, metres. *Pixels* of a crop: x right, y down, the centre of the
+first pixel at (0.5, 0.5). *Crop*: the same axes with the square crop spanning −1 … 1, so that a network sees the same
+numbers at every resolution; z is in the same unit as x and y. The hand model has its own axes (hand.py): `FLIP` turns
+them into the camera's.
+"""
+
+from typing import NamedTuple
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .joints import MIDDLE_MCP
+
+CROP_FACTOR = 1.5  # a crop is this many times the larger side of the tight box of the 2D joints; ω of Eq. 8
+SCALE_UNIT = 10.0  # a scale of 1 maps 0.1 m to one crop unit (half the crop), which keeps h's entries near 1
+FLIP = (1.0, -1.0, -1.0)  # model axes (y up, z towards the viewer) to camera axes
+_IDENTITY = (1.0, 0.0, 0.0, 0.0)
+
+
+def quaternion_to_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rotation of a quaternion w, x, y, z of any length; one too short to have a direction is the identity."""
+    length = quaternion.norm(dim=-1, keepdim=True)
+    safe = torch.where(length > 1e-6, quaternion, quaternion.new_tensor(_IDENTITY))
+    unit = safe / safe.norm(dim=-1, keepdim=True)
+    return roma.unitquat_to_rotmat(unit.roll(-1, -1))  # roma puts w last
+
+
+def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
+    """Unit quaternion w, x, y, z of a rotation, with w ≥ 0."""
+    quaternion = roma.rotmat_to_unitquat(rotation).roll(1, -1)
+    return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+
+
+class Camera(NamedTuple):
+    """Scaled orthographic camera, the `c` of h: crop = σ·FLIP·R(q)·x + t."""
+
+    quaternion: Float[Tensor, "*batch 4"]  # w x y z, any length but zero
+    scale: Float[Tensor, "*batch 1"]  # crop units per 0.1 m
+    translation: Float[Tensor, "*batch 3"]  # crop units
+
+    def rotation(self) -> Float[Tensor, "*batch 3 3"]:
+        """Model axes to camera axes."""
+        rotation = quaternion_to_rotation(self.quaternion)
+        return rotation * rotation.new_tensor(FLIP)[:, None]
+
+    def to_crop(self, points: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
+        """Points of the model frame in metres to crop coordinates."""
+        turned = points @ self.rotation().mT
+        return turned * (SCALE_UNIT * self.scale[..., None]) + self.translation[..., None, :]
+
+
+def crop_to_px(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, "*batch n c"]:
+    """Crop coordinates to pixels of a crop of `size`; z, where there is one, is scaled alike but not shifted."""
+    half = size / 2
+    return torch.cat([(points[..., :2] + 1) * half, points[..., 2:] * half], -1)
+
+
+def px_to_crop(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, "*batch n c"]:
+    """Inverse of `crop_to_px`."""
+    half = size / 2
+    return torch.cat([points[..., :2] / half - 1, points[..., 2:] / half], -1)
+
+
+# ---- the pinhole camera
+
+
+def project(points_cam: Float[Tensor, "*batch n 3"], K: Float[Tensor, "*#batch 3 3"]) -> Float[Tensor, "*batch n 2"]:
+    """Camera frame in metres to pixels."""
+    px = points_cam @ K.mT
+    return px[..., :2] / px[..., 2:]
+
+
+def unproject(
+    points_px: Float[Tensor, "*batch n 2"], depth: Float[Tensor, "*batch n"], K: Float[Tensor, "*#batch 3 3"]
+) -> Float[Tensor, "*batch n 3"]:
+    """Pixels and their depths in metres to the camera frame."""
+    rays = torch.cat([points_px, torch.ones_like(points_px[..., :1])], -1) @ torch.linalg.inv(K).mT
+    return rays * depth[..., None]
+
+
+def crop_box(joints_px: Float[Tensor, "*batch n 2"], factor: float = CROP_FACTOR) -> Float[Tensor, "*batch 3"]:
+    """The square crop around some joints: left, top, side in pixels; `factor` times their tight box's larger side."""
+    low, high = joints_px.amin(-2), joints_px.amax(-2)
+    side = factor * (high - low).amax(-1, keepdim=True)
+    return torch.cat([(low + high - side) / 2, side], -1)
+
+
+def crop_intrinsics(
+    K: Float[Tensor, "*batch 3 3"], box: Float[Tensor, "*batch 3"], size: int
+) -> Float[Tensor, "*batch 3 3"]:
+    """K of a crop (left, top, side) that is resized to `size` pixels."""
+    zoom = size / box[..., 2]
+    crop = torch.zeros_like(K)
+    crop[..., 0, 0] = crop[..., 1, 1] = zoom
+    crop[..., 0, 2], crop[..., 1, 2] = -zoom * box[..., 0], -zoom * box[..., 1]
+    crop[..., 2, 2] = 1
+    return crop @ K
+
+
+def focal_length(K: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
+    """One focal length for both axes, in pixels: the mean of fx and fy."""
+    return (K[..., 0, 0] + K[..., 1, 1]) / 2
+
+
+# ---- Eq. 8
+
+
+def normalise_joints(
+    joints_cam: Float[Tensor, "*batch 21 3"], K: Float[Tensor, "*batch 3 3"]
+) -> Float[Tensor, "*batch 21 3"]:
+    """norm(y_J) of Eq. 8: relative to the middle MCP; x and y are pixels over ω, z is depth over z_root·ω/f.
+
+    Under a scaled orthographic camera at the root's depth all three axes then share one unit.
+    """
+    joints_px = project(joints_cam, K)
+    omega = crop_box(joints_px)[..., 2]
+    depth_unit = joints_cam[..., MIDDLE_MCP, 2] * omega / focal_length(K)
+    xy = joints_px / omega[..., None, None]
+    z = joints_cam[..., 2:] / depth_unit[..., None, None]
+    normalised = torch.cat([xy, z], -1)
+    return normalised - normalised[..., MIDDLE_MCP : MIDDLE_MCP + 1, :]
+
+
+def crop_to_cam(
+    points_crop: Float[Tensor, "*batch n 3"],
+    root_crop: Float[Tensor, "*batch 3"],
+    root_depth: Float[Tensor, "*batch"],
+    K: Float[Tensor, "*batch 3 3"],
+    size: int,
+) -> Float[Tensor, "*batch n 3"]:
+    """The inverse normalisation used at test time: crop coordinates back to the camera frame in metres.
+
+    The depth of the root (the middle MCP) cannot be seen in one image; protocols take the true one. ω cancels: one
+    crop unit of depth is size/2 pixels, and a pixel at the root's depth is z_root/f metres.
+    """
+    metres = (size / 2) * root_depth / focal_length(K)  # of one crop unit at the root's depth
+    depth = root_depth[..., None] + (points_crop[..., 2] - root_crop[..., None, 2]) * metres[..., None]
+    return unproject(crop_to_px(points_crop[..., :2], size), depth, K)

@@ -1,0 +1,79 @@
+"""Reading hand-model files. A file from outside is checked field by field before anything uses it.
+
+A hand model is a dict of arrays under MANO's names: `v_template` (778, 3) metres, `f` (1538, 3), `shapedirs`
+(778, 3, 10), `posedirs` (778, 3, 135), `J_regressor` (16, 778), `weights` (778, 16), `kintree_table` (2, 16),
+`hands_components` (45, 45) with one component a row, `hands_mean` (45); optionally `hands_coeffs` (n, 45), poses in
+those components, and `vertex_colors` (778, 3).
+"""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+OPENHAND = Path(__file__).parent / "assets" / "OPENHAND_RIGHT.npz"
+V, F, J = 778, 1538, 16  # vertices, faces, joints of every MANO-shaped hand
+MAX_BYTES = 64 << 20  # a hand model unpacks to about 2 MB; a file that wants far more is refused unread
+PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
+
+_REQUIRED = {
+    "v_template": (V, 3),
+    "f": (F, 3),
+    "shapedirs": (V, 3, 10),
+    "posedirs": (V, 3, 135),
+    "J_regressor": (J, V),
+    "weights": (V, J),
+    "kintree_table": (2, J),
+    "hands_components": (45, 45),
+    "hands_mean": (45,),
+}
+
+
+class HandFileError(ValueError):
+    """A hand-model file that cannot be used; the message names the file, the field and the mend."""
+
+
+def read_hand(name_or_path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Reads and checks a hand model: `"openhand"`, or the path of an `.npz` with the fields above.
+
+    Raises `FileNotFoundError` when there is no such file and `HandFileError` when it is not a hand model.
+    """
+    path = OPENHAND if str(name_or_path) == "openhand" else Path(name_or_path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no hand model at {path}: name 'openhand' or the path of a MANO-shaped .npz file")
+    fields = _read_npz(path)
+    _check(fields, path)
+    return fields
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > MAX_BYTES:
+            raise HandFileError(f"{path}: unpacks to {unpacked >> 20} MB, which no hand model does; refused unread")
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, KeyError) as error:
+        if isinstance(error, HandFileError):
+            raise
+        raise HandFileError(f"{path}: not a readable .npz archive ({error}); is the download complete?") from error
+
+
+def _check(fields: dict[str, np.ndarray], path: Path) -> None:
+    for key, shape in _REQUIRED.items():
+        if key not in fields:
+            raise HandFileError(f"{path}: the field '{key}' is missing; a MANO-shaped file has {', '.join(_REQUIRED)}")
+        array = fields[key]
+        if array.shape != shape:
+            raise HandFileError(f"{path}: the field '{key}' has shape {array.shape}, expected {shape}")
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise HandFileError(f"{path}: the field '{key}' must hold finite numbers")
+    if fields["f"].min() < 0 or fields["f"].max() >= V:
+        raise HandFileError(f"{path}: the field 'f' names vertices outside 0 … {V - 1}")
+    parents = tuple(fields["kintree_table"][0].astype(np.uint32).astype(np.int32).tolist())
+    if parents[1:] != PARENTS[1:]:
+        raise HandFileError(f"{path}: the field 'kintree_table' is not MANO's tree {PARENTS}")
+    if not np.allclose(fields["weights"].sum(1), 1, atol=1e-3):
+        raise HandFileError(f"{path}: the field 'weights' has rows that do not sum to 1")

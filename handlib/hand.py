@@ -1,0 +1,158 @@
+"""The hand model: pose and shape to a mesh of 778 vertices and 21 joints, by linear blend skinning.
+
+Frame of the model, as MANO's: metres; fingers towards −x, back of the hand towards +y, thumb towards +z, wrist near
+(0.096, 0.006, 0.006). `pose` is 15 axis-angle rotations in MANO's joint order, each relative to its parent; zero is
+the flat hand. Joints come out in C21 order. Notation of the comments: Loper et al., "SMPL", 2015.
+"""
+
+import os
+from typing import NamedTuple
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .collision import bone_radii, penetration_depth
+from .files import J, V, read_hand
+from .joints import C21, FINGERTIPS, MANO16, MANO21, FingertipSet, convert
+
+TOLERATED_PENETRATION = 1e-3  # metres by which the digits of a sampled hand may overlap
+
+
+class HandOutput(NamedTuple):
+    vertices: Float[Tensor, "*batch 778 3"]
+    joints: Float[Tensor, "*batch 21 3"]
+
+
+class HandModel(nn.Module):
+    """A hand of 778 vertices with MANO's interface; no trained weights, so it holds buffers only.
+
+    Make one with `HandModel.load("openhand")`.
+    """
+
+    def __init__(self, fields: dict, fingertips: FingertipSet, name: str = "hand"):
+        super().__init__()
+        array = {k: torch.as_tensor(v.astype("float32")) for k, v in fields.items() if v.dtype.kind in "fiu"}
+        self.name, self.fingertips, self.names = name, fingertips, C21.joints
+        self.register_buffer("faces", torch.as_tensor(fields["f"].astype("int64")))
+        self.register_buffer("template", array["v_template"])
+        self.register_buffer("weights", array["weights"])
+        self.register_buffer("mean_pose", array["hands_mean"])
+        self.register_buffer("pose_components", array["hands_components"])
+        # Shape and pose blend shapes side by side, so that one matrix product applies both.
+        blend = torch.cat([array["shapedirs"], array["posedirs"]], -1)
+        self.register_buffer("blend_shapes", blend.reshape(V * 3, 145).T.contiguous())
+        # The rest joints are linear in the shape: J(β) = 𝒥(T̄) + 𝒥(S)·β.
+        regressor = array["J_regressor"]
+        self.register_buffer("joint_template", regressor @ array["v_template"])
+        self.register_buffer("joint_shapes", torch.einsum("jv,vck->kjc", regressor, array["shapedirs"]).reshape(10, -1))
+        self.register_buffer("joint_regressor", _joint_regressor(regressor, fingertips))
+        coefficients = array.get("hands_coeffs", torch.zeros(0, 45))
+        self.register_buffer("pose_samples", self.mean_pose + coefficients @ self.pose_components)
+        self.register_buffer("vertex_colors", array.get("vertex_colors", torch.full((V, 3), 0.7)))
+        self.register_buffer("bone_radii", bone_radii(self.template, self.weights, self.regress_joints(self.template)))
+
+    @classmethod
+    def load(cls, model: str | os.PathLike[str] = "openhand", fingertips: str = "smplx") -> "HandModel":
+        """The open hand that handlib ships, or a MANO-shaped `.npz` by its path.
+
+        `fingertips` names the vertices that stand for the tips, one of `handlib.joints.FINGERTIPS`.
+        """
+        if fingertips not in FINGERTIPS:
+            raise ValueError(f"unknown fingertip set '{fingertips}': choose one of {', '.join(FINGERTIPS)}")
+        name = "openhand" if str(model) == "openhand" else os.path.basename(model)
+        return cls(read_hand(model), FINGERTIPS[fingertips], name)
+
+    def forward(
+        self,
+        pose: Float[Tensor, "*batch 45"],
+        shape: Float[Tensor, "*#batch 10"],
+        rotation: Float[Tensor, "*#batch 3 3"] | None = None,
+    ) -> HandOutput:
+        """Mesh and joints in metres; `rotation` turns the whole hand about its wrist.
+
+        `shape` is in standard deviations of the population, zero being the average hand.
+        """
+        if pose.shape[-1] != 45 or shape.shape[-1] != 10:
+            raise ValueError(f"pose must end in 45 and shape in 10 numbers, got {tuple(pose.shape)}, {tuple(shape.shape)}")
+        shape = shape.expand(*pose.shape[:-1], 10)
+        local = roma.rotvec_to_rotmat(pose.unflatten(-1, (15, 3)))  # (..., 15, 3, 3)
+
+        correctives = (local - torch.eye(3, dtype=local.dtype, device=local.device)).flatten(-3)
+        offsets = torch.cat([shape, correctives], -1) @ self.blend_shapes
+        rest = self.template + offsets.unflatten(-1, (V, 3))  # T̄ + B_S(β) + B_P(θ)
+        rest_joints = self.joint_template + (shape @ self.joint_shapes).unflatten(-1, (J, 3))
+
+        bones = _bone_transforms(local, rest_joints, rotation)  # (..., 16, 3, 4), rest to posed
+        blended = (self.weights @ bones.flatten(-2)).unflatten(-1, (3, 4))  # one affine map a vertex
+        vertices = (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+        return HandOutput(vertices, self.regress_joints(vertices))
+
+    def regress_joints(self, vertices: Float[Tensor, "*batch 778 3"]) -> Float[Tensor, "*batch 21 3"]:
+        """Reg(m): the skeleton of any mesh of this topology, by one fixed 21×778 matrix; C21 order.
+
+        It is linear in the vertices, as in the paper; a few millimetres from the skinning tree in a closed fist.
+        """
+        return self.joint_regressor @ vertices
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """n plausible hands: `pose` (n, 45) and `shape` (n, 10), on the CPU, the same for the same generator state.
+
+        Poses are drawn from the model's pose samples with a little noise; those whose digits overlap are drawn again.
+        Shapes are standard normal, cut at ±2.5.
+        """
+        if not len(self.pose_samples):
+            raise ValueError(f"{self.name} holds no pose samples (the field 'hands_coeffs'), so poses cannot be drawn")
+        samples, dtype = self.pose_samples.cpu(), self.pose_samples.dtype
+        shape = torch.randn(n, 10, generator=generator, dtype=dtype).clamp(-2.5, 2.5)
+        pose = torch.empty(n, 45, dtype=dtype)
+        todo = torch.arange(n)
+        while len(todo):
+            row = torch.randint(len(samples), (len(todo),), generator=generator)
+            pose[todo] = samples[row] + 0.03 * torch.randn(len(todo), 45, generator=generator, dtype=dtype)
+            with torch.no_grad():
+                device = self.template.device
+                joints = self(pose[todo].to(device), shape[todo].to(device)).joints
+                overlap = penetration_depth(joints, self.bone_radii).cpu()
+            todo = todo[overlap > TOLERATED_PENETRATION]
+        return pose, shape
+
+
+def _joint_regressor(regressor: Float[Tensor, "16 778"], fingertips: FingertipSet) -> Float[Tensor, "21 778"]:
+    """The file's 16 rows and one row a fingertip, in C21 order."""
+    tips = torch.zeros(5, V)
+    tips[torch.arange(5), torch.tensor(fingertips.vertices)] = 1
+    return convert(torch.cat([regressor, tips]), MANO21, C21).contiguous()
+
+
+def _bone_transforms(
+    local: Float[Tensor, "*batch 15 3 3"],
+    joints: Float[Tensor, "*batch 16 3"],
+    rotation: Float[Tensor, "*#batch 3 3"] | None,
+) -> Float[Tensor, "*batch 16 3 4"]:
+    """Forward kinematics of MANO's tree: five chains of three joints hang from the wrist, so three levels do it all.
+
+    Level by level, R_k = R_parent R_local and t_k = R_parent (j_k − j_parent) + t_parent. The result maps a point of
+    the rest pose: x ↦ R_k x + (t_k − R_k j_k).
+    """
+    assert MANO16.joints[1:4] == ("index1", "index2", "index3")  # chains are contiguous in MANO's order
+    wrist, chains = joints[..., :1, :], joints[..., 1:, :].unflatten(-2, (5, 3))
+    turns = local.unflatten(-3, (5, 3))
+    if rotation is None:
+        rotation = torch.eye(3, dtype=local.dtype, device=local.device)
+    parent_r = rotation.expand(*local.shape[:-3], 3, 3)[..., None, :, :]
+    parent_t, parent_j = wrist, wrist
+    rotations, positions = [parent_r], [parent_t]
+    levels_r, levels_t = [], []
+    for level in range(3):
+        joint = chains[..., level, :]  # (..., 5, 3)
+        parent_t = (parent_r @ (joint - parent_j)[..., None])[..., 0] + parent_t
+        parent_r = parent_r @ turns[..., level, :, :]
+        parent_j = joint
+        levels_r.append(parent_r)
+        levels_t.append(parent_t)
+    rotations.append(torch.stack(levels_r, -3).flatten(-4, -3))
+    positions.append(torch.stack(levels_t, -2).flatten(-3, -2))
+    r, t = torch.cat(rotations, -3), torch.cat(positions, -2)
+    return torch.cat([r, (t - (r @ joints[..., None])[..., 0])[..., None]], -1)

@@ -1,0 +1,107 @@
+"""Joint orders, fingertip sets and chirality of a 21-joint hand.
+
+Inside handlib every skeleton is in `C21` order: wrist, then thumb, index, middle, ring, little, each from base to tip.
+Other orders exist only at the border, as named `JointOrder` objects; `convert` goes between any two of them.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+FINGERS = ("thumb", "index", "middle", "ring", "little")
+
+
+@dataclass(frozen=True)
+class JointOrder:
+    """A named order of hand joints.
+
+    `joints` holds one name per row of a skeleton, such as `"index2"`: the second joint of the index finger counted
+    from its base (1 = MCP, 2 = PIP, 3 = DIP, 4 = tip; for the thumb CMC, MCP, IP, tip). Joint 0 is `"wrist"`, also for
+    data sets that place a palm point there: what that point is, is the loader's business.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def index(self, joint: str) -> int:
+        """Row of a joint by its name."""
+        return self.joints.index(joint)
+
+
+def _chain(finger: str, numbers: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple(f"{finger}{n}" for n in numbers)
+
+
+def _order(name: str, fingers: tuple[str, ...], numbers: tuple[int, ...]) -> JointOrder:
+    return JointOrder(name, ("wrist", *(j for finger in fingers for j in _chain(finger, numbers))))
+
+
+_UP, _DOWN = (1, 2, 3, 4), (4, 3, 2, 1)  # base to tip, tip to base
+_MANO_FINGERS = ("index", "middle", "little", "ring", "thumb")
+
+C21 = _order("C21", FINGERS, _UP)  # FreiHAND, OpenPose, MediaPipe and handlib inside
+MANO16 = _order("MANO16", _MANO_FINGERS, (1, 2, 3))  # the kinematic tree of a MANO file
+MANO21 = JointOrder("MANO21", MANO16.joints + tuple(f"{f}4" for f in FINGERS))  # … with the tips appended
+RHD21 = _order("RHD21", FINGERS, _DOWN)  # Rendered Handpose Dataset
+STB21 = _order("STB21", tuple(reversed(FINGERS)), _UP)  # Stereo Tracking Benchmark
+ORDERS = {order.name: order for order in (C21, MANO16, MANO21, RHD21, STB21)}
+
+TIPS = tuple(C21.index(f"{f}4") for f in FINGERS)  # rows of the fingertips in C21
+MIDDLE_MCP = C21.index("middle1")  # the root of Eq. 8
+BONES = tuple(  # (parent, child) rows in C21, base to tip, finger by finger
+    (0 if n == 1 else C21.index(f"{f}{n - 1}"), C21.index(f"{f}{n}")) for f in FINGERS for n in _UP
+)
+
+
+def convert(joints: Float[Tensor, "*batch source c"], source: JointOrder, target: JointOrder) -> Tensor:
+    """Reorders the rows of a skeleton from one joint order to another.
+
+    Every joint of `target` must exist in `source`; `ValueError` names the ones that do not.
+    """
+    if joints.shape[-2] != len(source):
+        raise ValueError(f"{source.name} has {len(source)} joints, the array has {joints.shape[-2]} rows")
+    missing = [j for j in target.joints if j not in source.joints]
+    if missing:
+        raise ValueError(f"{source.name} has no joints {', '.join(missing)}, which {target.name} needs")
+    rows = torch.tensor([source.index(j) for j in target.joints], device=joints.device)
+    return joints.index_select(-2, rows)
+
+
+@dataclass(frozen=True)
+class FingertipSet:
+    """Five vertices of a 778-vertex hand that stand for the fingertips, thumb to little.
+
+    Public code disagrees on them by 2 to 7 mm, so a set has a name, and every results file records it.
+    """
+
+    name: str
+    vertices: tuple[int, int, int, int, int]
+
+
+FINGERTIPS = {
+    tips.name: tips
+    for tips in (
+        FingertipSet("smplx", (744, 320, 443, 554, 671)),
+        FingertipSet("freihand", (744, 320, 443, 555, 672)),
+        FingertipSet("manopth", (745, 317, 444, 556, 673)),
+        FingertipSet("paper", (745, 333, 444, 555, 672)),
+    )
+}
+
+
+def chirality(joints: Float[Tensor, "*batch 21 3"]) -> Float[Tensor, "*batch"]:
+    """+1 for a right hand, −1 for a left one (C21, any frame in which x, y, z is a right-handed triple).
+
+    The sign of ((index − wrist) × (little − wrist)) · mean(tip − MCP) over the four fingers: fingers bend towards the
+    palm. It is reliable for a hand that is at least a little flexed; a perfectly flat hand has no side.
+    """
+    wrist, index, little = joints[..., 0, :], joints[..., C21.index("index1"), :], joints[..., C21.index("little1"), :]
+    mcp = [C21.index(f"{f}1") for f in FINGERS[1:]]
+    bend = (joints[..., list(TIPS[1:]), :] - joints[..., mcp, :]).mean(-2)
+    normal = torch.linalg.cross(index - wrist, little - wrist, dim=-1)
+    return torch.sign((normal * bend).sum(-1))

@@ -1,0 +1,86 @@
+"""What an estimate of a hand consists of, whoever made it: the network, test-time refinement, or `fit`."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .camera import crop_to_cam, crop_to_px
+from .hand import HandModel, HandOutput
+from .joints import MIDDLE_MCP
+from .parameters import MeshParameters
+
+
+@dataclass(frozen=True)
+class DHPEOutput:
+    """One hand an image. B is the batch; joints are in C21 order.
+
+    `vertices` and `joints_3d` are metres along the camera's axes, relative to the middle MCP: one image does not tell
+    how far away a hand is. `in_camera` places it once the root's depth is known; `root_cam` is that point where the
+    maker knew it.
+    """
+
+    h: Float[Tensor, "*batch 63"]
+    vertices: Float[Tensor, "*batch 778 3"]
+    joints_3d: Float[Tensor, "*batch 21 3"]
+    joints_2d: Float[Tensor, "*batch 21 2"]  # pixels of the input image, projected from the mesh
+    root_cam: Float[Tensor, "*batch 3"] | None = None  # metres
+    # What only the network knows:
+    mesh_crop: HandOutput | None = None  # m(h) and Reg(m(h)) in crop coordinates
+    evidence_2d: Float[Tensor, "*batch 21 2"] | None = None  # the last j2D, crop coordinates
+    heatmaps: Float[Tensor, "*batch 21 s s"] | None = None
+    features: Float[Tensor, "*batch c"] | None = None
+    size: int | None = None  # pixels of the square input image
+    history: tuple["Iteration", ...] = ()
+
+    def in_camera(self, K: Float[Tensor, "*batch 3 3"], root_depth: Float[Tensor, "*batch"]) -> HandOutput:
+        """Vertices and joints in the camera frame in metres, by the inverse normalisation of Eq. 8.
+
+        K is that of the input image; `root_depth` the depth of the middle MCP, which protocols take from the ground truth.
+        """
+        if self.mesh_crop is None or self.size is None:
+            raise ValueError("this estimate has no crop coordinates; one made by `fit` is placed by its root_cam")
+        root = self.mesh_crop.joints[..., MIDDLE_MCP, :]
+        return HandOutput(*(crop_to_cam(points, root, root_depth, K, self.size) for points in self.mesh_crop))
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """The state after one step of the iterative regression (Eq. 4–6); step 0 is the start."""
+
+    h: Float[Tensor, "*batch 63"]
+    evidence_2d: Float[Tensor, "*batch 21 2"]  # j2D(k), crop coordinates
+    mesh: HandOutput  # crop coordinates
+
+
+def in_metres(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
+    """The hand of h in metres along the camera's axes, relative to its middle MCP: shape and pose, without the camera."""
+    parameters = MeshParameters.split(h)
+    vertices = hand(parameters.pose, parameters.shape).vertices @ parameters.camera.rotation().mT
+    joints = hand.regress_joints(vertices)
+    root = joints[..., MIDDLE_MCP : MIDDLE_MCP + 1, :]
+    return HandOutput(vertices - root, joints - root)
+
+
+def joints_px(mesh: HandOutput, size: int) -> Float[Tensor, "*batch 21 2"]:
+    """2D joints of a mesh in crop coordinates, in pixels of a crop of `size`."""
+    return crop_to_px(mesh.joints[..., :2], size)
+
+
+def detached(output: DHPEOutput) -> DHPEOutput:
+    """The same estimate, cut from the graph that made it."""
+
+    def cut(value):
+        if isinstance(value, Tensor):
+            return value.detach()
+        if isinstance(value, HandOutput):
+            return HandOutput(*map(cut, value))
+        if isinstance(value, tuple):
+            return tuple(map(cut, value))
+        if isinstance(value, Iteration):
+            return Iteration(*map(cut, vars(value).values()))
+        return value
+
+    with torch.no_grad():
+        return DHPEOutput(**{name: cut(value) for name, value in vars(output).items()})

@@ -1,0 +1,51 @@
+"""h: the 63 numbers that are one hand in one image (Sec. 3.2), and their names."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .camera import Camera
+from .hand import HandModel, HandOutput
+
+SIZES = {"pose": 45, "shape": 10, "quaternion": 4, "scale": 1, "translation": 3}
+SIZE = sum(SIZES.values())
+FRONTAL = (0.5, -0.5, 0.5, -0.5)  # w x y z: palm to the viewer, fingers up
+INITIAL_SCALE = 0.7  # an open hand of 0.19 m then spans two thirds of the crop, as it does in a crop of 1.5 × its box
+
+
+class MeshParameters(NamedTuple):
+    """The parts of h: `MeshParameters.split(h)`, and `.join()` back."""
+
+    pose: Float[Tensor, "*batch 45"]  # axis-angle, 0 = flat
+    shape: Float[Tensor, "*batch 10"]  # standard deviations
+    quaternion: Float[Tensor, "*batch 4"]  # w x y z, of any length
+    scale: Float[Tensor, "*batch 1"]  # crop units per 0.1 m
+    translation: Float[Tensor, "*batch 3"]  # crop units
+
+    @classmethod
+    def split(cls, h: Float[Tensor, "*batch 63"]) -> "MeshParameters":
+        if h.shape[-1] != SIZE:
+            raise ValueError(f"h must end in {SIZE} numbers, got shape {tuple(h.shape)}")
+        return cls(*h.split(list(SIZES.values()), dim=-1))
+
+    @classmethod
+    def initial(cls, hand: HandModel) -> Float[Tensor, "63"]:
+        """h(0): the mean pose and zeros (Sec. 3.2), but a unit quaternion and a scale that puts the hand in the crop."""
+        new = hand.mean_pose.new_tensor
+        return cls(hand.mean_pose, new([0.0] * 10), new(FRONTAL), new([INITIAL_SCALE]), new([0.0] * 3)).join()
+
+    def join(self) -> Float[Tensor, "*batch 63"]:
+        return torch.cat(self, -1)
+
+    @property
+    def camera(self) -> Camera:
+        return Camera(self.quaternion, self.scale, self.translation)
+
+
+def posed_hand(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
+    """m(h) and Reg(m(h)): the mesh and skeleton of h in crop coordinates."""
+    parameters = MeshParameters.split(h)
+    vertices = parameters.camera.to_crop(hand(parameters.pose, parameters.shape).vertices)
+    return HandOutput(vertices, hand.regress_joints(vertices))

@@ -1,0 +1,30 @@
+"""From face indices to images: barycentric weights and the attributes they blend, differentiable in both."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def barycentrics(triangles: Float[Tensor, "n 3 2"], points: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
+    """Weights of the three corners that make up each point; they sum to 1."""
+    to_corner = triangles - points[:, None]
+    a, b = to_corner.roll(-1, 1), to_corner.roll(-2, 1)
+    areas = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    return areas / areas.sum(-1, keepdim=True)
+
+
+def interpolate(
+    attributes: Float[Tensor, "b v c"],
+    vertices: Float[Tensor, "b v 3"],
+    faces: Int[Tensor, "f 3"],
+    face: Int[Tensor, "b h w"],
+    background: Float[Tensor, "#b #h #w c"],
+) -> Float[Tensor, "b h w c"]:
+    """Blends vertex attributes over the pixels that see a face (screen-linear); the rest show `background`."""
+    image, row, column = (face >= 0).nonzero(as_tuple=True)
+    corners = faces[face[image, row, column]]
+    centre = torch.stack([column, row], -1) + 0.5
+    weights = barycentrics(vertices[image[:, None], corners, :2], centre.to(vertices.dtype))
+    colour = (weights[..., None] * attributes[image[:, None], corners]).sum(1)
+    canvas = background.expand(*face.shape, -1).clone()
+    return canvas.index_put((image, row, column), colour)

@@ -1,0 +1,70 @@
+"""Rasterisation in plain torch: which triangle each pixel sees. Runs on any device; nothing here is differentiable.
+
+Pixel (row i, column j) is sampled at its centre (j + 0.5, i + 0.5). The face with the smallest depth wins, the lowest
+face number among equals, so the result does not depend on the order of the work.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+EMPTY = -1  # the face index of a pixel that sees none
+_FAR = torch.iinfo(torch.int64).max
+_TINY_AREA = 1e-9  # square pixels; thinner triangles are seen by no pixel
+
+
+def rasterize(
+    vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], height: int, width: int
+) -> Int[Tensor, "b h w"]:
+    """Index of the nearest face at every pixel centre, or −1.
+
+    vertices: x and y in pixels, z a depth of which only the order matters (screen-linear within a face).
+    """
+    b, f = len(vertices), len(faces)
+    triangles = vertices.detach()[:, faces].reshape(b * f, 3, 3)
+    (x, y), z = triangles[..., :2].unbind(-1), triangles[..., 2]
+
+    # Edge functions: barycentric weight k is affine in the pixel, w_k = (A_k·px + B_k·py + C_k) / 2·area.
+    x1, x2, y1, y2 = x.roll(-1, 1), x.roll(-2, 1), y.roll(-1, 1), y.roll(-2, 1)
+    A, B, C = y1 - y2, x2 - x1, x1 * y2 - x2 * y1
+    area = C.sum(1, keepdim=True)
+    scale = torch.where(area.abs() > _TINY_AREA, 1 / area, torch.nan)  # NaN fails every test below
+    weights = torch.stack([A, B, C], -1) * scale[..., None]  # (N, 3 weights, 3 coefficients)
+    depth = (weights * z[..., None]).sum(1)  # depth is affine in the pixel too
+
+    face, column, row = _candidates(x, y, height, width)
+    centre = torch.stack([column + 0.5, row + 0.5, torch.ones_like(column, dtype=x.dtype)], -1).to(x.dtype)
+    inside = ((weights[face] @ centre[..., None])[..., 0] >= 0).all(1).nonzero()[:, 0]
+    face, column, row, centre = face[inside], column[inside], row[inside], centre[inside]
+    order = _sortable((depth[face] * centre).sum(-1))
+
+    # One number per candidate, depth in its high half and face in its low half, so one minimum settles both.
+    image, number = face // f, face % f
+    key = (order << 32) | number
+    nearest = torch.full((b * height * width,), _FAR, dtype=torch.int64, device=vertices.device)
+    nearest.scatter_reduce_(0, (image * height + row) * width + column, key, "amin")
+    return torch.where(nearest == _FAR, EMPTY, nearest & 0xFFFFFFFF).view(b, height, width)
+
+
+def _candidates(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Every (face, column, row) whose centre lies in the face's bounding box, as three flat lists."""
+    left, right = _span(x, width)
+    top, bottom = _span(y, height)
+    columns, count = right - left, (right - left) * (bottom - top)
+    face = torch.repeat_interleave(count)
+    place = torch.arange(len(face), device=x.device) - (count.cumsum(0) - count)[face]
+    row = place // columns[face]
+    return face, left[face] + place - row * columns[face], top[face] + row
+
+
+def _span(coordinate: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """First and one past the last pixel whose centre lies between a triangle's extremes."""
+    first = (coordinate.amin(1) - 0.5).ceil().clamp(0, size).long()
+    last = (coordinate.amax(1) - 0.5).floor().clamp(-1, size - 1).long() + 1
+    return first, last.maximum(first)
+
+
+def _sortable(depth: Tensor) -> Tensor:
+    """Integers in the order of some float32 numbers, negative ones too."""
+    bits = depth.float().view(torch.int32).long()
+    return torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
