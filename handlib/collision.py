@@ -4,6 +4,9 @@ Digits are the fingers from the MCP and the thumb from its MCP; the metacarpals 
 must not enter. Lengths in metres, joints in C21 order.
 """
 
+import itertools
+from functools import lru_cache
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -11,8 +14,8 @@ from torch import Tensor
 from .joints import BONES, C21, MANO16
 
 SPHERES = 6  # along each bone, ends included
-_PALM = tuple(i for i, (parent, _) in enumerate(BONES) if parent == 0)  # wrist → MCP (thumb: wrist → CMC)
-_THUMB = range(0, 4)
+_METACARPALS = tuple(i for i, (parent, _) in enumerate(BONES) if parent == 0)  # wrist → MCP (thumb: wrist → CMC)
+_THUMB_BASE, _THUMB_END = 1, (2, 3)  # CMC → MCP lies in the palm's flesh; MCP → IP → tip moves freely
 
 
 def bone_radii(
@@ -42,16 +45,16 @@ def penetration_depth(joints: Float[Tensor, "*batch 21 3"], radii: Float[Tensor,
     return depth.masked_fill(~apart, -1.0).flatten(-2).amax(-1)
 
 
+@lru_cache
 def _may_collide() -> Bool[Tensor, "20 20"]:
     """Which pairs of bones count: two digits against each other, and the thumb's end against the palm."""
     pairs = torch.zeros(20, 20, dtype=torch.bool)
-    for i in range(20):
-        for j in range(20):
-            digits = i // 4 != j // 4 and i not in _PALM and j not in _PALM and {i, j}.isdisjoint({1})
-            thumb_in_palm = i in (2, 3) and j in _PALM and j not in _THUMB
-            pairs[i, j] = digits or thumb_in_palm
-    # Neighbouring fingers share a web: their first bones always touch there.
-    for finger in range(1, 4):
-        a, b = 4 * finger + 1, 4 * finger + 5
-        pairs[a, b] = pairs[b, a] = False
+    for i, j in itertools.product(range(20), repeat=2):
+        finger = i // 4, j // 4
+        if i in _METACARPALS or j in _METACARPALS:
+            pairs[i, j] = i in _THUMB_END and j in _METACARPALS[1:]
+        else:
+            # Neighbouring fingers share a web: their first bones always touch there. So does the thumb's.
+            web = i % 4 == 1 and j % 4 == 1 and abs(finger[0] - finger[1]) == 1
+            pairs[i, j] = finger[0] != finger[1] and not web and _THUMB_BASE not in (i, j)
     return pairs | pairs.T

@@ -8,6 +8,8 @@ those components, and `vertex_colors` (778, 3).
 
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +79,16 @@ def _check(fields: dict[str, np.ndarray], path: Path) -> None:
         raise HandFileError(f"{path}: the field 'kintree_table' is not MANO's tree {PARENTS}")
     if not np.allclose(fields["weights"].sum(1), 1, atol=1e-3):
         raise HandFileError(f"{path}: the field 'weights' has rows that do not sum to 1")
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside `path` that becomes `path` when the block ends well, and vanishes when it does not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -75,7 +75,9 @@ class HandModel(nn.Module):
         `shape` is in standard deviations of the population, zero being the average hand.
         """
         if pose.shape[-1] != 45 or shape.shape[-1] != 10:
-            raise ValueError(f"pose must end in 45 and shape in 10 numbers, got {tuple(pose.shape)}, {tuple(shape.shape)}")
+            raise ValueError(
+                f"pose must end in 45 and shape in 10 numbers, got {tuple(pose.shape)}, {tuple(shape.shape)}"
+            )
         shape = shape.expand(*pose.shape[:-1], 10)
         local = roma.rotvec_to_rotmat(pose.unflatten(-1, (15, 3)))  # (..., 15, 3, 3)
 

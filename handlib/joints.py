@@ -100,7 +100,11 @@ def chirality(joints: Float[Tensor, "*batch 21 3"]) -> Float[Tensor, "*batch"]:
     The sign of ((index − wrist) × (little − wrist)) · mean(tip − MCP) over the four fingers: fingers bend towards the
     palm. It is reliable for a hand that is at least a little flexed; a perfectly flat hand has no side.
     """
-    wrist, index, little = joints[..., 0, :], joints[..., C21.index("index1"), :], joints[..., C21.index("little1"), :]
+    wrist, index, little = (
+        joints[..., 0, :],
+        joints[..., C21.index("index1"), :],
+        joints[..., C21.index("little1"), :],
+    )
     mcp = [C21.index(f"{f}1") for f in FINGERS[1:]]
     bend = (joints[..., list(TIPS[1:]), :] - joints[..., mcp, :]).mean(-2)
     normal = torch.linalg.cross(index - wrist, little - wrist, dim=-1)

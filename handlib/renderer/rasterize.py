@@ -33,13 +33,17 @@ def rasterize(
     depth = (weights * z[..., None]).sum(1)  # depth is affine in the pixel too
 
     face, column, row = _candidates(x, y, height, width)
-    centre = torch.stack([column + 0.5, row + 0.5, torch.ones_like(column, dtype=x.dtype)], -1).to(x.dtype)
-    inside = ((weights[face] @ centre[..., None])[..., 0] >= 0).all(1).nonzero()[:, 0]
-    face, column, row, centre = face[inside], column[inside], row[inside], centre[inside]
-    order = _sortable((depth[face] * centre).sum(-1))
+    px, py = column.to(x.dtype) + 0.5, row.to(x.dtype) + 0.5
+    # Three weights and the depth of every candidate in one gather; written in place, as this is the hot spot.
+    affine = torch.cat([weights, depth[:, None]], 1).flatten(1).index_select(0, face)  # (candidates, 12)
+    values = affine[:, 0::3] * px[:, None]
+    values.addcmul_(affine[:, 1::3], py[:, None]).add_(affine[:, 2::3])
+    inside = (values[:, :3].amin(1) >= 0).nonzero()[:, 0]
+    face, column, row = face[inside], column[inside], row[inside]
+    order = _sortable(values[inside, 3])
 
     # One number per candidate, depth in its high half and face in its low half, so one minimum settles both.
-    image, number = face // f, face % f
+    image, number = torch.div(face, f, rounding_mode="floor"), face % f
     key = (order << 32) | number
     nearest = torch.full((b * height * width,), _FAR, dtype=torch.int64, device=vertices.device)
     nearest.scatter_reduce_(0, (image * height + row) * width + column, key, "amin")

@@ -34,18 +34,17 @@ class Renderer:
         self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "f 3"]
     ) -> Float[Tensor, "*batch h w"]:
         """1 where a face is seen, 0 elsewhere; differentiable along the outline."""
-        vertices, face, depth = self._rasterize(vertices_px, faces)
+        vertices, face = self._rasterize(vertices_px, faces)
         covered = (face >= 0).to(vertices.dtype)[..., None]
+        # An outline always belongs to the side that is covered, so any depth in front of infinity does.
+        depth = torch.where(face >= 0, 0.0, torch.inf).to(vertices.dtype)
         image = EdgeGradient.apply(covered, vertices, faces, face, depth)
         return image.view(*vertices_px.shape[:-2], self.height, self.width)
 
-    def depth(
-        self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "f 3"]
-    ) -> Float[Tensor, "*batch h w"]:
+    def depth(self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "*batch h w"]:
         """z of the nearest surface, +inf where there is none; differentiable inside the outline."""
-        vertices, face, _ = self._rasterize(vertices_px, faces)
-        depth = interpolate(vertices[..., 2:], vertices, faces, face, vertices.new_tensor([[[[torch.inf]]]]))
-        return depth.view(*vertices_px.shape[:-2], self.height, self.width)
+        vertices, face = self._rasterize(vertices_px, faces)
+        return self._depth(vertices, faces, face).view(*vertices_px.shape[:-2], self.height, self.width)
 
     def rgb(
         self,
@@ -59,7 +58,7 @@ class Renderer:
         Differentiable in the colours, in the vertices (shading and outlines) and in the background.
         """
         lead = vertices_px.shape[:-2]
-        vertices, face, depth = self._rasterize(vertices_px, faces)
+        vertices, face = self._rasterize(vertices_px, faces)
         colors = vertex_colors.expand(*lead, -1, -1).reshape(len(vertices), -1, 3)
         if background is None:
             behind = vertices.new_zeros(1, 1, 1, 3)
@@ -67,7 +66,10 @@ class Renderer:
             behind = background.expand(*lead, 3, self.height, self.width)
             behind = behind.reshape(-1, 3, self.height, self.width).movedim(1, -1)
         image = interpolate(colors, vertices, faces, face, behind)
-        image = EdgeGradient.apply(image, vertices, faces, face, depth)
+        if vertices.requires_grad:
+            with torch.no_grad():
+                depth = self._depth(vertices, faces, face)
+            image = EdgeGradient.apply(image, vertices, faces, face, depth)
         return image.movedim(-1, 1).view(*lead, 3, self.height, self.width)
 
     def rasterize(
@@ -75,7 +77,7 @@ class Renderer:
     ) -> tuple[Int[Tensor, "*batch h w"], Float[Tensor, "*batch h w 3"]]:
         """Face index at each pixel (−1: none) and the barycentric weights there (0 where none)."""
         lead = vertices_px.shape[:-2]
-        vertices, face, _ = self._rasterize(vertices_px, faces)
+        vertices, face = self._rasterize(vertices_px, faces)
         weights = vertices.new_zeros(*face.shape, 3)
         image, row, column = (face >= 0).nonzero(as_tuple=True)
         triangles = vertices[image[:, None], faces[face[image, row, column]], :2]
@@ -83,15 +85,18 @@ class Renderer:
         weights = weights.index_put((image, row, column), barycentrics(triangles, centre))
         return face.view(*lead, *face.shape[1:]), weights.view(*lead, *weights.shape[1:])
 
-    def _rasterize(self, vertices_px: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Flattens the batch; returns vertices (B, V, 3), face index (B, H, W) and a depth without gradient."""
+    def _rasterize(self, vertices_px: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """Flattens the batch; returns vertices (B, V, 3) and face index (B, H, W)."""
         if vertices_px.shape[-1] != 3:
-            raise ValueError(f"vertices must be (..., V, 3): x, y in pixels and a depth; got {tuple(vertices_px.shape)}")
+            raise ValueError(
+                f"vertices must be (..., V, 3): x, y in pixels and a depth; got {tuple(vertices_px.shape)}"
+            )
         if not torch.isfinite(vertices_px).all():
             raise ValueError("vertices hold NaN or infinity: the mesh diverged, or a point lies in the camera's plane")
         vertices = vertices_px.reshape(-1, *vertices_px.shape[-2:])
-        face = rasterize(vertices, faces, self.height, self.width)
-        with torch.no_grad():
-            far = vertices.new_tensor([[[[torch.inf]]]])
-            depth = interpolate(vertices[..., 2:].detach(), vertices.detach(), faces, face, far)[..., 0]
-        return vertices, face, depth
+        return vertices, rasterize(vertices, faces, self.height, self.width)
+
+    @staticmethod
+    def _depth(vertices: Tensor, faces: Tensor, face: Tensor) -> Tensor:
+        far = vertices.new_tensor([[[[torch.inf]]]])
+        return interpolate(vertices[..., 2:], vertices, faces, face, far)[..., 0]

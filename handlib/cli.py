@@ -1,0 +1,185 @@
+"""The command line. Each command is a function; its docstring and its arguments are the help that it prints."""
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+from tqdm.auto import tqdm
+
+from . import results
+from .data import CachedHands, SyntheticHands
+from .dhpe import DHPE, WEIGHTS
+from .evaluate import pck_curve, predictions, scores
+from .photo import crop_photo, predict, read_image, write_prediction
+from .renderer.renderer import BACKENDS, Renderer
+from .train import PROFILES, TrainConfig, read_log, train
+
+CACHE = Path(os.environ.get("HANDLIB_CACHE", "~/.cache/handlib")).expanduser()
+
+
+def predict_command(
+    images: tyro.conf.Positional[tuple[Path, ...]],
+    /,
+    out: Path = Path("predictions"),
+    checkpoint: str = "lite",
+    side: Literal["right", "left"] = "right",
+    box: tuple[float, float, float] | None = None,
+    refine: int = 50,
+) -> None:
+    """Hand meshes from photographs.
+
+    For each image NAME writes to the folder OUT: NAME.obj, the mesh in metres; NAME.json, joints in metres and in
+    pixels of the photograph; NAME_overlay.png; NAME.html, a page on which the mesh turns.
+
+    Args:
+        images: Photographs, each showing one hand that fills about two thirds of a square.
+        out: Folder to write to.
+        checkpoint: "lite", which ships with handlib, or a model.safetensors written by `handlib train`.
+        side: Which hand is in the pictures.
+        box: LEFT TOP SIDE of the square around the hand in pixels; by default the picture's central square.
+        refine: Iterations of test-time refinement (Eq. 13); 0 for the network's first answer.
+    """
+    if not images:
+        raise ValueError("no image given: handlib predict IMAGE [IMAGE ...] --out DIR")
+    names = [path.stem for path in images]
+    if len(set(names)) < len(names):
+        raise ValueError("two of the images have the same name, so their results would overwrite each other")
+    model = DHPE.from_pretrained(checkpoint)
+    photos = [crop_photo(read_image(path), box, side) for path in images]  # all read before the first is written
+    for path, photo in zip(tqdm(images, "predicting", disable=len(images) == 1), photos, strict=True):
+        output = predict(model, photo, refine)
+        for written in write_prediction(photo, output, model.hand, out / path.stem):
+            tqdm.write(str(written))
+
+
+def evaluate_command(
+    checkpoint: str = "lite",
+    split: Literal["val", "diverse"] = "diverse",
+    n: int | None = None,
+    refine: int = 0,
+    name: str | None = None,
+    results_dir: Path = Path("results"),
+) -> None:
+    """Measures a model on the synthetic benchmark and writes a results file.
+
+    Args:
+        checkpoint: "lite" or a model.safetensors.
+        split: Split of SyntheticHands; "diverse" is the test set.
+        n: How many samples; all of the split by default.
+        refine: Iterations of test-time refinement; 0 for none.
+        name: Name of the results file.
+        results_dir: Folder that holds results files.
+    """
+    started = time.perf_counter()
+    model = DHPE.from_pretrained(checkpoint)
+    trained = json.loads(model.provenance.get("train", "{}"))
+    data = CachedHands.make(SyntheticHands(split, model.config.size, n), 2, CACHE)
+    found = predictions(model, data, refine)
+    measured = scores(found)
+    stem = "lite" if checkpoint == "lite" else Path(checkpoint).resolve().parent.name
+    record = results.record(
+        name or f"{stem}-{split}" + (f"-refined{refine}" if refine else ""),
+        f"accuracy of {stem} on synthetic hands, {'after' if refine else 'without'} test-time refinement",
+        results.describe(measured, len(data)),
+        profile=trained.get("profile", "unknown"),
+        config={"model": asdict(model.config), "train": trained, "refine": refine},
+        seed=trained.get("seed", 0),
+        data={"name": data.name, "n": len(data)},
+        hand={"name": model.hand.name, "fingertips": model.hand.fingertips.name},
+        started=started,
+        curves={"pck_root": pck_curve(found)},
+    )
+    for score, number in measured.items():
+        print(f"{score:40} {number:8.3f}")
+    print("wrote", results.write(record, results_dir))
+
+
+def info_command() -> None:
+    """What is installed and what would be used: versions, device, renderer, models, caches."""
+    for key, text in results.versions().items():
+        print(f"{key:12} {text}")
+    print(f"{'device':12} {results.device_name('cpu')}")
+    cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    print(f"{'CUDA':12} {cuda}")
+    print(f"{'renderer':12} auto = {Renderer(8).backend} (there are: {', '.join(BACKENDS)})")
+    lite = WEIGHTS / "lite.safetensors"
+    print(f"{'lite':12} {lite if lite.is_file() else 'not shipped with this version'}")
+    print(f"{'cache':12} {CACHE}")
+
+
+def train_command(arguments: list[str]) -> None:
+    """`handlib train`: a profile, then overrides of any of its fields."""
+    profile = "laptop"
+    if "--profile" in arguments:
+        at = arguments.index("--profile")
+        profile = arguments[at + 1] if at + 1 < len(arguments) else ""
+        arguments = arguments[:at] + arguments[at + 2 :]
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile '{profile}': choose one of {', '.join(PROFILES)}")
+
+    def run(
+        config: tyro.conf.OmitArgPrefixes[Annotated[TrainConfig, tyro.conf.arg(name="")]] = PROFILES[profile],
+        out: Path = Path("runs") / profile,
+        resume: bool = True,
+    ) -> None:
+        """Trains a DHPE on synthetic hands. --profile smoke|laptop (first) sets the defaults below.
+
+        Resumes an interrupted run; Ctrl-C loses at most the current epoch. Then: handlib predict PHOTO --checkpoint
+        OUT/model.safetensors.
+
+        Args:
+            config: Every field of the profile, to override.
+            out: Folder of the run: config.json, log.jsonl, state.pt, model.safetensors.
+            resume: Go on with the run in OUT; --no-resume starts anew.
+        """
+        train(config, out, resume, CACHE)
+        last = read_log(out)[-1]
+        print(f"trained {last['epoch']} epochs in {last['minutes']} minutes: validation error "
+              f"{last['val_joints_root_mean_mm']:.1f} mm, mean IoU {last['val_mean_iou']:.3f}")  # fmt: skip
+        print("wrote", out / "model.safetensors")
+
+    tyro.cli(run, prog="handlib train", args=arguments)
+
+
+COMMANDS = {"predict": predict_command, "evaluate": evaluate_command, "info": info_command}
+USAGE = """\
+handlib: dense 3D hand pose from one RGB image, by neural rendering
+
+usage: handlib COMMAND …        (handlib COMMAND --help says more)
+
+  predict IMAGE…   meshes, joints and pictures from photographs of hands
+  train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
+  evaluate         measure a network on the synthetic test set; writes a results file
+  info             versions, devices, what would be used
+"""
+
+
+def main() -> None:
+    """Entry point of `handlib`. What the user can mend ends in one line on stderr and exit status 2."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return
+    command, rest = arguments[0], arguments[1:]
+    try:
+        if command == "train":
+            train_command(rest)
+        elif command in COMMANDS:
+            tyro.cli(COMMANDS[command], prog=f"handlib {command}", args=rest)
+        else:
+            raise ValueError(f"unknown command '{command}': choose one of train, {', '.join(COMMANDS)}")
+    except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
+        sys.exit(_fail(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(error: Exception) -> int:
+    print(f"handlib: {error}", file=sys.stderr)
+    return 2

@@ -1,0 +1,64 @@
+"""A data set rendered once and kept: in memory as bytes, and on disk if a folder is named."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from ..files import atomic_path
+from .sample import collate
+from .synthetic import SyntheticHands
+
+_BYTES = ("image", "mask")  # kept as uint8: a quarter of the memory
+
+
+class CachedHands:
+    """All samples of a data set as stacked tensors; `batch(indices)` gives what `collate` would."""
+
+    def __init__(self, tensors: dict[str, Tensor], name: str):
+        self.tensors, self.name = tensors, name
+
+    def __len__(self) -> int:
+        return len(self.tensors["image"])
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        rows = {key: value[indices] for key, value in self.tensors.items()}
+        return rows | {key: rows[key].float() / 255 for key in _BYTES}
+
+    @classmethod
+    def make(
+        cls,
+        dataset: SyntheticHands,
+        workers: int = 0,
+        folder: str | os.PathLike[str] | None = None,
+        progress: bool = True,
+    ) -> "CachedHands":
+        """Renders a data set, or reads it back from `folder` if it was rendered there before."""
+        path = None
+        if folder is not None:
+            digest = hashlib.sha256(f"{dataset.name} {dataset.hand.name}".encode()).hexdigest()[:12]
+            path = Path(folder) / f"{dataset.split}-{dataset.size}-{len(dataset)}-{digest}.safetensors"
+            if path.is_file():
+                try:
+                    return cls(load_file(path), dataset.name)
+                except SafetensorError:
+                    path.unlink()  # ours, damaged, and can be made again
+        loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=_collate_bytes)
+        bar = tqdm(loader, f"rendering {dataset.split}", unit="batch", disable=not progress)
+        parts = list(bar)
+        tensors = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        if path is not None:
+            with atomic_path(path) as temporary:
+                save_file(tensors, temporary)
+        return cls(tensors, dataset.name)
+
+
+def _collate_bytes(samples: list) -> dict[str, Tensor]:
+    batch = collate(samples)
+    return batch | {key: (batch[key] * 255).round().byte() for key in _BYTES}

@@ -1,0 +1,79 @@
+"""Measuring a DHPE on a data set: joints, mesh and mask against the truth.
+
+Joints: placed in the camera frame by the inverse of Eq. 8 with the true depth of the root, then aligned at the root.
+"""
+
+import torch
+from tqdm.auto import tqdm
+
+from .data import CachedHands
+from .dhpe import DHPE
+from .joints import MIDDLE_MCP
+from .metrics import align, auc, auc_reference, joint_errors_mm, pck, segmentation_scores
+from .output import DHPEOutput
+from .refinement import refine
+
+PCK_GRID_MM = torch.linspace(0, 50, 51)
+
+
+def predictions(
+    model: DHPE, data: CachedHands, iterations: int = 0, batch_size: int = 32, progress: bool = True
+) -> dict[str, torch.Tensor]:
+    """What the scores are made from, sample by sample.
+
+    `joints_mm` and `joints_pa_mm` (n, 21): errors, root-aligned and after Procrustes; `vertices_pa_mm` (n): mean vertex
+    error after Procrustes; `mask`, `target` (n, s, s) bool; `visible` (n, 21).
+    """
+    model.eval()
+    rows: dict[str, list] = {}
+    for indices in tqdm(torch.arange(len(data)).split(batch_size), "evaluating", unit="batch", disable=not progress):
+        batch = data.batch(indices)
+        with torch.no_grad():
+            output: DHPEOutput = model(batch["image"])
+        if iterations:
+            output = refine(model, batch["image"], output, iterations)
+        with torch.no_grad():
+            truth = batch["joints_cam"]
+            placed = output.in_camera(batch["K"], truth[:, MIDDLE_MCP, 2])
+            found = {
+                "joints_mm": joint_errors_mm(align(placed.joints, truth, "root"), truth),
+                "joints_pa_mm": joint_errors_mm(align(placed.joints, truth, "procrustes"), truth),
+                "mask": model.render_mask(output.mesh_crop.vertices, batch["mask"].shape[-1]) > 0.5,
+                "target": batch["mask"] > 0.5,
+                "visible": batch["visible"],
+            }
+            if "vertices_cam" in batch:
+                vertices = batch["vertices_cam"]
+                error = joint_errors_mm(align(placed.vertices, vertices, "procrustes"), vertices)
+                found["vertices_pa_mm"] = error.mean(1)
+        for name, value in found.items():
+            rows.setdefault(name, []).append(value)
+    return {name: torch.cat(values) for name, values in rows.items()}
+
+
+def scores(found: dict[str, torch.Tensor]) -> dict[str, float]:
+    """One number a metric from `predictions`; every name says alignment, unit and range."""
+    errors, aligned, visible = found["joints_mm"], found["joints_pa_mm"], found["visible"]
+    result = {
+        "joints_root_mean_mm": float(errors.mean()),
+        "joints_root_median_mm": float(errors.median()),
+        "joints_root_auc_20_50_mm": auc(errors, 20, 50, visible=visible),
+        "joints_root_auc_0_50_mm": auc(errors, 0, 50, visible=visible),
+        "joints_root_auc_reference_20_50_mm": auc_reference(errors, 8, visible),
+        "joints_procrustes_mean_mm": float(aligned.mean()),
+        **segmentation_scores(found["mask"], found["target"]),
+    }
+    if "vertices_pa_mm" in found:
+        result["vertices_procrustes_mean_mm"] = float(found["vertices_pa_mm"].mean())
+    return result
+
+
+def pck_curve(found: dict[str, torch.Tensor]) -> dict[str, list[float]]:
+    """The mean PCK curve over keypoints, on a grid of whole millimetres, for plots."""
+    curve = pck(found["joints_mm"], PCK_GRID_MM, found["visible"]).nanmean(0)
+    return {"threshold_mm": PCK_GRID_MM.tolist(), "pck": [round(v, 5) for v in curve.tolist()]}
+
+
+def evaluate(model: DHPE, data: CachedHands, iterations: int = 0, progress: bool = True) -> dict[str, float]:
+    """All scores of a model on a data set; `iterations` > 0 adds test-time refinement."""
+    return scores(predictions(model, data, iterations, progress=progress))

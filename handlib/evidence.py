@@ -1,0 +1,107 @@
+"""2D evidence (Sec. 3.1): the feature extractor F and the 2D pose network J2D, at the size named lite.
+
+Images are sRGB in [0, 1], square; both networks centre them themselves. Heat maps have a quarter of the image's side,
+and joints read off them are in crop coordinates.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .camera import px_to_crop
+
+SIGMA = 1.5  # standard deviation of a true heat map's peak, in its pixels
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions around a shortcut, after an optional strided one that changes the width."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1):
+        super().__init__()
+        same = inputs == outputs and stride == 1
+        self.entry = nn.Identity() if same else conv(inputs, outputs, stride)
+        self.first, self.second = conv(outputs, outputs), conv(outputs, outputs, activation=False)
+
+    def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
+        x = self.entry(x)
+        return functional.relu(x + self.second(self.first(x)))
+
+
+def conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3, activation: bool = True) -> nn.Sequential:
+    """Convolution, batch normalisation and, usually, ReLU."""
+    layers = [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs)]
+    return nn.Sequential(*layers, *([nn.ReLU()] if activation else []))
+
+
+def stem(outputs: int) -> nn.Sequential:
+    """Image to a quarter of its side in one step: on a CPU, layers at higher resolutions cost more than they give."""
+    return conv(3, outputs, stride=4, kernel=7)
+
+
+class FeatureExtractor(nn.Module):
+    """F: image to one feature vector, by five halvings of the side and a mean over what is left."""
+
+    def __init__(self, width: int = 16, features: int = 256):
+        super().__init__()
+        w = width
+        self.layers = nn.Sequential(
+            stem(2 * w), Block(2 * w, 4 * w, 2), Block(4 * w, 8 * w, 2), Block(8 * w, features, 2)
+        )
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b features"]:
+        return self.layers(images - 0.5).mean((2, 3))
+
+
+class PoseNetwork(nn.Module):
+    """J2D: image to 21 heat maps, by an hourglass that looks at a half, a quarter and an eighth of their resolution."""
+
+    def __init__(self, width: int = 16, joints: int = 21):
+        super().__init__()
+        w = width
+        self.stem = nn.Sequential(stem(2 * w), Block(2 * w, 2 * w))
+        self.down = nn.ModuleList([Block(2 * w, 4 * w, 2), Block(4 * w, 8 * w, 2), Block(8 * w, 8 * w, 2)])
+        self.up = nn.ModuleList([conv(8 * w, 8 * w), conv(8 * w, 4 * w), conv(4 * w, 2 * w)])
+        self.head = nn.Sequential(conv(2 * w, 2 * w), nn.Conv2d(2 * w, joints, 1))
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b joints s s"]:
+        levels = [self.stem(images - 0.5)]
+        for block in self.down:
+            levels.append(block(levels[-1]))
+        x = levels.pop()
+        for block in self.up:
+            skip = levels.pop()
+            x = skip + functional.interpolate(block(x), size=skip.shape[-2:], mode="bilinear")
+        return self.head(x)
+
+
+def target_heatmaps(joints_crop: Float[Tensor, "*batch 21 2"], size: int) -> Float[Tensor, "*batch 21 size size"]:
+    """y_Heat: a Gaussian of height 1 around each joint, `SIGMA` wide. A joint outside the crop leaves only its tail."""
+    place = torch.arange(size, device=joints_crop.device) + 0.5
+    peak = (joints_crop + 1) * (size / 2)
+    x = torch.exp(-((place - peak[..., :1]) ** 2) / (2 * SIGMA**2))  # separable: (..., 21, size) along each axis
+    y = torch.exp(-((place - peak[..., 1:]) ** 2) / (2 * SIGMA**2))
+    return y[..., :, None] * x[..., None, :]
+
+
+def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True) -> Float[Tensor, "*batch j 2"]:
+    """j2D: where each heat map is highest, in crop coordinates; without a gradient, as in the paper.
+
+    The paper takes the highest pixel. `subpixel` then moves to the centre of mass of the 5×5 pixels around it, because
+    a pixel of a heat map is four pixels of the image.
+    """
+    with torch.no_grad():
+        *lead, s, _ = heatmaps.shape
+        flat = heatmaps.reshape(-1, s * s)
+        best = flat.argmax(-1)
+        row, column = torch.div(best, s, rounding_mode="floor"), best % s
+        place = torch.stack([column, row], -1) + 0.5
+        if subpixel:
+            reach = torch.arange(-2, 3, device=heatmaps.device)
+            rows, columns = row[:, None] + reach, column[:, None] + reach  # (n, 5)
+            inside = ((rows >= 0) & (rows < s))[:, :, None] & ((columns >= 0) & (columns < s))[:, None, :]
+            index = rows.clamp(0, s - 1)[:, :, None] * s + columns.clamp(0, s - 1)[:, None, :]
+            mass = flat.gather(1, index.flatten(1)).clamp(min=0) * inside.flatten(1) + 1e-9
+            offset = torch.stack(torch.meshgrid(reach, reach, indexing="xy"), -1).reshape(-1, 2).to(mass.dtype)
+            place = place + (mass @ offset) / mass.sum(1, keepdim=True)
+        return px_to_crop(place.to(heatmaps.dtype), s).view(*lead, 2)

@@ -1,0 +1,195 @@
+"""Pictures: meshes that turn in the browser (plotly), overlays and contact sheets (Pillow), PCK curves.
+
+Plotly figures work in Jupyter, in Colab and, without a kernel or a network, on the pages of the book: there the
+environment variable HANDLIB_PLOTLY=book makes a renderer the default that leaves plotly.js to the page.
+"""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io as pio
+import torch
+from jaxtyping import Float, Int
+from PIL import Image, ImageDraw
+from plotly.io.base_renderers import MimetypeRenderer
+from torch import Tensor
+
+from .joints import BONES
+from .renderer import Renderer
+
+SKIN = (0.87, 0.66, 0.56)
+FINGER_COLORS = ("#e4572e", "#f3a712", "#3f8f5f", "#2e86ab", "#7b4b94")  # thumb … little
+
+
+class _BookRenderer(MimetypeRenderer):
+    """HTML without plotly.js and MathJax: the page loads plotly.js once."""
+
+    def to_mimebundle(self, fig_dict):
+        html = pio.to_html(
+            fig_dict, include_plotlyjs=False, include_mathjax=False, full_html=False, auto_play=False,
+            default_width="100%", validate=False,
+        )  # fmt: skip
+        return {"text/html": html}
+
+
+pio.renderers["handlib_book"] = _BookRenderer()
+if os.environ.get("HANDLIB_PLOTLY") == "book":
+    pio.renderers.default = "handlib_book"
+
+
+def upright(points: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
+    """Camera axes (y down, z away) to those of a viewer's page: y up, z towards the viewer."""
+    return points * points.new_tensor([1.0, -1.0, -1.0])
+
+
+def mesh_figure(
+    meshes: Float[Tensor, "v 3"] | Sequence[Float[Tensor, "v 3"]],
+    faces: Int[Tensor, "f 3"],
+    colors: Float[Tensor, "v 3"] | None = None,
+    labels: Sequence[str] | None = None,
+    slider: str = "step",
+    title: str = "",
+    joints: Float[Tensor, "21 3"] | Sequence[Float[Tensor, "21 3"]] | None = None,
+    height: int = 460,
+) -> go.Figure:
+    """A mesh to turn with the mouse; several meshes become the steps of a slider.
+
+    meshes: vertices with y up (`upright`), any unit. joints: a skeleton a mesh, drawn inside it; the skin then turns
+    translucent.
+    """
+    meshes = [meshes] if isinstance(meshes, Tensor) else list(meshes)
+    joints = [] if joints is None else [joints] if isinstance(joints, Tensor) else list(joints)
+    labels = list(labels or map(str, range(len(meshes))))
+    paint = {"color": _css(SKIN)} if colors is None else {"vertexcolor": _bytes(colors)}
+    i, j, k = faces.cpu().numpy().T
+    solid = go.Mesh3d(
+        i=i, j=j, k=k, **_xyz(meshes[0]), **paint, opacity=0.45 if joints else 1.0, hoverinfo="skip",
+        lighting=dict(ambient=0.5, diffuse=0.7, specular=0.15, roughness=0.6), lightposition=dict(x=1, y=3, z=3),
+    )  # fmt: skip
+    figure = go.Figure([solid, *(_bones(joints[0]) if joints else [])])
+    everything = torch.cat([m.reshape(-1, 3) for m in meshes]).detach().cpu()
+    low, high = everything.amin(0), everything.amax(0)
+    span = float((high - low).max()) * 0.55
+    axes = {
+        axis: dict(visible=False, range=[float(c) - span, float(c) + span])
+        for axis, c in zip(("xaxis", "yaxis", "zaxis"), (low + high) / 2, strict=True)
+    }
+    figure.update_layout(
+        height=height, margin=dict(l=0, r=0, t=40 if title else 5, b=5), title=title, showlegend=False,
+        scene=dict(
+            aspectmode="cube", dragmode="orbit", camera=dict(up=dict(x=0, y=1, z=0), eye=dict(x=0.2, y=0.3, z=1.7)), **axes
+        ),
+    )  # fmt: skip
+    if len(meshes) > 1:
+        frames = []
+        for n, mesh in enumerate(meshes):
+            parts = [go.Mesh3d(**_xyz(mesh)), *(_bones(joints[n]) if joints else [])]
+            frames.append(go.Frame(data=parts, name=labels[n]))
+        figure.frames = frames
+        figure.update_layout(sliders=[_slider(labels, slider)])
+    return figure
+
+
+def _slider(labels: Sequence[str], prefix: str) -> dict:
+    move = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
+    steps = [dict(method="animate", label=label, args=[[label], move]) for label in labels]
+    return dict(steps=steps, currentvalue=dict(prefix=f"{prefix}: "), pad=dict(t=10, b=10))
+
+
+def _xyz(points: Tensor) -> dict[str, np.ndarray]:
+    x, y, z = points.detach().cpu().float().numpy().T.round(5)
+    return dict(x=x, y=y, z=z)
+
+
+def _bones(joints: Tensor) -> list[go.Scatter3d]:
+    traces = []
+    for finger, color in enumerate(FINGER_COLORS):
+        chain = [0, *(child for _, child in BONES[4 * finger : 4 * finger + 4])]
+        traces.append(
+            go.Scatter3d(**_xyz(joints[chain]), mode="lines+markers", line=dict(color=color, width=5),
+                         marker=dict(size=3, color=color), hoverinfo="skip")
+        )  # fmt: skip
+    return traces
+
+
+def pck_figure(curves: dict[str, dict[str, list[float]]], title: str = "") -> go.Figure:
+    """PCK curves by name, each with the lists `threshold_mm` and `pck`."""
+    figure = go.Figure()
+    for name, curve in curves.items():
+        figure.add_scatter(x=curve["threshold_mm"], y=curve["pck"], name=name, mode="lines")
+    figure.update_layout(
+        title=title, height=380, xaxis_title="error threshold (mm)", yaxis_title="joints within it",
+        yaxis_range=[0, 1.01], margin=dict(l=10, r=10, t=50, b=10), legend=dict(orientation="h", y=-0.25),
+    )  # fmt: skip
+    return figure
+
+
+def lines_figure(x: Sequence[float], series: dict[str, Sequence[float]], x_title: str, y_title: str) -> go.Figure:
+    """Curves over a common x, by name."""
+    figure = go.Figure(
+        [go.Scatter(x=list(x), y=list(y), name=name, mode="lines+markers") for name, y in series.items()]
+    )
+    figure.update_layout(
+        height=360, xaxis_title=x_title, yaxis_title=y_title, margin=dict(l=10, r=10, t=20, b=10),
+        legend=dict(orientation="h", y=-0.3),
+    )  # fmt: skip
+    return figure
+
+
+# ---- still pictures
+
+
+def to_image(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "h w"]) -> Image.Image:
+    """A picture from values in [0, 1]."""
+    array = tensor if tensor.ndim == 3 else tensor[None].expand(3, -1, -1)
+    return Image.fromarray(_bytes(array.movedim(0, -1)))
+
+
+def overlay(
+    image: Float[Tensor, "3 h w"],
+    vertices_px: Float[Tensor, "v 3"],
+    faces: Int[Tensor, "f 3"],
+    joints_px: Float[Tensor, "21 2"] | None = None,
+    opacity: float = 0.75,
+) -> Image.Image:
+    """A mesh, lit from the front, and a skeleton drawn over the picture that they were estimated from."""
+    from .mesh import vertex_normals
+
+    _, height, width = image.shape
+    with torch.no_grad():
+        facing = vertex_normals(vertices_px, faces)[:, 2:].abs()  # z is the viewing direction
+        colors = image.new_tensor([0.42, 0.68, 0.93]) * (0.35 + 0.65 * facing)
+        rendered = Renderer((height, width)).rgb(vertices_px, faces, colors, image)
+        picture = to_image(opacity * rendered + (1 - opacity) * image)
+    return picture if joints_px is None else draw_skeleton(picture, joints_px)
+
+
+def draw_skeleton(picture: Image.Image, joints_px: Float[Tensor, "21 2"]) -> Image.Image:
+    """Bones in the colours of the fingers."""
+    picture = picture.copy()
+    pen = ImageDraw.Draw(picture)
+    points = [tuple(p) for p in joints_px.detach().cpu().tolist()]
+    width = max(1, round(max(picture.size) / 110))
+    for n, (parent, child) in enumerate(BONES):
+        pen.line([points[parent], points[child]], fill=FINGER_COLORS[n // 4], width=width)
+    return picture
+
+
+def contact_sheet(pictures: Sequence[Image.Image], columns: int = 6, size: int = 160) -> Image.Image:
+    """Pictures side by side on white, each scaled to a square of `size` pixels."""
+    rows, gap = -(-len(pictures) // columns), 4
+    sheet = Image.new("RGB", (columns * (size + gap) - gap, rows * (size + gap) - gap), "white")
+    for n, picture in enumerate(pictures):
+        place = (n % columns * (size + gap), n // columns * (size + gap))
+        sheet.paste(picture.resize((size, size), Image.Resampling.LANCZOS), place)
+    return sheet
+
+
+def _bytes(values: Tensor) -> np.ndarray:
+    return (values.detach().cpu().clamp(0, 1) * 255).round().byte().numpy()
+
+
+def _css(color: Sequence[float]) -> str:
+    return "rgb({},{},{})".format(*(round(255 * c) for c in color))

@@ -1,0 +1,99 @@
+"""Test-time refinement (Sec. 3.4, Eq. 13): the estimate is made consistent with the evidence by gradient steps on h.
+
+No label is used. The projected joints should meet the 2D joints, which the pose refiner improves along the way; the
+features of the image cut out by the rendered mask should be those of the whole image; the mesh should stay smooth.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .camera import crop_to_px
+from .dhpe import DHPE
+from .losses import feature_loss, laplacian_loss
+from .output import DHPEOutput, Iteration, detached, in_metres
+from .parameters import posed_hand
+
+
+@dataclass(frozen=True)
+class RefinementWeights:
+    """What Eq. 13 leaves open. Steps are Adam's, since h mixes radians, standard deviations and crop units."""
+
+    step: float = 0.01  # γ
+    feature: float = 0.1  # λ of the feature-similarity term
+    laplacian: float = 1.0
+    stay: float = 0.01  # not in the paper: a pull to the first estimate, for what the 2D joints cannot see
+    update_2d: float = 0.1  # how far j2D moves towards Ref's answer in one step; 1 is the bare recursion of Eq. 6
+
+
+def refine(
+    model: DHPE,
+    images: Float[Tensor, "b 3 h w"],
+    output: DHPEOutput,
+    iterations: int = 50,
+    weights: RefinementWeights | None = None,
+) -> DHPEOutput:
+    """Improves an estimate of `model` on the same images. The history of the result holds every step, 0 … iterations."""
+    weights = weights or RefinementWeights()
+    if output.mesh_crop is None:
+        raise ValueError("only an estimate made by a DHPE can be refined with its evidence; `fit` needs no refinement")
+    first = detached(output)
+    frozen = [p.requires_grad for p in model.parameters()]
+    model.requires_grad_(False)
+    try:
+        states = _descend(model, model.resize(images), first, iterations, weights)
+    finally:
+        for parameter, needed in zip(model.parameters(), frozen, strict=True):
+            parameter.requires_grad_(needed)
+    last = states[-1]
+    with torch.no_grad():
+        metres = in_metres(model.hand, last.h)
+        return DHPEOutput(
+            h=last.h,
+            vertices=metres.vertices,
+            joints_3d=metres.joints,
+            joints_2d=crop_to_px(last.mesh.joints[..., :2], first.size),
+            mesh_crop=last.mesh,
+            evidence_2d=last.evidence_2d,
+            heatmaps=first.heatmaps,
+            features=first.features,
+            size=first.size,
+            history=tuple(states),
+        )
+
+
+def _descend(
+    model: DHPE, images: Tensor, first: DHPEOutput, iterations: int, weights: RefinementWeights
+) -> list[Iteration]:
+    with torch.enable_grad():
+        h, evidence = first.h.clone().requires_grad_(), first.evidence_2d
+        optimizer = torch.optim.Adam([h], weights.step)
+        states = []
+        for _ in range(iterations):
+            mesh = posed_hand(model.hand, h)
+            states.append(_state(h, evidence, mesh))
+            if model.config.pose_refiner:
+                with torch.no_grad():
+                    better = model.regressor.refined_2d(first.features, states[-1])
+                    evidence = evidence + weights.update_2d * (better - evidence)
+            mask = model.render_mask(mesh.vertices)
+            masked = model.feature_extractor(images * mask[:, None])
+            # Summed over the batch, so that each hand moves as it would alone.
+            loss = len(h) * (
+                (mesh.joints[..., :2] - evidence).square().mean()
+                + weights.feature * feature_loss(masked, first.features)
+                + weights.laplacian * laplacian_loss(in_metres(model.hand, h).vertices, model.laplacian)
+                + weights.stay * (h - first.h).square().mean()
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            states.append(_state(h, evidence, posed_hand(model.hand, h)))
+    return states
+
+
+def _state(h: Tensor, evidence: Tensor, mesh) -> Iteration:
+    return Iteration(h.detach().clone(), evidence.detach(), type(mesh)(*(part.detach() for part in mesh)))

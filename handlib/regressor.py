@@ -1,0 +1,66 @@
+"""E3D and its 2D pose refiner (Sec. 3.2): from evidence to the 63 numbers of a hand, in a few steps.
+
+Everything is in crop coordinates. Eq. 4 and 5: h(k+1) = h(k) + E3D(F, j2D(k), h(k)). Eq. 6: j2D(k+1) = Ref(h(k), F,
+Reg(m(h(k))), j2D(k)). The same weights serve every step.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .hand import HandModel
+from .output import Iteration
+from .parameters import SIZE, MeshParameters, posed_hand
+
+JOINTS_2D, JOINTS_3D = 42, 63
+
+
+def _layers(inputs: int, outputs: int, hidden: int) -> nn.Module:
+    """The paper's single layer, or, with `hidden` > 0, two hidden layers of that width."""
+    if hidden == 0:
+        return nn.Linear(inputs, outputs)
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs)
+    )
+
+
+class Regressor(nn.Module):
+    """Iterative regression from h(0).
+
+    features: length of F(x). hidden: 0 for the single layers of the paper. iterations: 3 in the paper. refine_2d: the
+    2D pose refiner of Eq. 6; without it j2D stays what the heat maps said.
+    """
+
+    def __init__(self, hand: HandModel, features: int, hidden: int = 0, iterations: int = 3, refine_2d: bool = True):
+        super().__init__()
+        self.iterations, self.refine_2d = iterations, refine_2d
+        self.estimate = _layers(features + JOINTS_2D + SIZE, SIZE, hidden)
+        self.refiner = _layers(SIZE + features + JOINTS_3D + JOINTS_2D, JOINTS_2D, hidden)
+        self.register_buffer("start", MeshParameters.initial(hand))
+        for last in (_last(self.estimate), _last(self.refiner)):
+            nn.init.normal_(last.weight, std=1e-3)  # so that the first steps stay near h(0) and j2D
+            nn.init.zeros_(last.bias)
+
+    def refined_2d(self, features: Float[Tensor, "b c"], state: Iteration) -> Float[Tensor, "b 21 2"]:
+        """Ref of Eq. 6. Its output is an offset to j2D: for a single layer the same family of maps, better started."""
+        h, evidence, joints = state.h, state.evidence_2d, state.mesh.joints
+        inputs = torch.cat([h, features, joints.flatten(1), evidence.flatten(1)], 1)
+        return evidence + self.refiner(inputs).unflatten(1, (21, 2))
+
+    def forward(
+        self, hand: HandModel, features: Float[Tensor, "b c"], evidence_2d: Float[Tensor, "b 21 2"]
+    ) -> list[Iteration]:
+        """The states 0 … iterations; the last one is the estimate."""
+        h = self.start.expand(len(features), -1)
+        states = [Iteration(h, evidence_2d, posed_hand(hand, h))]
+        for _ in range(self.iterations):
+            state = states[-1]
+            step = self.estimate(torch.cat([features, state.evidence_2d.flatten(1), state.h], 1))
+            evidence = self.refined_2d(features, state) if self.refine_2d else state.evidence_2d
+            h = state.h + step
+            states.append(Iteration(h, evidence, posed_hand(hand, h)))
+        return states
+
+
+def _last(module: nn.Module) -> nn.Linear:
+    return module if isinstance(module, nn.Linear) else module[-1]

@@ -1,0 +1,198 @@
+"""Results files: one JSON a run, the only source of every table, figure and number in the book.
+
+A record says what was measured, by which command, on what, and how long it took, so that anyone can repeat it.
+`SCHEMA` lists its fields; `read` refuses a file that breaks it.
+"""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .files import atomic_path
+
+SCHEMA = {
+    "schema": int,  # 1
+    "name": str,  # of the run, and of its file
+    "claim": str,  # what the run is there to show
+    "profile": str,  # "smoke" is never a result
+    "synthetic": bool,  # whether the data are rendered or photographs; the two are never mixed
+    "command": str,  # repeats the run
+    "config": dict,  # resolved, nothing left to defaults
+    "seed": int,
+    "data": dict,  # name (with version, split and seed), n
+    "hand": dict,  # name, fingertips
+    "metrics": list,  # of name, value, unit, alignment, grid, n
+    "curves": dict,  # name → lists of equal length
+    "minutes": float,
+    "peak_memory_mb": float,
+    "device": str,
+    "versions": dict,  # handlib, torch, python, platform
+    "git": dict,  # commit, dirty; empty outside a checkout
+    "created": str,  # UTC, ISO 8601
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number and what it means. `grid` is the threshold grid of an AUC, `alignment` what was done before."""
+
+    name: str
+    value: float
+    unit: str
+    alignment: str = "none"
+    grid: str = "none"
+    n: int = 0
+
+
+def describe(scores: dict[str, float], n: int) -> list[Metric]:
+    """Metrics from the score names of `evaluate`, which carry alignment, grid and unit."""
+    return [_describe(name, value, n) for name, value in scores.items()]
+
+
+def _describe(name: str, value: float, n: int) -> Metric:
+    alignment = next((a for a in ("root", "procrustes") if f"_{a}_" in name), "none")
+    if "_auc_" not in name:
+        return Metric(name, value, "mm" if name.endswith("_mm") else "fraction", alignment, "none", n)
+    low, high = name.split("_")[-3:-1]
+    grid = f"20 thresholds, {low}–{high} mm"
+    if "reference" in name:
+        grid = "0–50 mm in 20 thresholds, from index 8: 21.05–50 mm"
+    return Metric(name, value, "fraction", alignment, grid, n)
+
+
+def record(
+    name: str,
+    claim: str,
+    metrics: Iterable[Metric],
+    *,
+    profile: str,
+    config: dict[str, Any],
+    data: dict[str, Any],
+    hand: dict[str, str],
+    started: float,
+    command: str | None = None,
+    seed: int = 0,
+    synthetic: bool = True,
+    curves: dict[str, Any] | None = None,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """A complete record; `started` is the `time.perf_counter()` at which the run began."""
+    return {
+        "schema": 1,
+        "name": name,
+        "claim": claim,
+        "profile": profile,
+        "synthetic": synthetic,
+        "command": command or " ".join(["handlib", *sys.argv[1:]]),
+        "config": config,
+        "seed": seed,
+        "data": data,
+        "hand": hand,
+        "metrics": [asdict(metric) for metric in metrics],
+        "curves": curves or {},
+        "minutes": round((time.perf_counter() - started) / 60, 3),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "device": device_name(device),
+        "versions": versions(),
+        "git": _git(),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def write(record: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
+    """Checks a record and writes it as `folder/name.json`."""
+    _check(record, "record")
+    path = Path(folder) / f"{record['name']}.json"
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A checked record. `FileNotFoundError` and `ValueError` say which file and field."""
+    try:
+        loaded = json.loads(Path(path).read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+    _check(loaded, str(path))
+    return loaded
+
+
+def value(record: dict[str, Any], metric: str) -> float:
+    """One number of a record by its metric's name."""
+    for entry in record["metrics"]:
+        if entry["name"] == metric:
+            return entry["value"]
+    raise KeyError(
+        f"{record['name']} has no metric '{metric}': it has {', '.join(m['name'] for m in record['metrics'])}"
+    )
+
+
+def _check(record: dict[str, Any], where: str) -> None:
+    if not isinstance(record, dict):
+        raise ValueError(f"{where}: a results file holds one JSON object")
+    for field, kind in SCHEMA.items():
+        if field not in record:
+            raise ValueError(f"{where}: the field '{field}' is missing")
+        accepted = (int, float) if kind is float else kind
+        if not isinstance(record[field], accepted):
+            raise ValueError(
+                f"{where}: the field '{field}' must be {kind.__name__}, not {type(record[field]).__name__}"
+            )
+    for metric in record["metrics"]:
+        try:
+            Metric(**metric)
+        except TypeError as error:
+            raise ValueError(f"{where}: a metric must have the fields of handlib.results.Metric ({error})") from error
+
+
+def versions() -> dict[str, str]:
+    try:
+        handlib = version("handlib")
+    except PackageNotFoundError:
+        handlib = "not installed"
+    return {
+        "handlib": handlib,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def device_name(device: str) -> str:
+    """What a timing was made on, in words."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _git() -> dict[str, Any]:
+    def run(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return {"commit": run("rev-parse", "HEAD"), "dirty": bool(run("status", "--porcelain", "--", "."))}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
