@@ -42,7 +42,7 @@ class DHPEConfig:
 
 
 class DHPE(nn.Module):
-    """The whole estimator. `DHPE(DHPEConfig())` starts from random weights, `DHPE.from_pretrained("lite")` from ours."""
+    """The whole estimator: `DHPE(config)` starts from random weights, `DHPE.from_pretrained("lite")` from ours."""
 
     def __init__(self, config: DHPEConfig | None = None):
         super().__init__()

@@ -46,7 +46,7 @@ NOISE = (
     0.02  # standard deviation of a 2D joint over the crop's side: 4.5 px of 224, as of a detector or a careful person
 )
 OUTLIER = 3.0  # standard deviations where a joint begins to be disbelieved
-VIEWS, POSES = 200, 500  # of the coarse search
+VIEWS, POSES = 160, 300  # of the coarse search
 NEAREST = 0.02  # metres; no point of a hand is closer to the pinhole
 MASK_SIZE, MASK_ITERATIONS = 112, 60
 MASK_POINTS = 20  # the outline weighs as much as this many joints
@@ -247,9 +247,9 @@ def coarse_starts(objective: Objective, hand: HandModel, starts: int, generator:
         z = torch.randn(POSES, len(objective.prior.basis), generator=generator).to(like)
     views = sphere_views(VIEWS, generator).to(like)
     joints = objective.skeleton(objective.prior.pose(z), z.new_zeros(len(z), 10))
-    joints = joints - joints[:, MIDDLE_MCP : MIDDLE_MCP + 1]
-    x = torch.view_as_complex((joints @ views[:, None, :2].mT).contiguous())  # (views, poses, 21)
-    y = torch.view_as_complex(like)
+    joints = (joints - joints[:, MIDDLE_MCP : MIDDLE_MCP + 1]).float()
+    x = torch.view_as_complex((joints @ views[:, None, :2].mT.float()).contiguous())  # (views, poses, 21)
+    y = torch.view_as_complex(like.float())
     weight = (objective.visible / objective.visible.sum()).to(x.dtype)
     mean_x, mean_y = (x @ weight)[..., None], y @ weight
     cx, cy = x - mean_x, y - mean_y
@@ -262,8 +262,8 @@ def coarse_starts(objective: Objective, hand: HandModel, starts: int, generator:
     pose = pose[view]
     s = product[view, pose] / size[view, pose]
     root = mean_y - s * mean_x[view, pose, 0]
-    turn = roma.rotvec_to_rotmat(torch.stack([0 * s.real, 0 * s.real, s.angle()], -1))
-    place = torch.stack([root.real, root.imag, s.abs().log()], -1)
+    turn = roma.rotvec_to_rotmat(torch.stack([0 * s.real, 0 * s.real, s.angle()], -1).to(like))
+    place = torch.stack([root.real, root.imag, s.abs().log()], -1).to(like)
     return State(z[pose], like.new_zeros(len(pose), 10), turn @ views[view], place)
 
 

@@ -52,15 +52,15 @@ def refiner_loss(evidence: list[Float[Tensor, "b 21 2"]], joints: Float[Tensor, 
 def articulation_loss(joints: Float[Tensor, "b 21 3"], target: Float[Tensor, "b 21 3"], omega: Tensor) -> Tensor:
     """Eq. 8: L_Art = ‖norm(Reg(m)) − norm(y_J)‖².
 
-    `target` is `normalise_joints` of the truth and `omega` (b) its ω in crop units. Under the scaled orthographic camera
-    all axes share one unit, so the estimate is normalised by its root and ω alone.
+    `target` is `normalise_joints` of the truth and `omega` (b) its ω in crop units. Under the scaled orthographic
+    camera all axes share one unit, so the estimate is normalised by its root and ω alone.
     """
     relative = joints - joints[:, MIDDLE_MCP : MIDDLE_MCP + 1]
     return (relative / omega[:, None, None] - target).square().mean()
 
 
 def shape_loss(
-    silhouette: Float[Tensor, "b s s"], mask: Float[Tensor, "b s s"], weight: Float[Tensor, "b"]
+    silhouette: Float[Tensor, "b s s"], mask: Float[Tensor, "b s s"], weight: Float[Tensor, " b"]
 ) -> Float[Tensor, ""]:
     """Eq. 9: L_Sh = ‖Ren(m) − y_M‖², each instance with its weight of Eq. 12."""
     return (weight * (silhouette - mask).square().mean((1, 2))).mean()
@@ -68,7 +68,7 @@ def shape_loss(
 
 def shape_weight(
     joints: Float[Tensor, "b 21 2"], target: Float[Tensor, "b 21 2"], threshold: float
-) -> Float[Tensor, "b"]:
+) -> Float[Tensor, " b"]:
     """Eq. 12: λ_Sh of each instance, 1 once its mean 2D joint error is at most `threshold`, else 0."""
     return ((joints - target).norm(dim=-1).mean(-1) <= threshold).to(joints.dtype)
 
@@ -90,7 +90,7 @@ def dhpe_loss(
     batch: dict[str, Tensor],
     weights: LossWeights,
 ) -> tuple[Float[Tensor, ""], dict[str, float]]:
-    """Eq. 7 for a batch (`data.collate`) at the network's own size: the loss, and its terms before weighting for the log.
+    """Eq. 7 for a batch (`data.collate`) at the network's own size: the loss, and its unweighted terms for the log.
 
     The articulation, reprojection and refiner terms see every step of the iteration, the others its end.
     """

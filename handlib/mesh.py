@@ -15,7 +15,7 @@ def vertex_normals(vertices: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "f 
     return torch.nn.functional.normalize(total, dim=-1)
 
 
-def boundary_loop(faces: Int[Tensor, "f 3"]) -> Int[Tensor, "n"]:
+def boundary_loop(faces: Int[Tensor, "f 3"]) -> Int[Tensor, " n"]:
     """Vertices around the one hole of a mesh, in the direction of the faces that border it."""
     edges = {(a, b) for t in faces.tolist() for a, b in zip(t, t[1:] + t[:1], strict=True)}
     following = {a: b for a, b in edges if (b, a) not in edges}

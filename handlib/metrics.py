@@ -53,7 +53,7 @@ def joint_errors_mm(predicted: Float[Tensor, "*batch n 3"], truth: Float[Tensor,
 
 
 def pck(
-    errors: Float[Tensor, "n k"], thresholds: Float[Tensor, "t"], visible: Bool[Tensor, "n k"] | None = None
+    errors: Float[Tensor, "n k"], thresholds: Float[Tensor, " t"], visible: Bool[Tensor, "n k"] | None = None
 ) -> Float[Tensor, "k t"]:
     """Percentage of correct keypoints: for each keypoint, the fraction of its visible samples within each threshold.
 
@@ -88,7 +88,7 @@ def auc_reference(
     return float(_areas(errors_mm, torch.linspace(0, 50, 20, dtype=errors_mm.dtype)[low_index:], visible).nanmean())
 
 
-def _areas(errors: Tensor, thresholds: Tensor, visible: Tensor | None) -> Float[Tensor, "k"]:
+def _areas(errors: Tensor, thresholds: Tensor, visible: Tensor | None) -> Float[Tensor, " k"]:
     curves = pck(errors, thresholds, visible)
     return torch.trapezoid(curves, thresholds.to(curves.dtype), dim=-1) / (thresholds[-1] - thresholds[0])
 

@@ -37,7 +37,7 @@ class DHPEOutput:
     def in_camera(self, K: Float[Tensor, "*batch 3 3"], root_depth: Float[Tensor, "*batch"]) -> HandOutput:
         """Vertices and joints in the camera frame in metres, by the inverse normalisation of Eq. 8.
 
-        K is that of the input image; `root_depth` the depth of the middle MCP, which protocols take from the ground truth.
+        K is that of the input image; `root_depth` the depth of the middle MCP, which protocols take from the truth.
         """
         if self.mesh_crop is None or self.size is None:
             raise ValueError("this estimate has no crop coordinates; one made by `fit` is placed by its root_cam")
@@ -55,7 +55,7 @@ class Iteration:
 
 
 def in_metres(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
-    """The hand of h in metres along the camera's axes, relative to its middle MCP: shape and pose, without the camera."""
+    """The hand of h in metres along the camera's axes, relative to its middle MCP: σ and t play no part."""
     parameters = MeshParameters.split(h)
     vertices = hand(parameters.pose, parameters.shape).vertices @ parameters.camera.rotation().mT
     joints = hand.regress_joints(vertices)

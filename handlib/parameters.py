@@ -32,7 +32,7 @@ class MeshParameters(NamedTuple):
 
     @classmethod
     def initial(cls, hand: HandModel) -> Float[Tensor, "63"]:
-        """h(0): the mean pose and zeros (Sec. 3.2), but a unit quaternion and a scale that puts the hand in the crop."""
+        """h(0): mean pose, else zeros (Sec. 3.2); but a unit quaternion, and a scale that puts the hand in the crop."""
         new = hand.mean_pose.new_tensor
         return cls(hand.mean_pose, new([0.0] * 10), new(FRONTAL), new([INITIAL_SCALE]), new([0.0] * 3)).join()
 

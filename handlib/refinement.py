@@ -35,7 +35,7 @@ def refine(
     iterations: int = 50,
     weights: RefinementWeights | None = None,
 ) -> DHPEOutput:
-    """Improves an estimate of `model` on the same images. The history of the result holds every step, 0 … iterations."""
+    """Improves an estimate of `model` on the same images. The result's history holds every step, 0 … iterations."""
     weights = weights or RefinementWeights()
     if output.mesh_crop is None:
         raise ValueError("only an estimate made by a DHPE can be refined with its evidence; `fit` needs no refinement")

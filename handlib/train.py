@@ -157,8 +157,8 @@ def _epoch(
         loss, terms = dhpe_loss(model, model(images), images, batch, config.loss)
         if not torch.isfinite(loss):
             raise FloatingPointError(
-                f"the loss became {loss.item()} in epoch {epoch + 1}, step {step + 1} ({terms}): lower --learning-rate, "
-                "then run again: it resumes from the last epoch"
+                f"the loss became {loss.item()} in epoch {epoch + 1}, step {step + 1} ({terms}): "
+                "lower --learning-rate, then run again with --no-resume"
             )
         optimizer.zero_grad()
         loss.backward()

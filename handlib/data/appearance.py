@@ -56,7 +56,7 @@ def shade(
 def add_forearm(
     vertices: Float[Tensor, "v 3"],
     faces: Int[Tensor, "f 3"],
-    loop: Int[Tensor, "n"],
+    loop: Int[Tensor, " n"],
     direction: Float[Tensor, "3"],
 ) -> tuple[Tensor, Tensor]:
     """Extrudes the open wrist, given by its loop of vertices, along a unit direction. Returns vertices and faces.

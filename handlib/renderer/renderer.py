@@ -13,7 +13,7 @@ GRADIENTS = ("antialias",)
 
 
 class Renderer:
-    """Renders meshes whose vertices are in pixels: x right, y down, pixel centres at +0.5, z a depth (smaller = nearer).
+    """Renders meshes whose vertices are in pixels: x right, y down, centres at +0.5, z a depth (smaller is nearer).
 
     size: side of a square image, or (height, width). backend: `"reference"` is plain torch on any device; `"auto"`
     picks the fastest there is. gradient: `"antialias"`, the exact gradient of occlusion boundaries (edges.py).
