@@ -63,6 +63,7 @@ class PoseNetwork(nn.Module):
         self.down = nn.ModuleList([Block(2 * w, 4 * w, 2), Block(4 * w, 8 * w, 2), Block(8 * w, 8 * w, 2)])
         self.up = nn.ModuleList([conv(8 * w, 8 * w), conv(8 * w, 4 * w), conv(4 * w, 2 * w)])
         self.head = nn.Sequential(conv(2 * w, 2 * w), nn.Conv2d(2 * w, joints, 1))
+        nn.init.normal_(self.head[-1].weight, std=1e-3)  # heat maps are nearly zero nearly everywhere
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b joints s s"]:
         levels = [self.stem(images - 0.5)]

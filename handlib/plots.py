@@ -23,13 +23,30 @@ SKIN = (0.87, 0.66, 0.56)
 FINGER_COLORS = ("#e4572e", "#f3a712", "#3f8f5f", "#2e86ab", "#7b4b94")  # thumb … little
 
 
+# On a page a figure can be reached with Tab and says what it shows; the arrow keys move its slider.
+_ACCESS = """
+const figure = document.getElementById("{plot_id}"), layout = figure.layout;
+figure.tabIndex = 0;
+figure.setAttribute("role", "group");
+figure.setAttribute("aria-label", layout.meta || "figure");
+figure.addEventListener("keydown", event => {
+  const slider = (layout.sliders || [])[0], step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+  if (!slider || !step) return;
+  event.preventDefault();
+  const active = Math.min(Math.max((figure.layout.sliders[0].active || 0) + step, 0), slider.steps.length - 1);
+  Plotly.relayout(figure, {"sliders[0].active": active});
+  Plotly.animate(figure, ...slider.steps[active].args);
+});
+"""
+
+
 class _BookRenderer(MimetypeRenderer):
     """HTML without plotly.js and MathJax: the page loads plotly.js once."""
 
     def to_mimebundle(self, fig_dict):
         html = pio.to_html(
             fig_dict, include_plotlyjs=False, include_mathjax=False, full_html=False, auto_play=False,
-            default_width="100%", validate=False,
+            default_width="100%", validate=False, post_script=_ACCESS,
         )  # fmt: skip
         return {"text/html": html}
 
@@ -51,13 +68,14 @@ def mesh_figure(
     labels: Sequence[str] | None = None,
     slider: str = "step",
     title: str = "",
+    alt: str = "A hand mesh that can be turned.",
     joints: Float[Tensor, "21 3"] | Sequence[Float[Tensor, "21 3"]] | None = None,
     height: int = 460,
 ) -> go.Figure:
     """A mesh to turn with the mouse; several meshes become the steps of a slider.
 
     meshes: vertices with y up (`upright`), any unit. joints: a skeleton a mesh, drawn inside it; the skin then turns
-    translucent.
+    translucent. alt: what the figure shows, for those who cannot see it.
     """
     meshes = [meshes] if isinstance(meshes, Tensor) else list(meshes)
     joints = [] if joints is None else [joints] if isinstance(joints, Tensor) else list(joints)
@@ -77,7 +95,7 @@ def mesh_figure(
         for axis, c in zip(("xaxis", "yaxis", "zaxis"), (low + high) / 2, strict=True)
     }
     figure.update_layout(
-        height=height, margin=dict(l=0, r=0, t=40 if title else 5, b=5), title=title, showlegend=False,
+        height=height, margin=dict(l=0, r=0, t=40 if title else 5, b=5), title=title, showlegend=False, meta=alt,
         scene=dict(
             aspectmode="cube", dragmode="orbit", camera=dict(up=dict(x=0, y=1, z=0), eye=dict(x=0.2, y=0.3, z=1.7)),
             **axes,
@@ -115,25 +133,27 @@ def _bones(joints: Tensor) -> list[go.Scatter3d]:
     return traces
 
 
-def pck_figure(curves: dict[str, dict[str, list[float]]], title: str = "") -> go.Figure:
+def pck_figure(curves: dict[str, dict[str, list[float]]], title: str = "", alt: str = "PCK curves.") -> go.Figure:
     """PCK curves by name, each with the lists `threshold_mm` and `pck`."""
     figure = go.Figure()
     for name, curve in curves.items():
         figure.add_scatter(x=curve["threshold_mm"], y=curve["pck"], name=name, mode="lines")
     figure.update_layout(
-        title=title, height=380, xaxis_title="error threshold (mm)", yaxis_title="joints within it",
+        title=title, height=380, meta=alt, xaxis_title="error threshold (mm)", yaxis_title="joints within it",
         yaxis_range=[0, 1.01], margin=dict(l=10, r=10, t=50, b=10), legend=dict(orientation="h", y=-0.25),
     )  # fmt: skip
     return figure
 
 
-def lines_figure(x: Sequence[float], series: dict[str, Sequence[float]], x_title: str, y_title: str) -> go.Figure:
+def lines_figure(
+    x: Sequence[float], series: dict[str, Sequence[float]], x_title: str, y_title: str, alt: str = "Curves."
+) -> go.Figure:
     """Curves over a common x, by name."""
     figure = go.Figure(
         [go.Scatter(x=list(x), y=list(y), name=name, mode="lines+markers") for name, y in series.items()]
     )
     figure.update_layout(
-        height=360, xaxis_title=x_title, yaxis_title=y_title, margin=dict(l=10, r=10, t=20, b=10),
+        height=360, meta=alt, xaxis_title=x_title, yaxis_title=y_title, margin=dict(l=10, r=10, t=20, b=10),
         legend=dict(orientation="h", y=-0.3),
     )  # fmt: skip
     return figure

@@ -1,0 +1,98 @@
+# make book   executes every chapter and builds the site        make test   checks the code and the chapters
+# Both set up .venv first, and do nothing where nothing changed since they last passed.
+
+PROFILE ?= laptop
+PYTHON  ?= $(shell for p in python3.11 python3.12 python3.10 python3.13 python3; do \
+             $$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+BIN     := .venv/bin
+# Cells and tests may call `handlib` itself.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# Two threads on two busy cores make a small network many times slower.
+export OMP_NUM_THREADS ?= 1
+
+CODE      := $(shell find handlib -type f -not -path '*/__pycache__/*')
+CHAPTERS  := $(shell grep -ls '^jupytext:' book/*.md)
+NOTEBOOKS := $(CHAPTERS:.md=.ipynb)
+RESULTS   := $(wildcard results/*.json)
+PAGES     := $(wildcard book/*.md book/*.bib book/_ext/*.py book/_static/*) _config.yml _toc.yml
+TESTS     := $(shell find tests tools -type f -not -path '*/__pycache__/*')
+
+# Each profile has its own site and its own cache of executed notebooks; the laptop's are at _build/html.
+OUT   := $(if $(filter laptop,$(PROFILE)),.,_build/$(PROFILE))
+SITE  := $(OUT)/_build/html
+CACHE := $(OUT)/_build/.jupyter_cache
+STAMP := $(OUT)/_build/stamp
+
+.PHONY: help setup test lint book check-book serve notebooks repository clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make book         execute every notebook and build the site  (PROFILE=smoke|laptop|gpu; default laptop)'
+	@echo 'make test         ruff, pytest, and every notebook at the smoke profile'
+	@echo 'make setup        only create .venv and install everything into it'
+	@echo 'make check-book   open the built site in headless Chromium and try it'
+	@echo 'make serve        serve the built site at http://localhost:8000'
+	@echo 'make notebooks    write book/*.ipynb from book/*.md, which are the sources'
+	@echo 'make repository URL=https://github.com/you/handlib   tell all files where the repository lives'
+	@echo 'make clean        remove what was built; .venv stays'
+
+# ---- set-up
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@test -n '$(PYTHON)' || { echo 'No Python >= 3.10 with venv found. Install one (Debian: apt-get install python3-venv), or say which: make PYTHON=/path/to/python3'; exit 1; }
+	@echo 'Installing into .venv: a few minutes, the first time.'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch --editable '.[book,test]'
+	touch $@
+
+# ---- test
+
+test: lint _build/tested-code _build/tested-notebooks
+	@echo 'make test: everything passes. What is unchanged was not run again; make clean test runs all.'
+
+lint: setup
+	$(BIN)/ruff check
+
+_build/tested-code: .venv/installed $(CODE) $(TESTS) $(PAGES) $(NOTEBOOKS) $(RESULTS)
+	$(BIN)/python -m pytest -rfEs
+	@mkdir -p $(@D) && touch $@
+
+# No outputs are stored, so nbval has none to compare: a chapter's checks are the asserts in its cells.
+_build/tested-notebooks: .venv/installed $(CODE) $(NOTEBOOKS) $(RESULTS)
+	HANDLIB_PROFILE=smoke TQDM_DISABLE=1 $(BIN)/python -m pytest --nbval-lax --durations=5 $(NOTEBOOKS)
+	@mkdir -p $(@D) && touch $@
+
+# ---- book
+
+book: $(STAMP)
+	@echo 'The book is built. Open file://$(abspath $(SITE))/index.html'
+
+$(STAMP): $(STAMP)-cache $(PAGES)
+	HANDLIB_PROFILE=$(PROFILE) $(BIN)/jupyter-book build . --path-output $(OUT) --all -W --keep-going
+	$(MAKE) check-book PROFILE=$(PROFILE)
+	@touch $@
+
+# jupyter-cache knows only the text of the cells: what they call, and read, it does not see.
+$(STAMP)-cache: .venv/installed $(CODE) $(RESULTS)
+	rm -rf $(CACHE)
+	@mkdir -p $(@D) && touch $@
+
+check-book: setup
+	HANDLIB_SITE=$(abspath $(SITE)) $(BIN)/python -m pytest -rfEs tests/book/test_browser.py
+
+serve: setup
+	$(BIN)/python -m http.server --directory $(SITE) --bind 127.0.0.1 8000
+
+# ---- upkeep
+
+notebooks: setup
+	$(BIN)/jupytext --quiet --to ipynb --update $(CHAPTERS)
+
+repository:
+	$(PYTHON) tools/set_repository.py $(URL)
+
+clean:
+	rm -rf _build .pytest_cache .ruff_cache

@@ -1,0 +1,149 @@
+"""The built site in headless Chromium with no network: what a reader sees, turns and slides.
+
+Reads the site at $HANDLIB_SITE: `make book` says there what it has just built. Without it there is none to trust.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = ROOT / os.environ.get("HANDLIB_SITE", "")
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+FLAGS = [
+    "--no-sandbox",  # as root, in a container
+    "--disable-gpu",
+    "--enable-unsafe-swiftshader",  # WebGL without a GPU
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES = sorted((SITE / "book").glob("*.html"))
+PHONE = {"width": 390, "height": 844}
+
+
+def why_not():
+    if "HANDLIB_SITE" not in os.environ:
+        return "needs the built site: `make book` runs this, and so does `make check-book`"
+    if not PAGES:
+        return f"no pages at {SITE}/book: run `make book`"
+    if CHROMIUM is None:
+        return "no Chromium here: apt-get install chromium fonts-dejavu-core, then `make check-book`"
+
+
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One page opened from disk; whatever goes wrong on it is in `errors`."""
+
+    def __init__(self, browser, path):
+        self.page = browser.new_page(viewport={"width": 1280, "height": 900})
+        self.errors = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.route("**/*", self.only_files)
+        self.page.goto(path.as_uri())
+
+    def only_files(self, route):
+        if route.request.url.startswith("file:"):
+            route.continue_()
+        else:
+            self.errors.append(f"asked the network for {route.request.url}")
+            route.abort()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.page.close()
+
+
+@pytest.fixture(scope="module", params=PAGES, ids=lambda path: path.stem)
+def any_page(request, browser):
+    with Visit(browser, request.param) as visit:
+        visit.page.wait_for_timeout(500)
+        yield visit
+
+
+def test_page_loads_offline_without_errors(any_page):
+    broken = any_page.page.evaluate("[...document.images].filter(i => !i.naturalWidth).map(i => i.src)")
+    assert any_page.errors == []
+    assert broken == []
+
+
+def test_images_say_what_they_show(any_page):
+    alts = any_page.page.evaluate(
+        "[...document.querySelectorAll('article img')].map(i => [i.getAttribute('src'), i.alt])"
+    )
+    # Without an alt text Sphinx writes the file's name there, which says nothing.
+    silent = [src for src, alt in alts if not alt.strip() or alt.endswith((".png", ".svg", ".jpg", ".jpeg"))]
+    assert silent == [], "give the cell `mystnb: {image: {alt: …}}`, or the image an alt text"
+
+
+def test_page_fits_a_phone(any_page):
+    any_page.page.set_viewport_size(PHONE)
+    any_page.page.wait_for_timeout(500)
+    width = any_page.page.evaluate("document.scrollingElement.scrollWidth")
+    assert width <= PHONE["width"], "the page scrolls sideways"
+
+
+@pytest.fixture
+def hand(browser):
+    """The hand chapter, scrolled to its first mesh with a slider."""
+    with Visit(browser, SITE / "book" / "hand.html") as visit:
+        figure = visit.page.locator(".js-plotly-plot:has(.slider-container):has(canvas)").first
+        figure.scroll_into_view_if_needed()
+        figure.locator("canvas").first.wait_for()
+        visit.page.wait_for_timeout(1500)  # the first WebGL frame, in software
+        yield visit, figure
+
+
+def test_equations_are_typeset(browser):
+    with Visit(browser, SITE / "book" / "hand.html") as visit:
+        visit.page.locator("mjx-container").first.wait_for(state="attached")
+        assert visit.page.locator(".math >> text=/\\\\\\(|\\$\\$/").count() == 0
+
+
+def test_dragging_turns_the_mesh(hand):
+    visit, figure = hand
+    eye = "g => JSON.stringify(g._fullLayout.scene._scene.getCamera().eye)"
+    eye_before, picture_before = figure.evaluate(eye), figure.screenshot()
+    box = figure.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.4
+    visit.page.mouse.move(x, y)
+    visit.page.mouse.down()
+    for step in range(8):
+        visit.page.mouse.move(x + 6 * step, y + 2 * step)
+    visit.page.mouse.up()
+    visit.page.wait_for_timeout(800)
+    assert figure.evaluate(eye) != eye_before
+    assert figure.screenshot() != picture_before
+    assert visit.errors == []
+
+
+def test_slider_moves_the_vertices(hand):
+    visit, figure = hand
+    # numbers are typed arrays on the page, so they are copied out
+    vertices = "g => Array.from(g._fullData.find(trace => trace.type == 'mesh3d').x)"
+    vertices_before, picture_before = figure.evaluate(vertices), figure.screenshot()
+    rail = figure.locator(".slider-rail-touch-rect").first.bounding_box()
+    visit.page.mouse.click(rail["x"] + rail["width"] * 0.7, rail["y"] + rail["height"] / 2)
+    visit.page.wait_for_timeout(1000)
+    assert figure.evaluate(vertices) != vertices_before
+    assert figure.screenshot() != picture_before
+    assert visit.errors == []

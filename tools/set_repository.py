@@ -1,0 +1,59 @@
+"""Tell every file where the repository lives: `make repository URL=https://github.com/you/handlib`.
+
+The address is kept in _config.yml (repository: url:). Some files need it as a literal: README, package
+metadata, citation, and the chapters' Colab cell, which installs handlib before any code of ours can run. This
+writes it there. Without an address it copies the one in _config.yml, for those who edited that by hand.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+REPOSITORY = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")  # GitHub: Colab opens from there
+
+
+def slug(url):
+    """'https://github.com/you/handlib' -> 'you/handlib'"""
+    match = REPOSITORY.fullmatch(url)
+    if not match:
+        raise SystemExit(f"{url!r} is not an address of the form https://github.com/you/handlib")
+    return match[1]
+
+
+def stated(root=ROOT):
+    """The address that _config.yml states."""
+    return re.search(r"^repository:\n  url: (\S+)", (root / "_config.yml").read_text("utf-8"), re.M)[1]
+
+
+def copies(root=ROOT):
+    """The files that hold a copy of the address."""
+    names = ["README.md", "pyproject.toml", "CITATION.cff"]
+    chapters = sorted(p for p in (root / "book").iterdir() if p.suffix in (".md", ".ipynb"))
+    return [root / name for name in names if (root / name).exists()] + chapters
+
+
+def last_written(root=ROOT):
+    """The address that the copies hold, as pyproject.toml has it."""
+    return re.search(r'^Repository = "(\S+)"', (root / "pyproject.toml").read_text("utf-8"), re.M)[1]
+
+
+def replace(path, old, new):
+    """In github.com/old and in colab.research.google.com/github/old; but not in github.com/old-fork."""
+    text = path.read_text("utf-8")
+    replaced = re.sub(rf"(github(?:\.com)?/){re.escape(old)}(?![\w-])", rf"\g<1>{new}", text)
+    if replaced != text:
+        path.write_text(replaced, "utf-8")
+        print(f"{path}: {old} -> {new}")
+
+
+def set_repository(url, root=ROOT):
+    """Write `url` to _config.yml, and to all copies in place of the address that they hold."""
+    new, old = slug(url), slug(last_written(root))
+    replace(root / "_config.yml", slug(stated(root)), new)
+    for path in copies(root):
+        replace(path, old, new)
+
+
+if __name__ == "__main__":
+    set_repository(sys.argv[1] if len(sys.argv) > 1 else stated())
