@@ -18,6 +18,7 @@ from .files import atomic_path
 from .hand import HandModel
 from .mesh import cotangent_laplacian
 from .output import DHPEOutput, in_metres
+from .parameters import posed_hand
 from .regressor import Regressor
 from .renderer import Renderer
 
@@ -70,13 +71,13 @@ class DHPE(nn.Module):
         peaks = heatmap_peaks(heatmaps, self.config.subpixel)
         states = self.regressor(self.hand, features, peaks)
         last = states[-1]
-        metres = in_metres(self.hand, last.h)
+        metres, mesh = in_metres(self.hand, last.h), posed_hand(self.hand, last.h)
         return DHPEOutput(
             h=last.h,
             vertices=metres.vertices,
             joints_3d=metres.joints,
-            joints_2d=crop_to_px(last.mesh.joints[..., :2], size),
-            mesh_crop=last.mesh,
+            joints_2d=crop_to_px(mesh.joints[..., :2], size),
+            mesh_crop=mesh,
             evidence_2d=last.evidence_2d,
             heatmaps=heatmaps,
             features=features,

@@ -48,6 +48,7 @@ class HandModel(nn.Module):
         self.register_buffer("joint_template", regressor @ array["v_template"])
         self.register_buffer("joint_shapes", torch.einsum("jv,vck->kjc", regressor, array["shapedirs"]).reshape(10, -1))
         self.register_buffer("joint_regressor", _joint_regressor(regressor, fingertips))
+        self.register_buffer("used_vertices", self.joint_regressor.abs().sum(0).nonzero()[:, 0])
         coefficients = array.get("hands_coeffs", torch.zeros(0, 45))
         self.register_buffer("pose_samples", self.mean_pose + coefficients @ self.pose_components)
         self.register_buffer("vertex_colors", array.get("vertex_colors", torch.full((V, 3), 0.7)))
@@ -74,22 +75,46 @@ class HandModel(nn.Module):
 
         `shape` is in standard deviations of the population, zero being the average hand.
         """
+        vertices = self._skin(pose, shape, rotation, self.template, self.blend_shapes, self.weights)
+        return HandOutput(vertices, self.regress_joints(vertices))
+
+    def skeleton(
+        self,
+        pose: Float[Tensor, "*batch 45"],
+        shape: Float[Tensor, "*#batch 10"],
+        rotation: Float[Tensor, "*#batch 3 3"] | None = None,
+    ) -> Float[Tensor, "*batch 21 3"]:
+        """The joints of `forward`, without the mesh: only the vertices that some joint depends on are skinned."""
+        used = self.used_vertices
+        blend = self.blend_shapes.unflatten(1, (V, 3))[:, used].flatten(1)
+        vertices = self._skin(pose, shape, rotation, self.template[used], blend, self.weights[used])
+        return self.joint_regressor[:, used] @ vertices
+
+    def _skin(
+        self,
+        pose: Tensor,
+        shape: Tensor,
+        rotation: Tensor | None,
+        template: Tensor,
+        blend_shapes: Tensor,
+        weights: Tensor,
+    ) -> Tensor:
+        """Posed vertices, of all rows of the template or of some."""
         if pose.shape[-1] != 45 or shape.shape[-1] != 10:
             raise ValueError(
-                f"pose must end in 45 and shape in 10 numbers, got {tuple(pose.shape)}, {tuple(shape.shape)}"
+                f"pose must end in 45 and shape in 10 numbers: got {tuple(pose.shape)}, {tuple(shape.shape)}"
             )
         shape = shape.expand(*pose.shape[:-1], 10)
         local = roma.rotvec_to_rotmat(pose.unflatten(-1, (15, 3)))  # (..., 15, 3, 3)
 
         correctives = (local - torch.eye(3, dtype=local.dtype, device=local.device)).flatten(-3)
-        offsets = torch.cat([shape, correctives], -1) @ self.blend_shapes
-        rest = self.template + offsets.unflatten(-1, (V, 3))  # T̄ + B_S(β) + B_P(θ)
+        offsets = torch.cat([shape, correctives], -1) @ blend_shapes
+        rest = template + offsets.unflatten(-1, (-1, 3))  # T̄ + B_S(β) + B_P(θ)
         rest_joints = self.joint_template + (shape @ self.joint_shapes).unflatten(-1, (J, 3))
 
         bones = _bone_transforms(local, rest_joints, rotation)  # (..., 16, 3, 4), rest to posed
-        blended = (self.weights @ bones.flatten(-2)).unflatten(-1, (3, 4))  # one affine map a vertex
-        vertices = (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
-        return HandOutput(vertices, self.regress_joints(vertices))
+        blended = (weights @ bones.flatten(-2)).unflatten(-1, (3, 4))  # one affine map a vertex
+        return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
 
     def regress_joints(self, vertices: Float[Tensor, "*batch 778 3"]) -> Float[Tensor, "*batch 21 3"]:
         """Reg(m): the skeleton of any mesh of this topology, by one fixed 21×778 matrix; C21 order.
@@ -115,7 +140,7 @@ class HandModel(nn.Module):
             pose[todo] = samples[row] + 0.03 * torch.randn(len(todo), 45, generator=generator, dtype=dtype)
             with torch.no_grad():
                 device = self.template.device
-                joints = self(pose[todo].to(device), shape[todo].to(device)).joints
+                joints = self.skeleton(pose[todo].to(device), shape[todo].to(device))
                 overlap = penetration_depth(joints, self.bone_radii).cpu()
             todo = todo[overlap > TOLERATED_PENETRATION]
         return pose, shape

@@ -107,8 +107,8 @@ def dhpe_loss(
     counted = switch if weights.scheduled else torch.ones_like(switch)
     masked = model.feature_extractor(images * batch["mask"][:, None])
     terms = {
-        "articulation": sum(articulation_loss(s.mesh.joints, target, omega) for s in steps) / len(steps),
-        "reprojection": sum(reprojection_loss(s.mesh.joints[..., :2], joints) for s in steps) / len(steps),
+        "articulation": sum(articulation_loss(s.joints, target, omega) for s in steps) / len(steps),
+        "reprojection": sum(reprojection_loss(s.joints[..., :2], joints) for s in steps) / len(steps),
         "shape": shape_loss(model.render_mask(last.vertices), batch["mask"], counted),
         "laplacian": laplacian_loss(output.vertices, model.laplacian),
         "feature": feature_loss(output.features, masked),

@@ -51,7 +51,7 @@ class Iteration:
 
     h: Float[Tensor, "*batch 63"]
     evidence_2d: Float[Tensor, "*batch 21 2"]  # j2D(k), crop coordinates
-    mesh: HandOutput  # crop coordinates
+    joints: Float[Tensor, "*batch 21 3"]  # Reg(m(h)), crop coordinates
 
 
 def in_metres(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
@@ -79,7 +79,7 @@ def detached(output: DHPEOutput) -> DHPEOutput:
         if isinstance(value, tuple):
             return tuple(map(cut, value))
         if isinstance(value, Iteration):
-            return Iteration(*map(cut, vars(value).values()))
+            return Iteration(cut(value.h), cut(value.evidence_2d), cut(value.joints))
         return value
 
     with torch.no_grad():

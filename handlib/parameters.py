@@ -44,6 +44,12 @@ class MeshParameters(NamedTuple):
         return Camera(self.quaternion, self.scale, self.translation)
 
 
+def posed_skeleton(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> Float[Tensor, "*batch 21 3"]:
+    """Reg(m(h)) in crop coordinates, without the mesh. Reg is linear and its rows sum to 1, so the camera may come last."""
+    parameters = MeshParameters.split(h)
+    return parameters.camera.to_crop(hand.skeleton(parameters.pose, parameters.shape))
+
+
 def posed_hand(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
     """m(h) and Reg(m(h)): the mesh and skeleton of h in crop coordinates."""
     parameters = MeshParameters.split(h)

@@ -14,7 +14,7 @@ from .camera import crop_to_px
 from .dhpe import DHPE
 from .losses import feature_loss, laplacian_loss
 from .output import DHPEOutput, Iteration, detached, in_metres
-from .parameters import posed_hand
+from .parameters import posed_hand, posed_skeleton
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ def refine(
             parameter.requires_grad_(needed)
     last = states[-1]
     with torch.no_grad():
-        metres = in_metres(model.hand, last.h)
+        metres, mesh = in_metres(model.hand, last.h), posed_hand(model.hand, last.h)
         return DHPEOutput(
             h=last.h,
             vertices=metres.vertices,
             joints_3d=metres.joints,
-            joints_2d=crop_to_px(last.mesh.joints[..., :2], first.size),
-            mesh_crop=last.mesh,
+            joints_2d=crop_to_px(mesh.joints[..., :2], first.size),
+            mesh_crop=mesh,
             evidence_2d=last.evidence_2d,
             heatmaps=first.heatmaps,
             features=first.features,
@@ -73,7 +73,7 @@ def _descend(
         states = []
         for _ in range(iterations):
             mesh = posed_hand(model.hand, h)
-            states.append(_state(h, evidence, mesh))
+            states.append(_state(h, evidence, mesh.joints))
             if model.config.pose_refiner:
                 with torch.no_grad():
                     better = model.regressor.refined_2d(first.features, states[-1])
@@ -91,9 +91,9 @@ def _descend(
             loss.backward()
             optimizer.step()
         with torch.no_grad():
-            states.append(_state(h, evidence, posed_hand(model.hand, h)))
+            states.append(_state(h, evidence, posed_skeleton(model.hand, h)))
     return states
 
 
-def _state(h: Tensor, evidence: Tensor, mesh) -> Iteration:
-    return Iteration(h.detach().clone(), evidence.detach(), type(mesh)(*(part.detach() for part in mesh)))
+def _state(h: Tensor, evidence: Tensor, joints: Tensor) -> Iteration:
+    return Iteration(h.detach().clone(), evidence.detach(), joints.detach())

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .hand import HandModel
 from .output import Iteration
-from .parameters import SIZE, MeshParameters, posed_hand
+from .parameters import SIZE, MeshParameters, posed_skeleton
 
 JOINTS_2D, JOINTS_3D = 42, 63
 
@@ -43,7 +43,7 @@ class Regressor(nn.Module):
 
     def refined_2d(self, features: Float[Tensor, "b c"], state: Iteration) -> Float[Tensor, "b 21 2"]:
         """Ref of Eq. 6. Its output is an offset to j2D: for a single layer the same family of maps, better started."""
-        h, evidence, joints = state.h, state.evidence_2d, state.mesh.joints
+        h, evidence, joints = state.h, state.evidence_2d, state.joints
         inputs = torch.cat([h, features, joints.flatten(1), evidence.flatten(1)], 1)
         return evidence + self.refiner(inputs).unflatten(1, (21, 2))
 
@@ -52,13 +52,13 @@ class Regressor(nn.Module):
     ) -> list[Iteration]:
         """The states 0 … iterations; the last one is the estimate."""
         h = self.start.expand(len(features), -1)
-        states = [Iteration(h, evidence_2d, posed_hand(hand, h))]
+        states = [Iteration(h, evidence_2d, posed_skeleton(hand, h))]
         for _ in range(self.iterations):
             state = states[-1]
             step = self.estimate(torch.cat([features, state.evidence_2d.flatten(1), state.h], 1))
             evidence = self.refined_2d(features, state) if self.refine_2d else state.evidence_2d
             h = state.h + step
-            states.append(Iteration(h, evidence, posed_hand(hand, h)))
+            states.append(Iteration(h, evidence, posed_skeleton(hand, h)))
         return states
 
 

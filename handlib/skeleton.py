@@ -78,7 +78,7 @@ class Skeleton:
     def _posed(
         self, local: Float[Tensor, "*batch 15 3 3"], rest: Tensor, joints: Tensor
     ) -> tuple[Tensor, Float[Tensor, "*batch 16 3 3"], Tensor]:
-        """Columns of the pairs (…, pairs, 3, c), then rotations and columns of the positions (…, 16, 3, c) of the bones.
+        """Columns of the pairs (…, pairs, 3, c), rotations, and columns of the positions (…, 16, 3, c) of the bones.
 
         The first column is a point, the others are directions; all move alike, being linear in the shape.
         """

@@ -19,6 +19,7 @@ from .data import CachedHands, SyntheticHands
 from .dhpe import DHPE, DHPEConfig
 from .evaluate import evaluate
 from .files import atomic_path
+from .lifting import pretrain_regressor
 from .losses import LossWeights, dhpe_loss
 
 
@@ -26,10 +27,11 @@ from .losses import LossWeights, dhpe_loss
 class TrainConfig:
     """One training run. A profile is a preset of this; every field can be overridden on the command line."""
 
-    images: int = 2000  # synthetic training hands, rendered once before the first epoch
+    images: int = 1200  # synthetic training hands, rendered once before the first epoch
     val_images: int = 200  # measured after every epoch
-    epochs: int = 12
-    batch_size: int = 32
+    epochs: int = 6
+    batch_size: int = 16
+    lifting_steps: int = 1000  # pre-training of the regressor on skeletons alone (lifting.py); 0: as in the paper
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     warmup: float = 0.05  # fraction of all steps; then a cosine down to nothing
@@ -44,7 +46,7 @@ class TrainConfig:
 
 PROFILES = {
     "smoke": TrainConfig(
-        images=32, val_images=16, epochs=2, batch_size=16, workers=0, profile="smoke",
+        images=32, val_images=16, epochs=2, lifting_steps=2, workers=0, profile="smoke",
         model=DHPEConfig(size=64, feature_width=4, features=32, pose_width=4, hidden=32),
     ),
     "laptop": TrainConfig(),
@@ -73,6 +75,10 @@ def train(
         model.load_state_dict(start["model"])
         optimizer.load_state_dict(start["optimizer"])
         seconds = start["seconds"]
+    elif config.lifting_steps:
+        clock = time.perf_counter()
+        pretrain_regressor(model, config.lifting_steps, config.loss, seed=config.seed, progress=progress)
+        seconds += time.perf_counter() - clock
     first = 0 if start is None else start["epoch"]
     if first < config.epochs:
         size = config.model.size

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from ..camera import crop_box, crop_intrinsics, project, quaternion_to_rotation
+from ..camera import project
 from ..hand import HandModel
 from ..joints import MIDDLE_MCP
 from ..mesh import boundary_loop
@@ -19,13 +19,13 @@ from ..renderer import Renderer
 from .appearance import FOREARM_RINGS, add_forearm, shade, skin_colors, to_linear
 from .backgrounds import BuiltinBackgrounds
 from .sample import HandSample
+from .views import random_crop, random_placement
 
 VERSION = "0.1"  # raised whenever a sample of the same seed changes
 SPLITS = {"train": "train", "val": "val", "diverse": "test"}  # split → split of the background photographs
 LENGTHS = {"train": 20000, "val": 500, "diverse": 1000}
 SUPERSAMPLING = 2  # pictures are drawn at twice the size and averaged
 BLUSH = (1.08, 0.96, 0.9)  # skin is a little redder than the scale's printed swatches, blood being under it
-IMAGE_WIDTH, IMAGE_HEIGHT = 640, 480  # of the virtual camera that the crops are cut from
 
 
 class SyntheticHands(Dataset):
@@ -71,7 +71,7 @@ class SyntheticHands(Dataset):
     def _make(self, index: int, generator: torch.Generator) -> HandSample:
         vertices, faces = self._hand_and_forearm(generator)
         joints = self.hand.regress_joints(vertices[:778])
-        K = self._camera(joints, generator)
+        K = random_crop(joints, self.size, generator, jitter=self.split == "train")
         joints_px = project(joints, K)
 
         # A picture is drawn at twice its size: pixel coordinates, and so K, double.
@@ -106,23 +106,9 @@ class SyntheticHands(Dataset):
         bend = 0.35 * torch.randn(3, generator=generator)
         direction = functional.normalize(torch.tensor([1.0, 0.0, 0.0]) + bend.clamp(-0.8, 0.8), dim=0)
         vertices, faces = add_forearm(vertices, self.hand.faces, self.wrist, direction)
-        rotation = quaternion_to_rotation(torch.randn(4, generator=generator))  # uniform over all viewpoints
-        distance = 0.35 + 0.65 * torch.rand((), generator=generator)
-        offset = torch.rand(2, generator=generator) - 0.5  # somewhere in the middle half of the picture
-        root = torch.cat([offset * distance * torch.tensor([0.5, 0.4]), distance[None]])
+        rotation, root = random_placement(generator)
         turned = vertices @ rotation.mT
         return turned - self.hand.regress_joints(turned[:778])[MIDDLE_MCP] + root, faces
-
-    def _camera(self, joints: Tensor, generator: torch.Generator) -> Tensor:
-        """K of the crop that a hand detector would cut: a little too large, too small or off centre."""
-        focal = IMAGE_WIDTH * (0.8 + 0.5 * torch.rand((), generator=generator))
-        K = torch.tensor([[focal, 0, IMAGE_WIDTH / 2], [0, focal, IMAGE_HEIGHT / 2], [0, 0, 1]])
-        box = crop_box(project(joints, K))
-        if self.split == "train":
-            side = box[2:] * (0.9 + 0.25 * torch.rand(1, generator=generator))
-            shift = 0.06 * side * torch.randn(2, generator=generator).clamp(-1.5, 1.5)
-            box = torch.cat([box[:2] + (box[2:] - side) / 2 + shift, side])
-        return crop_intrinsics(K, box, self.size)
 
     def _colors(self, vertices: Tensor, faces: Tensor, generator: torch.Generator) -> Tensor:
         """Skin of a random tone, or a sleeve on the forearm, under a random light."""

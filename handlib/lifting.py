@@ -1,0 +1,88 @@
+"""Pre-training of E3D and Ref on skeletons alone: an addition to the paper's schedule, for those without a GPU.
+
+To lift 21 points of the image to a hand needs no image. So before any picture is rendered, the regressor sees many
+hands, each as its 2D joints with errors like a heat map's, from all viewpoints, and is trained by the same losses
+(Eq. 6, Eq. 8). Features are zero meanwhile; joint training then starts from a regressor that can already lift.
+"""
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from .camera import crop_box, normalise_joints, project, px_to_crop
+from .data.views import random_crop, random_placement
+from .dhpe import DHPE
+from .joints import MIDDLE_MCP
+from .losses import LossWeights, articulation_loss, refiner_loss, reprojection_loss
+from .parameters import MeshParameters
+
+POOL = 20_000  # different poses; each is seen from many sides
+
+
+def pretrain_regressor(
+    model: DHPE,
+    steps: int,
+    weights: LossWeights,
+    batch_size: int = 128,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    progress: bool = True,
+) -> list[float]:
+    """Trains `model.regressor` in place; returns the loss of every step."""
+    generator = torch.Generator().manual_seed(seed)
+    pool, _ = model.hand.sample(min(POOL, steps * batch_size), generator)
+    features = torch.zeros(batch_size, model.config.features)
+    _ignore_features(model)
+    optimizer = torch.optim.Adam(model.regressor.parameters(), learning_rate)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=0.1)
+    losses = []
+    bar = tqdm(range(steps), "lifting", unit="step", disable=not progress, leave=False)
+    for _ in bar:
+        joints_cam, K = _hands(model, pool, batch_size, generator)
+        joints_px = project(joints_cam, K)
+        joints = px_to_crop(joints_px, model.config.size)
+        omega = crop_box(joints)[:, 2]
+        target = normalise_joints(joints_cam, K)
+        states = model.regressor(model.hand, features, _corrupt(joints, generator))[1:]
+        loss = (
+            weights.articulation * sum(articulation_loss(s.joints, target, omega) for s in states) / len(states)
+            + weights.reprojection * sum(reprojection_loss(s.joints[..., :2], joints) for s in states) / len(states)
+            + weights.refiner * refiner_loss([s.evidence_2d for s in states], joints)
+            + weights.shape_prior * MeshParameters.split(states[-1].h).shape.square().mean()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.regressor.parameters(), 1.0)
+        optimizer.step()
+        rates.step()
+        losses.append(loss.item())
+        bar.set_postfix(loss=f"{losses[-1]:.3f}")
+    return losses
+
+
+def _hands(model: DHPE, pool: Tensor, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Joints in the camera frame and the K of a crop, of n hands from the pool with new shapes and viewpoints."""
+    pose = pool[torch.randint(len(pool), (n,), generator=generator)]
+    shape = torch.randn(n, 10, generator=generator).clamp(-2.5, 2.5)
+    rotation, root = random_placement(generator, n)
+    with torch.no_grad():
+        joints = model.hand.skeleton(pose, shape) @ rotation.mT
+    joints = joints - joints[:, MIDDLE_MCP : MIDDLE_MCP + 1] + root[:, None]
+    return joints, random_crop(joints, model.config.size, generator, jitter=True)
+
+
+def _corrupt(joints: Tensor, generator: torch.Generator) -> Tensor:
+    """2D joints as heat maps give them: noise of a size that differs from hand to hand, and now and then a blunder."""
+    n = len(joints)
+    noise = 0.06 * torch.rand(n, 1, 1, generator=generator) * torch.randn(joints.shape, generator=generator)
+    blunder = (torch.rand(n, 21, 1, generator=generator) < 0.05) * 0.4 * torch.randn(joints.shape, generator=generator)
+    return joints + noise + blunder
+
+
+def _ignore_features(model: DHPE) -> None:
+    """Zeroes the weights on F(x) in the first layers, so that the features, once they come, at first change nothing."""
+    c = model.config.features
+    for module, first in ((model.regressor.estimate, 0), (model.regressor.refiner, 63)):
+        layer = module if isinstance(module, nn.Linear) else module[0]
+        with torch.no_grad():
+            layer.weight[:, first : first + c] = 0
