@@ -18,10 +18,11 @@ SOFTNESS = 5.0  # degrees beyond a limit that cost as much as one standard devia
 SIGMA_FLOOR = 0.03  # radians; the pose samples of a model are no excuse for certainty (`HandModel.sample` adds as much)
 _SIGMA_UNKNOWN = 0.4  # radians, for a model without pose samples
 
-# Degrees (twist, flexion, abduction), low and high. Flexion: the active ranges of motion of the AAOS handbook (2–5: MCP
-# −45…90, PIP 0…100, DIP 0…90; thumb: MCP 0…50, IP −20…80), of which hyper-extension is cut to what is seen without a
-# push from outside. PIP, DIP and the thumb's IP are hinges. The thumb's CMC is wide: MANO's flat hand, where all
-# angles are zero, has it half abducted, and opposition is a twist.
+# Degrees (twist, flexion, abduction), low and high. Flexion and abduction: the active ranges of motion of the AAOS
+# (fingers: MCP −45…90 and ±20, PIP 0…100, DIP 0…90; thumb: MCP 0…50, IP −20…80), five to fifteen degrees wider because
+# healthy hands exceed them, but the MCP's hyper-extension narrower: it needs a push from outside. PIP, DIP and the
+# thumb's IP are hinges. The thumb's CMC is ours: MANO's flat hand, where angles are zero, has it half abducted, and
+# opposition is a negative twist.
 _LIMITS = {
     "finger1": ((-22, 22), (-30, 95), (-25, 25)),
     "finger2": ((-4, 4), (-8, 110), (-4, 4)),
@@ -30,10 +31,8 @@ _LIMITS = {
     "thumb2": ((-15, 15), (-15, 60), (-10, 10)),
     "thumb3": ((-6, 6), (-25, 85), (-6, 6)),
 }
-_FLEXION_AXIS = {
-    "finger": (0.0, 0.0, 1.0),
-    "thumb": (0.4, -0.9, 0.2),
-}  # model frame, before it is squared to the bone
+# In the model's frame, before they are squared to the bone; the thumb's nail faces away from the index finger.
+_FLEXION_AXIS = {"finger": (0.0, 0.0, 1.0), "thumb": (0.4, -0.9, 0.2)}
 
 
 def joint_axes(hand: HandModel) -> Float[Tensor, "15 3 3"]:

@@ -1,0 +1,138 @@
+"""`fit` on hands whose joints, camera and mask are known."""
+
+import pytest
+import roma
+import torch
+
+from handlib import MeshParameters, Renderer, fit
+from handlib.camera import crop_box, crop_to_px, project
+from handlib.fitting import sphere_views
+from handlib.output import in_metres
+from handlib.parameters import posed_hand
+
+K = torch.tensor([[480.0, 0, 112], [0, 480.0, 112], [0, 0, 1]])
+
+
+@pytest.fixture(scope="module")
+def views(hand):
+    """Four hands from random viewpoints 0.45 m away: mesh and joints in the camera frame, joints in pixels."""
+    generator = torch.Generator().manual_seed(3)
+    pose, shape = hand.sample(4, generator)
+    quaternion = torch.randn(4, 4, generator=generator)
+    rotation = roma.unitquat_to_rotmat(quaternion / quaternion.norm(dim=-1, keepdim=True))
+    vertices, joints = (x @ rotation.mT for x in hand(pose, shape))
+    shift = torch.tensor([0.0, 0.0, 0.45]) - joints[:, 9:10]
+    return vertices + shift, joints + shift, project(joints + shift, K)
+
+
+@pytest.fixture(scope="module")
+def fitted(hand, views):
+    return fit(views[2], K, hand=hand, noise=2e-3)
+
+
+def _error_mm(output, joints):
+    """Mean distance after the best similarity."""
+    rotation, shift, scale = roma.rigid_points_registration(output.joints_3d, joints, compute_scaling=True)
+    moved = scale[:, None, None] * output.joints_3d @ rotation.mT + shift[:, None]
+    return 1e3 * (moved - joints).norm(dim=-1).mean(-1)
+
+
+def test_exact_joints_are_met(views, fitted):
+    _, joints, joints_px = views
+    assert (fitted.joints_2d - joints_px).norm(dim=-1).mean() < 0.5
+    assert _error_mm(fitted, joints).median() < 4
+    assert (fitted.root_cam[:, 2] / 0.45 - 1).abs().median() < 0.1
+
+
+def test_noisy_joints_with_one_outlier_and_some_hidden(hand, views, generator):
+    _, joints, joints_px = views
+    noisy = joints_px + 2 * torch.randn(4, 21, 2, generator=generator)
+    noisy[:, 8] += 60
+    visible = torch.ones(21, dtype=torch.bool)
+    visible[[0, 16]] = False
+    noisy[:, ~visible] = torch.nan
+    found = fit(noisy, K, hand=hand, visible=visible)
+    assert _error_mm(found, joints).median() < 10
+    kept = [i for i in range(21) if visible[i] and i != 8]
+    assert (found.joints_2d - joints_px)[:, kept].norm(dim=-1).mean() < 5
+
+
+def test_output_belongs_together(hand, views, fitted):
+    torch.testing.assert_close(hand.regress_joints(fitted.vertices), fitted.joints_3d, atol=1e-6, rtol=0)
+    torch.testing.assert_close(fitted.joints_3d[:, 9], torch.zeros(4, 3), atol=1e-6, rtol=0)
+    in_cam = fitted.joints_3d + fitted.root_cam[:, None]
+    torch.testing.assert_close(project(in_cam, K), fitted.joints_2d, atol=1e-2, rtol=0)
+    same = in_metres(hand, fitted.h)
+    torch.testing.assert_close(same.vertices, fitted.vertices, atol=1e-5, rtol=0)
+    # h shows the hand in its crop: the orthographic camera is within a few pixels of the pinhole.
+    box = crop_box(views[2])
+    crop = posed_hand(hand, fitted.h).joints
+    px = crop_to_px(crop, 1)[..., :2] * box[:, None, 2:] + box[:, None, :2]
+    assert (px - fitted.joints_2d).norm(dim=-1).mean() < 4
+    torch.testing.assert_close(crop[:, 9, 2], torch.zeros(4), atol=1e-5, rtol=0)
+
+
+def test_without_intrinsics_the_camera_is_scaled_orthographic(hand, lead):
+    h = MeshParameters.initial(hand).expand(*lead, 63)
+    joints_px = crop_to_px(posed_hand(hand, h).joints, 224)[..., :2]
+    found = fit(joints_px, hand=hand, starts=6, noise=2e-3)
+    assert found.h.shape == (*lead, 63)
+    assert found.vertices.shape == (*lead, 778, 3)
+    assert found.root_cam is None
+    torch.testing.assert_close(found.joints_2d, joints_px, atol=0.5, rtol=0)
+    truth = in_metres(hand, h).joints
+    assert (found.joints_3d - truth).norm(dim=-1).mean() < 5e-3
+
+
+def test_result_is_deterministic_and_independent_of_the_batch(hand, views):
+    joints_px = views[2]
+    few = {"hand": hand, "starts": 4, "iterations": 4, "seed": 5}
+    alone, together = fit(joints_px[1], K, **few), fit(joints_px[None, :2], K.expand(1, 2, 3, 3), **few)
+    assert together.h.shape == (1, 2, 63)
+    assert torch.equal(alone.h, together.h[0, 1])
+    assert torch.equal(alone.h, fit(joints_px[1], K, **few).h)
+
+
+def test_mask_brings_the_silhouette_closer(hand, views, generator):
+    vertices, _, joints_px = (part[:2] for part in views)
+
+    def silhouette(in_cam):
+        px = torch.cat([project(in_cam, K), in_cam[..., 2:]], -1)
+        return Renderer(224).silhouette(px, hand.faces) > 0
+
+    mask = silhouette(vertices)
+    noisy = joints_px + 4 * torch.randn(2, 21, 2, generator=generator)
+    few = {"hand": hand, "starts": 8}
+    iou = []
+    for found in (fit(noisy, K, **few), fit(noisy, K, mask, **few)):
+        drawn = silhouette(found.vertices + found.root_cam[:, None])
+        iou.append((drawn & mask).sum((1, 2)) / (drawn | mask).sum((1, 2)))
+    assert (iou[1] > iou[0] + 0.02).all(), iou
+    assert iou[1].min() > 0.8
+
+
+def test_views_are_rotations_that_cover_the_sphere(generator):
+    views = sphere_views(100, generator)
+    torch.testing.assert_close(views @ views.mT, torch.eye(3).double().expand(100, 3, 3))
+    torch.testing.assert_close(torch.linalg.det(views), torch.ones(100).double())
+    directions = torch.nn.functional.normalize(torch.randn(500, 3, generator=generator).double(), dim=-1)
+    assert (directions @ views[:, 2].T).amax(1).min() > 0.96  # never more than 16° from a view
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"joints_2d": torch.zeros(20, 2)}, "C21 order"),
+        ({"joints_2d": torch.full((21, 2), torch.nan)}, "visible="),
+        ({"joints_2d": torch.ones(21, 2)}, "one point"),
+        ({"visible": torch.arange(21) < 3}, "fewer than 4"),
+        ({"visible": torch.ones(20)}, r"visible must be \(21\)"),
+        ({"K": torch.zeros(3, 3)}, "not invertible"),
+        ({"K": torch.eye(2)}, r"K must be \(3, 3\)"),
+        ({"K": K.expand(2, 3, 3)}, r"K must be \(3, 3\)"),
+        ({"mask": torch.ones(5)}, r"mask must be \(n, n\)"),
+    ],
+)
+def test_errors_say_what_to_do(hand, views, unchecked, change, message):
+    with pytest.raises(ValueError, match=message):
+        fit(**{"joints_2d": views[2][0], "K": K, "hand": hand, **change})
