@@ -1,7 +1,6 @@
 """The command line. Each command is a function; its docstring and its arguments are the help that it prints."""
 
 import json
-import os
 import sys
 import time
 from dataclasses import asdict
@@ -14,13 +13,12 @@ from tqdm.auto import tqdm
 
 from . import results
 from .data import CachedHands, SyntheticHands
+from .data.cache import CACHE
 from .dhpe import DHPE, WEIGHTS
 from .evaluate import pck_curve, predictions, scores
 from .photo import crop_photo, predict, read_image, write_prediction
 from .renderer.renderer import BACKENDS, Renderer
 from .train import PROFILES, TrainConfig, read_log, train
-
-CACHE = Path(os.environ.get("HANDLIB_CACHE", "~/.cache/handlib")).expanduser()
 
 
 def predict_command(

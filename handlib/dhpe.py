@@ -142,13 +142,17 @@ class DHPE(nn.Module):
 def _read_config(metadata: dict[str, str], path: Path) -> DHPEConfig:
     try:
         config = json.loads(metadata["config"])
-        known = {field.name for field in fields(DHPEConfig)}
-        unknown = config.keys() - known
-        if unknown:
-            raise ValueError(f"{path}: unknown config fields {', '.join(sorted(unknown))}; update handlib to read it")
-        return DHPEConfig(**config)
     except (KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: its config is not a JSON object, so it was not written by `DHPE.save`")
+    known = {field.name: field.type for field in fields(DHPEConfig)}
+    for name, value in config.items():
+        if name not in known:
+            raise ValueError(f"{path}: unknown config field '{name}'; update handlib to read it")
+        if type(value) is not known[name] or (known[name] is int and not 0 <= value <= 1 << 16):
+            raise ValueError(f"{path}: the config field '{name}' must be {known[name].__name__}, not {value!r}")
+    return DHPEConfig(**config)
 
 
 def _check(images: Tensor) -> int:

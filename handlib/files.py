@@ -8,6 +8,7 @@ those components, and `vertex_colors` (778, 3).
 
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ _REQUIRED = {
     "hands_components": (45, 45),
     "hands_mean": (45,),
 }
+ANY = -1
+_OPTIONAL = {"hands_coeffs": (ANY, 45), "vertex_colors": (V, 3)}
 
 
 class HandFileError(ValueError):
@@ -57,19 +60,35 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             raise HandFileError(f"{path}: unpacks to {unpacked >> 20} MB, which no hand model does; refused unread")
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, KeyError) as error:
-        if isinstance(error, HandFileError):
-            raise
+    except HandFileError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        MemoryError,
+        RuntimeError,
+    ) as error:
         raise HandFileError(f"{path}: not a readable .npz archive ({error}); is the download complete?") from error
 
 
 def _check(fields: dict[str, np.ndarray], path: Path) -> None:
-    for key, shape in _REQUIRED.items():
+    missing = [key for key in _REQUIRED if key not in fields]
+    if missing:
+        raise HandFileError(
+            f"{path}: the field '{missing[0]}' is missing; a MANO-shaped file has {', '.join(_REQUIRED)}"
+        )
+    for key, shape in (_REQUIRED | _OPTIONAL).items():
         if key not in fields:
-            raise HandFileError(f"{path}: the field '{key}' is missing; a MANO-shaped file has {', '.join(_REQUIRED)}")
+            continue
         array = fields[key]
-        if array.shape != shape:
-            raise HandFileError(f"{path}: the field '{key}' has shape {array.shape}, expected {shape}")
+        if not isinstance(array, np.ndarray) or array.ndim != len(shape):
+            raise HandFileError(f"{path}: the field '{key}' must be an array of shape {_written(shape)}")
+        if any(want not in (ANY, have) for want, have in zip(shape, array.shape, strict=True)):
+            raise HandFileError(f"{path}: the field '{key}' has shape {array.shape}, expected {_written(shape)}")
         if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
             raise HandFileError(f"{path}: the field '{key}' must hold finite numbers")
     if fields["f"].min() < 0 or fields["f"].max() >= V:
@@ -77,8 +96,13 @@ def _check(fields: dict[str, np.ndarray], path: Path) -> None:
     parents = tuple(fields["kintree_table"][0].astype(np.uint32).astype(np.int32).tolist())
     if parents[1:] != PARENTS[1:]:
         raise HandFileError(f"{path}: the field 'kintree_table' is not MANO's tree {PARENTS}")
-    if not np.allclose(fields["weights"].sum(1), 1, atol=1e-3):
-        raise HandFileError(f"{path}: the field 'weights' has rows that do not sum to 1")
+    for key in ("weights", "J_regressor"):
+        if not np.allclose(fields[key].sum(1), 1, atol=1e-3):
+            raise HandFileError(f"{path}: the field '{key}' has rows that do not sum to 1")
+
+
+def _written(shape: tuple[int, ...]) -> str:
+    return "(" + ", ".join("any" if n == ANY else str(n) for n in shape) + ")"
 
 
 @contextmanager

@@ -97,15 +97,9 @@ FINGERTIPS = {
 def chirality(joints: Float[Tensor, "*batch 21 3"]) -> Float[Tensor, "*batch"]:
     """+1 for a right hand, −1 for a left one (C21, any frame in which x, y, z is a right-handed triple).
 
-    The sign of ((index − wrist) × (little − wrist)) · mean(tip − MCP) over the four fingers: fingers bend towards the
-    palm. It is reliable for a hand that is at least a little flexed; a perfectly flat hand has no side.
+    The side of the palm's plane (wrist, index MCP, little MCP) on which the MCP of the thumb lies: a thumb stands in
+    front of its palm. The bend of the fingers would tell too, but not that of straight ones.
     """
-    wrist, index, little = (
-        joints[..., 0, :],
-        joints[..., C21.index("index1"), :],
-        joints[..., C21.index("little1"), :],
-    )
-    mcp = [C21.index(f"{f}1") for f in FINGERS[1:]]
-    bend = (joints[..., list(TIPS[1:]), :] - joints[..., mcp, :]).mean(-2)
-    normal = torch.linalg.cross(index - wrist, little - wrist, dim=-1)
-    return torch.sign((normal * bend).sum(-1))
+    wrist, index, little = joints[..., 0, :], joints[..., C21.index("index1"), :], joints[..., C21.index("little1"), :]
+    palm = torch.linalg.cross(index - wrist, little - wrist, dim=-1)
+    return torch.sign((palm * (joints[..., C21.index("thumb2"), :] - wrist)).sum(-1))

@@ -18,9 +18,12 @@ def vertex_normals(vertices: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "f 
 def boundary_loop(faces: Int[Tensor, "f 3"]) -> Int[Tensor, " n"]:
     """Vertices around the one hole of a mesh, in the direction of the faces that border it."""
     edges = {(a, b) for t in faces.tolist() for a, b in zip(t, t[1:] + t[:1], strict=True)}
-    following = {a: b for a, b in edges if (b, a) not in edges}
+    border = [(a, b) for a, b in edges if (b, a) not in edges]
+    following = dict(border)
     if not following:
         raise ValueError("the mesh is closed: it has no boundary")
+    if len(following) < len(border):
+        raise ValueError("the mesh has holes that share a vertex: its boundary is no simple loop")
     loop = [min(following)]
     while (vertex := following[loop[-1]]) != loop[0]:
         loop.append(vertex)

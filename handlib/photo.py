@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,7 +20,7 @@ from .joints import C21
 from .output import DHPEOutput
 from .refinement import refine
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 80_000_000  # below the size at which Pillow warns
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,10 @@ def read_image(path: str | os.PathLike[str]) -> Float[Tensor, "3 h w"]:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{path}: {image.width}×{image.height} pixels; scale it below {MAX_PIXELS:,} first")
-            array = np.array(image.convert("RGB"))
+            # A phone stores the sensor's picture and, beside it, which way was up.
+            array = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path}: too many pixels; scale it below {MAX_PIXELS:,} first") from error
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"{path}: not a readable image ({error}); save it as PNG or JPEG") from error
     return torch.from_numpy(array).movedim(-1, 0).float() / 255

@@ -116,7 +116,7 @@ def write(record: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
     _check(record, "record")
     path = Path(folder) / f"{record['name']}.json"
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return path
 
 
@@ -206,6 +206,6 @@ def chapter_cost(folder: str | os.PathLike[str], chapter: str) -> str:
     measured = read(path)
     minutes, memory = value(measured, f"{chapter}_minutes"), value(measured, f"{chapter}_peak_memory_mb")
     return (
-        f"Running this notebook at the {measured['profile']} profile took {minutes:.1f} minutes and {memory / 1000:.1f} GB "
+        f"Running this notebook at the {measured['profile']} profile took {minutes:.1f} min and {memory / 1000:.1f} GB "
         f"of memory on {measured['device']}."
     )

@@ -6,21 +6,25 @@ A run is a folder: `config.json`, `log.jsonl` (one line an epoch), `state.pt` (t
 import json
 import math
 import os
+import pickle
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import tyro
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from .camera import px_to_crop
 from .data import CachedHands, SyntheticHands
 from .dhpe import DHPE, DHPEConfig
 from .evaluate import evaluate
 from .files import atomic_path
 from .lifting import pretrain_regressor
-from .losses import LossWeights, dhpe_loss
+from .losses import LossWeights, dhpe_loss, heatmap_loss
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,10 @@ class TrainConfig:
 
     images: int = 1200  # synthetic training hands, rendered once before the first epoch
     val_images: int = 200  # measured after every epoch
-    epochs: int = 6
+    epochs: int = 8  # in all
+    evidence_epochs: int = (
+        3  # of these the first ones, which train J2D alone: the paper's starts from published weights
+    )
     batch_size: int = 16
     lifting_steps: int = 1000  # pre-training of the regressor on skeletons alone (lifting.py); 0: as in the paper
     learning_rate: float = 1e-3
@@ -46,7 +53,7 @@ class TrainConfig:
 
 PROFILES = {
     "smoke": TrainConfig(
-        images=32, val_images=16, epochs=2, lifting_steps=2, workers=0, profile="smoke",
+        images=32, val_images=16, epochs=2, evidence_epochs=0, lifting_steps=2, workers=0, profile="smoke",
         model=DHPEConfig(size=64, feature_width=4, features=32, pose_width=4, hidden=32),
     ),
     "laptop": TrainConfig(),
@@ -65,6 +72,8 @@ def train(
     out: the run's folder. resume: go on where an interrupted run of the same config stopped; a finished run is loaded.
     cache: folder that keeps the rendered hands for other runs.
     """
+    if min(config.images, config.batch_size) < 2:
+        raise ValueError("images and batch_size must be at least 2: batch normalisation needs two")
     out = Path(out)
     start = _prepare(config, out, resume)
     torch.manual_seed(config.seed)
@@ -88,25 +97,21 @@ def train(
         clock = time.perf_counter()
         terms = _epoch(model, optimizer, data, config, epoch, progress)
         seconds += time.perf_counter() - clock
-        scores = evaluate(model, val, progress=False)
-        row = {
-            "epoch": epoch + 1,
-            "minutes": round(seconds / 60, 2),
-            **terms,
-            **{f"val_{k}": v for k, v in scores.items()},
-        }
+        scores = {f"val_{name}": score for name, score in evaluate(model, val, progress=False).items()}
+        row = {"epoch": epoch + 1, "minutes": round(seconds / 60, 2), **terms, **scores}
         with open(out / "log.jsonl", "a") as log:
             log.write(json.dumps(row) + "\n")
-        state = {
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "epoch": epoch + 1,
-            "seconds": seconds,
-        }
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
         with atomic_path(out / "state.pt") as temporary:
-            torch.save(state, temporary)
-        model.save(out / "model.safetensors", {"train": json.dumps(asdict(config)), "epochs": str(epoch + 1)})
+            torch.save(state | {"epoch": epoch + 1, "seconds": seconds}, temporary)
+        _save(model, config, out, epoch + 1)
+    if not (out / "model.safetensors").is_file():  # stopped after the state of the last epoch was written
+        _save(model, config, out, config.epochs)
     return model.eval()
+
+
+def _save(model: DHPE, config: TrainConfig, out: Path, epochs: int) -> None:
+    model.save(out / "model.safetensors", {"train": json.dumps(asdict(config)), "epochs": str(epochs)})
 
 
 def _prepare(config: TrainConfig, out: Path, resume: bool) -> dict | None:
@@ -114,17 +119,24 @@ def _prepare(config: TrainConfig, out: Path, resume: bool) -> dict | None:
     out.mkdir(parents=True, exist_ok=True)
     described = json.loads(json.dumps(asdict(config)))
     if resume and (out / "state.pt").is_file():
-        if json.loads((out / "config.json").read_text()) != described:
+        if _read(out / "config.json", lambda path: json.loads(path.read_text())) != described:
             raise ValueError(
                 f"{out} holds a run of another config: choose another folder, or --no-resume to overwrite it"
             )
-        state = torch.load(out / "state.pt", weights_only=True)
+        state = _read(out / "state.pt", lambda path: torch.load(path, weights_only=True))
         _trim_log(out / "log.jsonl", state["epoch"])
         return state
     with atomic_path(out / "config.json") as temporary:
         temporary.write_text(json.dumps(described, indent=1))
     (out / "log.jsonl").write_text("")
     return None
+
+
+def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
+    try:
+        return reader(path)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path}: missing or damaged; choose another folder, or --no-resume to start anew") from error
 
 
 def _trim_log(path: Path, epochs: int) -> None:
@@ -151,19 +163,22 @@ def _epoch(
     generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
     order = torch.randperm(len(data), generator=generator)
     batches = [b for b in order.split(config.batch_size) if len(b) > 1]  # batch normalisation needs two
-    total, sums = config.epochs * len(batches), {}
+    evidence_alone = epoch < config.evidence_epochs
+    # Each of the two stages has a learning-rate schedule of its own.
+    first, last = (0, config.evidence_epochs) if evidence_alone else (config.evidence_epochs, config.epochs)
+    sums: dict[str, float] = {}
     model.train()
     bar = tqdm(batches, f"epoch {epoch + 1}/{config.epochs}", unit="batch", disable=not progress, leave=False)
     for step, indices in enumerate(bar):
-        rate = config.learning_rate * schedule((epoch * len(batches) + step) / total, config.warmup)
+        done = (epoch - first + step / len(batches)) / (last - first)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = config.learning_rate * schedule(done, config.warmup)
         batch = data.batch(indices)
         images = jitter_colors(batch["image"], config.color_jitter, generator)
-        loss, terms = dhpe_loss(model, model(images), images, batch, config.loss)
+        loss, terms = (_evidence_loss if evidence_alone else _joint_loss)(model, images, batch, config.loss)
         if not torch.isfinite(loss):
             raise FloatingPointError(
-                f"the loss became {loss.item()} in epoch {epoch + 1}, step {step + 1} ({terms}): "
+                f"training diverged: the loss became {loss.item()} in epoch {epoch + 1}, step {step + 1}: "
                 "lower --learning-rate, then run again with --no-resume"
             )
         optimizer.zero_grad()
@@ -175,6 +190,25 @@ def _epoch(
         bar.set_postfix(loss=f"{terms['loss']:.3f}")
     model.eval()
     return sums
+
+
+def _joint_loss(
+    model: DHPE, images: Tensor, batch: dict[str, Tensor], weights: LossWeights
+) -> tuple[Tensor, dict[str, float]]:
+    """Eq. 7; NaN, without rendering, where the estimate itself is not finite."""
+    output = model(images)
+    if not torch.isfinite(output.h).all():
+        return output.h.sum() * torch.nan, {}
+    return dhpe_loss(model, output, images, batch, weights)
+
+
+def _evidence_loss(
+    model: DHPE, images: Tensor, batch: dict[str, Tensor], weights: LossWeights
+) -> tuple[Tensor, dict[str, float]]:
+    """Eq. 3 alone, of J2D alone: stands for the pre-trained J2D that the paper starts from."""
+    joints = px_to_crop(batch["joints_px"], model.config.size)
+    loss = heatmap_loss(model.pose_network(images), joints)
+    return weights.heatmap * loss, {"loss": weights.heatmap * loss.item(), "heatmap": loss.item()}
 
 
 def schedule(progress: float, warmup: float) -> float:

@@ -20,7 +20,9 @@ PROFILE = "laptop"
 
 def run(chapter: Path) -> None:
     notebook = jupytext.read(chapter)
-    NotebookClient(notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": ROOT / "book"}}).execute()
+    NotebookClient(
+        notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": ROOT / "book"}}
+    ).execute()
     # The kernel was this process's only child, so the largest child is the kernel.
     print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 

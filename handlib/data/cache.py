@@ -15,6 +15,7 @@ from ..files import atomic_path
 from .sample import collate
 from .synthetic import SyntheticHands
 
+CACHE = Path(os.environ.get("HANDLIB_CACHE", "~/.cache/handlib")).expanduser()  # where the commands keep theirs
 _BYTES = ("image", "mask")  # kept as uint8: a quarter of the memory
 
 

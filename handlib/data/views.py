@@ -13,7 +13,7 @@ IMAGE_WIDTH, IMAGE_HEIGHT = 640, 480  # of the virtual camera that the crops are
 
 
 def random_placement(generator: torch.Generator, *lead: int) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
-    """A rotation (*lead, 3, 3), uniform over all viewpoints, and a place of the root (*lead, 3), camera frame, metres."""
+    """A rotation (*lead, 3, 3), uniform over all viewpoints, and a place of the root (*lead, 3) in metres."""
     rotation = quaternion_to_rotation(torch.randn(*lead, 4, generator=generator))
     distance = 0.35 + 0.65 * torch.rand(lead, generator=generator)
     offset = torch.rand(*lead, 2, generator=generator) - 0.5  # in the middle half of the picture

@@ -24,18 +24,19 @@ def rasterize(
     triangles = vertices.detach()[:, faces].reshape(b * f, 3, 3)
     (x, y), z = triangles[..., :2].unbind(-1), triangles[..., 2]
 
-    # Edge functions: barycentric weight k is affine in the pixel, w_k = (A_k·px + B_k·py + C_k) / 2·area.
+    # Edge functions, affine in the pixel: E_k = A_k·px + B_k·py + C_k, positive inside. Swapping the ends of an edge
+    # negates its E exactly, so a centre on an edge between two faces is inside at least one of them: no holes.
     x1, x2, y1, y2 = x.roll(-1, 1), x.roll(-2, 1), y.roll(-1, 1), y.roll(-2, 1)
-    A, B, C = y1 - y2, x2 - x1, x1 * y2 - x2 * y1
-    area = C.sum(1, keepdim=True)
-    scale = torch.where(area.abs() > _TINY_AREA, 1 / area, torch.nan)  # NaN fails every test below
-    weights = torch.stack([A, B, C], -1) * scale[..., None]  # (N, 3 weights, 3 coefficients)
-    depth = (weights * z[..., None]).sum(1)  # depth is affine in the pixel too
+    edges = torch.stack([y1 - y2, x2 - x1, x1 * y2 - x2 * y1], -1)  # (N, 3 edges, 3 coefficients)
+    area = edges[..., 2].sum(1)[:, None, None]
+    depth = (edges / area * z[..., None]).sum(1)  # barycentric weights are E_k over twice the area
+    thin = area.abs() <= _TINY_AREA
+    inner = torch.where(thin, torch.nan, edges * area.sign())  # NaN fails every test below
 
     face, column, row = _candidates(x, y, height, width)
     px, py = column.to(x.dtype) + 0.5, row.to(x.dtype) + 0.5
-    # Three weights and the depth of every candidate in one gather; written in place, as this is the hot spot.
-    affine = torch.cat([weights, depth[:, None]], 1).flatten(1).index_select(0, face)  # (candidates, 12)
+    # Three edges and the depth of every candidate in one gather; written in place, as this is the hot spot.
+    affine = torch.cat([inner, depth[:, None]], 1).flatten(1).index_select(0, face)  # (candidates, 12)
     values = affine[:, 0::3] * px[:, None]
     values.addcmul_(affine[:, 1::3], py[:, None]).add_(affine[:, 2::3])
     inside = (values[:, :3].amin(1) >= 0).nonzero()[:, 0]

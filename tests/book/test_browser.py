@@ -147,3 +147,14 @@ def test_slider_moves_the_vertices(hand):
     assert figure.evaluate(vertices) != vertices_before
     assert figure.screenshot() != picture_before
     assert visit.errors == []
+
+
+def test_arrow_keys_move_the_slider(hand):
+    visit, figure = hand
+    assert figure.get_attribute("aria-label")
+    x = "g => g._fullData[0].x.slice(0, 778).join()"
+    before = figure.evaluate(x)
+    figure.focus()
+    visit.page.keyboard.press("ArrowRight")
+    visit.page.wait_for_timeout(1000)
+    assert figure.evaluate(x) != before

@@ -1,0 +1,71 @@
+"""Fixtures shared by all tests. Every shape and type annotated in handlib is checked while they run.
+
+The hook goes in before anything imports handlib. PEP 484's numeric tower: an int may stand where a float is annotated.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jaxtyping
+import pytest
+import torch
+
+jaxtyping.install_import_hook("handlib", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+LEADS = [(), (2,), (1, 2)]  # leading batch shapes that every function of the geometry is tried with
+
+
+class Run(NamedTuple):
+    """A finished training run of the smoke profile."""
+
+    model: torch.nn.Module  # a DHPE in evaluation mode
+    folder: Path
+    cache: Path  # of the rendered hands
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "model.safetensors"
+
+
+@pytest.fixture(scope="session")
+def hand():
+    from handlib import HandModel
+
+    return HandModel.load()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Run:
+    """Read-only: copy the folder before changing anything in it."""
+    from handlib.train import preset, train
+
+    home = tmp_path_factory.mktemp("smoke")
+    folder, cache = home / "run", home / "cache"
+    return Run(train(preset("smoke"), folder, cache=cache, progress=False), folder, cache)
+
+
+@pytest.fixture(scope="session")
+def batch(trained) -> dict[str, torch.Tensor]:
+    """Four rendered hands of the validation split, 64 pixels wide."""
+    from handlib.data import CachedHands, SyntheticHands
+
+    data = CachedHands.make(SyntheticHands("val", 64, 16), folder=trained.cache, progress=False)
+    return data.batch(torch.arange(4))
+
+
+@pytest.fixture
+def unchecked():
+    """Without the checks of shapes, for the errors that handlib itself raises where no checker runs."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(params=LEADS, ids=str)
+def lead(request) -> tuple[int, ...]:
+    return request.param

@@ -1,0 +1,201 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import trimesh
+
+from handlib import cli, results
+from handlib.plots import to_image
+from handlib.train import read_log
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, trained):
+    """Calls `handlib …` with the cache of the tests; returns its exit status and what it printed."""
+    monkeypatch.setattr(cli, "CACHE", trained.cache)
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["handlib", *map(str, arguments)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code or 0
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def refused(run):
+    """Calls that the user can mend: status 2, nothing printed, one line on stderr, which is returned."""
+
+    def call(*arguments):
+        status, out, err = run(*arguments)
+        lines = [line for line in err.splitlines() if "|" not in line]  # without progress bars
+        assert status == 2 and not out and len(lines) == 1 and lines[0].startswith("handlib: "), (status, out, err)
+        return lines[0]
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def picture(batch, tmp_path_factory):
+    path = tmp_path_factory.mktemp("photos") / "palm.png"
+    to_image(batch["image"][1]).save(path)
+    return path
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_help_lists_the_commands(run, arguments):
+    status, out, err = run(*arguments)
+    assert status == 0 and not err
+    for command in ("predict", "train", "evaluate", "info"):
+        assert f"\n  {command} " in out
+
+
+@pytest.mark.parametrize("command, option", [("predict", "--refine"), ("evaluate", "--split"), ("train", "--epochs")])
+def test_each_command_explains_itself(run, command, option):
+    status, out, _ = run(command, "--help")
+    assert status == 0 and option in out
+
+
+def test_info(run, trained):
+    status, out, _ = run("info")
+    assert status == 0
+    for word in ("handlib", "torch", "python", "device", "renderer", "reference", str(trained.cache)):
+        assert word in out
+
+
+def test_predict_writes_a_mesh_and_joints(run, trained, picture, tmp_path):
+    status, out, _ = run("predict", picture, "--checkpoint", trained.checkpoint, "--out", tmp_path, "--refine", 2)
+    assert status == 0
+    names = ["palm.obj", "palm.json", "palm_overlay.png", "palm.html"]
+    assert {p.name for p in tmp_path.iterdir()} == set(names) and all(name in out for name in names)
+    mesh = trimesh.load(tmp_path / "palm.obj", process=False)
+    assert mesh.vertices.shape == (778, 3) and mesh.faces.shape == (1538, 3)
+    assert 0.1 < np.ptp(mesh.vertices, axis=0).max() < 0.3  # metres
+    joints = json.loads((tmp_path / "palm.json").read_text())
+    assert np.shape(joints["joints_m"]) == (21, 3) and np.shape(joints["joints_px"]) == (21, 2)
+
+
+def test_predict_left_is_the_mirror_image(run, trained, picture, batch, tmp_path):
+    flipped = tmp_path / "flipped.png"
+    to_image(batch["image"][1].flip(-1)).save(flipped)
+    common = ("--checkpoint", trained.checkpoint, "--out", tmp_path / "out", "--refine", 0)
+    assert run("predict", picture, *common)[0] == 0
+    assert run("predict", flipped, "--side", "left", *common)[0] == 0
+    a, b = (trimesh.load(tmp_path / "out" / f"{name}.obj", process=False) for name in ("palm", "flipped"))
+    np.testing.assert_allclose(b.vertices, a.vertices * [-1, 1, 1], atol=1e-6)
+
+
+def test_predict_several_with_a_box(run, trained, picture, tmp_path):
+    other = tmp_path / "other.png"
+    shutil.copy(picture, other)
+    options = ("--checkpoint", trained.checkpoint, "--out", tmp_path / "out", "--refine", 0)
+    assert run("predict", picture, other, "--box", 4, 4, 56, *options)[0] == 0
+    assert len(list((tmp_path / "out").iterdir())) == 8
+    found = json.loads((tmp_path / "out" / "other.json").read_text())
+    assert found["crop_left_top_side_px"] == [4, 4, 56]
+
+
+def test_evaluate_writes_a_valid_record(run, trained, tmp_path):
+    options = ("--split", "val", "--n", 4, "--refine", 1, "--results-dir", tmp_path)
+    status, out, _ = run("evaluate", "--checkpoint", trained.checkpoint, *options)
+    assert status == 0
+    (path,) = tmp_path.iterdir()
+    assert path.name == "run-val-refined1.json" and str(path) in out  # named after the run's folder
+    record = results.read(path)
+    assert record["profile"] == "smoke" and record["synthetic"] is True
+    assert record["data"]["n"] == 4 and "val" in record["data"]["name"]
+    assert record["config"]["model"]["size"] == 64 and record["config"]["train"]["epochs"] == 2
+    assert record["hand"] == {"name": "openhand", "fingertips": "smplx"}
+    assert all(metric["n"] == 4 for metric in record["metrics"])
+    error = results.value(record, "joints_root_mean_mm")
+    assert 5 < error < 300 and f"{error:.3f}" in out
+    assert len(record["curves"]["pck_root"]["pck"]) == 51
+
+
+def test_train_then_predict(run, picture, tmp_path):
+    options = ("--epochs", 1, "--images", 4, "--val-images", 2, "--batch-size", 2, "--lifting-steps", 1)
+    status, out, _ = run("train", "--profile", "smoke", *options, "--out", tmp_path / "run")
+    assert status == 0 and "trained 1 epochs" in out and "model.safetensors" in out
+    assert len(read_log(tmp_path / "run")) == 1
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["profile"] == "smoke" and config["images"] == 4 and config["model"]["size"] == 64
+    checkpoint = tmp_path / "run" / "model.safetensors"
+    assert run("predict", picture, "--checkpoint", checkpoint, "--out", tmp_path, "--refine", 0)[0] == 0
+
+
+# ---- what the user can mend
+
+
+def test_unknown_command(refused):
+    assert "unknown command 'fit': choose one of train, predict, evaluate, info" in refused("fit")
+
+
+def test_unknown_profile(refused):
+    assert "unknown profile 'huge': choose one of smoke, laptop" in refused("train", "--profile", "huge")
+    assert "unknown profile" in refused("train", "--profile")
+
+
+def test_missing_checkpoint(refused, picture, tmp_path):
+    line = refused("predict", picture, "--checkpoint", tmp_path / "none.safetensors")
+    assert "no checkpoint at" in line and "handlib train" in line
+
+
+def test_corrupted_checkpoint(refused, picture, trained, tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(trained.checkpoint.read_bytes()[:1000])
+    assert "not a safetensors checkpoint" in refused("predict", picture, "--checkpoint", path)
+    assert "not a safetensors checkpoint" in refused("evaluate", "--checkpoint", path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"], ids=["missing", "empty", "text"])
+def test_unreadable_image(refused, trained, tmp_path, content):
+    path = tmp_path / "a.png"
+    if content is not None:
+        path.write_bytes(content)
+    line = refused("predict", path, "--checkpoint", trained.checkpoint, "--out", tmp_path / "out")
+    assert "a.png" in line and not (tmp_path / "out").exists()
+
+
+def test_nothing_is_written_when_one_image_is_bad(refused, trained, picture, tmp_path):
+    refused("predict", picture, tmp_path / "none.png", "--checkpoint", trained.checkpoint, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_of_the_same_name(refused, trained, picture, tmp_path):
+    other = tmp_path / "palm.jpg"
+    line = refused("predict", picture, other, "--checkpoint", trained.checkpoint)
+    assert "two of the images have the same name" in line
+
+
+def test_no_image(refused):
+    assert "no image given" in refused("predict")
+
+
+def test_a_box_too_small(refused, trained, picture):
+    assert "too small" in refused("predict", picture, "--box", 0, 0, 3, "--checkpoint", trained.checkpoint)
+
+
+def test_another_config_in_the_same_folder(refused, trained, tmp_path):
+    folder = shutil.copytree(trained.folder, tmp_path / "run")
+    line = refused("train", "--profile", "smoke", "--epochs", 9, "--out", folder)
+    assert "another config" in line and "--no-resume" in line
+
+
+def test_ctrl_c_is_no_traceback(run, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", interrupt)
+    status, _, err = run("train", "--profile", "smoke")
+    assert status == 130 and "Traceback" not in err
+
+
+def test_wrong_options_are_refused(run):
+    for arguments in (("evaluate", "--n", "many"), ("predict", "--side", "both"), ("train", "--epoch-count", "3")):
+        status, _, err = run(*arguments)
+        assert status == 2 and "Traceback" not in err

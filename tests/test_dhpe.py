@@ -1,0 +1,217 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from handlib import DHPE, DHPEConfig, DHPEOutput
+from handlib.camera import crop_to_px
+from handlib.joints import MIDDLE_MCP
+from handlib.parameters import MeshParameters
+
+TINY = DHPEConfig(size=32, feature_width=4, features=16, pose_width=4, hidden=8)
+
+
+@pytest.fixture(scope="module")
+def model() -> DHPE:
+    torch.manual_seed(0)
+    return DHPE(TINY).eval()
+
+
+@pytest.fixture
+def images(generator):
+    return torch.rand(2, 3, 32, 32, generator=generator)
+
+
+@pytest.fixture
+def rewrite(model, tmp_path):
+    """Writes a checkpoint with its config and weights changed; returns the path."""
+
+    def write(config=None, weights=lambda w: w, metadata=None):
+        path = tmp_path / "model.safetensors"
+        model.save(path)
+        metadata = metadata or {"config": json.dumps(asdict(TINY) | (config or {}))}
+        save_file(weights(load_file(path)), path, metadata)
+        return path
+
+    return write
+
+
+def error_of(path) -> str:
+    """The one line that `from_pretrained` ends in; it names the file."""
+    with pytest.raises(ValueError) as caught:
+        DHPE.from_pretrained(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_shapes(model, images):
+    out = model(images)
+    assert isinstance(out, DHPEOutput)
+    assert out.h.shape == (2, 63) and out.vertices.shape == (2, 778, 3)
+    assert out.joints_3d.shape == (2, 21, 3) and out.joints_2d.shape == (2, 21, 2)
+    assert out.heatmaps.shape == (2, 21, 8, 8) and out.features.shape == (2, 16)
+    assert out.size == 32 and len(out.history) == TINY.iterations + 1
+
+
+def test_parts_of_an_estimate_agree(model, images):
+    """Metres times σ·10 plus the root are crop units; joints_2d are their pixels."""
+    out = model(images)
+    parts = MeshParameters.split(out.h)
+    root = out.mesh_crop.joints[:, MIDDLE_MCP, None]
+    assert torch.equal(out.h, out.history[-1].h)
+    assert out.joints_3d[:, MIDDLE_MCP].abs().max() == 0
+    for metres, crop in ((out.vertices, out.mesh_crop.vertices), (out.joints_3d, out.mesh_crop.joints)):
+        torch.testing.assert_close(metres * 10 * parts.scale[..., None] + root, crop, rtol=0, atol=1e-4)
+    torch.testing.assert_close(out.joints_2d, crop_to_px(out.mesh_crop.joints, 32)[..., :2])
+
+
+def test_deterministic(model, images):
+    assert torch.equal(model(images).vertices, model(images).vertices)
+
+
+def test_each_image_alone(model, images):
+    together = model(images)
+    for n in range(2):
+        alone = model(images[n : n + 1])
+        torch.testing.assert_close(alone.vertices[0], together.vertices[n], rtol=0, atol=1e-5)
+        torch.testing.assert_close(alone.joints_2d[0], together.joints_2d[n], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [20, 48, 64])
+def test_images_of_other_sizes_are_resized(model, size):
+    """The same picture at another size: the same hand, its joints in the pixels of that picture."""
+    place = torch.linspace(0, 1, 192)
+    picture = torch.stack(
+        [place[None, :] * place[:, None], place[None, :].expand(192, -1), place[:, None].expand(-1, 192)]
+    )
+
+    def at(side):
+        return torch.nn.functional.interpolate(picture[None], (side, side), mode="bilinear", antialias=True)
+
+    own, other = model(at(32)), model(at(size))
+    assert other.size == size
+    torch.testing.assert_close(other.vertices, own.vertices, rtol=0, atol=2e-3)
+    torch.testing.assert_close(other.joints_2d / size, own.joints_2d / 32, rtol=0, atol=2e-2)
+
+
+def test_in_camera_puts_the_root_at_its_depth(model, images):
+    out = model(images)
+    K = torch.tensor([[40.0, 0, 16], [0, 40, 16], [0, 0, 1]]).expand(2, 3, 3)
+    placed = out.in_camera(K, torch.tensor([0.4, 0.8]))
+    torch.testing.assert_close(placed.joints[:, MIDDLE_MCP, 2], torch.tensor([0.4, 0.8]))
+    px = placed.joints @ K.mT
+    torch.testing.assert_close(px[..., :2] / px[..., 2:], out.joints_2d, rtol=0, atol=1e-3)
+
+
+def test_in_camera_needs_crop_coordinates(model, images):
+    bare = replace(model(images), mesh_crop=None)
+    with pytest.raises(ValueError, match="no crop coordinates"):
+        bare.in_camera(torch.eye(3).expand(2, 3, 3), torch.ones(2))
+
+
+def test_render_mask_is_the_silhouette(model, images):
+    vertices = model(images).mesh_crop.vertices.detach()
+    small, large = model.render_mask(vertices), model.render_mask(vertices, 96)
+    assert small.shape == (2, 32, 32) and large.shape == (2, 96, 96)
+    assert 0.02 < small.mean() < 0.9
+    assert abs(float(small.mean() - large.mean())) < 0.03
+
+
+def test_rendered_mask_passes_gradients(model, images):
+    vertices = model(images).mesh_crop.vertices.detach().requires_grad_()
+    model.render_mask(vertices)[:, :16].sum().backward()
+    assert vertices.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 32, 32), (1, 1, 32, 32), (1, 4, 32, 32), (1, 3, 32, 40), (1, 32, 32, 3)], ids=str
+)
+def test_images_of_the_wrong_shape(model, unchecked, shape):
+    with pytest.raises(ValueError, match=r"images must be \(B, 3, H, H\): square RGB crops; got "):
+        model(torch.zeros(shape))
+
+
+def test_bytes_are_refused(model, unchecked):
+    with pytest.raises(ValueError, match="uint8: divide bytes by 255"):
+        model(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_nan_in_images(model, images, value):
+    images[1, 2, 3, 4] = value
+    with pytest.raises(ValueError, match="images hold NaN or infinity"):
+        model(images)
+
+
+# ---- checkpoints
+
+
+def test_checkpoint_round_trip(model, images, tmp_path):
+    path = tmp_path / "new" / "model.safetensors"
+    model.save(path, {"train": '{"profile": "smoke"}'})
+    read = DHPE.from_pretrained(path)
+    assert read.config == TINY and not read.training
+    assert read.provenance == {"train": '{"profile": "smoke"}'}
+    assert torch.equal(read(images).vertices, model(images).vertices)
+    assert not [key for key in load_file(path) if key.startswith("hand.")]
+
+
+@pytest.mark.parametrize("field, value", [("subpixel", False), ("pose_refiner", False), ("fingertips", "paper")])
+def test_options_survive_the_round_trip(tmp_path, field, value):
+    model = DHPE(replace(TINY, **{field: value}))
+    model.save(tmp_path / "model.safetensors")
+    assert getattr(DHPE.from_pretrained(tmp_path / "model.safetensors").config, field) == value
+
+
+def test_missing_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint at .*none.safetensors: name 'lite', or .*handlib train"):
+        DHPE.from_pretrained(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 200, -100], ids=["empty", "5 bytes", "200 bytes", "cut short"])
+def test_truncated_checkpoint(rewrite, keep):
+    path = rewrite()
+    path.write_bytes(path.read_bytes()[:keep])
+    assert "not a safetensors checkpoint" in error_of(path)
+
+
+def test_text_is_no_checkpoint(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_text("<html>404 Not Found</html>" * 20)
+    assert "not a safetensors checkpoint" in error_of(path)
+
+
+def test_unknown_config_field(rewrite):
+    assert "unknown config field 'augment'; update handlib" in error_of(rewrite({"augment": True}))
+
+
+@pytest.mark.parametrize("change", [{"features": "many"}, {"size": None}, {"size": -3}, {"iterations": [3]}], ids=str)
+def test_config_of_the_wrong_type(rewrite, unchecked, change):
+    assert next(iter(change)) in error_of(rewrite(change))
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{", '"lite"'])
+def test_config_that_is_no_config(rewrite, unchecked, text):
+    assert "config" in error_of(rewrite(metadata={"config": text}))
+
+
+def test_safetensors_of_something_else(rewrite):
+    assert "holds no DHPE config" in error_of(rewrite(metadata={"format": "pt"}))
+
+
+def test_config_that_does_not_fit_the_weights(rewrite):
+    assert "regressor" in error_of(rewrite({"hidden": 0}))
+    assert "size mismatch" in error_of(rewrite({"features": 17}))
+
+
+def test_weights_that_are_missing(rewrite):
+    message = error_of(rewrite(weights=lambda w: {k: v for k, v in w.items() if k != "regressor.start"}))
+    assert "do not fit its config (regressor.start" in message
+
+
+def test_unknown_hand_in_the_config():
+    with pytest.raises(FileNotFoundError, match="no hand model"):
+        DHPE(replace(TINY, hand="/nowhere/MANO_RIGHT.npz"))

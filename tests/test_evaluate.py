@@ -1,0 +1,115 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from handlib import DHPE, HandOutput
+from handlib.camera import project, px_to_crop
+from handlib.data import CachedHands, SyntheticHands
+from handlib.evaluate import evaluate, pck_curve, predictions, scores
+from handlib.joints import MIDDLE_MCP
+from handlib.metrics import align, joint_errors_mm
+
+
+@pytest.fixture(scope="module")
+def data(trained) -> CachedHands:
+    return CachedHands.make(SyntheticHands("val", 64, 16), folder=trained.cache, progress=False)
+
+
+class Oracle(DHPE):
+    """Answers with the truth of a data set, batch after batch."""
+
+    def know(self, data: CachedHands) -> "Oracle":
+        self.data, self.at = data, 0
+        return self
+
+    def forward(self, images):
+        truth = self.data.batch(torch.arange(self.at, self.at + len(images)))
+        self.at += len(images)
+        K, size = truth["K"], self.config.size
+        focal, root = (K[:, 0, 0] + K[:, 1, 1]) / 2, truth["joints_cam"][:, MIDDLE_MCP, 2]
+        unit = (size / 2 * root / focal)[:, None]  # metres of a crop unit at the root's depth
+
+        def crop(points):
+            xy = px_to_crop(project(points, K), size)
+            return torch.cat([xy, ((points[..., 2] - root[:, None]) / unit)[..., None]], -1)
+
+        mesh = HandOutput(crop(truth["vertices_cam"]), crop(truth["joints_cam"]))
+        return replace(super().forward(images), mesh_crop=mesh)
+
+
+def test_the_truth_scores_best(trained, data):
+    oracle = Oracle(trained.model.config).know(data)
+    found = evaluate(oracle, data, progress=False)
+    for name in ("joints_root_mean_mm", "joints_procrustes_mean_mm", "vertices_procrustes_mean_mm"):
+        assert found[name] < 0.01, name
+    assert found["joints_root_auc_20_50_mm"] == found["joints_root_auc_reference_20_50_mm"] == pytest.approx(1)
+    assert found["joints_root_auc_0_50_mm"] > 1 - 0.5 / 19  # a rounding error is more than a threshold of 0
+    assert found["mean_iou"] > 0.9 and found["pixel_accuracy"] > 0.95
+
+
+def test_predictions_are_what_the_network_says(trained, data):
+    """Sample by sample, without batches."""
+    found = predictions(trained.model, data, batch_size=5, progress=False)
+    assert found["joints_mm"].shape == found["visible"].shape == (16, 21)
+    assert found["mask"].shape == found["target"].shape == (16, 64, 64)
+    for i in (0, 7, 15):
+        one = data.batch(torch.tensor([i]))
+        truth = one["joints_cam"]
+        with torch.no_grad():
+            output = trained.model(one["image"])
+            placed = output.in_camera(one["K"], truth[:, MIDDLE_MCP, 2])
+            mask = trained.model.render_mask(output.mesh_crop.vertices)[0]
+        errors = joint_errors_mm(align(placed.joints, truth), truth)[0]
+        torch.testing.assert_close(found["joints_mm"][i], errors, rtol=1e-3, atol=1e-2)
+        assert (found["mask"][i] != (mask > 0.5)).float().mean() < 0.01
+        assert torch.equal(found["target"][i], one["mask"][0] > 0.5)
+        assert found["joints_mm"][i, MIDDLE_MCP] < 1e-3
+
+
+def test_batches_do_not_matter(trained, data):
+    a, b = (scores(predictions(trained.model, data, batch_size=n, progress=False)) for n in (3, 16))
+    assert a == pytest.approx(b, rel=1e-3)
+
+
+def test_refinement_counts(trained, data):
+    few = CachedHands({key: value[:2] for key, value in data.tensors.items()}, "few")
+    plain, refined = (evaluate(trained.model, few, n, progress=False) for n in (0, 5))
+    assert plain.keys() == refined.keys()
+    assert plain["joints_root_mean_mm"] != refined["joints_root_mean_mm"]
+
+
+def test_scores_by_hand():
+    errors = torch.full((2, 21), 30.0)
+    errors[:, 0] = 10.0
+    mask = torch.zeros(2, 4, 4, dtype=torch.bool)
+    found = scores(
+        {
+            "joints_mm": errors,
+            "joints_pa_mm": errors / 2,
+            "visible": torch.ones(2, 21, dtype=torch.bool),
+            "mask": mask,
+            "target": mask,
+        }
+    )
+    assert found["joints_root_mean_mm"] == pytest.approx((10 + 20 * 30) / 21)
+    assert found["joints_root_median_mm"] == 30
+    assert found["joints_procrustes_mean_mm"] == pytest.approx((10 + 20 * 30) / 42)
+    assert found["pixel_accuracy"] == 1
+    assert "vertices_procrustes_mean_mm" not in found
+
+
+def test_pck_curve_rises_to_its_share(trained, data):
+    found = predictions(trained.model, data, progress=False)
+    curve = pck_curve(found)
+    assert curve["threshold_mm"] == [float(t) for t in range(51)]
+    assert len(curve["pck"]) == 51
+    assert all(a <= b for a, b in zip(curve["pck"][:-1], curve["pck"][1:], strict=True))
+    hits, seen = (found["joints_mm"] <= 50) & found["visible"], found["visible"]
+    assert curve["pck"][-1] == pytest.approx(float((hits.sum(0) / seen.sum(0)).mean()), abs=1e-4)
+
+
+def test_evaluation_leaves_the_weights_alone(trained, data):
+    before = {key: value.clone() for key, value in trained.model.state_dict().items()}
+    evaluate(trained.model, data, progress=False)
+    assert all(torch.equal(value, before[key]) for key, value in trained.model.state_dict().items())

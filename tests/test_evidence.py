@@ -1,0 +1,125 @@
+import math
+
+import pytest
+import torch
+
+from handlib.evidence import SIGMA, FeatureExtractor, PoseNetwork, heatmap_peaks, target_heatmaps
+
+
+def joints_inside(lead, generator, margin=0.75):
+    return margin * (2 * torch.rand(*lead, 21, 2, generator=generator) - 1)
+
+
+def test_targets_equal_a_loop(lead, generator):
+    joints, size = joints_inside(lead, generator, 1.2), 6
+    found = target_heatmaps(joints, size).reshape(-1, 21, size, size)
+    assert found.shape[0] == math.prod(lead)
+    for n, hand in enumerate(joints.reshape(-1, 21, 2).tolist()):
+        for j, (x, y) in enumerate(hand):
+            px, py = (x + 1) * size / 2, (y + 1) * size / 2
+            for row in range(size):
+                for column in range(size):
+                    squared = (column + 0.5 - px) ** 2 + (row + 0.5 - py) ** 2
+                    wanted = math.exp(-squared / (2 * SIGMA**2))
+                    assert float(found[n, j, row, column]) == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize("row, column", [(0, 0), (3, 9), (15, 15)])
+def test_target_is_one_at_the_joint(row, column):
+    """A joint on the centre of a pixel of the map."""
+    joints = torch.tensor([(column + 0.5) / 8 - 1, (row + 0.5) / 8 - 1]).expand(21, 2)
+    maps = target_heatmaps(joints, 16)
+    assert float(maps[0, row, column]) == pytest.approx(1)
+    assert (maps.flatten(1).argmax(1) == 16 * row + column).all()
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_peaks_of_targets_are_the_joints(lead, size, generator):
+    joints = joints_inside(lead, generator)
+    maps = target_heatmaps(joints, size)
+    pixel = 2 / size  # of the map, in crop units
+    fine = (heatmap_peaks(maps) - joints).abs()
+    coarse = (heatmap_peaks(maps, subpixel=False) - joints).abs()
+    assert fine.shape == coarse.shape == (*lead, 21, 2)
+    assert coarse.max() <= pixel / 2 * 1.001
+    assert fine.max() <= pixel / 100  # the parabola is exact for a Gaussian
+
+
+def test_coarse_peaks_are_pixel_centres(generator):
+    maps = torch.rand(3, 21, 8, 8, generator=generator)
+    peaks = heatmap_peaks(maps, subpixel=False)
+    for n in range(3):
+        for j in range(21):
+            best = max(((r, c) for r in range(8) for c in range(8)), key=lambda rc: float(maps[n, j, rc[0], rc[1]]))
+            assert peaks[n, j].tolist() == pytest.approx([(best[1] + 0.5) / 4 - 1, (best[0] + 0.5) / 4 - 1])
+
+
+def test_fine_peaks_equal_a_loop(generator):
+    """The top of the parabola through the logarithms beside the highest pixel, at most half a pixel away."""
+    maps = torch.rand(40, 1, 7, 7, generator=generator) + 0.1
+    peaks = heatmap_peaks(maps)
+    for n in range(40):
+        log = maps[n, 0].log()
+        row, column = divmod(int(log.argmax()), 7)
+        r, c = min(max(row, 1), 5), min(max(column, 1), 5)
+        found = []
+        for place, before, after in (
+            (column, float(log[r, c - 1]), float(log[r, c + 1])),
+            (row, float(log[r - 1, c]), float(log[r + 1, c])),
+        ):
+            curvature = max(2 * float(log[r, c]) - before - after, 1e-6)
+            shift = min(max((after - before) / (2 * curvature), -0.5), 0.5)
+            found.append((place + 0.5 + shift) / 3.5 - 1)
+        assert peaks[n, 0].tolist() == pytest.approx(found, abs=1e-4)
+
+
+def test_fine_peaks_of_maps_without_a_positive_pixel_are_finite():
+    assert torch.isfinite(heatmap_peaks(torch.full((2, 21, 8, 8), -1.0))).all()
+
+
+@pytest.mark.parametrize("x", [-50.0, -1.3, 1.3, 50.0])
+def test_joint_outside_the_crop(x):
+    joints = torch.tensor([x, 0.0]).expand(21, 2)
+    maps = target_heatmaps(joints, 16)
+    assert torch.isfinite(maps).all() and maps.max() < 1
+    if abs(x) > 10:
+        assert maps.max() == 0
+    for subpixel in (False, True):
+        peaks = heatmap_peaks(maps, subpixel)
+        assert torch.isfinite(peaks).all() and (peaks.abs() <= 1).all()
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, 5.0])
+def test_flat_maps_have_a_peak_inside(value):
+    peaks = heatmap_peaks(torch.full((2, 21, 8, 8), value))
+    assert torch.isfinite(peaks).all() and (peaks.abs() <= 1).all()
+
+
+def test_peaks_carry_no_gradient(generator):
+    maps = torch.rand(1, 21, 8, 8, generator=generator, requires_grad=True)
+    assert not heatmap_peaks(maps).requires_grad
+
+
+@pytest.mark.parametrize("side", [32, 64, 96])
+def test_shapes_of_the_networks(side, generator):
+    images = torch.rand(2, 3, side, side, generator=generator)
+    assert FeatureExtractor(4, 24)(images).shape == (2, 24)
+    assert PoseNetwork(4)(images).shape == (2, 21, side // 4, side // 4)
+
+
+@pytest.mark.parametrize("network", [FeatureExtractor(4, 24), PoseNetwork(4)], ids=["F", "J2D"])
+def test_networks_see_each_image_alone_when_evaluating(network, generator):
+    images = torch.rand(3, 3, 32, 32, generator=generator)
+    network.eval()
+    with torch.no_grad():
+        together, alone = network(images), torch.cat([network(image[None]) for image in images])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(together[0], together[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("network", [FeatureExtractor(4, 24), PoseNetwork(4)], ids=["F", "J2D"])
+def test_every_weight_gets_a_gradient(network, generator):
+    network.train()
+    network(torch.rand(4, 3, 32, 32, generator=generator)).square().sum().backward()
+    for name, weight in network.named_parameters():
+        assert weight.grad is not None and weight.grad.abs().max() > 0, name

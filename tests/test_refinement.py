@@ -1,0 +1,128 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from handlib import refine, refinement
+from handlib.camera import crop_to_px
+from handlib.output import in_metres
+from handlib.refinement import RefinementWeights
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def first(trained, batch):
+    with torch.no_grad():
+        return trained.model(batch["image"])
+
+
+@pytest.fixture(scope="module")
+def refined(trained, batch, first):
+    return refine(trained.model, batch["image"], first, 20)
+
+
+def distance(output) -> torch.Tensor:
+    """Mean distance of each hand's projected joints from its 2D evidence, crop units."""
+    return (output.mesh_crop.joints[..., :2] - output.evidence_2d).norm(dim=-1).mean(-1)
+
+
+def test_joints_come_nearer_to_their_evidence(first, refined):
+    assert (distance(refined) < 0.9 * distance(first)).all()
+
+
+def test_history_holds_every_step(first, refined):
+    assert len(refined.history) == 21
+    assert torch.equal(refined.history[0].h, first.h)
+    assert torch.equal(refined.history[0].evidence_2d, first.evidence_2d)
+    assert torch.equal(refined.history[-1].h, refined.h)
+
+
+def test_parts_of_the_result_agree(trained, refined):
+    metres = in_metres(trained.model.hand, refined.h)
+    assert torch.equal(refined.vertices, metres.vertices) and torch.equal(refined.joints_3d, metres.joints)
+    torch.testing.assert_close(refined.joints_2d, crop_to_px(refined.mesh_crop.joints, 64)[..., :2])
+    assert refined.size == 64
+    assert not refined.h.requires_grad and not refined.vertices.requires_grad
+
+
+def test_first_step_is_a_signed_step_of_gamma(trained, batch, first):
+    """Adam's first step moves each number of h by γ or hardly at all."""
+    after = refine(trained.model, batch["image"], first, 1, RefinementWeights(step=0.02))
+    assert (after.h - first.h).abs().max() == pytest.approx(0.02, rel=1e-2)
+
+
+def test_model_is_left_as_it_was(trained, batch, first):
+    model = trained.model
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.zero_grad()
+    wanted = [n % 2 == 0 for n, _ in enumerate(model.parameters())]
+    for parameter, needed in zip(model.parameters(), wanted, strict=True):
+        parameter.requires_grad_(needed)
+    try:
+        refine(model, batch["image"], first, 2)
+        assert [p.requires_grad for p in model.parameters()] == wanted
+        assert all(p.grad is None for p in model.parameters())
+    finally:
+        model.requires_grad_(True)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_model_is_restored_after_an_interruption(trained, batch, first, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(refinement, "feature_loss", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        refine(trained.model, batch["image"], first, 2)
+    assert all(p.requires_grad for p in trained.model.parameters())
+
+
+def test_works_without_gradients_around_it(trained, batch, first):
+    with torch.no_grad():
+        inside = refine(trained.model, batch["image"], first, 2)
+    assert torch.equal(inside.h, refine(trained.model, batch["image"], first, 2).h)
+
+
+def test_each_hand_moves_as_it_would_alone(trained, batch):
+    images = batch["image"][:2]
+    with torch.no_grad():
+        together = refine(trained.model, images, trained.model(images), STEPS)
+        for n in range(2):
+            image = images[n : n + 1]
+            alone = refine(trained.model, image, trained.model(image), STEPS)
+            torch.testing.assert_close(alone.vertices[0], together.vertices[n], rtol=0, atol=1e-3)
+            torch.testing.assert_close(alone.joints_2d[0], together.joints_2d[n], rtol=0, atol=0.2)
+
+
+def test_no_iterations_change_nothing(trained, batch, first):
+    same = refine(trained.model, batch["image"], first, 0)
+    assert torch.equal(same.h, first.h) and len(same.history) == 1
+    torch.testing.assert_close(same.vertices, first.vertices)
+
+
+def test_evidence_moves_only_with_the_refiner(trained, batch, first):
+    still = refine(trained.model, batch["image"], first, STEPS, RefinementWeights(update_2d=0.0))
+    assert torch.equal(still.evidence_2d, first.evidence_2d)
+    moving = refine(trained.model, batch["image"], first, STEPS)
+    assert not torch.equal(moving.evidence_2d, first.evidence_2d)
+
+
+def test_a_strong_pull_keeps_the_first_estimate(trained, batch, first, refined):
+    held = refine(trained.model, batch["image"], first, 20, RefinementWeights(stay=100.0))
+    assert (held.h - first.h).norm() < 0.5 * (refined.h - first.h).norm()
+
+
+def test_larger_images(trained, batch, first):
+    """The evidence is looked at in the network's size, joints are given in the image's pixels."""
+    images = torch.nn.functional.interpolate(batch["image"][:1], (96, 96), mode="bilinear")
+    with torch.no_grad():
+        output = refine(trained.model, images, trained.model(images), 2)
+    assert output.size == 96
+    torch.testing.assert_close(output.joints_2d, crop_to_px(output.mesh_crop.joints, 96)[..., :2])
+
+
+def test_an_estimate_without_evidence_is_refused(trained, batch, first):
+    with pytest.raises(ValueError, match="only an estimate made by a DHPE"):
+        refine(trained.model, batch["image"], replace(first, mesh_crop=None))
