@@ -45,7 +45,7 @@ class MeshParameters(NamedTuple):
 
 
 def posed_skeleton(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> Float[Tensor, "*batch 21 3"]:
-    """Reg(m(h)) in crop coordinates, without the mesh: Reg is linear, with rows that sum to 1, so the camera is last."""
+    """Reg(m(h)) in crop coordinates without the mesh: Reg is linear with rows of sum 1, so the camera can come last."""
     parameters = MeshParameters.split(h)
     return parameters.camera.to_crop(hand.skeleton(parameters.pose, parameters.shape))
 
