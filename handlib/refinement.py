@@ -14,7 +14,7 @@ from .camera import crop_to_px
 from .dhpe import DHPE
 from .losses import feature_loss, laplacian_loss
 from .output import DHPEOutput, Iteration, detached, in_metres
-from .parameters import posed_hand, posed_skeleton
+from .parameters import MeshParameters, posed_hand, posed_skeleton
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,22 @@ def _descend(
         optimizer = torch.optim.Adam([h], weights.step)
         states = []
         for _ in range(iterations):
-            mesh = posed_hand(model.hand, h)
-            states.append(_state(h, evidence, mesh.joints))
+            parameters = MeshParameters.split(h)
+            vertices = model.hand(parameters.pose, parameters.shape).vertices  # metres
+            placed = parameters.camera.to_crop(vertices)
+            joints = model.hand.regress_joints(placed)
+            states.append(_state(h, evidence, joints))
             if model.config.pose_refiner:
                 with torch.no_grad():
                     better = model.regressor.refined_2d(first.features, states[-1])
                     evidence = evidence + weights.update_2d * (better - evidence)
-            mask = model.render_mask(mesh.vertices)
+            mask = model.render_mask(placed)
             masked = model.feature_extractor(images * mask[:, None])
             # Summed over the batch, so that each hand moves as it would alone.
             loss = len(h) * (
-                (mesh.joints[..., :2] - evidence).square().mean()
+                (joints[..., :2] - evidence).square().mean()
                 + weights.feature * feature_loss(masked, first.features)
-                + weights.laplacian * laplacian_loss(in_metres(model.hand, h).vertices, model.laplacian)
+                + weights.laplacian * laplacian_loss(vertices, model.laplacian)
                 + weights.stay * (h - first.h).square().mean()
             )
             optimizer.zero_grad()
