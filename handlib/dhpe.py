@@ -98,12 +98,15 @@ class DHPE(nn.Module):
             return images
         return functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
 
-    def save(self, path: str | os.PathLike[str], notes: dict[str, str] | None = None) -> None:
+    def save(self, path: str | os.PathLike[str], notes: dict[str, str] | None = None, half: bool = False) -> None:
         """Writes the weights and the config as one safetensors file; the hand model is not part of it.
 
-        `notes` are kept beside them: how the weights were trained.
+        `notes` are kept beside them: how the weights were trained. half: matrices in half precision, for a file of
+        half the size; what normalises stays in single precision.
         """
         weights = {k: v.contiguous() for k, v in self.state_dict().items() if not k.startswith("hand.")}
+        if half:
+            weights = {k: v.half() if v.ndim > 1 else v for k, v in weights.items()}
         metadata = {"config": json.dumps(asdict(self.config)), **(notes or {})}
         with atomic_path(path) as temporary:
             save_file(weights, temporary, metadata)

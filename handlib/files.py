@@ -3,7 +3,8 @@
 A hand model is a dict of arrays under MANO's names: `v_template` (778, 3) metres, `f` (1538, 3), `shapedirs`
 (778, 3, 10), `posedirs` (778, 3, 135), `J_regressor` (16, 778), `weights` (778, 16), `kintree_table` (2, 16),
 `hands_components` (45, 45) with one component a row, `hands_mean` (45); optionally `hands_coeffs` (n, 45), poses in
-those components, and `vertex_colors` (778, 3).
+those components, `vertex_colors` (778, 3) and `side`, the hand that the file was made for. What `read_hand` returns is
+always a right hand; one that was read from a left hand's file is mirrored and has `side` "left".
 """
 
 import os
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+
+from .mano import as_right_hand, unpickle
 
 OPENHAND = Path(__file__).parent / "assets" / "OPENHAND_RIGHT.npz"
 V, F, J = 778, 1538, 16  # vertices, faces, joints of every MANO-shaped hand
@@ -31,6 +34,7 @@ _REQUIRED = {
     "hands_components": (45, 45),
     "hands_mean": (45,),
 }
+_MEND = "is it a hand, such as MANO_RIGHT.pkl, rather than a body such as SMPL?"
 ANY = -1
 _OPTIONAL = {"hands_coeffs": (ANY, 45), "vertex_colors": (V, 3)}
 
@@ -40,16 +44,31 @@ class HandFileError(ValueError):
 
 
 def read_hand(name_or_path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Reads and checks a hand model: `"openhand"`, or the path of an `.npz` with the fields above.
+    """Reads and checks a hand model: `"openhand"`, or the path of an `.npz` or MANO's `.pkl` with the fields above.
 
     Raises `FileNotFoundError` when there is no such file and `HandFileError` when it is not a hand model.
     """
     path = OPENHAND if str(name_or_path) == "openhand" else Path(name_or_path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"no hand model at {path}: name 'openhand' or the path of a MANO-shaped .npz file")
-    fields = _read_npz(path)
+        raise FileNotFoundError(f"no hand model at {path}: name 'openhand' or the path of a MANO-shaped .npz or .pkl")
+    fields = _read_pickle(path) if path.suffix.lower() == ".pkl" else _read_npz(path)
     _check(fields, path)
-    return fields
+    try:
+        return as_right_hand(fields)
+    except ValueError as error:
+        raise HandFileError(f"{path}: {error}") from error
+
+
+def _read_pickle(path: Path) -> dict[str, np.ndarray]:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise HandFileError(f"{path}: a file of {size >> 20} MB, which no hand model is; refused unread")
+        return unpickle(path.read_bytes(), _REQUIRED | _OPTIONAL)
+    except HandFileError:
+        raise
+    except (OSError, ValueError) as error:
+        raise HandFileError(f"{path}: {error}") from error
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -76,21 +95,23 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check(fields: dict[str, np.ndarray], path: Path) -> None:
-    missing = [key for key in _REQUIRED if key not in fields]
-    if missing:
-        raise HandFileError(
-            f"{path}: the field '{missing[0]}' is missing; a MANO-shaped file has {', '.join(_REQUIRED)}"
-        )
     for key, shape in (_REQUIRED | _OPTIONAL).items():
         if key not in fields:
             continue
         array = fields[key]
         if not isinstance(array, np.ndarray) or array.ndim != len(shape):
-            raise HandFileError(f"{path}: the field '{key}' must be an array of shape {_written(shape)}")
+            raise HandFileError(f"{path}: the field '{key}' must be an array of shape {_written(shape)}; {_MEND}")
         if any(want not in (ANY, have) for want, have in zip(shape, array.shape, strict=True)):
-            raise HandFileError(f"{path}: the field '{key}' has shape {array.shape}, expected {_written(shape)}")
+            raise HandFileError(
+                f"{path}: the field '{key}' has shape {array.shape}, expected {_written(shape)}; {_MEND}"
+            )
         if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
             raise HandFileError(f"{path}: the field '{key}' must hold finite numbers")
+    missing = [key for key in _REQUIRED if key not in fields]
+    if missing:
+        raise HandFileError(
+            f"{path}: the field '{missing[0]}' is missing; a MANO-shaped file has {', '.join(_REQUIRED)}"
+        )
     if fields["f"].min() < 0 or fields["f"].max() >= V:
         raise HandFileError(f"{path}: the field 'f' names vertices outside 0 … {V - 1}")
     parents = tuple(fields["kintree_table"][0].astype(np.uint32).astype(np.int32).tolist())
@@ -99,6 +120,8 @@ def _check(fields: dict[str, np.ndarray], path: Path) -> None:
     for key in ("weights", "J_regressor"):
         if not np.allclose(fields[key].sum(1), 1, atol=1e-3):
             raise HandFileError(f"{path}: the field '{key}' has rows that do not sum to 1")
+    if "side" in fields and str(fields["side"]) not in ("right", "left"):
+        raise HandFileError(f"{path}: the field 'side' must be 'right' or 'left'")
 
 
 def _written(shape: tuple[int, ...]) -> str:

@@ -28,13 +28,15 @@ class HandOutput(NamedTuple):
 class HandModel(nn.Module):
     """A hand of 778 vertices with MANO's interface; no trained weights, so it holds buffers only.
 
-    Make one with `HandModel.load("openhand")`.
+    Make one with `HandModel.load("openhand")`. It is always a right hand. `side` is "left" when it was read from the
+    file of a left hand and mirrored; it then stands for the mirror images of left hands: mirror the pictures first.
     """
 
     def __init__(self, fields: dict, fingertips: FingertipSet, name: str = "hand"):
         super().__init__()
         array = {k: torch.as_tensor(v.astype("float32")) for k, v in fields.items() if v.dtype.kind in "fiu"}
         self.name, self.fingertips, self.names = name, fingertips, C21.joints
+        self.side = str(fields.get("side", "right"))
         self.register_buffer("faces", torch.as_tensor(fields["f"].astype("int64")))
         self.register_buffer("template", array["v_template"])
         self.register_buffer("weights", array["weights"])
@@ -56,7 +58,7 @@ class HandModel(nn.Module):
 
     @classmethod
     def load(cls, model: str | os.PathLike[str] = "openhand", fingertips: str = "smplx") -> "HandModel":
-        """The open hand that handlib ships, or a MANO-shaped `.npz` by its path.
+        """The open hand that handlib ships, or by its path MANO's `MANO_RIGHT.pkl`, `MANO_LEFT.pkl` or such an `.npz`.
 
         `fingertips` names the vertices that stand for the tips, one of `handlib.joints.FINGERTIPS`.
         """

@@ -215,3 +215,14 @@ def test_weights_that_are_missing(rewrite):
 def test_unknown_hand_in_the_config():
     with pytest.raises(FileNotFoundError, match="no hand model"):
         DHPE(replace(TINY, hand="/nowhere/MANO_RIGHT.npz"))
+
+
+def test_half_precision_file_is_smaller_and_nearly_the_same(trained, tmp_path, batch):
+    trained.model.save(tmp_path / "full.safetensors")
+    trained.model.save(tmp_path / "half.safetensors", {"note": "kept"}, half=True)
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.8 * (tmp_path / "full.safetensors").stat().st_size
+    half = DHPE.from_pretrained(tmp_path / "half.safetensors")
+    assert half.provenance == {"note": "kept"}
+    with torch.no_grad():
+        a, b = trained.model(batch["image"]), half(batch["image"])
+    assert (a.joints_3d - b.joints_3d).abs().max() < 1e-3
