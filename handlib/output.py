@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .camera import crop_to_cam, crop_to_px
+from .camera import crop_to_cam
 from .hand import HandModel, HandOutput
 from .joints import MIDDLE_MCP
 from .parameters import MeshParameters
@@ -61,11 +61,6 @@ def in_metres(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
     joints = hand.regress_joints(vertices)
     root = joints[..., MIDDLE_MCP : MIDDLE_MCP + 1, :]
     return HandOutput(vertices - root, joints - root)
-
-
-def joints_px(mesh: HandOutput, size: int) -> Float[Tensor, "*batch 21 2"]:
-    """2D joints of a mesh in crop coordinates, in pixels of a crop of `size`."""
-    return crop_to_px(mesh.joints[..., :2], size)
 
 
 def detached(output: DHPEOutput) -> DHPEOutput:
