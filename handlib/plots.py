@@ -97,7 +97,7 @@ def mesh_figure(
     figure.update_layout(
         height=height, margin=dict(l=0, r=0, t=40 if title else 5, b=5), title=title, showlegend=False, meta=alt,
         scene=dict(
-            aspectmode="cube", dragmode="orbit", camera=dict(up=dict(x=0, y=1, z=0), eye=dict(x=0.2, y=0.3, z=1.7)),
+            aspectmode="cube", dragmode="orbit", camera=dict(up=dict(x=0, y=1, z=0), eye=dict(x=0.15, y=0.2, z=1.2)),
             **axes,
         ),
     )  # fmt: skip

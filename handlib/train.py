@@ -39,7 +39,8 @@ class TrainConfig:
     )
     batch_size: int = 16
     lifting_steps: int = 1000  # pre-training of the regressor on skeletons alone (lifting.py); 0: as in the paper
-    learning_rate: float = 1e-3
+    learning_rate: float = 1e-3  # of the evidence epochs
+    joint_learning_rate: float = 3e-4  # of the joint epochs; a larger one undoes what lifting has taught
     weight_decay: float = 1e-4
     warmup: float = 0.05  # fraction of all steps; then a cosine down to nothing
     gradient_clip: float = 1.0
@@ -166,20 +167,21 @@ def _epoch(
     evidence_alone = epoch < config.evidence_epochs
     # Each of the two stages has a learning-rate schedule of its own.
     first, last = (0, config.evidence_epochs) if evidence_alone else (config.evidence_epochs, config.epochs)
+    peak = config.learning_rate if evidence_alone else config.joint_learning_rate
     sums: dict[str, float] = {}
     model.train()
     bar = tqdm(batches, f"epoch {epoch + 1}/{config.epochs}", unit="batch", disable=not progress, leave=False)
     for step, indices in enumerate(bar):
         done = (epoch - first + step / len(batches)) / (last - first)
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * schedule(done, config.warmup)
+            group["lr"] = peak * schedule(done, config.warmup)
         batch = data.batch(indices)
         images = jitter_colors(batch["image"], config.color_jitter, generator)
         loss, terms = (_evidence_loss if evidence_alone else _joint_loss)(model, images, batch, config.loss)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"training diverged: the loss became {loss.item()} in epoch {epoch + 1}, step {step + 1}: "
-                "lower --learning-rate, then run again with --no-resume"
+                "lower --joint-learning-rate, then run again with --no-resume"
             )
         optimizer.zero_grad()
         loss.backward()

@@ -127,12 +127,12 @@ def test_nan_loss_stops_the_run(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(
         module, "dhpe_loss", lambda *arguments: (lambda loss, log: (loss * torch.nan, log))(*real(*arguments))
     )
-    with pytest.raises(FloatingPointError, match="the loss became nan in epoch 1, step 1.*lower --learning-rate"):
+    with pytest.raises(FloatingPointError, match="the loss became nan in epoch 1, step 1.*lower --joint-learning-rate"):
         train(preset("smoke"), tmp_path, cache=trained.cache, progress=False)
 
 
 def test_a_run_that_diverges_says_what_to_do(trained, tmp_path):
-    config = preset("smoke", learning_rate=1e12, warmup=0.0, gradient_clip=1e12, epochs=4)
+    config = preset("smoke", joint_learning_rate=1e12, warmup=0.0, gradient_clip=1e12, epochs=4)
     with pytest.raises(FloatingPointError, match="learning-rate"):
         train(config, tmp_path, cache=trained.cache, progress=False)
 
@@ -141,7 +141,7 @@ def test_overfits_a_few_images(trained):
     """One step an epoch, always on the same pictures."""
     data = CachedHands.make(SyntheticHands("train", 64, 32), folder=trained.cache, progress=False)
     few = CachedHands({key: value[:8] for key, value in data.tensors.items()}, "few")
-    config = preset("smoke", epochs=40, color_jitter=0.0, learning_rate=3e-3)
+    config = preset("smoke", epochs=40, color_jitter=0.0, joint_learning_rate=3e-3)
     torch.manual_seed(0)
     model = DHPE(config.model)
     optimizer = torch.optim.AdamW(model.parameters())
