@@ -28,7 +28,7 @@ STAMP := $(OUT)/_build/stamp
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make book         execute every notebook and build the site  (PROFILE=smoke|laptop|gpu; default laptop)'
+	@echo 'make book         execute every notebook and build the site  (PROFILE=smoke|laptop; default laptop)'
 	@echo 'make test         ruff, pytest, and every notebook at the smoke profile'
 	@echo 'make setup        only create .venv and install everything into it'
 	@echo 'make check-book   open the built site in headless Chromium and try it'

@@ -36,7 +36,7 @@ def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tenso
 
 
 class Camera(NamedTuple):
-    """Scaled orthographic camera, the `c` of h: crop = σ·FLIP·R(q)·x + t."""
+    """Scaled orthographic camera, the `c` of h: crop = 10σ·FLIP·R(q)·x + t, x in metres."""
 
     quaternion: Float[Tensor, "*batch 4"]  # w x y z, any length but zero
     scale: Float[Tensor, "*batch 1"]  # crop units per 0.1 m

@@ -17,6 +17,7 @@ from .data.cache import CACHE
 from .dhpe import DHPE, WEIGHTS
 from .evaluate import pck_curve, predictions, scores
 from .photo import crop_photo, predict, read_image, write_prediction
+from .refinement import RefinementWeights
 from .renderer.renderer import BACKENDS, Renderer
 from .train import PROFILES, TrainConfig, read_log, train
 
@@ -77,16 +78,20 @@ def evaluate_command(
     started = time.perf_counter()
     model = DHPE.from_pretrained(checkpoint)
     trained = json.loads(model.provenance.get("train", "{}"))
-    data = CachedHands.make(SyntheticHands(split, model.config.size, n), 2, CACHE)
+    data = CachedHands.make(SyntheticHands(split, model.config.size, n, hand=model.hand), 2, CACHE)
     found = predictions(model, data, refine)
     measured = scores(found)
     stem = "lite" if checkpoint == "lite" else Path(checkpoint).resolve().parent.name
     record = results.record(
-        name or f"{stem}-{split}" + (f"-refined{refine}" if refine else ""),
+        name or f"{stem}-{split}" + (f"-refined{refine}" if refine else "") + (f"-n{n}" if n else ""),
         f"accuracy of {stem} on synthetic hands, {'after' if refine else 'without'} test-time refinement",
         results.describe(measured, len(data)),
         profile=trained.get("profile", "unknown"),
-        config={"model": asdict(model.config), "train": trained, "refine": refine},
+        config={
+            "model": asdict(model.config),
+            "train": trained,
+            "refine": {"iterations": refine, **asdict(RefinementWeights())},
+        },
         seed=trained.get("seed", 0),
         data={"name": data.name, "n": len(data)},
         hand={"name": model.hand.name, "fingertips": model.hand.fingertips.name},
@@ -114,6 +119,7 @@ def info_command() -> None:
 def train_command(arguments: list[str]) -> None:
     """`handlib train`: a profile, then overrides of any of its fields."""
     profile = "laptop"
+    arguments = [part for argument in arguments for part in argument.split("=", 1)]
     if "--profile" in arguments:
         at = arguments.index("--profile")
         profile = arguments[at + 1] if at + 1 < len(arguments) else ""

@@ -4,6 +4,9 @@ Images are sRGB in [0, 1], square; both networks centre them themselves. Heat ma
 and joints read off them are in crop coordinates.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -37,6 +40,20 @@ def conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3, activation
 def stem(outputs: int) -> nn.Sequential:
     """Image to a quarter of its side in one step: on a CPU, layers at higher resolutions cost more than they give."""
     return conv(3, outputs, stride=4, kernel=7)
+
+
+@contextmanager
+def keeping_statistics(module: nn.Module) -> Iterator[None]:
+    """Inside, batch normalisation does not add to its running statistics, which stay those of whole images."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
 
 class FeatureExtractor(nn.Module):

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .camera import normalise_joints, px_to_crop
+from .camera import crop_box, normalise_joints, px_to_crop
 from .dhpe import DHPE
-from .evidence import target_heatmaps
+from .evidence import keeping_statistics, target_heatmaps
 from .joints import MIDDLE_MCP
 from .output import DHPEOutput
 from .parameters import MeshParameters
@@ -97,15 +97,15 @@ def dhpe_loss(
     size = model.config.size
     joints = px_to_crop(batch["joints_px"], size)
     target = normalise_joints(batch["joints_cam"], batch["K"])
-    low, high = joints.amin(1), joints.amax(1)
-    omega = 1.5 * (high - low).amax(-1)
+    omega = crop_box(joints)[:, 2]
     steps = output.history[1:]
     last = output.mesh_crop
 
     threshold = weights.threshold_px / 112  # pixels of a 224² crop to crop units
     switch = shape_weight(last.joints[..., :2].detach(), joints, threshold)
     counted = switch if weights.scheduled else torch.ones_like(switch)
-    masked = model.feature_extractor(images * batch["mask"][:, None])
+    with keeping_statistics(model.feature_extractor):
+        masked = model.feature_extractor(images * batch["mask"][:, None])
     terms = {
         "articulation": sum(articulation_loss(s.joints, target, omega) for s in steps) / len(steps),
         "reprojection": sum(reprojection_loss(s.joints[..., :2], joints) for s in steps) / len(steps),

@@ -75,7 +75,9 @@ def auc(
 
     The curve of each keypoint is integrated by itself, then the mean is taken over keypoints that were ever visible.
     """
-    return float(_areas(errors, torch.linspace(low, high, steps, dtype=errors.dtype), visible).nanmean())
+    return float(
+        _areas(errors, torch.linspace(low, high, steps, dtype=errors.dtype, device=errors.device), visible).nanmean()
+    )
 
 
 def auc_reference(
@@ -85,7 +87,8 @@ def auc_reference(
 
     `low_index=8` is what its "20–50 mm" is in truth: 21.05 to 50 mm with 12 points.
     """
-    return float(_areas(errors_mm, torch.linspace(0, 50, 20, dtype=errors_mm.dtype)[low_index:], visible).nanmean())
+    grid = torch.linspace(0, 50, 20, dtype=errors_mm.dtype, device=errors_mm.device)
+    return float(_areas(errors_mm, grid[low_index:], visible).nanmean())
 
 
 def _areas(errors: Tensor, thresholds: Tensor, visible: Tensor | None) -> Float[Tensor, " k"]:

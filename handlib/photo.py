@@ -83,14 +83,14 @@ def write_prediction(photo: Photo, output: DHPEOutput, hand: HandModel, stem: Pa
     """Writes `stem`.obj (mesh), .json (joints), .png (overlay) and .html (the mesh to turn); returns the paths.
 
     The mesh and the 3D joints are metres relative to the middle MCP, x right, y up, z towards the viewer; a left hand
-    is mirrored back. 2D joints are pixels of the original file.
+    is mirrored back. 2D joints are pixels of the upright picture.
     """
     try:
         import plotly  # noqa: F401
         import trimesh
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{error.name} writes the mesh and its page: pip install 'handlib[photo]'") from error
-    from .plots import mesh_figure, overlay, upright
+    from .plots import ACCESS, mesh_figure, overlay, upright
 
     left = photo.side == "left"
     mirror = torch.tensor([-1.0 if left else 1.0, 1.0, 1.0])
@@ -124,7 +124,7 @@ def write_prediction(photo: Photo, output: DHPEOutput, hand: HandModel, stem: Pa
         mesh.export(file_type="obj", header="metres; x right, y up, z towards the viewer"),
         json.dumps(described, indent=1) + "\n",
         picture,
-        page.to_html(include_plotlyjs=True, full_html=True),
+        page.to_html(include_plotlyjs=True, full_html=True, post_script=ACCESS),
     )
     for path, content in zip(paths, contents, strict=True):
         with atomic_path(path) as temporary:

@@ -19,12 +19,13 @@ from torch import Tensor
 from .joints import BONES
 from .renderer import Renderer
 
+DASHES = ("solid", "dash", "dot", "dashdot")  # curves differ by more than colour
 SKIN = (0.87, 0.66, 0.56)
 FINGER_COLORS = ("#e4572e", "#f3a712", "#3f8f5f", "#2e86ab", "#7b4b94")  # thumb … little
 
 
 # On a page a figure can be reached with Tab and says what it shows; the arrow keys move its slider.
-_ACCESS = """
+ACCESS = """
 const figure = document.getElementById("{plot_id}"), layout = figure.layout;
 figure.tabIndex = 0;
 figure.setAttribute("role", "group");
@@ -36,6 +37,8 @@ figure.addEventListener("keydown", event => {
   const active = Math.min(Math.max((figure.layout.sliders[0].active || 0) + step, 0), slider.steps.length - 1);
   Plotly.relayout(figure, {"sliders[0].active": active});
   Plotly.animate(figure, ...slider.steps[active].args);
+  const value = slider.currentvalue.prefix + slider.steps[active].label;
+  figure.setAttribute("aria-label", `${layout.meta || "figure"} ${value}`);
 });
 """
 
@@ -46,7 +49,7 @@ class _BookRenderer(MimetypeRenderer):
     def to_mimebundle(self, fig_dict):
         html = pio.to_html(
             fig_dict, include_plotlyjs=False, include_mathjax=False, full_html=False, auto_play=False,
-            default_width="100%", validate=False, post_script=_ACCESS,
+            default_width="100%", validate=False, post_script=ACCESS,
         )  # fmt: skip
         return {"text/html": html}
 
@@ -136,8 +139,8 @@ def _bones(joints: Tensor) -> list[go.Scatter3d]:
 def pck_figure(curves: dict[str, dict[str, list[float]]], title: str = "", alt: str = "PCK curves.") -> go.Figure:
     """PCK curves by name, each with the lists `threshold_mm` and `pck`."""
     figure = go.Figure()
-    for name, curve in curves.items():
-        figure.add_scatter(x=curve["threshold_mm"], y=curve["pck"], name=name, mode="lines")
+    for n, (name, curve) in enumerate(curves.items()):
+        figure.add_scatter(x=curve["threshold_mm"], y=curve["pck"], name=name, mode="lines", line_dash=DASHES[n % 4])
     figure.update_layout(
         title=title, height=380, meta=alt, xaxis_title="error threshold (mm)", yaxis_title="joints within it",
         yaxis_range=[0, 1.01], margin=dict(l=10, r=10, t=50, b=10), legend=dict(orientation="h", y=-0.25),
@@ -149,9 +152,9 @@ def lines_figure(
     x: Sequence[float], series: dict[str, Sequence[float]], x_title: str, y_title: str, alt: str = "Curves."
 ) -> go.Figure:
     """Curves over a common x, by name."""
-    figure = go.Figure(
-        [go.Scatter(x=list(x), y=list(y), name=name, mode="lines+markers") for name, y in series.items()]
-    )
+    figure = go.Figure()
+    for n, (name, y) in enumerate(series.items()):
+        figure.add_scatter(x=list(x), y=list(y), name=name, mode="lines", line_dash=DASHES[n % 4])
     figure.update_layout(
         height=360, meta=alt, xaxis_title=x_title, yaxis_title=y_title, margin=dict(l=10, r=10, t=20, b=10),
         legend=dict(orientation="h", y=-0.3),

@@ -7,7 +7,7 @@ A record says what was measured, by which command, on what, and how long it took
 import json
 import os
 import platform
-import resource
+import shlex
 import subprocess
 import sys
 import time
@@ -95,7 +95,7 @@ def record(
         "claim": claim,
         "profile": profile,
         "synthetic": synthetic,
-        "command": command or " ".join(["handlib", *sys.argv[1:]]),
+        "command": command or shlex.join(["handlib", *sys.argv[1:]]),
         "config": config,
         "seed": seed,
         "data": data,
@@ -103,7 +103,7 @@ def record(
         "metrics": [asdict(metric) for metric in metrics],
         "curves": curves or {},
         "minutes": round((time.perf_counter() - started) / 60, 3),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "peak_memory_mb": peak_memory_mb(),
         "device": device_name(device),
         "versions": versions(),
         "git": _git(),
@@ -116,14 +116,14 @@ def write(record: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
     _check(record, "record")
     path = Path(folder) / f"{record['name']}.json"
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     return path
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A checked record. `FileNotFoundError` and `ValueError` say which file and field."""
     try:
-        loaded = json.loads(Path(path).read_text())
+        loaded = json.loads(Path(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
     _check(loaded, str(path))
@@ -156,6 +156,16 @@ def _check(record: dict[str, Any], where: str) -> None:
             Metric(**metric)
         except TypeError as error:
             raise ValueError(f"{where}: a metric must have the fields of handlib.results.Metric ({error})") from error
+
+
+def peak_memory_mb(children: bool = False) -> float:
+    """Most memory that this process, or its largest child, ever held; 0 where the system does not say (Windows)."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
 
 
 def versions() -> dict[str, str]:

@@ -42,7 +42,7 @@ class TrainConfig:
     learning_rate: float = 1e-3  # of the evidence epochs
     joint_learning_rate: float = 3e-4  # of the joint epochs; a larger one undoes what lifting has taught
     weight_decay: float = 1e-4
-    warmup: float = 0.05  # fraction of all steps; then a cosine down to nothing
+    warmup: float = 0.05  # fraction of the steps of a stage; then a cosine down to nothing
     gradient_clip: float = 1.0
     color_jitter: float = 0.15  # standard deviation of the gain and the offset of each colour channel
     seed: int = 0
@@ -75,6 +75,8 @@ def train(
     """
     if min(config.images, config.batch_size) < 2:
         raise ValueError("images and batch_size must be at least 2: batch normalisation needs two")
+    if config.evidence_epochs >= max(config.epochs, 1):
+        raise ValueError("epochs must be more than evidence_epochs, or the regressor would never see a picture")
     out = Path(out)
     start = _prepare(config, out, resume)
     torch.manual_seed(config.seed)
@@ -89,11 +91,16 @@ def train(
         clock = time.perf_counter()
         pretrain_regressor(model, config.lifting_steps, config.loss, seed=config.seed, progress=progress)
         seconds += time.perf_counter() - clock
+        _save_state(model, optimizer, out, 0, seconds)
     first = 0 if start is None else start["epoch"]
     if first < config.epochs:
         size = config.model.size
-        data = CachedHands.make(SyntheticHands("train", size, config.images), config.workers, cache, progress)
-        val = CachedHands.make(SyntheticHands("val", size, config.val_images), config.workers, cache, progress)
+        data = CachedHands.make(
+            SyntheticHands("train", size, config.images, hand=model.hand), config.workers, cache, progress
+        )
+        val = CachedHands.make(
+            SyntheticHands("val", size, config.val_images, hand=model.hand), config.workers, cache, progress
+        )
     for epoch in range(first, config.epochs):
         clock = time.perf_counter()
         terms = _epoch(model, optimizer, data, config, epoch, progress)
@@ -102,13 +109,17 @@ def train(
         row = {"epoch": epoch + 1, "minutes": round(seconds / 60, 2), **terms, **scores}
         with open(out / "log.jsonl", "a") as log:
             log.write(json.dumps(row) + "\n")
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        with atomic_path(out / "state.pt") as temporary:
-            torch.save(state | {"epoch": epoch + 1, "seconds": seconds}, temporary)
+        _save_state(model, optimizer, out, epoch + 1, seconds)
         _save(model, config, out, epoch + 1)
     if not (out / "model.safetensors").is_file():  # stopped after the state of the last epoch was written
         _save(model, config, out, config.epochs)
     return model.eval()
+
+
+def _save_state(model: DHPE, optimizer: torch.optim.Optimizer, out: Path, epoch: int, seconds: float) -> None:
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "seconds": seconds}
+    with atomic_path(out / "state.pt") as temporary:
+        torch.save(state, temporary)
 
 
 def _save(model: DHPE, config: TrainConfig, out: Path, epochs: int) -> None:
@@ -181,7 +192,7 @@ def _epoch(
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"training diverged: the loss became {loss.item()} in epoch {epoch + 1}, step {step + 1}: "
-                "lower --joint-learning-rate, then run again with --no-resume"
+                f"lower --{'' if evidence_alone else 'joint-'}learning-rate, then run again with --no-resume"
             )
         optimizer.zero_grad()
         loss.backward()

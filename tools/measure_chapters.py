@@ -3,7 +3,6 @@
 The chapters' boxes with time and memory read that file. Run it with `.venv/bin/python tools/measure_chapters.py`.
 """
 
-import resource
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ def run(chapter: Path) -> None:
         notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": ROOT / "book"}}
     ).execute()
     # The kernel was this process's only child, so the largest child is the kernel.
-    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+    print(results.peak_memory_mb(children=True))
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ class CachedHands:
         """Renders a data set, or reads it back from `folder` if it was rendered there before."""
         path = None
         if folder is not None:
-            digest = hashlib.sha256(f"{dataset.name} {dataset.hand.name}".encode()).hexdigest()[:12]
+            digest = hashlib.sha256(dataset.name.encode()).hexdigest()[:12]
             path = Path(folder) / f"{dataset.split}-{dataset.size}-{len(dataset)}-{digest}.safetensors"
             if path.is_file():
                 try:

@@ -23,7 +23,7 @@ from .views import random_crop, random_placement
 
 VERSION = "0.1"  # raised whenever a sample of the same seed changes
 SPLITS = {"train": "train", "val": "val", "diverse": "test"}  # split → split of the background photographs
-LENGTHS = {"train": 20000, "val": 500, "diverse": 1000}
+LENGTHS = {"train": 20000, "val": 500, "diverse": 500}
 SUPERSAMPLING = 2  # pictures are drawn at twice the size and averaged
 BLUSH = (1.08, 0.96, 0.9)  # skin is a little redder than the scale's printed swatches, blood being under it
 
@@ -56,7 +56,8 @@ class SyntheticHands(Dataset):
     @property
     def name(self) -> str:
         """What a results file records."""
-        return f"SyntheticHands {VERSION} {self.split} size={self.size} n={self.length} seed={self.seed}"
+        hand = f"{self.hand.name}/{self.hand.fingertips.name}"
+        return f"SyntheticHands {VERSION} {self.split} size={self.size} n={self.length} seed={self.seed} hand={hand}"
 
     def __len__(self) -> int:
         return self.length
