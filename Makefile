@@ -2,6 +2,9 @@
 # Both set up .venv first, and do nothing where nothing changed since they last passed.
 
 PROFILE ?= laptop
+ifeq ($(filter smoke laptop,$(PROFILE)),)
+$(error unknown PROFILE '$(PROFILE)': choose smoke or laptop)
+endif
 PYTHON  ?= $(shell for p in python3.11 python3.12 python3.10 python3.13 python3; do \
              $$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 BIN     := .venv/bin

@@ -17,8 +17,7 @@ from .evidence import FeatureExtractor, PoseNetwork, heatmap_peaks
 from .files import atomic_path
 from .hand import HandModel
 from .mesh import cotangent_laplacian
-from .output import DHPEOutput, in_metres
-from .parameters import posed_hand
+from .output import DHPEOutput, assemble
 from .regressor import Regressor
 from .renderer import Renderer
 
@@ -70,20 +69,7 @@ class DHPE(nn.Module):
         """From evidence to a hand; `size` is that of the image in whose pixels joints_2d are given."""
         peaks = heatmap_peaks(heatmaps, self.config.subpixel)
         states = self.regressor(self.hand, features, peaks)
-        last = states[-1]
-        metres, mesh = in_metres(self.hand, last.h), posed_hand(self.hand, last.h)
-        return DHPEOutput(
-            h=last.h,
-            vertices=metres.vertices,
-            joints_3d=metres.joints,
-            joints_2d=crop_to_px(mesh.joints[..., :2], size),
-            mesh_crop=mesh,
-            evidence_2d=last.evidence_2d,
-            heatmaps=heatmaps,
-            features=features,
-            size=size,
-            history=tuple(states),
-        )
+        return assemble(self.hand, states, size, heatmaps, features)
 
     def render_mask(
         self, vertices_crop: Float[Tensor, "*batch 778 3"], size: int | None = None

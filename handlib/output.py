@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .camera import crop_to_cam
+from .camera import crop_to_cam, crop_to_px
 from .hand import HandModel, HandOutput
 from .joints import MIDDLE_MCP
-from .parameters import MeshParameters
+from .parameters import MeshParameters, posed_hand
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,30 @@ class Iteration:
     h: Float[Tensor, "*batch 63"]
     evidence_2d: Float[Tensor, "*batch 21 2"]  # j2D(k), crop coordinates
     joints: Float[Tensor, "*batch 21 3"]  # Reg(m(h)), crop coordinates
+
+
+def assemble(
+    hand: HandModel,
+    states: list[Iteration],
+    size: int,
+    heatmaps: Float[Tensor, "*batch 21 s s"],
+    features: Float[Tensor, "*batch c"],
+) -> DHPEOutput:
+    """The estimate that the last of the states stands for, on images of `size` pixels."""
+    last = states[-1]
+    metres, mesh = in_metres(hand, last.h), posed_hand(hand, last.h)
+    return DHPEOutput(
+        h=last.h,
+        vertices=metres.vertices,
+        joints_3d=metres.joints,
+        joints_2d=crop_to_px(mesh.joints[..., :2], size),
+        mesh_crop=mesh,
+        evidence_2d=last.evidence_2d,
+        heatmaps=heatmaps,
+        features=features,
+        size=size,
+        history=tuple(states),
+    )
 
 
 def in_metres(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:

@@ -10,11 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .camera import crop_to_px
 from .dhpe import DHPE
 from .losses import feature_loss, laplacian_loss
-from .output import DHPEOutput, Iteration, detached, in_metres
-from .parameters import MeshParameters, posed_hand, posed_skeleton
+from .output import DHPEOutput, Iteration, assemble, detached
+from .parameters import MeshParameters, posed_skeleton
 
 
 @dataclass(frozen=True)
@@ -51,21 +50,8 @@ def refine(
     finally:
         for parameter, needed in zip(model.parameters(), frozen, strict=True):
             parameter.requires_grad_(needed)
-    last = states[-1]
     with torch.no_grad():
-        metres, mesh = in_metres(model.hand, last.h), posed_hand(model.hand, last.h)
-        return DHPEOutput(
-            h=last.h,
-            vertices=metres.vertices,
-            joints_3d=metres.joints,
-            joints_2d=crop_to_px(mesh.joints[..., :2], first.size),
-            mesh_crop=mesh,
-            evidence_2d=last.evidence_2d,
-            heatmaps=first.heatmaps,
-            features=first.features,
-            size=first.size,
-            history=tuple(states),
-        )
+        return assemble(model.hand, states, first.size, first.heatmaps, first.features)
 
 
 def _descend(

@@ -13,11 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .files import PARENTS
 from .hand import HandModel
-from .joints import MANO16
 
 _NEGLIGIBLE = 1e-7  # share of a bone in a joint; leaving it out moves the joint by less than a micrometre
-_PARENTS = tuple(0 if name.endswith("1") else i for i, name in enumerate(MANO16.joints[1:]))  # of joints 1 … 15
 
 
 class Skeleton:
@@ -63,7 +62,7 @@ class Skeleton:
 
         # A small turn dθ of joint m is the turn ω = G_m dθ of all it carries: dx = ω × (x − share·t_m).
         left = _left_jacobian(pose.unflatten(-1, (15, 3)))
-        turn = rotations[..., list(_PARENTS), :, :] @ left
+        turn = rotations[..., list(PARENTS[1:]), :, :] @ left
         carried = self.of_joint[:, None] * self.moves  # (21, 15, pairs)
         arm = carried @ parts[..., None, :, :] - (carried @ self.share[..., 0]) * centres[..., None, :, :]
         by_pose = -cross_matrix(arm) @ turn[..., None, :, :, :]  # (..., 21, 15, 3, 3)

@@ -105,7 +105,7 @@ def test_evaluate_writes_a_valid_record(run, trained, tmp_path):
     status, out, _ = run("evaluate", "--checkpoint", trained.checkpoint, *options)
     assert status == 0
     (path,) = tmp_path.iterdir()
-    assert path.name == "run-val-refined1.json" and str(path) in out  # named after the run's folder
+    assert path.name == "run-val-refined1-n4.json" and str(path) in out  # named after the run's folder
     record = results.read(path)
     assert record["profile"] == "smoke" and record["synthetic"] is True
     assert record["data"]["n"] == 4 and "val" in record["data"]["name"]

@@ -9,6 +9,7 @@ import torch
 
 from handlib import DHPE
 from handlib.data import CachedHands, SyntheticHands
+from handlib.lifting import pretrain_regressor
 from handlib.train import PROFILES, jitter_colors, preset, read_log, schedule, train
 
 module = importlib.import_module("handlib.train")
@@ -190,11 +191,27 @@ def test_jitter_is_one_gain_and_offset_a_channel(generator):
     assert torch.equal(jitter_colors(images, 0.0, generator), images)
 
 
-def test_evidence_epochs_train_the_pose_network_alone(tmp_path, trained):
-    alone = preset("smoke", epochs=1, evidence_epochs=1)
-    none = preset("smoke", epochs=0)
-    before = train(none, tmp_path / "before", cache=trained.cache, progress=False).state_dict()
-    after = train(alone, tmp_path / "after", cache=trained.cache, progress=False).state_dict()
-    changed = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
+def test_evidence_epochs_train_the_pose_network_alone(tmp_path, trained, batch):
+    """Up to the first joint epoch, which then changes everything."""
+    stopped = tmp_path / "run"
+
+    def stop_at_joint(*_):
+        raise KeyboardInterrupt
+
+    config = preset("smoke", epochs=2, evidence_epochs=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_joint_loss", stop_at_joint)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, stopped, cache=trained.cache, progress=False)
+    after = torch.load(stopped / "state.pt", weights_only=True)["model"]
+    torch.manual_seed(config.seed)
+    before = DHPE(config.model)
+    pretrain_regressor(before, config.lifting_steps, config.loss, seed=config.seed, progress=False)
+    changed = {name.split(".")[0] for name, value in before.state_dict().items() if not torch.equal(value, after[name])}
     assert changed == {"pose_network"}
-    assert read_log(tmp_path / "after")[0]["heatmap"] > 0
+    assert read_log(stopped)[0]["heatmap"] > 0
+
+
+def test_a_regressor_that_would_never_see_a_picture_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="epochs must be more than evidence_epochs"):
+        train(preset("smoke", epochs=2, evidence_epochs=2), tmp_path / "run", progress=False)
