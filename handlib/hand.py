@@ -8,14 +8,15 @@ the flat hand. Joints come out in C21 order. Notation of the comments: Loper et 
 import os
 from typing import NamedTuple
 
-import roma
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from .collision import bone_radii, penetration_depth
 from .files import J, V, read_hand
 from .joints import C21, FINGERTIPS, MANO16, MANO21, FingertipSet, convert
+from .rotations import rotmat_minus_identity
 
 TOLERATED_PENETRATION = 1e-3  # metres by which the digits of a sampled hand may overlap
 
@@ -42,9 +43,9 @@ class HandModel(nn.Module):
         self.register_buffer("weights", array["weights"])
         self.register_buffer("mean_pose", array["hands_mean"])
         self.register_buffer("pose_components", array["hands_components"])
-        # Shape and pose blend shapes side by side, so that one matrix product applies both.
+        # Shape and pose blend shapes, so that one matrix product applies both; its columns are all x, all y, all z.
         blend = torch.cat([array["shapedirs"], array["posedirs"]], -1)
-        self.register_buffer("blend_shapes", blend.reshape(V * 3, 145).T.contiguous())
+        self.register_buffer("blend_shapes", blend.permute(2, 1, 0).reshape(145, 3 * V).contiguous())
         # The rest joints are linear in the shape: J(β) = 𝒥(T̄) + 𝒥(S)·β.
         regressor = array["J_regressor"]
         self.register_buffer("joint_template", regressor @ array["v_template"])
@@ -77,8 +78,8 @@ class HandModel(nn.Module):
 
         `shape` is in standard deviations of the population, zero being the average hand.
         """
-        vertices = self._skin(pose, shape, rotation, self.template, self.blend_shapes, self.weights)
-        return HandOutput(vertices, self.regress_joints(vertices))
+        coordinates = self._skin(pose, shape, rotation, self.template, self.blend_shapes, self.weights)
+        return HandOutput(_as_points(coordinates), _as_points(coordinates @ self.joint_regressor.T))
 
     def skeleton(
         self,
@@ -88,9 +89,9 @@ class HandModel(nn.Module):
     ) -> Float[Tensor, "*batch 21 3"]:
         """The joints of `forward`, without the mesh: only the vertices that some joint depends on are skinned."""
         used = self.used_vertices
-        blend = self.blend_shapes.unflatten(1, (V, 3))[:, used].flatten(1)
-        vertices = self._skin(pose, shape, rotation, self.template[used], blend, self.weights[used])
-        return self.joint_regressor[:, used] @ vertices
+        blend = self.blend_shapes.unflatten(1, (3, V))[..., used].flatten(1)
+        coordinates = self._skin(pose, shape, rotation, self.template[used], blend, self.weights[used])
+        return _as_points(coordinates @ self.joint_regressor[:, used].T)
 
     def _skin(
         self,
@@ -101,22 +102,30 @@ class HandModel(nn.Module):
         blend_shapes: Tensor,
         weights: Tensor,
     ) -> Tensor:
-        """Posed vertices, of all rows of the template or of some."""
+        """Posed vertices, of all rows of the template or of some, as (..., 3, vertices).
+
+        All x, then all y, then all z: so every product over the mesh is one large matrix product, or runs along
+        memory. This and few steps are what makes it fast.
+        """
         if pose.shape[-1] != 45 or shape.shape[-1] != 10:
             raise ValueError(
                 f"pose must end in 45 and shape in 10 numbers: got {tuple(pose.shape)}, {tuple(shape.shape)}"
             )
-        shape = shape.expand(*pose.shape[:-1], 10)
-        local = roma.rotvec_to_rotmat(pose.unflatten(-1, (15, 3)))  # (..., 15, 3, 3)
+        lead, v = pose.shape[:-1], len(template)
+        n = lead.numel()
+        shape = shape.expand(*lead, 10).reshape(n, 10)
+        rotation = None if rotation is None else rotation.expand(*lead, 3, 3).reshape(n, 3, 3)
 
-        correctives = (local - torch.eye(3, dtype=local.dtype, device=local.device)).flatten(-3)
-        offsets = torch.cat([shape, correctives], -1) @ blend_shapes
-        rest = template + offsets.unflatten(-1, (-1, 3))  # T̄ + B_S(β) + B_P(θ)
-        rest_joints = self.joint_template + (shape @ self.joint_shapes).unflatten(-1, (J, 3))
+        turns = rotmat_minus_identity(pose.reshape(n, 15, 3))
+        coefficients = torch.cat([shape, turns.flatten(1)], 1)
+        rest = torch.addmm(template.T.flatten(), coefficients, blend_shapes)  # T̄ + B_S(β) + B_P(θ)
+        rest_joints = torch.addmm(self.joint_template.flatten(), shape, self.joint_shapes)
 
-        bones = _bone_transforms(local, rest_joints, rotation)  # (..., 16, 3, 4), rest to posed
-        blended = (weights @ bones.flatten(-2)).unflatten(-1, (3, 4))  # one affine map a vertex
-        return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+        bones = _bone_transforms(turns, rest_joints.view(n, J, 3), rotation)
+        columns = bones.permute(3, 0, 2, 1).reshape(4 * n * 3, J)
+        along_x, along_y, along_z, offset = (columns @ weights.T).view(4, n, 3, v)  # one affine map a vertex
+        x, y, z = rest.view(n, 3, v).split(1, 1)
+        return offset.addcmul(along_x, x).addcmul(along_y, y).addcmul(along_z, z).view(*lead, 3, v)
 
     def regress_joints(self, vertices: Float[Tensor, "*batch 778 3"]) -> Float[Tensor, "*batch 21 3"]:
         """Reg(m): the skeleton of any mesh of this topology, by one fixed 21×778 matrix; C21 order.
@@ -155,33 +164,27 @@ def _joint_regressor(regressor: Float[Tensor, "16 778"], fingertips: FingertipSe
     return convert(torch.cat([regressor, tips]), MANO21, C21).contiguous()
 
 
-def _bone_transforms(
-    local: Float[Tensor, "*batch 15 3 3"],
-    joints: Float[Tensor, "*batch 16 3"],
-    rotation: Float[Tensor, "*#batch 3 3"] | None,
-) -> Float[Tensor, "*batch 16 3 4"]:
-    """Forward kinematics of MANO's tree: five chains of three joints hang from the wrist, so three levels do it all.
+def _as_points(coordinates: Float[Tensor, "*batch 3 n"]) -> Float[Tensor, "*batch n 3"]:
+    """The transpose, written out: the mesh, and its gradient on the way back, are contiguous."""
+    return torch.stack(coordinates.unbind(-2), -1)
 
-    Level by level, R_k = R_parent R_local and t_k = R_parent (j_k − j_parent) + t_parent. The result maps a point of
-    the rest pose: x ↦ R_k x + (t_k − R_k j_k).
+
+def _bone_transforms(
+    turns: Float[Tensor, "n 15 3 3"], joints: Float[Tensor, "n 16 3"], rotation: Float[Tensor, "n 3 3"] | None
+) -> Float[Tensor, "n 16 3 4"]:
+    """Forward kinematics: what moves a point of the rest pose with each bone, from R − I of the joints' rotations.
+
+    A joint at j turns all that hangs from it about itself: x ↦ x + (R − I)(x − j). As 4×4 matrices these moves
+    multiply down MANO's tree: five chains of three joints hang from the wrist, so three levels do it all.
     """
     assert MANO16.joints[1:4] == ("index1", "index2", "index3")  # chains are contiguous in MANO's order
-    wrist, chains = joints[..., :1, :], joints[..., 1:, :].unflatten(-2, (5, 3))
-    turns = local.unflatten(-3, (5, 3))
-    if rotation is None:
-        rotation = torch.eye(3, dtype=local.dtype, device=local.device)
-    parent_r = rotation.expand(*local.shape[:-3], 3, 3)[..., None, :, :]
-    parent_t, parent_j = wrist, wrist
-    rotations, positions = [parent_r], [parent_t]
-    levels_r, levels_t = [], []
+    identity = torch.eye(4, dtype=turns.dtype, device=turns.device)
+    wrist = turns.new_zeros(len(turns), 3, 3) if rotation is None else rotation - identity[:3, :3]
+    turns = torch.cat([wrist[:, None], turns], 1)
+    moves = F.pad(torch.cat([turns, -turns @ joints[..., None]], -1), (0, 0, 0, 1)) + identity
+    chains = moves[:, 1:].unflatten(1, (5, 3))
+    levels = [moves[:, :1]]
     for level in range(3):
-        joint = chains[..., level, :]  # (..., 5, 3)
-        parent_t = (parent_r @ (joint - parent_j)[..., None])[..., 0] + parent_t
-        parent_r = parent_r @ turns[..., level, :, :]
-        parent_j = joint
-        levels_r.append(parent_r)
-        levels_t.append(parent_t)
-    rotations.append(torch.stack(levels_r, -3).flatten(-4, -3))
-    positions.append(torch.stack(levels_t, -2).flatten(-3, -2))
-    r, t = torch.cat(rotations, -3), torch.cat(positions, -2)
-    return torch.cat([r, (t - (r @ joints[..., None])[..., 0])[..., None]], -1)
+        levels.append(levels[-1] @ chains[:, :, level])
+    fingers = torch.stack(levels[1:], 2).flatten(1, 2)
+    return torch.cat([levels[0], fingers], 1)[:, :, :3]

@@ -31,7 +31,7 @@ class Skeleton:
         joint, self.bone = (share.abs() > _NEGLIGIBLE).nonzero(as_tuple=True)  # the pairs (i, k)
         self.share = share[joint, self.bone][:, None, None]
         mixture = regressor[joint] * weights[:, self.bone].T  # (pairs, 778)
-        blend = torch.einsum("pv,bvc->pcb", mixture, constant(hand.blend_shapes).view(145, -1, 3))
+        blend = torch.einsum("pv,bcv->pcb", mixture, constant(hand.blend_shapes).view(145, 3, -1))
         # Columns: 1, then the ten shapes; a product with [1, β] gives the shaped hand.
         self.rest = torch.cat([(mixture @ constant(hand.template))[..., None], blend[..., :10]], -1)
         shapes = constant(hand.joint_shapes).view(10, 16, 3).permute(1, 2, 0)

@@ -1,0 +1,25 @@
+"""Rotation matrices of axis-angle vectors, for inner loops: a dozen steps, where the general conversion has thirty."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def rotvec_to_rotmat(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """R of the rotation about `rotvec` by its length in radians, with a gradient everywhere, zero included."""
+    return rotmat_minus_identity(rotvec) + torch.eye(3, dtype=rotvec.dtype, device=rotvec.device)
+
+
+def rotmat_minus_identity(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """R − I of the rotation about `rotvec`: what blend shapes need, and precise where the angle is small.
+
+    Rodrigues' formula in half-angles: with s = sin(θ/2) rotvec / θ, R − I = 2 cos(θ/2) [s]× + 2 [s]×².
+    """
+    half = torch.linalg.vector_norm(rotvec, dim=-1, keepdim=True) / 2
+    # With √2 s in place of s, the terms are √2 cos(θ/2) [√2 s]× and [√2 s]×². torch.sinc(x) is sin(πx)/(πx).
+    scaled = torch.sinc(half / math.pi) * (rotvec / math.sqrt(2))
+    identity = torch.eye(3, dtype=rotvec.dtype, device=rotvec.device)
+    cross = torch.linalg.cross(identity.expand(*rotvec.shape, 3), scaled[..., None, :])  # row i of [v]× is e_i × v
+    return math.sqrt(2) * half.cos()[..., None] * cross + cross @ cross
