@@ -71,6 +71,10 @@ def _read_pickle(path: Path) -> dict[str, np.ndarray]:
         raise HandFileError(f"{path}: {error}") from error
 
 
+# What zipfile and numpy raise at damaged archives.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, MemoryError, RuntimeError)
+
+
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
@@ -78,20 +82,19 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         if unpacked > MAX_BYTES:
             raise HandFileError(f"{path}: unpacks to {unpacked >> 20} MB, which no hand model does; refused unread")
         with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+            return {key: _member(archive, key, path) for key in archive.files}
     except HandFileError:
         raise
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        MemoryError,
-        RuntimeError,
-    ) as error:
+    except _DAMAGE as error:
         raise HandFileError(f"{path}: not a readable .npz archive ({error}); is the download complete?") from error
+
+
+def _member(archive: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
+    try:
+        return archive[key]
+    except _DAMAGE as error:
+        mend = "is the download complete, and the field an array of numbers?"
+        raise HandFileError(f"{path}: the field '{key}' cannot be read ({error}); {mend}") from error
 
 
 def _check(fields: dict[str, np.ndarray], path: Path) -> None:
@@ -105,18 +108,22 @@ def _check(fields: dict[str, np.ndarray], path: Path) -> None:
             raise HandFileError(
                 f"{path}: the field '{key}' has shape {array.shape}, expected {_written(shape)}; {_MEND}"
             )
-        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        # In single precision, which the hand is computed in. A comparison with NaN is false.
+        if array.dtype.kind not in "fiu" or not (np.abs(array) <= np.finfo(np.float32).max).all():
             raise HandFileError(f"{path}: the field '{key}' must hold finite numbers")
     missing = [key for key in _REQUIRED if key not in fields]
     if missing:
         raise HandFileError(
             f"{path}: the field '{missing[0]}' is missing; a MANO-shaped file has {', '.join(_REQUIRED)}"
         )
-    if fields["f"].min() < 0 or fields["f"].max() >= V:
+    if not np.isin(fields["f"], np.arange(V)).all():
         raise HandFileError(f"{path}: the field 'f' names vertices outside 0 … {V - 1}")
-    parents = tuple(fields["kintree_table"][0].astype(np.uint32).astype(np.int32).tolist())
-    if parents[1:] != PARENTS[1:]:
+    # The root's own parent is −1 in some files and 2³² − 1 in others.
+    if not np.array_equal(fields["kintree_table"][0, 1:], PARENTS[1:]):
         raise HandFileError(f"{path}: the field 'kintree_table' is not MANO's tree {PARENTS}")
+    size = np.ptp(fields["v_template"], axis=0).max()
+    if not 0.05 < size < 0.5:
+        raise HandFileError(f"{path}: the field 'v_template' is a hand {size:.3g} m long; turn its unit into metres")
     for key in ("weights", "J_regressor"):
         if not np.allclose(fields[key].sum(1), 1, atol=1e-3):
             raise HandFileError(f"{path}: the field '{key}' has rows that do not sum to 1")

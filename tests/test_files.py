@@ -91,7 +91,7 @@ def test_damaged_file(tmp_path, kind):
 def test_pickles_are_never_opened(tmp_path, fields):
     path = tmp_path / "pickled.npz"
     np.savez(path, **(fields | {"v_template": np.array([{"a": 1}], dtype=object)}))
-    with pytest.raises(HandFileError, match="not a readable .npz"):
+    with pytest.raises(HandFileError, match="pickled.npz: the field 'v_template' cannot be read .*array of numbers"):
         read_hand(path)
 
 
@@ -125,9 +125,9 @@ def test_wrong_shape_is_named(save, field, shape):
         read_hand(save(**{field: np.zeros(shape)}))
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
 def test_numbers_must_be_finite(save, fields, value):
-    template = fields["v_template"].copy()
+    template = fields["v_template"].astype(np.float64)
     template[3, 1] = value
     with pytest.raises(HandFileError, match="'v_template' must hold finite numbers"):
         read_hand(save(v_template=template))
@@ -138,19 +138,26 @@ def test_text_is_no_number(save):
         read_hand(save(hands_mean=np.array(["x"] * 45)))
 
 
-@pytest.mark.parametrize("vertex", [-1, 778])
+@pytest.mark.parametrize("vertex", [-1, 778, 0.5])
 def test_faces_must_name_vertices(save, fields, vertex):
-    faces = fields["f"].astype(np.int64)
+    faces = fields["f"].astype(type(vertex))
     faces[0, 0] = vertex
     with pytest.raises(HandFileError, match="'f' names vertices outside 0 … 777"):
         read_hand(save(f=faces))
 
 
-def test_another_tree_is_refused(save, fields):
-    tree = fields["kintree_table"].astype(np.int64)
-    tree[0, 5] = 0
+@pytest.mark.parametrize("parent", [0, -1, 2**32, 4.5])
+def test_another_tree_is_refused(save, fields, parent):
+    tree = fields["kintree_table"].astype(type(parent))
+    tree[0, 5] = parent
     with pytest.raises(HandFileError, match="'kintree_table' is not MANO's tree"):
         read_hand(save(kintree_table=tree))
+
+
+@pytest.mark.parametrize("factor", [1000, 39.37, 0], ids=["millimetres", "inches", "a point"])
+def test_the_unit_is_metres(save, fields, factor):
+    with pytest.raises(HandFileError, match="'v_template' is a hand .* m long; turn its unit into metres"):
+        read_hand(save(v_template=factor * fields["v_template"]))
 
 
 def test_weights_must_sum_to_one(save, fields):
