@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +13,8 @@ import tyro
 from tqdm.auto import tqdm
 
 from . import results
+from .bench.hand import PROFILES as HAND_BENCHES
+from .bench.hand import HandBench, bench_hand
 from .data import CachedHands, SyntheticHands
 from .data.cache import CACHE
 from .dhpe import DHPE, WEIGHTS
@@ -116,16 +119,22 @@ def info_command() -> None:
     print(f"{'cache':12} {CACHE}")
 
 
-def train_command(arguments: list[str]) -> None:
-    """`handlib train`: a profile, then overrides of any of its fields."""
+def _profile(arguments: list[str], known: Iterable[str]) -> tuple[str, list[str]]:
+    """The value of --profile, and the other arguments."""
     profile = "laptop"
     arguments = [part for argument in arguments for part in argument.split("=", 1)]
     if "--profile" in arguments:
         at = arguments.index("--profile")
         profile = arguments[at + 1] if at + 1 < len(arguments) else ""
         arguments = arguments[:at] + arguments[at + 2 :]
-    if profile not in PROFILES:
-        raise ValueError(f"unknown profile '{profile}': choose one of {', '.join(PROFILES)}")
+    if profile not in known:
+        raise ValueError(f"unknown profile '{profile}': choose one of {', '.join(known)}")
+    return profile, arguments
+
+
+def train_command(arguments: list[str]) -> None:
+    """`handlib train`: a profile, then overrides of any of its fields."""
+    profile, arguments = _profile(arguments, PROFILES)
 
     def run(
         config: tyro.conf.OmitArgPrefixes[Annotated[TrainConfig, tyro.conf.arg(name="")]] = PROFILES[profile],
@@ -151,6 +160,35 @@ def train_command(arguments: list[str]) -> None:
     tyro.cli(run, prog="handlib train", args=arguments)
 
 
+def bench_command(arguments: list[str]) -> None:
+    """`handlib bench NAME`: a profile, then overrides of any of its fields."""
+    name, arguments = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if name in ("-h", "--help"):
+        print("usage: handlib bench NAME …   (handlib bench NAME --help says more)\n\n  hand   against smplx")
+        return
+    if name != "hand":
+        raise ValueError(f"unknown benchmark '{name}': choose one of hand")
+    profile, arguments = _profile(arguments, HAND_BENCHES)
+
+    def run(
+        config: tyro.conf.OmitArgPrefixes[Annotated[HandBench, tyro.conf.arg(name="")]] = HAND_BENCHES[profile],
+        results_dir: Path = Path("results"),
+    ) -> None:
+        """Times the hand model against smplx, MANO's own code, in turns; writes a results file.
+
+        Vertices forward, and with derivatives; on one thread, and on the GPU if there is one. --profile smoke|laptop
+        (first) sets the defaults below.
+
+        Args:
+            config: Every field of the profile, to override.
+            results_dir: Folder that holds results files.
+        """
+        for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+            print("wrote", results.write(bench_hand(config, profile, device), results_dir))
+
+    tyro.cli(run, prog="handlib bench hand", args=arguments)
+
+
 COMMANDS = {"predict": predict_command, "evaluate": evaluate_command, "info": info_command}
 USAGE = """\
 handlib: dense 3D hand pose from one RGB image, by neural rendering
@@ -160,6 +198,7 @@ usage: handlib COMMAND …        (handlib COMMAND --help says more)
   predict IMAGE…   meshes, joints and pictures from photographs of hands
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
   evaluate         measure a network on the synthetic test set; writes a results file
+  bench hand       time the hand model against smplx; writes a results file
   info             versions, devices, what would be used
 """
 
@@ -174,10 +213,12 @@ def main() -> None:
     try:
         if command == "train":
             train_command(rest)
+        elif command == "bench":
+            bench_command(rest)
         elif command in COMMANDS:
             tyro.cli(COMMANDS[command], prog=f"handlib {command}", args=rest)
         else:
-            raise ValueError(f"unknown command '{command}': choose one of train, {', '.join(COMMANDS)}")
+            raise ValueError(f"unknown command '{command}': choose one of train, bench, {', '.join(COMMANDS)}")
     except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
         sys.exit(_fail(error))
     except KeyboardInterrupt:

@@ -86,10 +86,10 @@ class FingertipSet:
 FINGERTIPS = {
     tips.name: tips
     for tips in (
-        FingertipSet("smplx", (744, 320, 443, 554, 671)),
-        FingertipSet("freihand", (744, 320, 443, 555, 672)),
-        FingertipSet("manopth", (745, 317, 444, 556, 673)),
-        FingertipSet("paper", (745, 333, 444, 555, 672)),
+        FingertipSet("smplx", (744, 320, 443, 554, 671)),  # smplx.vertex_ids, HaMeR
+        FingertipSet("freihand", (744, 320, 443, 555, 672)),  # the joints of FreiHAND
+        FingertipSet("manopth", (745, 317, 444, 556, 673)),  # its right hand's; its left has 445 for the middle finger
+        FingertipSet("paper", (745, 333, 444, 555, 672)),  # DHPE's own code
     )
 }
 

@@ -1,0 +1,51 @@
+"""Timing several calls in turns, so that whatever else the machine is doing slows all of them alike."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+
+def in_turns(
+    calls: dict[str, Callable[[], object]], seconds: float, device: str = "cpu", least: int = 5
+) -> dict[str, list[float]]:
+    """Milliseconds of each call, round by round: A B C, A B C, …, for about `seconds` and at least `least` rounds.
+
+    Every call is made twice before, unmeasured. On a GPU the clock stops when its work is done.
+    """
+
+    def measured(call: Callable[[], object]) -> float:
+        _wait(device)
+        started = time.perf_counter()
+        call()
+        _wait(device)
+        return 1e3 * (time.perf_counter() - started)
+
+    for call in [*calls.values()] * 2:
+        call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    collecting = gc.isenabled()
+    gc.disable()  # a collection would fall on one call and not on its neighbour
+    try:
+        ends = time.perf_counter() + seconds
+        while time.perf_counter() < ends or len(times[next(iter(calls))]) < least:
+            for name, call in calls.items():
+                times[name].append(measured(call))
+    finally:
+        if collecting:
+            gc.enable()
+    return times
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+
+
+def speedup(times: dict[str, list[float]], ours: str, peer: str) -> tuple[float, float, float]:
+    """How many times faster than its peer: the quartiles of the ratios within the rounds, low, median, high."""
+    ratios = [theirs / own for own, theirs in zip(times[ours], times[peer], strict=True)]
+    low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return low, median, high
