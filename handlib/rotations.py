@@ -17,9 +17,11 @@ def rotmat_minus_identity(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*
 
     Rodrigues' formula in half-angles: with s = sin(θ/2) rotvec / θ, R − I = 2 cos(θ/2) [s]× + 2 [s]×².
     """
-    half = torch.linalg.vector_norm(rotvec, dim=-1, keepdim=True) / 2
+    vectors = rotvec.reshape(-1, 3)
+    half = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True) / 2
     # With √2 s in place of s, the terms are √2 cos(θ/2) [√2 s]× and [√2 s]×². torch.sinc(x) is sin(πx)/(πx).
-    scaled = torch.sinc(half / math.pi) * (rotvec / math.sqrt(2))
+    scaled = torch.sinc(half / math.pi) * (vectors / math.sqrt(2))
     identity = torch.eye(3, dtype=rotvec.dtype, device=rotvec.device)
-    cross = torch.linalg.cross(identity.expand(*rotvec.shape, 3), scaled[..., None, :])  # row i of [v]× is e_i × v
-    return math.sqrt(2) * half.cos()[..., None] * cross + cross @ cross
+    cross = torch.linalg.cross(identity[None], scaled[:, None])  # row i of [v]× is e_i × v
+    first = (math.sqrt(2) * half.cos())[..., None] * cross
+    return torch.baddbmm(first, cross, cross).view(*rotvec.shape, 3)

@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def picture(batch, tmp_path_factory):
 def test_help_lists_the_commands(run, arguments):
     status, out, err = run(*arguments)
     assert status == 0 and not err
-    for command in ("predict", "train", "evaluate", "info"):
+    for command in ("predict", "train", "evaluate", "bench hand", "info"):
         assert f"\n  {command} " in out
 
 
@@ -59,6 +60,23 @@ def test_help_lists_the_commands(run, arguments):
 def test_each_command_explains_itself(run, command, option):
     status, out, _ = run(command, "--help")
     assert status == 0 and option in out
+
+
+def test_bench_explains_itself(run):
+    for flag in ("-h", "--help"):
+        status, out, _ = run("bench", flag)
+        assert status == 0 and "\n  hand " in out
+    status, out, _ = run("bench", "hand", "--help")
+    assert status == 0 and all(option in out for option in ("--batches", "--seconds", "--compiled", "--results-dir"))
+
+
+def test_bench_hand_writes_a_valid_record(run, tmp_path):
+    pytest.importorskip("smplx")
+    status, out, _ = run("bench", "hand", "--profile", "smoke", "--batches", 1, "--results-dir", tmp_path)
+    assert status == 0 and str(tmp_path / "bench-hand-smoke.json") in out
+    record = results.read(tmp_path / "bench-hand-smoke.json")
+    assert record["profile"] == "smoke" and record["config"]["batches"] == [1]
+    assert record["command"].startswith("handlib bench hand --profile smoke")
 
 
 def test_info(run, trained):
@@ -132,12 +150,24 @@ def test_train_then_predict(run, picture, tmp_path):
 
 
 def test_unknown_command(refused):
-    assert "unknown command 'fit': choose one of train, predict, evaluate, info" in refused("fit")
+    assert "unknown command 'fit': choose one of train, bench, predict, evaluate, info" in refused("fit")
 
 
 def test_unknown_profile(refused):
     assert "unknown profile 'huge': choose one of smoke, laptop" in refused("train", "--profile", "huge")
     assert "unknown profile" in refused("train", "--profile")
+
+
+def test_unknown_benchmark(refused):
+    assert "unknown benchmark 'foot': choose one of hand" in refused("bench", "foot")
+    assert "choose one of hand" in refused("bench")
+    assert "unknown profile 'huge': choose one of smoke, laptop" in refused("bench", "hand", "--profile", "huge")
+
+
+def test_bench_without_smplx(refused, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "smplx", None)
+    line = refused("bench", "hand", "--profile", "smoke", "--results-dir", tmp_path)
+    assert "smplx, which is not installed: pip install smplx" in line and not list(tmp_path.iterdir())
 
 
 def test_missing_checkpoint(refused, picture, tmp_path):

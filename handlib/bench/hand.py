@@ -10,6 +10,7 @@ before the clock starts. Nothing is timed before both are seen to agree.
 
 import contextlib
 import io
+import logging
 import statistics
 import time
 from collections.abc import Callable
@@ -74,7 +75,7 @@ class Comparison:
             for (ours, peer), (low, median, high) in self.speedups().items()
             if ours == name
         ]
-        return f"{self.direction:17} {self.batch:5} {self.median(name):9.3f}  {name:17} {', '.join(faster)}".rstrip()
+        return f"{self.direction:16} {self.batch:6} {self.median(name):9.3f}  {name:17} {', '.join(faster)}".rstrip()
 
 
 def bench_hand(
@@ -90,7 +91,7 @@ def bench_hand(
     torch.set_num_threads(1)
     try:
         say(f"{results.device_name(device)}; times faster: median (quartiles) of the ratios within each round")
-        say(f"{'':17} {'batch':>5} {'ms':>9}")
+        say(f"{'':16} {'batch':>6} {'ms':>9}")
         cases = [(direction, batch) for direction in DIRECTIONS for batch in config.batches]
         return _record(config, profile, device, [_compare(config, *case, device, say) for case in cases], started)
     finally:
@@ -143,6 +144,7 @@ def _compare(config: HandBench, direction: str, batch: int, device: str, say: Ca
         torch.compiler.reset()  # or what was compiled for another batch size would count as a first variant
         for name, function in functions.items():
             compiled = call(torch.compile(function, dynamic=False))
+            logging.disable(logging.WARNING)  # smplx's graph breaks at every joint, which is told at length
             try:
                 compiled()
             except Exception as error:  # whatever the compiler and its tools raise
@@ -150,6 +152,8 @@ def _compare(config: HandBench, direction: str, batch: int, device: str, say: Ca
                 say(f"torch.compile of {name} failed and is left out: {reason}")
             else:
                 calls[f"{name}_compiled"] = compiled
+            finally:
+                logging.disable(logging.NOTSET)
     reference = calls["smplx"]()
     for name, made in calls.items():
         _check_agreement(name, made(), reference)
