@@ -124,6 +124,17 @@ def test_frame_of_the_model(hand):
     torch.testing.assert_close(joints["wrist"], torch.tensor([0.096, 0.006, 0.006]), rtol=0, atol=1e-3)
 
 
+def test_no_hands_at_all(hand):
+    out = hand(torch.zeros(0, 45), torch.zeros(0, 10))
+    assert out.vertices.shape == (0, 778, 3) and out.joints.shape == (0, 21, 3)
+
+
+def test_vertices_and_joints_lie_side_by_side(hand, lead):
+    """As `Tensor.view` and fast indexing want them, though the computation goes coordinate by coordinate."""
+    out = hand(torch.zeros(*lead, 45), torch.zeros(*lead, 10))
+    assert out.vertices.is_contiguous() and out.joints.is_contiguous()
+
+
 def test_leading_shapes_of_shape_and_rotation_broadcast(hand, generator):
     pose = 0.3 * torch.randn(2, 3, 45, generator=generator)
     shape, turn = (

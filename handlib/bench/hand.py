@@ -28,7 +28,7 @@ from ..results import Metric
 from ..rotations import rotvec_to_rotmat
 from .timing import in_turns, speedup
 
-Vertices = Callable[[Tensor, Tensor, Tensor], Tensor]  # of pose, shape, rotation
+Contestant = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]  # pose, shape, rotation to vertices, joints
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def _import_smplx():
     return smplx
 
 
-def contestants(model: str, batch: int, device: str = "cpu") -> dict[str, Vertices]:
-    """The functions that are compared, each from pose (n, 45), shape (n, 10) and rotation (n, 3) to the vertices."""
+def contestants(model: str, batch: int, device: str = "cpu") -> dict[str, Contestant]:
+    """The functions that are compared. Joints are handed out as well, so that no compiler leaves them out."""
     smplx = _import_smplx()
     hand = HandModel.load(model).to(device)
     fields = smplx.utils.Struct(**read_hand(model))
@@ -118,11 +118,13 @@ def contestants(model: str, batch: int, device: str = "cpu") -> dict[str, Vertic
     with contextlib.redirect_stdout(io.StringIO()):  # it prints that ten shape components are few
         mano = smplx.MANO("", data_struct=fields, **settings).to(device)
 
-    def of_handlib(pose: Tensor, shape: Tensor, rotation: Tensor) -> Tensor:
-        return hand(pose, shape, rotvec_to_rotmat(rotation)).vertices
+    def of_handlib(pose: Tensor, shape: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
+        output = hand(pose, shape, rotvec_to_rotmat(rotation))
+        return output.vertices, output.joints
 
-    def of_smplx(pose: Tensor, shape: Tensor, rotation: Tensor) -> Tensor:
-        return mano(betas=shape, global_orient=rotation, hand_pose=pose).vertices
+    def of_smplx(pose: Tensor, shape: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
+        output = mano(betas=shape, global_orient=rotation, hand_pose=pose)
+        return output.vertices, output.joints
 
     return {"smplx": of_smplx, "handlib": of_handlib}
 
@@ -132,7 +134,7 @@ def _compare(config: HandBench, direction: str, batch: int, device: str, say: Ca
     inputs = [torch.randn(batch, size, generator=generator).mul(0.5).to(device) for size in (45, 10, 3)]
     pull = torch.randn(batch, 778, 3, generator=generator).to(device)
 
-    def call(function: Vertices) -> Callable[[], list[Tensor]]:
+    def call(function: Contestant) -> Callable[[], list[Tensor]]:
         if direction == "forward":
             return lambda: _without_graph(function, inputs)
         leaves = [x.clone().requires_grad_() for x in inputs]
@@ -164,13 +166,13 @@ def _compare(config: HandBench, direction: str, batch: int, device: str, say: Ca
     return comparison
 
 
-def _without_graph(function: Vertices, inputs: list[Tensor]) -> list[Tensor]:
+def _without_graph(function: Contestant, inputs: list[Tensor]) -> list[Tensor]:
     with torch.no_grad():
-        return [function(*inputs)]
+        return [function(*inputs)[0]]
 
 
-def _with_derivatives(function: Vertices, leaves: list[Tensor], pull: Tensor) -> list[Tensor]:
-    vertices = function(*leaves)
+def _with_derivatives(function: Contestant, leaves: list[Tensor], pull: Tensor) -> list[Tensor]:
+    vertices, _ = function(*leaves)
     return [vertices.detach(), *torch.autograd.grad(vertices, leaves, pull)]
 
 
