@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+REQUIRED = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
+REQUIRED += ("hands_components", "hands_mean")  # what smplx asks of a hand beyond a body
 M = np.diag([-1.0, 1.0, 1.0])
 
 

@@ -3,6 +3,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from mano_files import REQUIRED
 
 from handlib.files import OPENHAND, HandFileError, atomic_path, read_hand
 
@@ -111,10 +112,23 @@ def test_a_file_that_unpacks_to_too_much_is_refused_unread(tmp_path):
         read_hand(path)
 
 
-@pytest.mark.parametrize("field", ["v_template", "posedirs", "kintree_table", "hands_mean"])
-def test_missing_field_is_named(save, field):
-    with pytest.raises(HandFileError, match=f"the field '{field}' is missing"):
-        read_hand(save(**{field: None}))
+SPOILED = {
+    "missing": lambda array: None,
+    "scalar": lambda array: array.flat[0],
+    "one row less": lambda array: array[:-1],
+    "not a number": lambda array: np.full(array.shape, np.nan),
+    "complex": lambda array: array.astype(complex),
+    "text": lambda array: array.astype("U4"),
+    "objects": lambda array: array.astype(object),
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+@pytest.mark.parametrize("field", REQUIRED)
+def test_whatever_is_wrong_the_field_is_named(save, fields, field, how):
+    with pytest.raises(HandFileError, match=f"hand.npz: the field '{field}' ") as caught:
+        read_hand(save(**{field: SPOILED[how](fields[field])}))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

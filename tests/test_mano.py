@@ -12,6 +12,7 @@ from mano_files import (
     CSC,
     NDARRAY,
     RECONSTRUCT,
+    REQUIRED,
     SELECT,
     Call,
     Instance,
@@ -460,10 +461,14 @@ def test_a_body_is_no_hand(save):
         read_hand(save(**body, **absent))
 
 
-@pytest.mark.parametrize("field", ["v_template", "shapedirs", "J_regressor", "hands_components"])
-def test_missing_field_is_named(save, field):
-    with pytest.raises(HandFileError, match=f"the field '{field}' is missing"):
-        read_hand(save(**{field: None}))
+@pytest.mark.parametrize("field", [*REQUIRED, "hands_coeffs"])
+def test_whatever_is_wrong_the_field_is_named(save, right, field):
+    for value in (right[field][:-1].T, np.full(right[field].shape, np.nan), "text", 3, [1], {"x": 1}):
+        with pytest.raises(HandFileError, match=f"MANO.pkl: the field '{field}' "):
+            read_hand(save(**{field: value}))
+    if field in REQUIRED:
+        with pytest.raises(HandFileError, match=f"the field '{field}' is missing"):
+            read_hand(save(**{field: None}))
 
 
 @pytest.mark.parametrize("field, shape", [("posedirs", (778, 3, 207)), ("hands_mean", (48,)), ("weights", (778, 24))])
