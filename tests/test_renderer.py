@@ -310,7 +310,7 @@ def test_rgb_gradient_by_colors_and_background(generator):
 
 
 def test_depth_gradient_inside_the_outline():
-    vertices = torch.tensor([[1.0, 2, 0.3], [20, 4, -0.5], [6, 17, 1.2]]).double().requires_grad_()
+    vertices = torch.tensor([[1.03, 2.12, 0.3], [20.21, 4.07, -0.5], [6.34, 17.15, 1.2]]).double().requires_grad_()
     faces = torch.tensor([[0, 1, 2]])
     seen = torch.isfinite(Renderer((H, W)).depth(vertices, faces))
     assert seen.sum() > 20
