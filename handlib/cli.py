@@ -21,7 +21,7 @@ from .dhpe import DHPE, WEIGHTS
 from .evaluate import pck_curve, predictions, scores
 from .photo import crop_photo, predict, read_image, write_prediction
 from .refinement import RefinementWeights
-from .renderer.renderer import BACKENDS, Renderer
+from .renderer.backends import BACKENDS, choose
 from .train import PROFILES, TrainConfig, read_log, train
 
 
@@ -113,7 +113,7 @@ def info_command() -> None:
     print(f"{'device':12} {results.device_name('cpu')}")
     cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     print(f"{'CUDA':12} {cuda}")
-    print(f"{'renderer':12} auto = {Renderer(8).backend} (there are: {', '.join(BACKENDS)})")
+    print(f"{'renderer':12} auto = {choose('auto').name} (there are: {', '.join(BACKENDS)})")
     lite = WEIGHTS / "lite.safetensors"
     print(f"{'lite':12} {lite if lite.is_file() else 'not shipped with this version'}")
     print(f"{'cache':12} {CACHE}")

@@ -201,6 +201,23 @@ def draw_skeleton(picture: Image.Image, joints_px: Float[Tensor, "21 2"]) -> Ima
     return picture
 
 
+def draw_arrows(
+    picture: Image.Image, points: Float[Tensor, "n 2"], moves: Float[Tensor, "n 2"], color: str = "#c1121f"
+) -> Image.Image:
+    """Arrows from points along moves, both in pixels; those shorter than a pixel are left out."""
+    picture = picture.convert("RGB")
+    pen = ImageDraw.Draw(picture)
+    for (x, y), (dx, dy) in zip(points.tolist(), moves.tolist(), strict=True):
+        if dx * dx + dy * dy < 1:
+            continue
+        tip, back = (x + dx, y + dy), 0.3
+        pen.line([(x, y), tip], fill=color, width=1)
+        for side in (-0.5, 0.5):  # two barbs, a third of the arrow's length
+            barb = (tip[0] - back * (dx + side * dy), tip[1] - back * (dy - side * dx))
+            pen.line([tip, barb], fill=color, width=1)
+    return picture
+
+
 def contact_sheet(pictures: Sequence[Image.Image], columns: int = 6, size: int = 160) -> Image.Image:
     """Pictures side by side on white, each scaled to a square of `size` pixels."""
     rows, gap = -(-len(pictures) // columns), 4

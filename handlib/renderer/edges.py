@@ -1,56 +1,110 @@
 """The gradient of visibility, which rasterisation lacks.
 
-A hard image is piecewise constant in the vertices: its derivative is zero wherever it exists, yet moving an edge moves
-the boundary between two colours. For neighbouring pixels that see different faces, the boundary between them belongs
-to the nearer face. If that face moves by d pixels along the axis, the boundary sweeps d pixels from one colour to the
-other, and the loss changes by d·(I_a − I_c)·(g_a + g_c)/2, g being the gradient at the two pixels. The face's vertices
-share the push by the barycentric weights of the nearer pixel. Only the contour's pixels do any work. The idea:
-Pidhorskyi et al., "Rasterized Edge Gradients", 2024.
+A hard image is piecewise constant in the vertices: its derivative is zero wherever it exists, yet moving an outline
+moves the boundary between two colours. Take two neighbouring pixels a and c with an outline between them. If the face
+that occludes the other moves by d pixels along the axis, the boundary sweeps d pixels from one colour to the other, and
+the loss changes by d·(I_a − I_c)·(g_a + g_c)/2, g being the gradient at the two pixels. The face's vertices share the
+push by its barycentric weights half-way between the pixels, where the boundary is on average. Only the outline's pixels
+do any work. The idea: Pidhorskyi et al., "Rasterized Edge Gradients", 2024.
 """
 
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .interpolate import barycentrics
+from .rasterize import EMPTY, twice_area
 
 
-class EdgeGradient(torch.autograd.Function):
-    """Identity on an image that sends the gradient of its occlusion boundaries to the vertices."""
+class VisibilityGradient(torch.autograd.Function):
+    """Identity on an image that sends the gradient of its outlines to the vertices, as `push` computes it."""
 
     @staticmethod
     def forward(
         ctx,
         image: Float[Tensor, "b h w c"],
         vertices: Float[Tensor, "b v 3"],
-        faces: Int[Tensor, "f 3"],
+        faces: Int[Tensor, "#b f 3"],
         face: Int[Tensor, "b h w"],
-        depth: Float[Tensor, "b h w"],
+        push: Callable[..., Tensor],
     ) -> Float[Tensor, "b h w c"]:
-        ctx.save_for_backward(image, vertices, faces, face, depth)
-        return image.clone()
+        ctx.save_for_backward(image, vertices, faces, face)
+        ctx.push = push
+        return image.view_as(image)
 
     @staticmethod
     def backward(ctx, gradient):
-        image, vertices, faces, face, depth = ctx.saved_tensors
-        b, h, w, c = image.shape
-        colours, pulls = image.reshape(-1, c), gradient.reshape(-1, c)
-        face, depth = face.reshape(-1), depth.reshape(-1)
-        number = torch.arange(b * h * w, device=image.device).view(b, h, w)
-        push = torch.zeros_like(vertices)
-        for axis, first, second in (
-            (0, number[:, :, :-1], number[:, :, 1:]),  # left, right
-            (1, number[:, :-1], number[:, 1:]),  # above, below
-        ):
-            first, second = first.reshape(-1), second.reshape(-1)
-            boundary = face[first] != face[second]
-            first, second = first[boundary], second[boundary]
-            step = ((colours[first] - colours[second]) * (pulls[first] + pulls[second])).sum(1) / 2
-            first, second, step = first[step != 0], second[step != 0], step[step != 0]
-            near = torch.where(depth[first] <= depth[second], first, second)
-            corners = faces[face[near]]  # (n, 3) vertex numbers
-            image_number = near // (h * w)
-            centre = torch.stack([near % w, near // w % h], -1) + 0.5
-            weights = barycentrics(vertices[image_number[:, None], corners, :2], centre.to(vertices.dtype))
-            push[..., axis].index_put_((image_number[:, None], corners), weights * step[:, None], accumulate=True)
-        return gradient, push, None, None, None
+        image, vertices, faces, face = ctx.saved_tensors
+        moved = ctx.push(image, gradient, vertices, faces, face) if ctx.needs_input_grad[1] else None
+        return gradient, moved, None, None, None
+
+
+def edge_push(
+    image: Float[Tensor, "b h w c"],
+    gradient: Float[Tensor, "b h w c"],
+    vertices: Float[Tensor, "b v 3"],
+    faces: Int[Tensor, "#b f 3"],
+    face: Int[Tensor, "b h w"],
+) -> Float[Tensor, "b v 3"]:
+    """What the gradient of an image asks of the vertices along its outlines; z is never pushed."""
+    b, h, w, c = image.shape
+    colors, pulls = image.reshape(-1, c), gradient.reshape(-1, c)
+    face = face.reshape(-1)
+    number = torch.arange(b * h * w, device=image.device).view(b, h, w)
+    push = torch.zeros_like(vertices)
+    for axis, first, second in (
+        (0, number[:, :, :-1], number[:, :, 1:]),  # left, right
+        (1, number[:, :-1], number[:, 1:]),  # above, below
+    ):
+        first, second = first.reshape(-1), second.reshape(-1)
+        boundary = (face[first] != face[second]).nonzero()[:, 0]
+        first, second = first[boundary], second[boundary]
+        step = ((colors[first] - colors[second]) * (pulls[first] + pulls[second])).sum(1) / 2
+        wanted = ((step != 0) & torch.isfinite(step)).nonzero()[:, 0]
+        first, second, step = first[wanted], second[wanted], step[wanted]
+        batch = first // (h * w)
+        a, c_ = centres(first, h, w, vertices), centres(second, h, w, vertices)
+        near, occludes = _occluder(vertices, faces, batch, face[first], face[second], a, c_)
+        batch, near, step = batch[occludes], near[occludes], step[occludes]
+        corner = faces[batch if len(faces) > 1 else 0, near]  # (n, 3) vertex numbers
+        middle = (a[occludes] + c_[occludes]) / 2
+        weights = barycentrics(vertices[batch[:, None], corner, :2], middle)
+        push[..., axis].index_put_((batch[:, None], corner), weights * step[:, None], accumulate=True)
+    return push
+
+
+def centres(pixel: Int[Tensor, " n"], height: int, width: int, like: Tensor) -> Float[Tensor, "n 2"]:
+    """Coordinates of the centres of pixels that are numbered row by row, image by image."""
+    return torch.stack([pixel % width, pixel // width % height], -1).to(like) + 0.5
+
+
+def _occluder(
+    vertices: Tensor,
+    faces: Tensor,
+    batch: Int[Tensor, " n"],
+    f: Int[Tensor, " n"],
+    g: Int[Tensor, " n"],
+    a: Float[Tensor, "n 2"],
+    c: Float[Tensor, "n 2"],
+) -> tuple[Int[Tensor, " n"], Bool[Tensor, " n"]]:
+    """Which of two faces, seen at the neighbouring centres a and c, is in front, and whether there is an outline.
+
+    There is one against the background, and where one face's plane is in front of the other's at both pixels. Where the
+    planes cross in between, or the faces have a corner in common, the surface goes on from one face to the other, and
+    shading accounts for its gradient; unless it folds back there.
+    """
+    corner_f, corner_g = (faces[batch if len(faces) > 1 else 0, number.clamp(min=0)] for number in (f, g))
+    triangle_f, triangle_g = vertices[batch[:, None], corner_f], vertices[batch[:, None], corner_g]
+    gap_a, gap_c = (_depth(triangle_f, point) - _depth(triangle_g, point) for point in (a, c))
+    touch = (corner_f[:, :, None] == corner_g[:, None]).flatten(1).any(1)
+    one_side = twice_area(triangle_f) * twice_area(triangle_g) > 0
+    outline = (f == EMPTY) | (g == EMPTY) | ((gap_a * gap_c > 0) & ~(touch & one_side))
+    first_is_near = (g == EMPTY) | ((f != EMPTY) & (gap_a < 0))
+    return torch.where(first_is_near, f, g), outline
+
+
+def _depth(triangles: Float[Tensor, "n 3 3"], points: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
+    """Depth of a triangle's plane at a point."""
+    return (barycentrics(triangles[..., :2], points) * triangles[..., 2]).sum(-1)

@@ -14,17 +14,18 @@ def barycentrics(triangles: Float[Tensor, "n 3 2"], points: Float[Tensor, "n 2"]
 
 
 def interpolate(
-    attributes: Float[Tensor, "b v c"],
+    attributes: Float[Tensor, "#b f 3 c"],
     vertices: Float[Tensor, "b v 3"],
-    faces: Int[Tensor, "f 3"],
+    faces: Int[Tensor, "#b f 3"],
     face: Int[Tensor, "b h w"],
     background: Float[Tensor, "#b #h #w c"],
 ) -> Float[Tensor, "b h w c"]:
-    """Blends vertex attributes over the pixels that see a face (screen-linear); the rest show `background`."""
+    """Blends what the corners of the faces carry over the pixels that see them; the rest show `background`."""
     image, row, column = (face >= 0).nonzero(as_tuple=True)
-    corners = faces[face[image, row, column]]
-    centre = torch.stack([column, row], -1) + 0.5
-    weights = barycentrics(vertices[image[:, None], corners, :2], centre.to(vertices.dtype))
-    colour = (weights[..., None] * attributes[image[:, None], corners]).sum(1)
+    number = face[image, row, column]
+    corner = faces[image if len(faces) > 1 else 0, number]
+    centre = torch.stack([column, row], -1).to(vertices) + 0.5
+    weights = barycentrics(vertices[image[:, None], corner, :2], centre)
+    color = (weights[..., None] * attributes[image if len(attributes) > 1 else 0, number]).sum(1)
     canvas = background.expand(*face.shape, -1).clone()
-    return canvas.index_put((image, row, column), colour)
+    return canvas.index_put((image, row, column), color)

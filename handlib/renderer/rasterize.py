@@ -1,7 +1,8 @@
 """Rasterisation in plain torch: which triangle each pixel sees. Runs on any device; nothing here is differentiable.
 
-Pixel (row i, column j) is sampled at its centre (j + 0.5, i + 0.5). The face with the smallest depth wins, the lowest
-face number among equals, so the result does not depend on the order of the work.
+Pixel (row i, column j) is sampled at its centre (j + 0.5, i + 0.5). A centre exactly on an edge belongs to the face of
+which this is a top or a left edge, so neighbours share no pixel and leave none out. The face with the smallest depth
+wins, the lowest face number among equals, so the result does not depend on the order of the work.
 """
 
 import torch
@@ -9,37 +10,40 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 EMPTY = -1  # the face index of a pixel that sees none
+TINY_AREA = 1e-9  # square pixels, twice the area; thinner triangles are seen by no pixel
 _FAR = torch.iinfo(torch.int64).max
-_TINY_AREA = 1e-9  # square pixels; thinner triangles are seen by no pixel
 
 
 def rasterize(
-    vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], height: int, width: int
+    vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int
 ) -> Int[Tensor, "b h w"]:
     """Index of the nearest face at every pixel centre, or −1.
 
     vertices: x and y in pixels, z a depth of which only the order matters (screen-linear within a face).
     """
-    b, f = len(vertices), len(faces)
-    triangles = vertices.detach()[:, faces].reshape(b * f, 3, 3)
+    b, f = len(vertices), faces.shape[1]
+    # In double precision: of single-precision vertices the edge functions are then exact, on every device.
+    triangles = corners(vertices.detach().double(), faces).reshape(b * f, 3, 3)
     (x, y), z = triangles[..., :2].unbind(-1), triangles[..., 2]
 
     # Edge functions, affine in the pixel: E_k = A_k·px + B_k·py + C_k, positive inside. Swapping the ends of an edge
-    # negates its E exactly, so a centre on an edge between two faces is inside at least one of them: no holes.
+    # negates its E exactly, so neighbours agree on which side of their common edge a centre lies.
     x1, x2, y1, y2 = x.roll(-1, 1), x.roll(-2, 1), y.roll(-1, 1), y.roll(-2, 1)
     edges = torch.stack([y1 - y2, x2 - x1, x1 * y2 - x2 * y1], -1)  # (N, 3 edges, 3 coefficients)
     area = edges[..., 2].sum(1)[:, None, None]
     depth = (edges / area * z[..., None]).sum(1)  # barycentric weights are E_k over twice the area
-    thin = area.abs() <= _TINY_AREA
-    inner = torch.where(thin, torch.nan, edges * area.sign())  # NaN fails every test below
+    inner = torch.where(area.abs() <= TINY_AREA, torch.nan, edges * area.sign())  # NaN fails every test below
+    # The gradient (A, B) points inwards: right for a left edge, straight down for a top one.
+    owns = (inner[..., 0] > 0) | ((inner[..., 0] == 0) & (inner[..., 1] > 0))
 
-    face, column, row = _candidates(x, y, height, width)
-    px, py = column.to(x.dtype) + 0.5, row.to(x.dtype) + 0.5
+    face, column, row = candidates(x, y, height, width)
+    px, py = column.double() + 0.5, row.double() + 0.5
     # Three edges and the depth of every candidate in one gather; written in place, as this is the hot spot.
     affine = torch.cat([inner, depth[:, None]], 1).flatten(1).index_select(0, face)  # (candidates, 12)
     values = affine[:, 0::3] * px[:, None]
     values.addcmul_(affine[:, 1::3], py[:, None]).add_(affine[:, 2::3])
-    inside = (values[:, :3].amin(1) >= 0).nonzero()[:, 0]
+    sides = values[:, :3]
+    inside = ((sides > 0) | ((sides == 0) & owns.index_select(0, face))).all(1).nonzero()[:, 0]
     face, column, row = face[inside], column[inside], row[inside]
     order = _sortable(values[inside, 3])
 
@@ -51,10 +55,23 @@ def rasterize(
     return torch.where(nearest == _FAR, EMPTY, nearest & 0xFFFFFFFF).view(b, height, width)
 
 
-def _candidates(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def corners(points: Float[Tensor, "b v c"], faces: Int[Tensor, "#b f 3"]) -> Float[Tensor, "b f 3 c"]:
+    """The three corners of every face; `faces` are one set a mesh, or one for all."""
+    if len(faces) == 1:
+        return points[:, faces[0]]
+    return points[torch.arange(len(points), device=points.device)[:, None, None], faces]
+
+
+def twice_area(triangles: Float[Tensor, "n 3 c"]) -> Float[Tensor, " n"]:
+    """Positive for one winding, negative for the other; c is 2 or 3, of which x and y count."""
+    a, b = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+
+
+def candidates(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """Every (face, column, row) whose centre lies in the face's bounding box, as three flat lists."""
-    left, right = _span(x, width)
-    top, bottom = _span(y, height)
+    left, right = span(x, width)
+    top, bottom = span(y, height)
     columns, count = right - left, (right - left) * (bottom - top)
     face = torch.repeat_interleave(count)
     place = torch.arange(len(face), device=x.device) - (count.cumsum(0) - count)[face]
@@ -62,7 +79,7 @@ def _candidates(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, 
     return face, left[face] + place - row * columns[face], top[face] + row
 
 
-def _span(coordinate: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def span(coordinate: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """First and one past the last pixel whose centre lies between a triangle's extremes."""
     first = (coordinate.amin(1) - 0.5).ceil().clamp(0, size).long()
     last = (coordinate.amax(1) - 0.5).floor().clamp(-1, size - 1).long() + 1

@@ -1,55 +1,93 @@
-"""`Renderer`: one interface to silhouettes, depth and colours of a mesh in pixel coordinates."""
+"""`Renderer`: one interface to silhouettes, depth, normals and colours of a mesh in pixel coordinates."""
+
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional
 
-from .edges import EdgeGradient
+from .backends import Backend, choose
+from .edges import VisibilityGradient
 from .interpolate import barycentrics, interpolate
-from .rasterize import rasterize
+from .rasterize import corners
 
-BACKENDS = ("reference",)
-GRADIENTS = ("antialias",)
+GRADIENTS = ("antialias", "kato", "soft")
+
+
+class _Scene(NamedTuple):
+    """A batch of meshes on the grid of samples, and what each sample sees."""
+
+    vertices: Float[Tensor, "b v 3"]
+    faces: Int[Tensor, "#b f 3"]
+    face: Int[Tensor, "b h w"]
+    backend: Backend
 
 
 class Renderer:
     """Renders meshes whose vertices are in pixels: x right, y down, centres at +0.5, z a depth (smaller is nearer).
 
-    size: side of a square image, or (height, width). backend: `"reference"` is plain torch on any device; `"auto"`
-    picks the fastest there is. gradient: `"antialias"`, the exact gradient of occlusion boundaries (edges.py).
+    size: side of a square image, or (height, width).
+    backend: `"reference"` is plain torch on any device, `"fast"` compiled loops on the CPU; `"auto"` picks.
+    gradient: what tells the vertices about visibility. `"antialias"`: the exact gradient of outlines (edges.py).
+        `"kato"`: the pseudo-gradient of the paper's renderer (kato.py), which reaches a target that the mesh does not
+        touch. `"soft"`: blurred faces (soft.py), for silhouettes only.
+    supersampling: a pixel is the mean over this many by this many samples; 1, but 2 for `"kato"`, as in the paper.
+    sigma: the blur of `"soft"`.
+    near: faces with a corner at this depth or nearer are left out; 0 for a perspective camera.
 
-    Every method takes any leading dimensions of `vertices_px` and is deterministic on the CPU.
+    Every method takes any leading dimensions of `vertices_px`; `faces` are the same for all meshes, or one set a mesh.
+    Results are deterministic on the CPU.
     """
 
-    def __init__(self, size: int | tuple[int, int] = 224, backend: str = "auto", gradient: str = "antialias"):
-        if backend not in ("auto", *BACKENDS):
-            raise ValueError(f"unknown backend '{backend}': choose auto or one of {', '.join(BACKENDS)}")
+    def __init__(
+        self,
+        size: int | tuple[int, int] = 224,
+        backend: str = "auto",
+        gradient: str = "antialias",
+        supersampling: int | None = None,
+        sigma: float = 1e-4,
+        near: float | None = None,
+    ):
         if gradient not in GRADIENTS:
             raise ValueError(f"unknown gradient '{gradient}': choose one of {', '.join(GRADIENTS)}")
         self.height, self.width = (size, size) if isinstance(size, int) else size
-        self.backend = BACKENDS[0] if backend == "auto" else backend
-        self.gradient = gradient
+        self.backend, self.gradient, self.sigma, self.near = backend, gradient, sigma, near
+        self.supersampling = supersampling or (2 if gradient == "kato" else 1)
+        choose(backend)  # an unknown or missing one is an error now, not at the first picture
 
     def silhouette(
-        self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "f 3"]
+        self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "*#batch f 3"]
     ) -> Float[Tensor, "*batch h w"]:
         """1 where a face is seen, 0 elsewhere; differentiable along the outline."""
-        vertices, face = self._rasterize(vertices_px, faces)
-        covered = (face >= 0).to(vertices.dtype)[..., None]
-        # An outline always belongs to the side that is covered, so any depth in front of infinity does.
-        depth = torch.where(face >= 0, 0.0, torch.inf).to(vertices.dtype)
-        image = EdgeGradient.apply(covered, vertices, faces, face, depth)
-        return image.view(*vertices_px.shape[:-2], self.height, self.width)
+        lead = vertices_px.shape[:-2]
+        if self.gradient == "soft":
+            vertices, faces, backend = self._flat(vertices_px, faces, self.supersampling)
+            image = backend.soft_silhouette(vertices, faces, *self._samples(self.supersampling), self.sigma)[..., None]
+        else:
+            scene = self._scene(vertices_px, faces, self.supersampling)
+            image = self._visible((scene.face >= 0).to(scene.vertices)[..., None], scene)
+        return self._mean(image)[:, 0].reshape(*lead, self.height, self.width)
 
-    def depth(self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "*batch h w"]:
-        """z of the nearest surface, +inf where there is none; differentiable inside the outline."""
-        vertices, face = self._rasterize(vertices_px, faces)
-        return self._depth(vertices, faces, face).view(*vertices_px.shape[:-2], self.height, self.width)
+    def depth(
+        self,
+        vertices_px: Float[Tensor, "*batch v 3"],
+        faces: Int[Tensor, "*#batch f 3"],
+        background: float = torch.inf,
+    ) -> Float[Tensor, "*batch h w"]:
+        """z of the nearest surface at the pixels' centres, `background` where there is none.
+
+        Differentiable in the surface and at its outlines; at those against the background only if that is finite.
+        """
+        scene = self._scene(vertices_px, faces)
+        z = corners(scene.vertices[..., 2:], scene.faces)
+        image = interpolate(z, *scene[:3], scene.vertices.new_full((1, 1, 1, 1), background))
+        return self._visible(image, scene)[..., 0].view(*vertices_px.shape[:-2], self.height, self.width)
 
     def rgb(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
-        faces: Int[Tensor, "f 3"],
+        faces: Int[Tensor, "*#batch f 3"],
         vertex_colors: Float[Tensor, "*#batch v 3"],
         background: Float[Tensor, "*#batch 3 h w"] | None = None,
     ) -> Float[Tensor, "*batch 3 h w"]:
@@ -57,36 +95,70 @@ class Renderer:
 
         Differentiable in the colours, in the vertices (shading and outlines) and in the background.
         """
-        lead = vertices_px.shape[:-2]
-        vertices, face = self._rasterize(vertices_px, faces)
-        colors = vertex_colors.expand(*lead, -1, -1).reshape(len(vertices), -1, 3)
-        if background is None:
-            behind = vertices.new_zeros(1, 1, 1, 3)
-        else:
-            behind = background.expand(*lead, 3, self.height, self.width)
-            behind = behind.reshape(-1, 3, self.height, self.width).movedim(1, -1)
-        image = interpolate(colors, vertices, faces, face, behind)
-        if vertices.requires_grad:
-            with torch.no_grad():
-                depth = self._depth(vertices, faces, face)
-            image = EdgeGradient.apply(image, vertices, faces, face, depth)
-        return image.movedim(-1, 1).view(*lead, 3, self.height, self.width)
+        scene = self._scene(vertices_px, faces, self.supersampling)
+        colors = vertex_colors.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
+        image = interpolate(
+            corners(colors, scene.faces), *scene[:3], self._behind(background, scene, vertices_px.shape[:-2])
+        )
+        return self._picture(image, scene, vertices_px)
+
+    def textured(
+        self,
+        vertices_px: Float[Tensor, "*batch v 3"],
+        faces: Int[Tensor, "*#batch f 3"],
+        texture: Float[Tensor, "*#batch c ht wt"],
+        uv: Float[Tensor, "n 2"],
+        uv_faces: Int[Tensor, "f 3"],
+        background: Float[Tensor, "*#batch c h w"] | None = None,
+    ) -> Float[Tensor, "*batch c h w"]:
+        """A texture image laid over the faces, bilinearly sampled; as `rgb` otherwise.
+
+        uv: texture coordinates in [0, 1], u to the right and v up, as in .obj files. uv_faces: a face's three rows of
+        `uv`; a vertex may have other coordinates in other faces.
+        """
+        scene = self._scene(vertices_px, faces, self.supersampling)
+        outside = scene.vertices.new_full((1, 1, 1, 2), 0.5)
+        place = interpolate(uv[uv_faces][None], *scene[:3], outside) * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])
+        channels = texture.shape[-3]
+        sheets = texture.expand(*vertices_px.shape[:-2], *texture.shape[-3:]).reshape(-1, *texture.shape[-3:])
+        image = functional.grid_sample(sheets, place, padding_mode="border", align_corners=False).movedim(1, -1)
+        image = torch.where(
+            (scene.face >= 0)[..., None], image, self._behind(background, scene, vertices_px.shape[:-2], channels)
+        )
+        return self._picture(image, scene, vertices_px)
+
+    def normals(
+        self,
+        vertices_px: Float[Tensor, "*batch v 3"],
+        faces: Int[Tensor, "*#batch f 3"],
+        vertex_normals: Float[Tensor, "*#batch v 3"],
+    ) -> Float[Tensor, "*batch 3 h w"]:
+        """Unit normals of the surface at the pixels' centres, blended from those of the vertices; 0 where none."""
+        scene = self._scene(vertices_px, faces)
+        normals = vertex_normals.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
+        image = interpolate(corners(normals, scene.faces), *scene[:3], normals.new_zeros(1, 1, 1, 3))
+        image = functional.normalize(image, dim=-1)
+        return image.movedim(-1, 1).view(*vertices_px.shape[:-2], 3, self.height, self.width)
 
     def rasterize(
-        self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "f 3"]
+        self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "*#batch f 3"]
     ) -> tuple[Int[Tensor, "*batch h w"], Float[Tensor, "*batch h w 3"]]:
         """Face index at each pixel (−1: none) and the barycentric weights there (0 where none)."""
         lead = vertices_px.shape[:-2]
-        vertices, face = self._rasterize(vertices_px, faces)
+        vertices, faces, face, _ = self._scene(vertices_px, faces)
         weights = vertices.new_zeros(*face.shape, 3)
         image, row, column = (face >= 0).nonzero(as_tuple=True)
-        triangles = vertices[image[:, None], faces[face[image, row, column]], :2]
-        centre = torch.stack([column, row], -1).to(vertices.dtype) + 0.5
-        weights = weights.index_put((image, row, column), barycentrics(triangles, centre))
+        corner = faces[image if len(faces) > 1 else 0, face[image, row, column]]
+        centre = torch.stack([column, row], -1).to(vertices) + 0.5
+        found = barycentrics(vertices[image[:, None], corner, :2], centre)
+        weights = weights.index_put((image, row, column), found)
         return face.view(*lead, *face.shape[1:]), weights.view(*lead, *weights.shape[1:])
 
-    def _rasterize(self, vertices_px: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """Flattens the batch; returns vertices (B, V, 3) and face index (B, H, W)."""
+    def _samples(self, supersampling: int) -> tuple[int, int]:
+        return self.height * supersampling, self.width * supersampling
+
+    def _flat(self, vertices_px: Tensor, faces: Tensor, supersampling: int) -> tuple[Tensor, Tensor, Backend]:
+        """One batch dimension, and x and y in samples."""
         if vertices_px.shape[-1] != 3:
             raise ValueError(
                 f"vertices must be (..., V, 3): x, y in pixels and a depth; got {tuple(vertices_px.shape)}"
@@ -94,9 +166,42 @@ class Renderer:
         if not torch.isfinite(vertices_px).all():
             raise ValueError("vertices hold NaN or infinity: the mesh diverged, or a point lies in the camera's plane")
         vertices = vertices_px.reshape(-1, *vertices_px.shape[-2:])
-        return vertices, rasterize(vertices, faces, self.height, self.width)
+        if faces.ndim == 2:
+            faces = faces[None]
+        else:
+            faces = faces.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(vertices), -1, 3)
+        if self.near is not None:  # a face whose corners are one vertex is seen by no pixel
+            faces = faces.where((corners(vertices[..., 2:], faces)[..., 0] > self.near).all(-1, keepdim=True), 0)
+        if supersampling > 1:
+            vertices = vertices * vertices.new_tensor([supersampling, supersampling, 1])
+        return vertices, faces, choose(self.backend, vertices.device.type)
 
-    @staticmethod
-    def _depth(vertices: Tensor, faces: Tensor, face: Tensor) -> Tensor:
-        far = vertices.new_tensor([[[[torch.inf]]]])
-        return interpolate(vertices[..., 2:], vertices, faces, face, far)[..., 0]
+    def _scene(self, vertices_px: Tensor, faces: Tensor, supersampling: int = 1) -> _Scene:
+        vertices, faces, backend = self._flat(vertices_px, faces, supersampling)
+        return _Scene(vertices, faces, backend.rasterize(vertices, faces, *self._samples(supersampling)), backend)
+
+    def _behind(self, background: Tensor | None, scene: _Scene, lead: tuple[int, ...], channels: int = 3) -> Tensor:
+        """The background, a batch of it, in samples and channels-last; one black pixel for none."""
+        if background is None:
+            return scene.vertices.new_zeros(1, 1, 1, channels)
+        background = background.expand(*lead, *background.shape[-3:]).reshape(-1, *background.shape[-3:])
+        k = self.supersampling
+        return background.repeat_interleave(k, -1).repeat_interleave(k, -2).movedim(1, -1)
+
+    def _visible(self, image: Float[Tensor, "b h w c"], scene: _Scene) -> Float[Tensor, "b h w c"]:
+        """The same image, whose gradient tells the vertices about visibility."""
+        if not scene.vertices.requires_grad:
+            return image
+        if self.gradient == "soft":
+            raise ValueError("the soft gradient is for silhouettes: choose gradient='antialias' or 'kato'")
+        push = scene.backend.edge_push if self.gradient == "antialias" else scene.backend.kato_push
+        return VisibilityGradient.apply(image, *scene[:3], push)
+
+    def _picture(self, image: Tensor, scene: _Scene, vertices_px: Tensor) -> Tensor:
+        image = self._mean(self._visible(image, scene))
+        return image.reshape(*vertices_px.shape[:-2], *image.shape[1:])
+
+    def _mean(self, image: Float[Tensor, "b hs ws c"]) -> Float[Tensor, "b c h w"]:
+        """Samples to pixels."""
+        image = image.movedim(-1, 1)
+        return image if self.supersampling == 1 else functional.avg_pool2d(image, self.supersampling)

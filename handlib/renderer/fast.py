@@ -1,0 +1,392 @@
+"""The same algorithms compiled for the CPU by numba: what rasterize.py, edges.py, kato.py and soft.py say, in loops.
+
+One kernel works on one image, without Python's lock, so the images of a batch are spread over torch's threads. Compiled
+code is cached on disk: only the first call on a machine waits for the compiler, a few seconds.
+"""
+
+import inspect
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numba import njit
+from torch import Tensor
+
+from .kato import NEAR
+from .rasterize import TINY_AREA
+from .soft import CUT
+
+
+def _compiled(function):
+    # A checker of types, such as the tests', may have wrapped the function; numba wants it bare.
+    return njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
+
+
+# Constants that leave single precision single.
+_ZERO, _HALF, _ONE, _TINY = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e-12)
+
+
+def rasterize(
+    vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int
+) -> Int[Tensor, "b h w"]:
+    """rasterize.rasterize."""
+    face = torch.empty(len(vertices), height, width, dtype=torch.int64)
+    _each(_rasterize, len(vertices), vertices, faces, face)
+    return face
+
+
+def edge_push(
+    image: Float[Tensor, "b h w c"],
+    gradient: Float[Tensor, "b h w c"],
+    vertices: Float[Tensor, "b v 3"],
+    faces: Int[Tensor, "#b f 3"],
+    face: Int[Tensor, "b h w"],
+) -> Float[Tensor, "b v 3"]:
+    """edges.edge_push."""
+    push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
+    _each(_edge_push, len(vertices), image, gradient, vertices, faces, face, push)
+    return push
+
+
+def kato_push(
+    image: Float[Tensor, "b h w c"],
+    gradient: Float[Tensor, "b h w c"],
+    vertices: Float[Tensor, "b v 3"],
+    faces: Int[Tensor, "#b f 3"],
+    face: Int[Tensor, "b h w"],
+) -> Float[Tensor, "b v 3"]:
+    """kato.kato_push."""
+    push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
+    _each(_kato_push, len(vertices), image, gradient, vertices, faces, face, push)
+    return push
+
+
+def soft_silhouette(
+    vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int, sigma: float
+) -> Float[Tensor, "b h w"]:
+    """soft.soft_silhouette."""
+    return _Soft.apply(vertices, faces, height, width, sigma)
+
+
+class _Soft(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, vertices, faces, height, width, sigma):
+        total = torch.zeros(len(vertices), height, width, dtype=torch.float64)
+        _each(_soft_total, len(vertices), vertices, faces, total, sigma)
+        clear = torch.exp(-total)  # the probability that no face is there
+        ctx.save_for_backward(vertices, faces, clear)
+        ctx.sigma = sigma
+        return (1 - clear).to(vertices.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        vertices, faces, clear = ctx.saved_tensors
+        push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
+        _each(_soft_push, len(vertices), vertices, faces, gradient * clear, push, ctx.sigma)
+        return push, None, None, None, None
+
+
+def _each(kernel, images: int, *arguments) -> None:
+    """Runs a kernel on every image of a batch; an argument of length 1 is shared."""
+    arrays = [a.detach().contiguous().numpy() if isinstance(a, Tensor) else a for a in arguments]
+
+    def one(n: int) -> None:
+        kernel(*(a if np.isscalar(a) else a[n if len(a) > 1 else 0] for a in arrays))
+
+    threads = min(torch.get_num_threads(), images)
+    if threads < 2:
+        for n in range(images):
+            one(n)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(one, range(images)))
+
+
+@_compiled
+def _rasterize(vertices, faces, face):
+    height, width = face.shape
+    face[:] = -1
+    nearest = np.full((height, width), np.inf, np.float32)
+    for n in range(len(faces)):
+        i, j, k = faces[n]
+        # In double precision, as the reference.
+        x0, y0, z0 = np.float64(vertices[i, 0]), np.float64(vertices[i, 1]), np.float64(vertices[i, 2])
+        x1, y1, z1 = np.float64(vertices[j, 0]), np.float64(vertices[j, 1]), np.float64(vertices[j, 2])
+        x2, y2, z2 = np.float64(vertices[k, 0]), np.float64(vertices[k, 1]), np.float64(vertices[k, 2])
+        left = max(0, math.ceil(max(min(x0, x1, x2) - 0.5, -1.0)))
+        right = min(width - 1, math.floor(min(max(x0, x1, x2) - 0.5, width)))
+        top = max(0, math.ceil(max(min(y0, y1, y2) - 0.5, -1.0)))
+        bottom = min(height - 1, math.floor(min(max(y0, y1, y2) - 0.5, height)))
+        if left > right or top > bottom:
+            continue
+        c0, c1, c2 = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
+        area = c0 + c1 + c2
+        if abs(area) <= TINY_AREA:
+            continue
+        sign = 1.0 if area > 0 else -1.0
+        a0, a1, a2 = sign * (y1 - y2), sign * (y2 - y0), sign * (y0 - y1)
+        b0, b1, b2 = sign * (x2 - x1), sign * (x0 - x2), sign * (x1 - x0)
+        c0, c1, c2 = sign * c0, sign * c1, sign * c2
+        own0, own1, own2 = _owns(a0, b0), _owns(a1, b1), _owns(a2, b2)
+        area = abs(area)
+        az = (a0 * z0 + a1 * z1 + a2 * z2) / area
+        bz = (b0 * z0 + b1 * z1 + b2 * z2) / area
+        cz = (c0 * z0 + c1 * z1 + c2 * z2) / area
+        for row in range(top, bottom + 1):
+            py = row + 0.5
+            r0, r1, r2, rz = b0 * py + c0, b1 * py + c1, b2 * py + c2, bz * py + cz
+            entered = False
+            for column in range(left, right + 1):
+                px = column + 0.5
+                e0, e1, e2 = a0 * px + r0, a1 * px + r1, a2 * px + r2
+                if (e0 > 0 or (e0 == 0 and own0)) and (e1 > 0 or (e1 == 0 and own1)) and (e2 > 0 or (e2 == 0 and own2)):
+                    entered = True
+                    z = np.float32(az * px + rz)
+                    if z < nearest[row, column]:
+                        nearest[row, column] = z
+                        face[row, column] = n
+                elif entered:
+                    break  # a triangle is convex
+
+
+@_compiled
+def _owns(a, b):
+    return a > 0 or (a == 0 and b > 0)
+
+
+@_compiled
+def _edge_push(image, gradient, vertices, faces, face, push):
+    height, width, channels = image.shape
+    for row in range(height):
+        for column in range(width):
+            for axis in range(2):
+                row2, column2 = row + axis, column + 1 - axis
+                if row2 == height or column2 == width:
+                    continue
+                f, g = face[row, column], face[row2, column2]
+                if f == g:
+                    continue
+                step = 0.0
+                for c in range(channels):
+                    jump = image[row, column, c] - image[row2, column2, c]
+                    step += jump * (gradient[row, column, c] + gradient[row2, column2, c])
+                step /= 2
+                if step == 0 or not math.isfinite(step):
+                    continue
+                x, y, x2, y2 = column + 0.5, row + 0.5, column2 + 0.5, row2 + 0.5
+                near = f
+                if f < 0:
+                    near = g
+                elif g >= 0:
+                    gap = _plane(vertices, faces, f, x, y) - _plane(vertices, faces, g, x, y)
+                    gap2 = _plane(vertices, faces, f, x2, y2) - _plane(vertices, faces, g, x2, y2)
+                    if not gap * gap2 > 0 or _neighbours(vertices, faces, f, g):
+                        continue
+                    near = f if gap < 0 else g
+                w0, w1, w2 = _weights(vertices, faces, near, (x + x2) / 2, (y + y2) / 2)
+                push[faces[near, 0], axis] += w0 * step
+                push[faces[near, 1], axis] += w1 * step
+                push[faces[near, 2], axis] += w2 * step
+
+
+@_compiled
+def _neighbours(vertices, faces, f, g):
+    """Whether two faces have a corner in common and are seen from the same side."""
+    for i in range(3):
+        for j in range(3):
+            if faces[f, i] == faces[g, j]:
+                return _twice_area(vertices, faces[f]) * _twice_area(vertices, faces[g]) > 0
+    return False
+
+
+@_compiled
+def _twice_area(vertices, corners):
+    i, j, k = corners
+    x, y = vertices[i, 0], vertices[i, 1]
+    return (vertices[j, 0] - x) * (vertices[k, 1] - y) - (vertices[k, 0] - x) * (vertices[j, 1] - y)
+
+
+@_compiled
+def _weights(vertices, faces, n, x, y):
+    """Barycentric weights of a point in face n."""
+    i, j, k = faces[n]
+    x0, y0 = vertices[i, 0] - x, vertices[i, 1] - y
+    x1, y1 = vertices[j, 0] - x, vertices[j, 1] - y
+    x2, y2 = vertices[k, 0] - x, vertices[k, 1] - y
+    a0, a1, a2 = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
+    area = a0 + a1 + a2
+    return a0 / area, a1 / area, a2 / area
+
+
+@_compiled
+def _plane(vertices, faces, n, x, y):
+    """Depth of face n's plane at a point."""
+    w0, w1, w2 = _weights(vertices, faces, n, x, y)
+    return w0 * vertices[faces[n, 0], 2] + w1 * vertices[faces[n, 1], 2] + w2 * vertices[faces[n, 2], 2]
+
+
+@_compiled
+def _kato_push(image, gradient, vertices, faces, face, push):
+    for axis in range(2):
+        # Everything turned so that lines are rows and the pull is along them.
+        colors = image if axis == 0 else image.transpose(1, 0, 2)
+        wish = gradient if axis == 0 else gradient.transpose(1, 0, 2)
+        owner = face if axis == 0 else face.T
+        wishes = _wishes(wish)
+        for n in range(len(faces)):
+            for edge in range(3):
+                i, j, k = faces[n, edge], faces[n, (edge + 1) % 3], faces[n, (edge + 2) % 3]
+                px, py = vertices[i, axis], vertices[i, 1 - axis]
+                qx, qy = vertices[j, axis], vertices[j, 1 - axis]
+                tx, ty = vertices[k, axis], vertices[k, 1 - axis]
+                if py != qy:
+                    at_p, at_q = _pull_edge(colors, wish, wishes, owner, n, px, py, qx, qy, tx, ty)
+                    push[i, axis] += at_p
+                    push[j, axis] += at_q
+
+
+@_compiled
+def _wishes(wish):
+    """The range of each row in which something is wished for: elsewhere there is nothing to gain."""
+    height, width, channels = wish.shape
+    ranges = np.zeros((height, 2), np.int64)
+    for row in range(height):
+        for place in range(width):
+            for c in range(channels):
+                if wish[row, place, c] != 0:
+                    if ranges[row, 1] == 0:
+                        ranges[row, 0] = place
+                    ranges[row, 1] = place + 1
+    return ranges
+
+
+@_compiled
+def _pull_edge(colors, wish, wishes, owner, n, px, py, qx, qy, tx, ty):
+    """The pull on both ends of one edge of face n; the third corner is t."""
+    height, width, channels = colors.shape
+    top = max(0, math.ceil(max(min(py, qy) - 0.5, -1.0)))
+    bottom = min(height - 1, math.floor(min(max(py, qy) - 0.5, height)))
+    slope = (qx - px) / (qy - py)
+    outwards = 1 if tx < px + slope * (ty - py) else -1
+    at_p = at_q = 0.0
+    for row in range(top, bottom + 1):
+        share = (row + 0.5 - py) / (qy - py)
+        crossing = px + slope * (row + 0.5 - py)
+        if not (-1 < crossing < width + 1):
+            continue
+        inner = math.floor(crossing - 0.5) if outwards > 0 else math.ceil(crossing - 0.5)
+        outer = inner + outwards
+        if inner < 0 or inner >= width or outer < 0 or outer >= width:
+            continue
+        pull = 0.0
+        owned = owner[row, inner] == n
+        for place in range(wishes[row, 0], wishes[row, 1]):
+            gain = 0.0
+            if owned and (place - outer) * outwards >= 0:
+                gain += _gain(colors, wish, row, place, inner)
+            if owner[row, place] == n:
+                gain += _gain(colors, wish, row, place, outer)
+            if gain > 0:
+                distance = place + 0.5 - crossing
+                pull -= gain / (distance + (-NEAR if distance < 0 else NEAR))
+        at_p += (1 - share) * pull
+        at_q += share * pull
+    return at_p, at_q
+
+
+@_compiled
+def _gain(colors, wish, row, place, other):
+    """By how much the loss would fall if a pixel took another's color."""
+    gain = 0.0
+    for c in range(colors.shape[2]):
+        gain += (colors[row, place, c] - colors[row, other, c]) * wish[row, place, c]
+    return max(gain, 0.0)
+
+
+@_compiled
+def _soft_total(vertices, faces, total, sigma):
+    height, width = total.shape
+    unit = min(height, width) / 2
+    reach, scale = np.float32(unit * math.sqrt(CUT * sigma)), np.float32(1 / (unit * unit * sigma))
+    cut = np.float32(-CUT)
+    for n in range(len(faces)):
+        triangle, left, right, top, bottom = _soft_face(vertices, faces[n], reach, height, width)
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                squared, _, _ = _outline(triangle, np.float32(column) + _HALF, np.float32(row) + _HALF)
+                signed = squared * scale
+                if signed > cut:
+                    total[row, column] += max(signed, _ZERO) + math.log1p(math.exp(-abs(signed)))  # softplus
+
+
+@_compiled
+def _soft_push(vertices, faces, gradient, push, sigma):
+    """gradient: of the loss by `total`."""
+    height, width = gradient.shape
+    unit = min(height, width) / 2
+    reach, scale = np.float32(unit * math.sqrt(CUT * sigma)), np.float32(1 / (unit * unit * sigma))
+    cut = np.float32(-CUT)
+    for n in range(len(faces)):
+        triangle, left, right, top, bottom = _soft_face(vertices, faces[n], reach, height, width)
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                wish = gradient[row, column]
+                if wish == 0:
+                    continue
+                px, py = np.float32(column) + _HALF, np.float32(row) + _HALF
+                squared, edge, t = _outline(triangle, px, py)
+                signed = squared * scale
+                if signed <= cut:
+                    continue
+                end = (edge + 1) % 3
+                (ax, ay), (bx, by) = triangle[edge], triangle[end]
+                slope = scale if signed > 0 else -scale
+                pull = 2 * slope * wish / (1 + math.exp(-signed))
+                x, y = pull * (ax + t * (bx - ax) - px), pull * (ay + t * (by - ay) - py)
+                push[faces[n, edge], 0] += (1 - t) * x
+                push[faces[n, edge], 1] += (1 - t) * y
+                push[faces[n, end], 0] += t * x
+                push[faces[n, end], 1] += t * y
+
+
+@_compiled
+def _soft_face(vertices, corners, reach, height, width):
+    """Corners of a face, and the pixels within reach of it: none of a face without an area."""
+    (i, j, k) = corners
+    x0, x1, x2 = vertices[i, 0], vertices[j, 0], vertices[k, 0]
+    y0, y1, y2 = vertices[i, 1], vertices[j, 1], vertices[k, 1]
+    left = max(0, math.ceil(max(min(x0, x1, x2) - reach - 0.5, -1.0)))
+    right = min(width - 1, math.floor(min(max(x0, x1, x2) + reach - 0.5, width)))
+    top = max(0, math.ceil(max(min(y0, y1, y2) - reach - 0.5, -1.0)))
+    bottom = min(height - 1, math.floor(min(max(y0, y1, y2) + reach - 0.5, height)))
+    if abs(_twice_area(vertices, corners)) <= TINY_AREA:
+        bottom = top - 1
+    return ((x0, y0), (x1, y1), (x2, y2)), left, right, top, bottom
+
+
+@_compiled
+def _outline(triangle, px, py):
+    """Squared distance from a triangle's outline, positive inside; the nearest edge, and where on it."""
+    (x0, y0), (x1, y1), (x2, y2) = triangle
+    x0, y0, x1, y1, x2, y2 = x0 - px, y0 - py, x1 - px, y1 - py, x2 - px, y2 - py
+    squared, side0, t = _segment(x0, y0, x1, y1)
+    squared1, side1, t1 = _segment(x1, y1, x2, y2)
+    squared2, side2, t2 = _segment(x2, y2, x0, y0)
+    edge = 0
+    if squared1 < squared:
+        squared, edge, t = squared1, 1, t1
+    if squared2 < squared:
+        squared, edge, t = squared2, 2, t2
+    inside = (side0 > 0 and side1 > 0 and side2 > 0) or (side0 < 0 and side1 < 0 and side2 < 0)
+    return squared if inside else -squared, edge, t
+
+
+@_compiled
+def _segment(ax, ay, bx, by):
+    """Squared distance of the origin from a segment, the side it lies on, and the nearest point's share of b."""
+    dx, dy = bx - ax, by - ay
+    t = min(max(-(ax * dx + ay * dy) / max(dx * dx + dy * dy, _TINY), _ZERO), _ONE)
+    x, y = ax + t * dx, ay + t * dy
+    return x * x + y * y, ax * by - ay * bx, t
