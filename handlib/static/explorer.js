@@ -49,7 +49,7 @@ class Hand {
       const s = Math.sin(angle), c = Math.cos(angle), d = 1 - c;
       matrices.set([c + d * x * x, d * x * y - s * z, d * x * z + s * y,
                     d * y * x + s * z, c + d * y * y, d * y * z - s * x,
-                    d * z * x - s * y, d * z * y + s * x, c + d * z * z], 9 * j); // prettier-ignore
+                    d * z * x - s * y, d * z * y + s * x, c + d * z * z], 9 * j);
     }
     return matrices;
   }
@@ -198,7 +198,7 @@ function slider(id, label, { low, high, step, read, write, show }) {
     input.value = value;
     input.setAttribute("aria-valuetext", text);
   };
-  return { row: element("div", { class: "row" }, element("label", { for: id }, label), input, output), sync };
+  return { row: element("div", { class: "control" }, element("label", { for: id }, label), input, output), sync };
 }
 
 function checkbox(id, label, checked, write) {
@@ -218,7 +218,7 @@ function explore(root, data, Plotly) {
   let blending = 0, drawing = 0, speaking = 0, sample = -1, length = 0, flatVolume = 0;
   let angles = hand.angles(state.pose);
 
-  const figure = element("div", { class: "plotly-graph-div figure", tabindex: 0, role: "group" });
+  const figure = element("div", { class: "plotly-graph-div scene", tabindex: 0, role: "group" });
   figure.setAttribute("aria-label", "A hand in three dimensions; drag it or press the arrow keys to turn it.");
   const readout = element("p", { class: "readout", "aria-hidden": "true" });
   const status = element("p", { class: "spoken", role: "status", "aria-live": "polite" });
@@ -233,7 +233,8 @@ function explore(root, data, Plotly) {
 
   // One line of five joints a finger; a gap (NaN) keeps fingers apart.
   const chain = [0, 1, 2, 3, 4].flatMap((finger) => [0, 1, 2, 3, 4, NaN].map((n) => (n ? 4 * finger + n : n)));
-  const bonePoints = (joints) => columns(Float32Array.from(chain.flatMap((j) => [0, 1, 2].map((c) => joints[3 * j + c]))));
+  const at = (joints) => chain.flatMap((j) => [0, 1, 2].map((c) => joints[3 * j + c]));
+  const bonePoints = (joints) => columns(Float32Array.from(at(joints)));
 
   function shown() {
     const vertices = hand.vertices(state.pose, state.shape, state.correctives);
@@ -381,25 +382,26 @@ function explore(root, data, Plotly) {
   };
   const controls = element("div", { class: "controls" },
     element("fieldset", {}, element("legend", {}, "pose"),
-      element("div", { class: "row" }, element("label", { for: choice.id }, "named pose"), choice),
+      element("div", { class: "control" }, element("label", { for: choice.id }, "named pose"), choice),
       ...data.synergies.map(([name, packed, low]) => synergy(name, unpack(packed), low)), buttons),
     element("fieldset", {}, element("legend", {}, "show"),
       checkbox(`${root.id}-correctives`, "pose correctives", true, (on) => { state.correctives = on; changed(); }),
       checkbox(`${root.id}-skeleton`, "skeleton", false, (on) => { state.skeleton = on; restyle(); }),
-      element("div", { class: "buttons", role: "group", "aria-label": "side to look at" },
-        ...Object.entries(VIEWS).map(([name, eye]) => button(`${name} side`, () => look({ ...eye }))))),
+      element("div", { class: "buttons", role: "group", "aria-label": "side to look at" }, "side:",
+        ...Object.entries(VIEWS).map(([name, eye]) => button(name, () => look({ ...eye }))))),
     group("shape", false, ...state.shape.map((_, k) => component(k)),
       element("div", { class: "buttons" }, button("reset shape", resetShape))),
     group("every joint", false, ...fingers),
-  ); // prettier-ignore
+  );
 
   function look(eye) {
     Plotly.relayout(figure, { "scene.camera": { up: UP, eye } });
   }
 
   function orbit(event) {
-    const [around, over] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key] || [];
-    if (around === undefined || event.target !== figure) return;
+    const turns = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+    if (!(event.key in turns) || event.target !== figure) return;
+    const [around, over] = turns[event.key];
     event.preventDefault();
     const { eye } = figure.layout.scene.camera; // plotly keeps it up to date while the figure is dragged
     const radius = Math.hypot(eye.x, eye.y, eye.z);
@@ -410,6 +412,11 @@ function explore(root, data, Plotly) {
     look(turned);
   }
   figure.addEventListener("keydown", orbit);
+  // Keys that move a slider are shortcuts of a notebook, which would take them.
+  root.dataset.lmSuppressShortcuts = "true";
+  root.addEventListener("keydown", (event) => {
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
+  });
 
   measureShape();
   root.classList.remove("plotly-graph-div"); // that is the figure inside
@@ -434,10 +441,12 @@ function explore(root, data, Plotly) {
         line: { color: colors, width: 5 }, marker: { color: colors, size: 3 } },
     ],
     { margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, paper_bgcolor: "rgba(0,0,0,0)",
-      scene: { aspectmode: "cube", dragmode: "orbit", hovermode: false, camera: { up: UP, eye: VIEWS.back }, bgcolor: "rgba(0,0,0,0)",
+      scene: { aspectmode: "cube", dragmode: "orbit", hovermode: false, bgcolor: "rgba(0,0,0,0)",
+               camera: { up: UP, eye: { ...VIEWS.back } },
                xaxis: axis(data.center[0]), yaxis: axis(data.center[1]), zaxis: axis(data.center[2]) } },
-    { displayModeBar: false, plotGlPixelRatio: Math.min(window.devicePixelRatio, 2) }, // as fine as the screen, no finer
-  ); // prettier-ignore
+    // Pixels as fine as the screen's and no finer: plotly would draw four for each on most laptops.
+    { displayModeBar: false, plotGlPixelRatio: Math.min(window.devicePixelRatio, 2) },
+  );
   describe(first.vertices);
   // An output may be laid out after it was filled, and columns change with the width.
   new ResizeObserver(() => figure.offsetWidth && Plotly.Plots.resize(figure)).observe(figure);
