@@ -289,12 +289,12 @@ function explore(root, data, Plotly) {
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) return set(pose, shape);
     const from = { ...state }, start = performance.now();
     const mix = (a, b, t) => a.map((value, n) => value + t * (b[n] - value));
-    const step = (now) => {
-      const t = clamp((now - start) / BLEND_MS, 0, 1), eased = t * t * (3 - 2 * t);
+    const step = () => {
+      const t = clamp((performance.now() - start) / BLEND_MS, 0, 1), eased = t * t * (3 - 2 * t);
       set(mix(from.pose, pose, eased), mix(from.shape, shape, eased));
       if (t < 1) blending = requestAnimationFrame(step);
     };
-    step(start);
+    step();
   }
 
   // -- controls
