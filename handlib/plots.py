@@ -21,6 +21,8 @@ from .renderer import Renderer
 
 DASHES = ("solid", "dash", "dot", "dashdot")  # curves differ by more than colour
 SKIN = (0.87, 0.66, 0.56)
+LIGHT = dict(ambient=0.5, diffuse=0.7, specular=0.15, roughness=0.6)
+LIGHT_POSITION = dict(x=1, y=3, z=3)
 FINGER_COLORS = ("#e4572e", "#f3a712", "#3f8f5f", "#2e86ab", "#7b4b94")  # thumb … little
 
 
@@ -87,7 +89,7 @@ def mesh_figure(
     i, j, k = faces.cpu().numpy().T
     solid = go.Mesh3d(
         i=i, j=j, k=k, **_xyz(meshes[0]), **paint, opacity=0.45 if joints else 1.0, hoverinfo="skip",
-        lighting=dict(ambient=0.5, diffuse=0.7, specular=0.15, roughness=0.6), lightposition=dict(x=1, y=3, z=3),
+        lighting=LIGHT, lightposition=LIGHT_POSITION,
     )  # fmt: skip
     figure = go.Figure([solid, *(_bones(joints[0]) if joints else [])])
     everything = torch.cat([m.reshape(-1, 3) for m in meshes]).detach().cpu()

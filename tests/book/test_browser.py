@@ -158,3 +158,17 @@ def test_arrow_keys_move_the_slider(hand):
     visit.page.keyboard.press("ArrowRight")
     visit.page.wait_for_timeout(1000)
     assert figure.evaluate(x) != before
+
+
+def test_explorer_moves_the_hand(browser):
+    with Visit(browser, SITE / "book" / "hand.html") as visit:
+        explorer = visit.page.locator(".handlib-explorer")
+        explorer.locator("canvas").first.wait_for()
+        x = "g => Array.from(g.data[0].x).join()"
+        figure = explorer.locator(".js-plotly-plot")
+        before = figure.evaluate(x)
+        explorer.get_by_label("index curl").focus()
+        visit.page.keyboard.press("End")
+        visit.page.wait_for_timeout(1000)
+        assert figure.evaluate(x) != before
+        assert visit.errors == []
