@@ -185,7 +185,7 @@ def _quantize(values: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _pack_hand(hand: HandModel) -> dict:
     """What explorer.js's `Hand` needs. Blend shapes are int16; zeros of the correctives, weights and Reg stay out."""
-    blend = hand.blend_shapes.cpu().numpy()
+    blend = hand.blend_shapes.unflatten(1, (3, V)).transpose(1, 2).cpu().numpy()  # vertex by vertex
     shapes, shape_scale = _quantize(blend[:10])
     correctives, corrective_scale = _quantize(blend[10:])
     blocks = correctives.reshape(15, 9, V, 3).transpose(0, 2, 3, 1)  # joint, vertex: 3 × 9 entries
