@@ -48,6 +48,7 @@ setup: .venv/installed
 	@test -n '$(PYTHON)' || { echo 'No Python >= 3.10 with venv found. Install one (Debian: apt-get install python3-venv), or say which: make PYTHON=/path/to/python3'; exit 1; }
 	@echo 'Installing into .venv: a few minutes, the first time.'
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24'  # older ones search for minutes among torch's CUDA packages
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch --editable '.[book,test]'
 	touch $@
 
