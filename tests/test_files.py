@@ -160,7 +160,13 @@ def test_weights_must_sum_to_one(save, fields):
 
 @pytest.mark.parametrize(
     "field, shape",
-    [("hands_coeffs", (7, 44)), ("vertex_colors", (777, 3)), ("vt", (5, 3)), ("ft", (1537, 3)), ("named_poses", (2, 44))],
+    [
+        ("hands_coeffs", (7, 44)),
+        ("vertex_colors", (777, 3)),
+        ("vt", (5, 3)),
+        ("ft", (1537, 3)),
+        ("named_poses", (2, 44)),
+    ],
 )
 def test_optional_fields_are_checked_too(save, field, shape):
     with pytest.raises(HandFileError, match=f"the field '{field}'"):

@@ -12,16 +12,16 @@ import torch
 from handlib import HandModel
 from handlib.collision import penetration_depth
 from handlib.files import PARENTS, V, atomic_path
-from handlib.hand import TOLERATED_PENETRATION
 from handlib.joints import FINGERTIPS
 
 from . import colors, correctives, decimate, named, numbering, poses, prior, rest, shapes, variation, weights
-from .contact import SoftDepth, may_touch
+from .contact import Contact
 from .makehuman import Source
 from .population import draw_hands
 from .skinning import rotations, skin
 
 HELD_OUT = 0.25  # of the hands and of the poses: fitted to nothing, kept for the measurements
+ROOM = 0.5e-3  # metres by which the digits of a pose of the prior may overlap
 SPREAD = {"index": (12, -6, 2, 2), "middle": (0, -6, 2, 2), "ring": (-8, -6, 2, 2), "little": (-16, -6, 2, 2)}
 FIST = {"index": (0, 80, 100, 60), "middle": (0, 85, 100, 65), "ring": (0, 85, 100, 65), "little": (0, 85, 95, 65)}
 
@@ -77,7 +77,7 @@ def build(source: Source, log=print) -> Build:
     raw = poses.to_pose(prior.draw_angles(400, np.random.default_rng(3)), axes)
     skinning = weights.relax_stretch(skinning, mean, faces, centre, raw, np.array(numbering.WRIST_LOOP))
     skinning = weights.largest(skinning, 5)
-    touch = may_touch(mean, faces, skinning)
+    contact = Contact(mean, faces, skinning)
 
     fields = {
         "v_template": mean,
@@ -96,7 +96,7 @@ def build(source: Source, log=print) -> Build:
         "bs_style": np.array("lbs"),
         "bs_type": np.array("lrotmin"),
     }
-    angles, share = prior.draw_clear(prior.SAMPLES, np.random.default_rng(prior.SEED), _clear(fields, axes, touch))
+    angles, share = prior.draw_clear(prior.SAMPLES, np.random.default_rng(prior.SEED), _clear(fields, axes, contact))
     log(f"{share:.0%} of the drawn poses are clear of themselves")
     drawn = poses.to_pose(angles, axes)
     target = correctives.Target(mean, faces, centre, skinning)
@@ -106,7 +106,7 @@ def build(source: Source, log=print) -> Build:
     fields["hands_mean"], fields["hands_components"], fields["hands_coeffs"] = prior.pose_components(drawn)
 
     log("pose correctives fitted")
-    solved = named.solve(_model(fields), axes, touch, named.definitions())
+    solved = named.solve(_model(fields), axes, contact, named.definitions())
     fields["pose_names"] = np.array(list(solved))
     fields["named_poses"] = poses.to_pose(np.stack(list(solved.values())), axes)
     fields = {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in fields.items()}
@@ -150,18 +150,23 @@ def _model(fields: dict[str, np.ndarray]) -> HandModel:
     return HandModel(fields, FINGERTIPS["smplx"])
 
 
-def _clear(fields: dict[str, np.ndarray], axes: np.ndarray, touch: np.ndarray):
-    """The test of a batch of angles: digits apart as `HandModel.sample` judges it, and apart as meshes."""
-    hand, soft = _model(fields), SoftDepth(fields["f"], touch)
+def _clear(fields: dict[str, np.ndarray], axes: np.ndarray, contact: Contact):
+    """The test of a batch of angles: digits apart as `HandModel.sample` judges it, and apart as meshes.
+
+    Of the average hand and of one that is not; with room for the noise that `sample` adds.
+    """
+    hand, generator = _model(fields), torch.Generator().manual_seed(0)
 
     def is_clear(angles: np.ndarray) -> np.ndarray:
         pose = torch.as_tensor(poses.to_pose(angles, axes), dtype=torch.float32)
-        with torch.no_grad():
-            out = hand(pose, torch.zeros(10))
-            clear = penetration_depth(out.joints, hand.bone_radii) <= TOLERATED_PENETRATION
-            depths = torch.cat([soft(part) for part in out.vertices[clear].split(32)]).amax(-1)
-            clear[clear.clone()] = depths <= TOLERATED_PENETRATION
-        return clear.numpy()
+        clear = np.ones(len(angles), dtype=bool)
+        for shape in (torch.zeros(len(pose), 10), torch.randn(len(pose), 10, generator=generator)):
+            with torch.no_grad():
+                out = hand(pose, shape)
+                clear &= (penetration_depth(out.joints, hand.bone_radii) <= ROOM).numpy()
+            for i in np.flatnonzero(clear):
+                clear[i] = contact.depth(out.vertices[i].double().numpy()) <= ROOM
+        return clear
 
     return is_clear
 

@@ -1,4 +1,4 @@
-"""Does the mesh of a hand run through itself? Two answers: a slow sure one, and a fast differentiable one.
+"""Does the mesh of a hand run through itself?
 
 Parts are the palm and the five digits (fingers from the MCP, the thumb from its MCP). A vertex of a digit is deep when
 it lies inside another digit, or the thumb's inside the palm, and its depth is its distance to the skin of that part.
@@ -7,9 +7,7 @@ Skin that is less than `APART` away along the surface, such as the other side of
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from scipy.sparse.csgraph import dijkstra
-from torch import Tensor
 
 from handlib.joints import FINGERS
 
@@ -17,8 +15,38 @@ from .geometry import edges, triangle_distance
 from .skinning import CHAINS
 
 APART = 0.030  # metres along the surface
-REACH = 0.012  # skin further away than this cannot be the skin that a vertex has passed
-SOFT_REACH = 0.006  # the same for the fast answer, which would take more distant skin that faces away for it
+REACH = 0.024  # no vertex is deeper than this in a finger
+
+
+class Contact:
+    """Judges meshes of one hand by what its flat mesh (v, 3) and its skinning weights (v, 16) say of its parts."""
+
+    def __init__(self, flat: np.ndarray, faces: np.ndarray, weights: np.ndarray):
+        self.part = parts(weights)
+        self.touch = may_touch(flat, faces, self.part)
+        self.skin = [faces[(self.part[faces] == k).all(1)] for k in range(6)]
+        self._suspects = [np.flatnonzero((self.touch & (self.part == k)).any(1)) for k in range(6)]
+
+    def hits(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of a mesh (v, 3): the vertices (n,) inside another part, its nearest faces (n, 3) and the depths (n,)."""
+        near = _within(vertices, REACH)
+        deep, into, depths = [], [], []
+        for k, skin in enumerate(self.skin):
+            suspects = self._suspects[k]
+            suspects = suspects[(near & self.touch & (self.part == k))[suspects].any(1)]
+            if len(suspects):
+                deeper = suspects[winding_number(vertices[suspects], vertices, skin) > 0.5]
+                distance = triangle_distance(vertices[deeper, None], vertices[skin][None])
+                deep.append(deeper)
+                into.append(skin[distance.argmin(1)])
+                depths.append(distance.min(1))
+        if not deep:
+            return np.zeros(0, dtype=int), np.zeros((0, 3), dtype=int), np.zeros(0)
+        return np.concatenate(deep), np.concatenate(into), np.concatenate(depths)
+
+    def depth(self, vertices: np.ndarray) -> float:
+        """The largest depth of a mesh (v, 3) in metres; 0 for a hand that is clear of itself."""
+        return float(self.hits(vertices)[2].max(initial=0.0))
 
 
 def parts(weights: np.ndarray) -> np.ndarray:
@@ -31,28 +59,13 @@ def parts(weights: np.ndarray) -> np.ndarray:
     return part
 
 
-def may_touch(vertices: np.ndarray, faces: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(v, v): may the first vertex be inside the part of the second? `vertices` are those of the flat hand."""
-    part = parts(weights)
+def may_touch(flat: np.ndarray, faces: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """(v, v): may the first vertex be inside the part of the second?"""
     a, b = edges(faces).T
-    graph = sp.csr_matrix((np.linalg.norm(vertices[a] - vertices[b], axis=1), (a, b)), (len(vertices),) * 2)
+    graph = sp.csr_matrix((np.linalg.norm(flat[a] - flat[b], axis=1), (a, b)), (len(flat),) * 2)
     apart = dijkstra(graph, directed=False) > APART
     first, second = part[:, None], part[None]
     return apart & (first != second) & (first > 0) & ((second > 0) | (first == 1))
-
-
-def depth(vertices: np.ndarray, faces: np.ndarray, part: np.ndarray, touch: np.ndarray) -> float:
-    """The largest depth of any vertex in metres, by winding numbers and distances to triangles; 0 for a clear hand."""
-    near = np.linalg.norm(vertices[:, None] - vertices[None], axis=-1) < 2 * REACH
-    deepest = 0.0
-    for k in range(6):
-        skin = faces[(part[faces] == k).all(1)]
-        suspects = np.flatnonzero((touch & near & (part == k)).any(1))
-        if len(suspects) and len(skin):
-            inside = suspects[winding_number(vertices[suspects], vertices, skin) > 0.5]
-            for v in inside:
-                deepest = max(deepest, float(triangle_distance(vertices[v], vertices[skin]).min()))
-    return deepest
 
 
 def winding_number(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -67,40 +80,8 @@ def winding_number(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) 
     return 2 * np.arctan2(triple, scale).sum(1) / (4 * np.pi)
 
 
-class SoftDepth:
-    """Depths of all vertices (…, v) in metres, differentiable: how far they lie behind the nearest skin they may touch.
-
-    Behind is meant along the normal of that skin's nearest vertex.
-    """
-
-    def __init__(self, faces: np.ndarray, touch: np.ndarray):
-        self._rows = torch.as_tensor(np.flatnonzero(touch.any(1)))
-        self._columns = torch.as_tensor(np.flatnonzero(touch.any(0)))
-        self._never = ~torch.as_tensor(touch)[self._rows][:, self._columns]
-        self._faces = torch.as_tensor(faces.astype(np.int64))
-
-    def nearest(self, vertices: Tensor) -> Tensor:
-        """Which skin is nearest: the slow part, whose answer serves a few small steps of an optimisation."""
-        with torch.no_grad():
-            gap = torch.cdist(vertices[..., self._rows, :].float(), vertices[..., self._columns, :].float())
-            return gap.masked_fill(self._never, torch.inf).argmin(-1)
-
-    def __call__(self, vertices: Tensor, nearest: Tensor | None = None) -> Tensor:
-        normals = _normals(vertices, self._faces)
-        points, skin = vertices[..., self._rows, :], vertices[..., self._columns, :]
-        nearest = self.nearest(vertices) if nearest is None else nearest
-        index = nearest[..., None].expand(*nearest.shape, 3)
-        offset = skin.gather(-2, index) - points
-        behind = (offset * normals[..., self._columns, :].gather(-2, index)).sum(-1)
-        distance = offset.detach().norm(dim=-1)
-        facing = behind.detach() > 0.45 * distance  # skin that lies sideways of its nearest neighbour is not behind it
-        return torch.where((distance < SOFT_REACH) & facing, behind, 0.0)
-
-
-def _normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    a, b, c = (vertices[..., faces[:, i], :] for i in range(3))
-    across = torch.linalg.cross(b - a, c - a)
-    normals = torch.zeros_like(vertices)
-    for i in range(3):
-        normals = normals.index_add(-2, faces[:, i], across)
-    return torch.nn.functional.normalize(normals, dim=-1)
+def _within(vertices: np.ndarray, reach: float) -> np.ndarray:
+    """(v, v): which vertices are nearer than `reach` to each other."""
+    centred = (vertices - vertices.mean(0)).astype(np.float32)
+    squares = (centred**2).sum(1)
+    return squares[:, None] + squares - 2 * centred @ centred.T < reach**2

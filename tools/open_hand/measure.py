@@ -11,7 +11,8 @@ from handlib.files import PARENTS
 from handlib.hand import TOLERATED_PENETRATION
 from handlib.joints import FINGERS, FINGERTIPS, MANO16, TIPS
 
-from . import contact, geometry, poses, prior, shapes
+from . import geometry, poses, prior, shapes
+from .contact import Contact
 from .correctives import posed
 from .girth import breadth_and_depth
 from .named import definitions, landmark
@@ -59,16 +60,16 @@ def exactly(name: str, wanted: float, value: float, unit: str = "") -> Criterion
 def all_of_the_asset(fields: dict[str, np.ndarray], hand: HandModel) -> list[Criterion]:
     """Everything that needs nothing but the asset; `hand` is the model made from `fields`."""
     axes = rest_axes(hand)
-    touch = contact.may_touch(fields["v_template"].astype(float), fields["f"].astype(int), fields["weights"])
+    contact = Contact(fields["v_template"].astype(float), fields["f"].astype(int), fields["weights"])
     return [
         *topology(fields),
         *binding(fields),
         *frame(hand),
         *sizes(fields, hand),
         *girths(fields, hand),
-        *deformation(hand, touch),
+        *deformation(hand, contact),
         *pose_space(fields, axes),
-        *named(hand, axes, touch),
+        *named(hand, axes, contact),
     ]
 
 
@@ -175,18 +176,18 @@ def girths(fields: dict[str, np.ndarray], hand: HandModel) -> list[Criterion]:
     return found
 
 
-def deformation(hand: HandModel, touch: np.ndarray) -> list[Criterion]:
+def deformation(hand: HandModel, contact: Contact) -> list[Criterion]:
     """Of `SAMPLES` sampled hands, against the same shapes at rest; and whether they run through themselves."""
     pose, shape = hand.sample(SAMPLES, torch.Generator().manual_seed(SEED))
     out = hand(pose, shape)
     bent, rest = out.vertices.double().numpy(), hand(torch.zeros_like(pose), shape).vertices.double().numpy()
     faces = hand.faces.numpy()
-    loop, part = geometry.boundary_loops(faces)[0], contact.parts(hand.weights.numpy())
+    loop = geometry.boundary_loops(faces)[0]
     ratio = geometry.volume(bent, faces, loop) / geometry.volume(rest, faces, loop)
     a, b = geometry.edges(faces).T
     stretch = np.linalg.norm(bent[:, a] - bent[:, b], axis=-1) / np.linalg.norm(rest[:, a] - rest[:, b], axis=-1)
     bones = penetration_depth(out.joints, hand.bone_radii).numpy()
-    meshes = np.array([contact.depth(vertices, faces, part, touch) for vertices in bent])
+    meshes = np.array([contact.depth(vertices) for vertices in bent])
     return [
         at_least("volume of rest, 5th percentile", 0.95, np.percentile(ratio, 5)),
         at_least("volume of rest, lowest", 0.92, ratio.min()),
@@ -210,16 +211,16 @@ def pose_space(fields: dict[str, np.ndarray], axes: np.ndarray) -> list[Criterio
     ]
 
 
-def named(hand: HandModel, axes: np.ndarray, touch: np.ndarray) -> list[Criterion]:
+def named(hand: HandModel, axes: np.ndarray, contact: Contact) -> list[Criterion]:
     low, high = prior.ranges()
-    wanted, part, found = definitions(), contact.parts(hand.weights.numpy()), []
+    wanted, found = definitions(), []
     found.append(exactly("named poses missing", 0, len(set(wanted) - set(hand.named_poses))))
     beyond, deepest, gap = 0.0, 0.0, 0.0
     for name, pose in hand.named_poses.items():
         vertices = hand(pose, torch.zeros(10)).vertices.double().numpy()
         angles = poses.to_angles(pose.double().numpy(), axes)
         beyond = max(beyond, np.maximum(low - angles, angles - high).max())
-        deepest = max(deepest, contact.depth(vertices, hand.faces.numpy(), part, touch))
+        deepest = max(deepest, contact.depth(vertices))
         for a, b in wanted[name].touching:
             apart = np.linalg.norm(vertices[landmark(hand, axes, a)] - vertices[landmark(hand, axes, b)])
             gap = max(gap, apart)

@@ -9,18 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from handlib import HandModel
 from handlib.hand import TOLERATED_PENETRATION
 from handlib.joints import C21, MANO16
 
-from .contact import SoftDepth
+from .contact import Contact
 from .poses import hand_angles
 from .prior import ranges
 from .skinning import CHAINS
 
 STEPS, REFRESH = 300, 5
-GAP, DEEP, AWAY = 1.5e-3, 0.7e-3, 8.0  # metres, metres, degrees: each costs 1
+GAP, DEEP, AWAY = 1.2e-3, 0.35e-3, 8.0  # metres, metres, degrees: each costs 1
 STRAIGHT, CURLED = (0, 2, 4, 3), (0, 84, 98, 62)
 _ACROSS = {"thumb1": (-27, 18, 40), "thumb2": (0, 27, 0), "thumb3": (0, 33, 0)}
 _OPPOSED = {"thumb1": (-35, 15, 38), "thumb2": (0, 18, 0), "thumb3": (0, 22, 0)}
@@ -105,7 +106,7 @@ def landmark(hand: HandModel, axes: np.ndarray, name: str) -> int:
 
 
 def solve(
-    hand: HandModel, axes: np.ndarray, touch: np.ndarray, poses: dict[str, Pose], steps: int = STEPS
+    hand: HandModel, axes: np.ndarray, contact: Contact, poses: dict[str, Pose], steps: int = STEPS
 ) -> dict[str, np.ndarray]:
     """Angles (15, 3) in degrees of every pose, once it touches what it should and nothing else."""
     hand, names = hand.double(), list(poses)
@@ -124,7 +125,7 @@ def solve(
             pairs.append((landmark(hand, axes, a), landmark(hand, axes, b)))
             row.append(i)
     pairs, row, turn = torch.tensor(pairs), torch.tensor(row), torch.as_tensor(axes)
-    soft, shape = SoftDepth(hand.faces.numpy(), touch), torch.zeros(10, dtype=torch.double)
+    shape, movable = torch.zeros(10, dtype=torch.double), [i for i in range(len(names)) if free[i].any()]
     angles = start.clone().requires_grad_()
     optimizer = torch.optim.Adam([angles], lr=1.0)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -133,11 +134,10 @@ def solve(
         vertices = hand(pose, shape).vertices
         gap = (vertices[row, pairs[:, 0]] - vertices[row, pairs[:, 1]]).square().sum(-1)
         if step % REFRESH == 0:
-            nearest = soft.nearest(vertices)
+            hits = _hits(contact, vertices.detach().numpy(), movable)
         firm = min(2 * step / steps, 1.0) ** 2  # soft at first, so that a thumb can get past a finger
-        loss = (gap / GAP**2).sum() + firm * (
-            (soft(vertices, nearest) - TOLERATED_PENETRATION / 2).clamp(min=0) / DEEP
-        ).square().sum()
+        deep = (_depths(vertices, *hits) - TOLERATED_PENETRATION / 2).clamp(min=0) / DEEP
+        loss = (gap / GAP**2).sum() + firm * deep.square().sum()
         loss = loss + ((angles - start) / AWAY).square().sum()
         optimizer.zero_grad()
         loss.backward()
@@ -148,3 +148,17 @@ def solve(
             angles.clamp_(low, high)
             angles.copy_(torch.where(free > 0, angles, start))
     return dict(zip(names, angles.detach().numpy(), strict=True))
+
+
+def _hits(contact: Contact, vertices: np.ndarray, rows: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Row, vertex and nearest face of every vertex that is inside another part, of some meshes (n, v, 3)."""
+    found = [(row, *contact.hits(vertices[row])[:2]) for row in rows]
+    row = np.concatenate([np.full(len(deep), row) for row, deep, _ in found])
+    return tuple(torch.as_tensor(x) for x in (row, *(np.concatenate(x) for x in list(zip(*found, strict=True))[1:])))
+
+
+def _depths(vertices: Tensor, row: Tensor, deep: Tensor, faces: Tensor) -> Tensor:
+    """How far (n,) each of these vertices lies behind the plane of its face, differentiable."""
+    a, b, c = (vertices[row, faces[:, i]] for i in range(3))
+    normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
+    return ((a - vertices[row, deep]) * normal).sum(-1)
