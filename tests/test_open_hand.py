@@ -94,12 +94,13 @@ def test_a_file_without_names_has_no_named_poses(tmp_path):
 
 
 def test_texture_coordinates_are_a_map(hand):
-    """No triangle of the texture is turned over or shrunk to nothing, and all lie in the unit square."""
+    """Nearly no triangle of the texture is turned over, none bridges its islands, and all lie in the unit square."""
     uv = hand.uv.numpy()
     assert uv.min() >= 0 and uv.max() <= 1 and hand.uv_faces.max() < len(uv)
     a, b, c = (uv[hand.uv_faces[:, i]] for i in range(3))
     area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
-    assert (area > 0).mean() > 0.97 or (area < 0).mean() > 0.97
+    assert (area > 0).mean() > 0.98
+    assert max(np.abs(b - a).max(), np.abs(c - b).max(), np.abs(a - c).max()) < 0.05
 
 
 def test_palm_is_paler_than_the_back(hand):
@@ -262,7 +263,7 @@ def test_decimation_keeps_a_disc(tube):
     vertices, faces = tube
     bent = vertices + [0, 0.02, 0] * (vertices[:, :1] / 0.1) ** 2
     tip = len(vertices) - 1
-    kept, small = decimate.decimate(np.stack([vertices, bent]), faces, 120, 8, {tip})
+    kept, small, _ = decimate.decimate(np.stack([vertices, bent]), faces, 120, 8, {tip})
     assert len(kept) == 120 and tip in kept and sorted(np.unique(small)) == list(range(120))
     (loop,) = geometry.boundary_loops(small)
     assert len(loop) == 8 and len(kept) - len(geometry.edges(small)) + len(small) == 1
@@ -277,11 +278,13 @@ def test_decimation_keeps_a_seam(tube):
     vertices, faces = tube
     line = [12 * i for i in range(21)]
     seam = {pair for a, b in zip(line, line[1:], strict=False) for pair in ((a, b), (b, a))}
-    kept, small = decimate.decimate(vertices[None], faces, 100, 12, set(), seam)
+    kept, small, left_seam = decimate.decimate(vertices[None], faces, 100, 12, set(), seam)
     left = [int(np.flatnonzero(kept == v)[0]) for v in line if v in kept]
     assert 2 < len(left) < 21
     found = {tuple(e) for e in geometry.edges(small).tolist()}
-    assert all(tuple(sorted(pair)) in found for pair in zip(left, left[1:], strict=False))
+    path = list(zip(left, left[1:], strict=False))
+    assert all(tuple(sorted(pair)) in found for pair in path)
+    assert left_seam == {*path, *(pair[::-1] for pair in path)}
 
 
 def test_decimation_that_is_asked_too_much(tube):

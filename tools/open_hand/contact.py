@@ -11,11 +11,11 @@ from scipy.sparse.csgraph import dijkstra
 
 from handlib.joints import FINGERS
 
-from .geometry import edges, triangle_distance
+from .geometry import edges, triangle_distance, vertex_normals
 from .skinning import CHAINS
 
 APART = 0.030  # metres along the surface
-REACH = 0.024  # no vertex is deeper than this in a finger
+REACH = 0.014  # a vertex inside a digit has some vertex of that digit's skin nearer than this
 
 
 class Contact:
@@ -25,15 +25,17 @@ class Contact:
         self.part = parts(weights)
         self.touch = may_touch(flat, faces, self.part)
         self.skin = [faces[(self.part[faces] == k).all(1)] for k in range(6)]
-        self._suspects = [np.flatnonzero((self.touch & (self.part == k)).any(1)) for k in range(6)]
+        self._faces = faces
+        self._rows = [np.flatnonzero((self.touch & (self.part == k)).any(1)) for k in range(6)]
+        self._columns = [np.flatnonzero(self.part == k) for k in range(6)]
+        self._never = [~self.touch[np.ix_(r, c)] for r, c in zip(self._rows, self._columns, strict=True)]
 
     def hits(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of a mesh (v, 3): the vertices (n,) inside another part, its nearest faces (n, 3) and the depths (n,)."""
-        near = _within(vertices, REACH)
+        normals = vertex_normals(vertices, self._faces)
         deep, into, depths = [], [], []
         for k, skin in enumerate(self.skin):
-            suspects = self._suspects[k]
-            suspects = suspects[(near & self.touch & (self.part == k))[suspects].any(1)]
+            suspects = self._suspects(vertices, normals, k)
             if len(suspects):
                 deeper = suspects[winding_number(vertices[suspects], vertices, skin) > 0.5]
                 distance = triangle_distance(vertices[deeper, None], vertices[skin][None])
@@ -43,6 +45,19 @@ class Contact:
         if not deep:
             return np.zeros(0, dtype=int), np.zeros((0, 3), dtype=int), np.zeros(0)
         return np.concatenate(deep), np.concatenate(into), np.concatenate(depths)
+
+    def _suspects(self, vertices: np.ndarray, normals: np.ndarray, k: int) -> np.ndarray:
+        """The vertices that the nearest vertex of part k does not clearly show to be outside of it."""
+        rows, columns = self._rows[k], self._columns[k]
+        if not len(rows):
+            return rows
+        points, skin = vertices[rows], vertices[columns]
+        squares = (points**2).sum(1)[:, None] + (skin**2).sum(1) - 2 * points @ skin.T
+        nearest = np.where(self._never[k], np.inf, squares).argmin(1)
+        offset = skin[nearest] - points
+        distance = np.linalg.norm(offset, axis=1)
+        behind = (offset * normals[columns[nearest]]).sum(1)
+        return rows[(distance < REACH) & (behind > -0.3 * distance)]
 
     def depth(self, vertices: np.ndarray) -> float:
         """The largest depth of a mesh (v, 3) in metres; 0 for a hand that is clear of itself."""
@@ -78,10 +93,3 @@ def winding_number(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) 
     triple = (a * np.cross(b, c)).sum(-1)
     scale = la * lb * lc + (a * b).sum(-1) * lc + (b * c).sum(-1) * la + (c * a).sum(-1) * lb
     return 2 * np.arctan2(triple, scale).sum(1) / (4 * np.pi)
-
-
-def _within(vertices: np.ndarray, reach: float) -> np.ndarray:
-    """(v, v): which vertices are nearer than `reach` to each other."""
-    centred = (vertices - vertices.mean(0)).astype(np.float32)
-    squares = (centred**2).sum(1)
-    return squares[:, None] + squares - 2 * centred @ centred.T < reach**2

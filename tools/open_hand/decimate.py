@@ -16,7 +16,7 @@ MILLIMETRES = 1e3  # the costs below are in mm² and mm⁴
 LENGTH_COST = 0.03
 MAX_VALENCE = 8
 MIN_QUALITY = 0.3  # of any triangle in any configuration
-MAX_TURN = 0.35  # cosine of the largest turn of a triangle's normal by one collapse
+MIN_COSINE = 0.35  # of the angle by which one collapse may turn a triangle
 
 
 class _Mesh:
@@ -50,8 +50,9 @@ def decimate(
     fixed: set[int] = frozenset(),
     seam: set[tuple[int, int]] = frozenset(),
     importance: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Keeps `vertices` vertices, `loop` of them on the boundary: their numbers, ascending, and faces in these numbers.
+) -> tuple[np.ndarray, np.ndarray, set[tuple[int, int]]]:
+    """Keeps `vertices` vertices, `loop` of them on the boundary. Returns their numbers, ascending, and in places of
+    these numbers the faces and what is left of the seam.
 
     `shapes` (k, v, 3) in metres are the configurations of a disc. `fixed` vertices stay. `seam` holds edges, in both
     directions, along which alone their ends may move. `importance` (v,) multiplies the cost of a vertex.
@@ -95,7 +96,8 @@ def decimate(
         border.discard(found[0])
 
     version = dict.fromkeys(mesh.of, 0)
-    heap = [(cost(a, b), a, b, 0, 0) for a in mesh.of if a not in border | stays for b in sorted(mesh.neighbours(a))]
+    movable = set(mesh.of) - border - stays
+    heap = [(cost(a, b), a, b, 0, 0) for a in sorted(movable) for b in sorted(mesh.neighbours(a))]
     heapq.heapify(heap)
     while len(mesh.of) > vertices:
         if not heap:
@@ -110,10 +112,12 @@ def decimate(
         for v in sorted(touched):
             for u in sorted(mesh.neighbours(v)):
                 for x, y in ((v, u), (u, v)):
-                    if x not in border and x not in stays and (x == v or u not in touched):
+                    if x in movable and (x == v or u not in touched):
                         heapq.heappush(heap, (cost(x, y), x, y, version[x], version[y]))
     kept = np.array(sorted(mesh.of))
-    return kept, np.searchsorted(kept, np.array([mesh.faces[i] for i in sorted(mesh.faces)]))
+    place = {int(v): i for i, v in enumerate(kept)}
+    small = np.array([[place[v] for v in mesh.faces[i]] for i in sorted(mesh.faces)])
+    return kept, small, {(place[a], place[b]) for a, b in seam}
 
 
 def _closes(seam: set[tuple[int, int]], a: int, b: int) -> bool:
@@ -170,7 +174,7 @@ def _keeps_shape(shapes: np.ndarray, before: np.ndarray, after: np.ndarray) -> b
         n = np.cross(q - p, r - p)
         return n / np.maximum(np.linalg.norm(n, axis=-1, keepdims=True), 1e-9)
 
-    if ((normals(before) * normals(after)).sum(-1) < MAX_TURN).any():
+    if ((normals(before) * normals(after)).sum(-1) < MIN_COSINE).any():
         return False
     return bool((triangle_quality(shapes, after).min(0) >= MIN_QUALITY).all())
 

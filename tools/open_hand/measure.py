@@ -121,14 +121,13 @@ def binding(fields: dict[str, np.ndarray]) -> list[Criterion]:
 def frame(hand: HandModel) -> list[Criterion]:
     joints = dict(zip(hand.names, 1e3 * hand.regress_joints(hand.template).double().numpy(), strict=True))
     fingers = FINGERS[1:]
-    flat = joints
     lowest = []
     for finger in fingers:
         for number in (1, 2, 3):
             pose = torch.zeros(15, 3)
             pose[MANO16.index(f"{finger}{number}") - 1, 2] = 0.5
             tip = 1e3 * hand(pose.flatten(), torch.zeros(10)).joints[hand.names.index(f"{finger}4")]
-            lowest.append(float(tip[1]) - flat[f"{finger}4"][1])
+            lowest.append(float(tip[1]) - joints[f"{finger}4"][1])
     normals = geometry.vertex_normals(hand.template.double().numpy(), hand.faces.numpy())
     over = np.argmin(np.linalg.norm(hand.template.numpy() - joints["middle1"] / 1e3 - [0, 0.02, 0], axis=1))
     public = [FINGERTIPS[name].vertices for name in ("smplx", "manopth")]

@@ -17,7 +17,7 @@ from handlib.joints import MANO16
 from .poses import FINGERS, convergence
 from .skinning import CHAINS
 
-SAMPLES = 1500
+SAMPLES = 1200
 SEED = 11
 JITTER = 0.6  # degrees on every angle, also across hinges: no direction of the pose space is dead
 # Abduction is given from fingers that lie side by side; here it counts from the flat hand, which is half spread.
