@@ -22,7 +22,8 @@ from .skinning import rotations, skin
 
 HELD_OUT = 0.25  # of the hands and of the poses: fitted to nothing, kept for the measurements
 NAIL_IMPORTANCE = 31.0  # of a vertex on a nail in the decimation, against 1
-ROOM = 0.5e-3  # metres by which the digits of a pose of the prior may overlap
+OTHERS = 3  # hands of other shapes that a pose of the prior must suit
+ROOM = 0.3e-3  # metres by which the digits of a pose of the prior may overlap
 SPREAD = {"index": (12, -6, 2, 2), "middle": (0, -6, 2, 2), "ring": (-8, -6, 2, 2), "little": (-16, -6, 2, 2)}
 FIST = {"index": (0, 80, 100, 60), "middle": (0, 85, 100, 65), "ring": (0, 85, 100, 65), "little": (0, 85, 95, 65)}
 
@@ -176,7 +177,7 @@ def _model(fields: dict[str, np.ndarray]) -> HandModel:
 def _clear(fields: dict[str, np.ndarray], axes: np.ndarray, contact: Contact):
     """The test of a batch of angles: digits apart as `HandModel.sample` judges it, and apart as meshes.
 
-    Of the average hand and of one that is not; with room for the noise that `sample` adds.
+    Of the average hand, and of a few others with the noise that `sample` adds.
     """
     hand, generator = _model(fields), torch.Generator().manual_seed(0)
 
@@ -184,9 +185,11 @@ def _clear(fields: dict[str, np.ndarray], axes: np.ndarray, contact: Contact):
         pose = torch.as_tensor(poses.to_pose(angles, axes), dtype=torch.float32)
         clear = np.ones(len(angles), dtype=bool)
         meshes = []
-        for shape in (torch.zeros(len(pose), 10), torch.randn(len(pose), 10, generator=generator)):
+        for other in range(1 + OTHERS):
+            shape = min(other, 1) * torch.randn(len(pose), 10, generator=generator).clamp(-2.5, 2.5)
+            noise = min(other, 1) * 0.03 * torch.randn(len(pose), 45, generator=generator)
             with torch.no_grad():
-                out = hand(pose, shape)
+                out = hand(pose + noise, shape)
                 clear &= (penetration_depth(out.joints, hand.bone_radii) <= ROOM).numpy()
             meshes.append(out.vertices.double().numpy())
         for i in np.flatnonzero(clear):

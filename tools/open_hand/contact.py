@@ -63,6 +63,11 @@ class Contact:
         """The largest depth of a mesh (v, 3) in metres; 0 for a hand that is clear of itself."""
         return float(self.hits(vertices)[2].max(initial=0.0))
 
+    def gap(self, vertices: np.ndarray, one: int, other: int) -> float:
+        """The least distance in metres of the vertices of one part to the skin of another."""
+        points = vertices[self.part == one]
+        return float(triangle_distance(points[:, None], vertices[self.skin[other]][None]).min())
+
 
 def parts(weights: np.ndarray) -> np.ndarray:
     """(v,): 0 palm, 1 … 5 thumb … little; the thumb's first bone belongs to the palm."""

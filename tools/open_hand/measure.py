@@ -221,16 +221,22 @@ def named(hand: HandModel, axes: np.ndarray, contact: Contact) -> list[Criterion
         beyond = max(beyond, np.maximum(low - angles, angles - high).max())
         deepest = max(deepest, contact.depth(vertices))
         for a, b in wanted[name].touching:
-            apart = np.linalg.norm(vertices[landmark(hand, axes, a)] - vertices[landmark(hand, axes, b)])
-            gap = max(gap, apart)
+            gap = max(gap, contact.gap(vertices, _part(a), _part(b)))
             if name == "pinch":
-                found.append(at_most("gap of the pinch", 2, 1e3 * apart, "mm"))
+                apart = np.linalg.norm(vertices[landmark(hand, axes, a)] - vertices[landmark(hand, axes, b)])
+                found.append(at_most("gap between the pads of the pinch", 2, 1e3 * apart, "mm"))
     return [
         *found,
         at_most("named poses beyond the ranges of motion", 0.1, beyond, "°"),
         at_most("named poses, deepest overlap", 1, 1e3 * deepest, "mm"),
-        at_most("named poses, widest gap where digits touch", 6, 1e3 * gap, "mm"),
+        at_most("named poses, widest gap where digits touch", 2, 1e3 * gap, "mm"),
     ]
+
+
+def _part(place: str) -> int:
+    """The part of `contact.parts` that a landmark such as "index pad" is on."""
+    finger, what = place.split()
+    return 0 if what == "palm" else 1 + FINGERS.index(finger)
 
 
 def against_the_source(built, fields: dict[str, np.ndarray]) -> list[Criterion]:

@@ -20,7 +20,7 @@ from .poses import hand_angles
 from .prior import ranges
 from .skinning import CHAINS
 
-STEPS, REFRESH = 300, 5
+STEPS, REFRESH = 450, 5
 GAP, DEEP, AWAY = 1.2e-3, 0.35e-3, 8.0  # metres, metres, degrees: each costs 1
 STRAIGHT, CURLED = (0, 2, 4, 3), (0, 84, 98, 62)
 _ACROSS = {"thumb1": (-27, 18, 40), "thumb2": (0, 27, 0), "thumb3": (0, 33, 0)}
@@ -79,8 +79,8 @@ def definitions() -> dict[str, Pose]:
             (("thumb pad", "ring palm"),),
         ),
         "asl-5": Pose(hand_angles(out, **fan), free=()),
-        "asl-6": meeting("little", (2, 70, 58, 32)),
-        "asl-7": meeting("ring", (0, 66, 60, 34)),
+        "asl-6": meeting("little", (5, 74, 54, 28)),
+        "asl-7": meeting("ring", (0, 69, 58, 32)),
         "asl-8": meeting("middle", (0, 60, 56, 32)),
         "asl-9": meeting("index", (0, 50, 54, 28)),
     }  # fmt: skip
@@ -136,7 +136,7 @@ def solve(
         if step % REFRESH == 0:
             hits = _hits(contact, vertices.detach().numpy(), movable)
         firm = min(2 * step / steps, 1.0) ** 2  # soft at first, so that a thumb can get past a finger
-        deep = (_depths(vertices, *hits) - TOLERATED_PENETRATION / 2).clamp(min=0) / DEEP
+        deep = (_depths(vertices, *hits) - TOLERATED_PENETRATION / 4).clamp(min=0) / DEEP
         loss = (gap / GAP**2).sum() + firm * deep.square().sum()
         loss = loss + ((angles - start) / AWAY).square().sum()
         optimizer.zero_grad()

@@ -16,8 +16,8 @@ LENGTH = 0.185  # metres, wrist to the tip of the middle finger
 LENGTH_DEVIATION = 13.5e-3
 SEED_SIZE, SEED_BONES = 5, 9
 # Standard deviations of the factors.
-PALM = (0.025, 0.02, 0.03)  # length, thickness, breadth
-DIGIT_LENGTH, DIGIT_GIRTH, PHALANX_LENGTH = 0.032, 0.05, 0.03
+PALM = (0.03, 0.03, 0.035)  # length, thickness, breadth
+DIGIT_LENGTH, DIGIT_GIRTH, PHALANX_LENGTH = 0.035, 0.055, 0.035
 # Mean factors: towards the breadths of palm and fingers in Pheasant and Haslegrave, "Bodyspace", 3rd ed., 2006.
 PALM_BREADTH = 1.14
 GIRTH = {"thumb": 1.20, "index": 1.12, "middle": 1.12, "ring": 1.14, "little": 1.20}
