@@ -7,13 +7,28 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from open_hand import colors, contact, correctives, decimate, geometry, measure, numbering, poses, prior, shapes
+from open_hand import (
+    colors,
+    contact,
+    correctives,
+    decimate,
+    geometry,
+    measure,
+    named,
+    numbering,
+    poses,
+    prior,
+    shapes,
+    sheet,
+)
 from open_hand import weights as weighting
+from open_hand.girth import breadth_and_depth, cross_section
 from open_hand.makehuman import FOLDER, Source, SourceError, parse_obj, parse_target
 from open_hand.population import traits, triangulated
 from open_hand.rest import level_wrist, to_wrist_frame
 from open_hand.skinning import CHAINS, rotations, skin, skin_dual_quaternions
-from open_hand.variation import WRIST, Population, aligned
+from open_hand.variation import GIRTH, WRIST, Population, aligned, bones_varied
+from PIL import Image
 
 from handlib import HandModel
 from handlib.anatomy import joint_axes
@@ -223,6 +238,22 @@ def test_population_is_aligned():
     np.testing.assert_allclose(hands.vertices.mean(1), np.tile(hands.vertices.mean((0, 1)), (5, 1)))
 
 
+def test_bones_are_varied_about_the_wanted_girth(fields):
+    """Many copies of one hand: fingers get thicker by the mean factors, and each hand its own way."""
+    vertices, joints, weights = (fields[k].astype(float) for k in ("v_template", "J", "weights"))
+    copies = Population(np.tile(vertices, (200, 1, 1)), np.tile(joints, (200, 1, 1)))
+    varied = bones_varied(copies, weights)
+    faces = fields["f"].astype(int)
+    before = breadth_and_depth(vertices, faces, weights, joints, "index", 2)[1]
+    after = [
+        breadth_and_depth(v, faces, weights, j, "index", 2)[1]
+        for v, j in zip(varied.vertices, varied.joints, strict=True)
+    ]
+    assert np.mean(after) / before == pytest.approx(GIRTH["index"], rel=0.02)
+    assert 0.02 < np.std(after) / np.mean(after) < 0.1
+    assert varied.joints[:, 4, 2].std() > 2e-4 and not varied.joints[:, 0].std(0).any()
+
+
 # ---- meshes
 
 
@@ -248,6 +279,14 @@ def test_batches_of_meshes(tube):
         geometry.volume(many, faces, loop)[0], geometry.volume(vertices, faces, loop) * np.array([1, 8])
     )
     np.testing.assert_allclose(geometry.vertex_normals(many, faces)[0, 1], geometry.vertex_normals(vertices, faces))
+
+
+def test_cross_section_of_a_tube(tube):
+    vertices, faces = tube
+    ring = cross_section(
+        vertices, faces, np.ones(len(vertices), dtype=bool), np.array([0.052, 0, 0]), np.array([1.0, 0, 0])
+    )
+    assert np.ptp(ring, axis=0) == pytest.approx([0, 0.02, 0.02], abs=1e-4)
 
 
 def test_distance_to_triangles_equals_a_search():
@@ -475,6 +514,35 @@ def test_components_of_poses():
     mean, components, coefficients = prior.pose_components(drawn)
     np.testing.assert_allclose(mean + coefficients @ components, drawn, atol=1e-12)
     assert (np.diff(coefficients.std(0)) < 0).all()
+
+
+def test_poses_are_solved(hand, fields):
+    """A pinch that is written a little open: the pads come nearer, other fingers stay, and so do the ranges."""
+    axes = measure.rest_axes(hand)
+    judge = contact.Contact(fields["v_template"].astype(float), fields["f"].astype(int), fields["weights"])
+    written = named.definitions()["pinch"]
+    solved = named.solve(HandModel.load(), axes, judge, {"pinch": written}, steps=60)["pinch"]
+    pads = [named.landmark(hand, axes, place) for place in ("index pad", "thumb pad")]
+
+    def gap(angles):
+        pose = torch.as_tensor(poses.to_pose(angles, axes), dtype=torch.float32)
+        one, other = hand(pose, torch.zeros(10)).vertices[pads]
+        return float((one - other).norm())
+
+    assert gap(solved) < 0.5 * gap(written.angles)
+    little = [j - 1 for j in CHAINS["little"]]
+    np.testing.assert_array_equal(solved[little, :2], written.angles[little, :2])  # it may spread and nothing else
+    low, high = prior.ranges()
+    assert (solved >= low).all() and (solved <= high).all()
+
+
+def test_sheet_of_a_pose(tmp_path):
+    sheet.draw("openhand", tmp_path / "sheet.png", ("fist",))
+    picture = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert picture.shape == (sheet.SIZE, 6 * sheet.SIZE, 3)
+    for i in range(6):
+        side = picture[20:, i * sheet.SIZE : (i + 1) * sheet.SIZE]
+        assert 0.03 < (side < 250).any(-1).mean() < 0.5
 
 
 # ---- contact

@@ -37,12 +37,7 @@ def main() -> int:
     if given.source:
         found += measure.against_the_source(build(Source(given.source)), fields)
     for c in found:
-        bound = (
-            f"{c.low:g} … {c.high:g}"
-            if c.low > -measure.INFINITE < measure.INFINITE > c.high
-            else (f"≥ {c.low:g}" if c.low > -measure.INFINITE else f"≤ {c.high:g}")
-        )
-        print(f"{'pass' if c.passed else 'FAIL'}  {c.name:52} {bound:>16} {c.value:12.4g} {c.unit}")
+        print(f"{'pass' if c.passed else 'FAIL'}  {c.name:58} {c.bound:>12} {c.value:12.4g} {c.unit}")
     failed = sum(not c.passed for c in found)
     print(f"{len(found) - failed} of {len(found)} criteria pass" + ("" if given.source else " (source not given)"))
     return int(failed > 0)

@@ -35,8 +35,6 @@ class Source:
         self._zip = None
         if self.path.is_file() and zipfile.is_zipfile(self.path):
             self._zip = zipfile.ZipFile(self.path)
-            self._names = {n: n for n in self._zip.namelist()}
-            self._prefix = FOLDER
         elif self.path.is_dir():
             found = [p for p in (self.path / FOLDER, self.path / "data/mpfb2", self.path) if (p / "3dobjs").is_dir()]
             if not found:
@@ -51,7 +49,7 @@ class Source:
             if self._zip is None:
                 content = (self._root / name).read_bytes()
             else:
-                info = self._zip.getinfo(f"{self._prefix}/{name}")
+                info = self._zip.getinfo(f"{FOLDER}/{name}")
                 if info.file_size > MAX_BYTES:
                     raise SourceError(f"{self.path}: {name} unpacks to {info.file_size >> 20} MB; refused")
                 content = self._zip.read(info)
@@ -68,8 +66,8 @@ class Source:
         """Names of the files below a folder, sorted."""
         if self._zip is None:
             return sorted(str(p.relative_to(self._root)) for p in (self._root / folder).rglob("*") if p.is_file())
-        start = f"{self._prefix}/{folder}/"
-        return sorted(n[len(self._prefix) + 1 :] for n in self._zip.namelist() if n.startswith(start))
+        start = f"{FOLDER}/{folder}/"
+        return sorted(n[len(FOLDER) + 1 :] for n in self._zip.namelist() if n.startswith(start))
 
     def mesh(self) -> Mesh:
         return parse_obj(self.read("3dobjs/base.obj").decode())

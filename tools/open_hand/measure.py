@@ -12,6 +12,7 @@ from handlib.hand import TOLERATED_PENETRATION
 from handlib.joints import FINGERS, FINGERTIPS, MANO16, TIPS
 
 from . import geometry, poses, prior, shapes
+from .build import Build
 from .contact import Contact
 from .correctives import posed
 from .girth import breadth_and_depth
@@ -43,6 +44,14 @@ class Criterion(NamedTuple):
     @property
     def passed(self) -> bool:
         return self.low <= self.value <= self.high  # false for nan too
+
+    @property
+    def bound(self) -> str:
+        if self.low == self.high:
+            return f"{self.low:g}"
+        if self.low == -INFINITE:
+            return "" if self.high == INFINITE else f"≤ {self.high:.3g}"
+        return f"≥ {self.low:g}" if self.high == INFINITE else f"{self.low:g} … {self.high:g}"
 
 
 def at_most(name: str, high: float, value: float, unit: str = "") -> Criterion:
@@ -239,8 +248,8 @@ def _part(place: str) -> int:
     return 0 if what == "palm" else 1 + FINGERS.index(finger)
 
 
-def against_the_source(built, fields: dict[str, np.ndarray]) -> list[Criterion]:
-    """What only a fresh build (`build.Build`) tells; `fields` are the shipped asset's."""
+def against_the_source(built: Build, fields: dict[str, np.ndarray]) -> list[Criterion]:
+    """What only a fresh build tells; `fields` are the shipped asset's."""
     rng = np.random.default_rng(SEED)
     faces = fields["f"].astype(int)
     points = geometry.sample_surface(built.source_vertices, built.source_faces, 20000, rng)
