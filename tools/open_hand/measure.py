@@ -24,7 +24,8 @@ from .variation import WRIST
 SAMPLES, SEED = 256, 0
 INFINITE = float("inf")
 # Breadth and depth in millimetres of fingers at their joints: means of British men and women, Pheasant and Haslegrave,
-# "Bodyspace", 3rd ed., 2006 (hand length 181.5): index PIP 19.5 × 17.5, thumb IP 21; the DIP about 0.85 of the PIP.
+# "Bodyspace", 3rd ed., 2006 (hand length 181.5): index PIP 19.5 × 17.5, thumb IP 21. The bounds around
+# them, and those of the DIP at about 0.85 of the PIP, are ours.
 GIRTHS = {
     ("index", 2): ((18.0, 21.5), (16.0, 20.0)),
     ("middle", 2): ((18.0, 21.5), (16.0, 20.5)),
