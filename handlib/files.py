@@ -3,8 +3,9 @@
 A hand model is a dict of arrays under MANO's names: `v_template` (778, 3) metres, `f` (1538, 3), `shapedirs`
 (778, 3, 10), `posedirs` (778, 3, 135), `J_regressor` (16, 778), `weights` (778, 16), `kintree_table` (2, 16),
 `hands_components` (45, 45) with one component a row, `hands_mean` (45); optionally `hands_coeffs` (n, 45), poses in
-those components, `vertex_colors` (778, 3) and `side`, the hand that the file was made for. What `read_hand` returns is
-always a right hand; one that was read from a left hand's file is mirrored and has `side` "left".
+those components, `vertex_colors` (778, 3), `vt` (m, 2) and `ft` (1538, 3), texture coordinates and the three that
+each face has, `named_poses` (n, 45) with `pose_names` (n), and `side`, the hand that the file was made for. What
+`read_hand` returns is always a right hand; one read from a left hand's file is mirrored and has `side` "left".
 """
 
 import os
@@ -36,7 +37,13 @@ _REQUIRED = {
 }
 _MEND = "is it a hand, such as MANO_RIGHT.pkl, rather than a body such as SMPL?"
 ANY = -1
-_OPTIONAL = {"hands_coeffs": (ANY, 45), "vertex_colors": (V, 3)}
+_OPTIONAL = {
+    "hands_coeffs": (ANY, 45),
+    "vertex_colors": (V, 3),
+    "vt": (ANY, 2),
+    "ft": (F, 3),
+    "named_poses": (ANY, 45),
+}
 
 
 class HandFileError(ValueError):
@@ -127,6 +134,12 @@ def _check(fields: dict[str, np.ndarray], path: Path) -> None:
     for key in ("weights", "J_regressor"):
         if not np.allclose(fields[key].sum(1), 1, atol=1e-3):
             raise HandFileError(f"{path}: the field '{key}' has rows that do not sum to 1")
+    if "ft" in fields and not ("vt" in fields and 0 <= fields["ft"].min() and fields["ft"].max() < len(fields["vt"])):
+        raise HandFileError(f"{path}: the field 'ft' names rows that 'vt' does not have; leave both out")
+    if "pose_names" in fields:
+        names, poses = fields["pose_names"], fields.get("named_poses", np.zeros((0, 45)))
+        if names.dtype.kind != "U" or names.shape != poses.shape[:1]:
+            raise HandFileError(f"{path}: the field 'pose_names' must hold one text for each row of 'named_poses'")
     if "side" in fields and str(fields["side"]) not in ("right", "left"):
         raise HandFileError(f"{path}: the field 'side' must be 'right' or 'left'")
 

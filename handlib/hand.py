@@ -54,6 +54,10 @@ class HandModel(nn.Module):
         self.register_buffer("used_vertices", self.joint_regressor.abs().sum(0).nonzero()[:, 0])
         coefficients = array.get("hands_coeffs", torch.zeros(0, 45))
         self.register_buffer("pose_samples", self.mean_pose + coefficients @ self.pose_components)
+        self._pose_names = tuple(map(str, fields.get("pose_names", ())))
+        self.register_buffer("_named_poses", array["named_poses"] if self._pose_names else torch.zeros(0, 45))
+        self.register_buffer("uv", array.get("vt", torch.zeros(0, 2)))  # texture coordinates, v upwards
+        self.register_buffer("uv_faces", array.get("ft", torch.zeros(0, 3)).long())  # three rows of `uv` a face
         self.register_buffer("vertex_colors", array.get("vertex_colors", torch.full((V, 3), 0.7)))
         self.register_buffer("bone_radii", bone_radii(self.template, self.weights, self.regress_joints(self.template)))
 
@@ -67,6 +71,11 @@ class HandModel(nn.Module):
             raise ValueError(f"unknown fingertip set '{fingertips}': choose one of {', '.join(FINGERTIPS)}")
         name = "openhand" if str(model) == "openhand" else os.path.basename(model)
         return cls(read_hand(model), FINGERTIPS[fingertips], name)
+
+    @property
+    def named_poses(self) -> dict[str, Float[Tensor, "45"]]:
+        """The poses that the file has names for, such as "fist"; empty for a file without any, as MANO's are."""
+        return dict(zip(self._pose_names, self._named_poses, strict=True))
 
     def forward(
         self,

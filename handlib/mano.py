@@ -275,18 +275,21 @@ def as_right_hand(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if _covariance_of_length_and_breadth(template, shapes) < 0:
         shapes = fields["shapedirs"]
     entries = mirror[:, None, None, None] * mirror[:, None] * mirror  # (3, 1, 3, 3): a coordinate, a joint, MRM
-    faces = fields["f"]
-    if _volume(template, faces) < 0:
-        faces = faces[:, [0, 2, 1]]
-    right = fields | {
-        "v_template": template,
-        "f": faces,
-        "shapedirs": shapes,
-        "posedirs": (fields["posedirs"].reshape(-1, 3, 15, 3, 3) * entries).reshape(fields["posedirs"].shape),
-        "hands_components": fields["hands_components"] * turn,
-        "hands_mean": fields["hands_mean"] * turn,
-        "side": np.array("left"),
-    }
+    faces = {key: fields[key] for key in ("f", "ft") if key in fields}  # of the mesh and of its texture
+    if _volume(template, fields["f"]) < 0:
+        faces = {key: corners[:, [0, 2, 1]] for key, corners in faces.items()}
+    poses = {key: fields[key] * turn for key in ("hands_components", "hands_mean", "named_poses") if key in fields}
+    right = (
+        fields
+        | faces
+        | poses
+        | {
+            "v_template": template,
+            "shapedirs": shapes,
+            "posedirs": (fields["posedirs"].reshape(-1, 3, 15, 3, 3) * entries).reshape(fields["posedirs"].shape),
+            "side": np.array("left"),
+        }
+    )
     right.pop("J", None)  # the rest joints: what `J_regressor` gives
     return right
 

@@ -144,5 +144,6 @@ def mirrored_naive(right: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         for coordinate in (3 * axis + 1, 3 * axis + 2):
             left["hands_mean"][coordinate] *= -1
             left["hands_components"][:, coordinate] *= -1
-    left["f"] = right["f"][:, [0, 2, 1]]
+            left["named_poses"][:, coordinate] *= -1
+    left["f"], left["ft"] = right["f"][:, [0, 2, 1]], right["ft"][:, [0, 2, 1]]
     return left

@@ -179,10 +179,30 @@ def test_weights_must_sum_to_one(save, fields):
         read_hand(save(weights=fields["weights"] * 0.5))
 
 
-@pytest.mark.parametrize("field, shape", [("hands_coeffs", (7, 44)), ("vertex_colors", (777, 3))])
+@pytest.mark.parametrize(
+    "field, shape",
+    [
+        ("hands_coeffs", (7, 44)),
+        ("vertex_colors", (777, 3)),
+        ("vt", (5, 3)),
+        ("ft", (1537, 3)),
+        ("named_poses", (2, 44)),
+    ],
+)
 def test_optional_fields_are_checked_too(save, field, shape):
     with pytest.raises(HandFileError, match=f"the field '{field}'"):
         read_hand(save(**{field: np.zeros(shape)}))
+
+
+def test_texture_corners_must_exist(save, fields):
+    with pytest.raises(HandFileError, match="'ft' names rows that 'vt' does not have"):
+        read_hand(save(vt=fields["vt"][:-1]))
+
+
+@pytest.mark.parametrize("names", [np.array(["fist"]), np.arange(18), np.array([b"fist"] * 18)])
+def test_every_named_pose_has_one_name(save, names):
+    with pytest.raises(HandFileError, match="'pose_names' must hold one text for each row of 'named_poses'"):
+        read_hand(save(pose_names=names))
 
 
 def test_atomic_path_replaces_when_all_is_well(tmp_path):

@@ -90,10 +90,20 @@ def test_right_hand(save, hand, poses, protocol):
 
 def test_every_field_is_the_same_to_the_bit(save, right):
     read = read_hand(save())
-    assert set(read) == set(right) - {"J", "bs_style", "bs_type", "vertex_colors"}
+    ours = {"vertex_colors", "vt", "ft", "named_poses", "pose_names"}
+    assert set(read) == set(right) - {"J", "bs_style", "bs_type"} - ours
     for key in set(read) - {"kintree_table"}:
         np.testing.assert_array_equal(read[key], right[key])
         assert read[key].dtype.isnative and read[key].flags.writeable
+
+
+def test_poses_and_texture_of_a_left_hand(tmp_path, hand, left):
+    np.savez(tmp_path / "left.npz", **left)
+    mirrored = HandModel.load(tmp_path / "left.npz")
+    assert torch.equal(mirrored.uv_faces, hand.uv_faces) and torch.equal(mirrored.uv, hand.uv)
+    assert mirrored.named_poses.keys() == hand.named_poses.keys()
+    for name, pose in hand.named_poses.items():
+        assert torch.equal(mirrored.named_poses[name], pose)
 
 
 @pytest.mark.parametrize("defect", [False, True], ids=["mirrored shapedirs", "shapedirs of the right hand"])

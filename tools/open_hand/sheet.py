@@ -1,0 +1,67 @@
+"""A contact sheet of a hand model: every named pose from six sides, and every shape component at ±2.5."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from handlib import HandModel, Renderer
+from handlib.data.appearance import shade, skin_colors
+from handlib.plots import to_image
+
+SIZE, SPAN = 240, 0.24  # pixels and metres of a picture
+SIDES = {
+    "back": (0, 1, 0),
+    "palm": (0, -1, 0),
+    "thumb": (0, 0, 1),
+    "little": (0, 0, -1),
+    "tips": (-1, 0, 0),
+    "slant": (-0.5, -0.6, 0.6),
+}
+
+
+def view(direction: tuple[float, float, float]) -> Tensor:
+    """Rotation to a camera (x right, y down, z away) that looks at the hand from `direction`, fingers up if it can."""
+    away = -torch.nn.functional.normalize(torch.tensor(direction, dtype=torch.float32), dim=0)
+    up = torch.tensor([0.0, 1, 0]) if direction[0] == -1 else torch.tensor([-1.0, 0, 0])
+    right = torch.nn.functional.normalize(torch.linalg.cross(up, away), dim=0)
+    right = -right if torch.linalg.det(torch.stack([right, -up, away])) < 0 else right
+    return torch.stack([right, torch.linalg.cross(away, right), away])
+
+
+def picture(hand: HandModel, vertices: Tensor, direction: tuple[float, float, float], tone: float = 3.6) -> Image.Image:
+    """One shaded picture of a mesh (778, 3)."""
+    seen = (vertices - (vertices.amax(0) + vertices.amin(0)) / 2) @ view(direction).T
+    colors = shade(
+        seen + torch.tensor([0.0, 0, 0.6]), hand.faces, skin_colors(hand.vertex_colors, tone, torch.ones(3)),
+        torch.nn.functional.normalize(torch.tensor([-0.5, -0.7, -0.9]), dim=0), torch.full((3,), 0.85),
+        torch.full((3,), 0.35), torch.full((3,), 0.25), 0.05,
+    )  # fmt: skip
+    pixels = torch.cat([seen[:, :2] / SPAN * SIZE + SIZE / 2, 0.6 + seen[:, 2:]], 1)
+    return to_image(Renderer(SIZE).rgb(pixels, hand.faces, colors, torch.ones(3, SIZE, SIZE)))
+
+
+def draw(model: str | Path, path: Path, names: tuple[str, ...] = ()) -> None:
+    """Renders the sheet of a hand model's file; only the poses `names` when there are any."""
+    hand = HandModel.load(model)
+    rows = []
+    with torch.no_grad():
+        for name, pose in hand.named_poses.items():
+            if not names or name in names:
+                vertices = hand(pose, torch.zeros(10)).vertices
+                rows.append((name, [picture(hand, vertices, side) for side in SIDES.values()]))
+        for k in range(10 if not names else 0):
+            pictures = []
+            for value in (-2.5, 2.5):
+                vertices = hand(torch.zeros(45), value * torch.eye(10)[k]).vertices
+                pictures += [picture(hand, vertices, SIDES[side]) for side in ("back", "palm", "thumb")]
+            rows.append((f"shape {k}: −2.5, +2.5", pictures))
+    sheet = Image.new("RGB", (SIZE * len(SIDES), SIZE * len(rows)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for r, (name, pictures) in enumerate(rows):
+        for c, image in enumerate(pictures):
+            sheet.paste(image, (SIZE * c, SIZE * r))
+        pen.text((4, SIZE * r + 4), name, fill="black")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)
