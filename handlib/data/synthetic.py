@@ -21,7 +21,7 @@ from .backgrounds import BuiltinBackgrounds
 from .sample import HandSample
 from .views import random_crop, random_placement
 
-VERSION = "0.1"  # raised whenever a sample of the same seed changes
+VERSION = "0.2"  # raised whenever a sample of the same seed changes
 SPLITS = {"train": "train", "val": "val", "diverse": "test"}  # split → split of the background photographs
 LENGTHS = {"train": 20000, "val": 500, "diverse": 500}
 SUPERSAMPLING = 2  # pictures are drawn at twice the size and averaged
