@@ -33,7 +33,7 @@ _SPREAD = {"index": 15, "middle": 4, "ring": -7, "little": -18}  # degrees of ab
 # For hands that name no poses: shares of full bends, thumb to little, and of the spread; no two digits overlap.
 _PRESETS = {
     "fist": (0.2, 0.95, 0.95, 0.95, 0.95, 0),
-    "point": (0.4, 0, 0.95, 0.95, 0.95, 0),
+    "point": (0.3, 0, 0.95, 0.95, 0.95, 0),
     "victory": (0.3, 0, 0, 0.95, 0.95, 1),
 }
 
@@ -124,7 +124,7 @@ def hand_explorer(
 
 def named_poses(hand: HandModel) -> dict[str, Float[Tensor, "45"]]:
     """The mean and the flat hand, then the poses that the model names, or a few bends where it names none."""
-    named = dict(getattr(hand, "named_poses", {})) or {name: bend(hand, *parts) for name, parts in _PRESETS.items()}
+    named = hand.named_poses or {name: bend(hand, *parts) for name, parts in _PRESETS.items()}
     return {"mean": hand.mean_pose, "flat": torch.zeros_like(hand.mean_pose)} | named
 
 

@@ -37,18 +37,20 @@ in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-
 # ---- in Python
 
 
-def test_default_poses_are_possible_hands(hand):
+def test_poses_of_the_model(hand):
     poses = named_poses(hand)
-    assert list(poses)[:2] == ["mean", "flat"] and len(poses) >= 5
+    assert list(poses)[:2] == ["mean", "flat"] and set(hand.named_poses) <= set(poses)
     assert torch.equal(poses["flat"], torch.zeros(45)) and torch.equal(poses["mean"], hand.mean_pose)
+    assert torch.equal(poses["fist"], hand.named_poses["fist"])
+
+
+def test_a_hand_without_named_poses_has_possible_ones(hand, monkeypatch):
+    monkeypatch.setattr(HandModel, "named_poses", property(lambda self: {}))
+    poses = named_poses(hand)
+    assert list(poses) == ["mean", "flat", "fist", "point", "victory"]
     for name, pose in poses.items():
         joints = hand.skeleton(pose, torch.zeros(10))
         assert penetration_depth(joints, hand.bone_radii) < 1e-3, f"digits of '{name}' overlap"
-
-
-def test_poses_that_the_model_names_come_first(hand, monkeypatch):
-    monkeypatch.setattr(hand, "named_poses", {"a claw": hand.mean_pose}, raising=False)
-    assert list(named_poses(hand)) == ["mean", "flat", "a claw"]
 
 
 def test_bend_turns_each_joint_by_its_share(hand):
