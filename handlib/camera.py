@@ -13,20 +13,38 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from . import jit
 from .joints import MIDDLE_MCP
 
 CROP_FACTOR = 1.5  # a crop is this many times the larger side of the tight box of the 2D joints; ω of Eq. 8
 SCALE_UNIT = 10.0  # a scale of 1 maps 0.1 m to one crop unit (half the crop), which keeps h's entries near 1
 FLIP = (1.0, -1.0, -1.0)  # model axes (y up, z towards the viewer) to camera axes
-_IDENTITY = (1.0, 0.0, 0.0, 0.0)
+SHORTEST = 1e-12  # squared length of a quaternion that still has a direction
+_FLIP = torch.tensor(FLIP)[:, None]
+_BASIS = torch.eye(4)  # the first is no rotation
+
+
+def _scaled_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
+    """|q|² R(q), whose entries are quadratic in q."""
+    squared = quaternion.square().sum(-1)
+    return squared[..., None, None] * roma.unitquat_to_rotmat(roma.quat_normalize(quaternion).roll(-1, -1))  # w last
+
+
+# The bilinear form of |q|² R, by polarisation: rows are the 16 products of two of q's entries, columns R's 9 entries.
+_SUMS, _SINGLE = _scaled_rotation(_BASIS[:, None] + _BASIS), _scaled_rotation(_BASIS)
+_ROTATION = ((_SUMS - _SINGLE[:, None] - _SINGLE) / 2).round().view(16, 9)
 
 
 def quaternion_to_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation of a quaternion w, x, y, z of any length; one too short to have a direction is the identity."""
-    length = quaternion.norm(dim=-1, keepdim=True)
-    safe = torch.where(length > 1e-6, quaternion, quaternion.new_tensor(_IDENTITY))
-    unit = safe / safe.norm(dim=-1, keepdim=True)
-    return roma.unitquat_to_rotmat(unit.roll(-1, -1))  # roma puts w last
+    """Rotation of a quaternion w, x, y, z of any length; one too short to have a direction is the identity.
+
+    One product with a fixed matrix: a step of every inner loop, where a general conversion is four times as long.
+    """
+    squared = quaternion.square().sum(-1, keepdim=True)
+    safe = torch.where(squared > SHORTEST, quaternion, _BASIS[0].to(quaternion))
+    squared = torch.where(squared > SHORTEST, squared, 1.0)
+    products = (safe[..., :, None] * safe[..., None, :]).flatten(-2)
+    return (products @ _ROTATION.to(quaternion) / squared).unflatten(-1, (3, 3))
 
 
 def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
@@ -45,18 +63,30 @@ class Camera(NamedTuple):
     def rotation(self) -> Float[Tensor, "*batch 3 3"]:
         """Model axes to camera axes."""
         rotation = quaternion_to_rotation(self.quaternion)
-        return rotation * rotation.new_tensor(FLIP)[:, None]
+        return rotation * _FLIP.to(rotation)
+
+    def matrix(self) -> Float[Tensor, "*batch 3 4"]:
+        """Model frame in metres to crop coordinates, as one affine map: (10σ·FLIP·R(q) | t)."""
+        if jit.serves(*self):
+            from . import fast_camera  # late: importing numba takes half a second
+
+            return fast_camera.matrix(self)
+        return self.matrix_reference()
+
+    def matrix_reference(self) -> Float[Tensor, "*batch 3 4"]:
+        """`matrix` in plain torch."""
+        return torch.cat([self.rotation() * (SCALE_UNIT * self.scale[..., None]), self.translation[..., None]], -1)
 
     def to_crop(self, points: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
         """Points of the model frame in metres to crop coordinates."""
-        turned = points @ self.rotation().mT
-        return turned * (SCALE_UNIT * self.scale[..., None]) + self.translation[..., None, :]
+        matrix = self.matrix()
+        return points @ matrix[..., :3].mT + matrix[..., None, :, 3]
 
 
 def crop_to_px(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, "*batch n c"]:
     """Crop coordinates to pixels of a crop of `size`; z, where there is one, is scaled alike but not shifted."""
     half = size / 2
-    return torch.cat([(points[..., :2] + 1) * half, points[..., 2:] * half], -1)
+    return points * half + points.new_tensor([half, half, 0.0][: points.shape[-1]])
 
 
 def px_to_crop(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, "*batch n c"]:

@@ -6,17 +6,18 @@ the flat hand. Joints come out in C21 order. Notation of the comments: Loper et 
 """
 
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from . import jit, skinning
 from .collision import bone_radii, penetration_depth
-from .files import J, V, read_hand
-from .joints import C21, FINGERTIPS, MANO16, MANO21, FingertipSet, convert
-from .rotations import rotmat_minus_identity
+from .files import V, read_hand
+from .joints import C21, FINGERTIPS, MANO21, FingertipSet, convert
+from .skinning import Rig
 
 TOLERATED_PENETRATION = 1e-3  # metres by which the digits of a sampled hand may overlap
 
@@ -33,10 +34,12 @@ class HandModel(nn.Module):
     file of a left hand and mirrored; it then stands for the mirror images of left hands: mirror the pictures first.
     """
 
-    def __init__(self, fields: dict, fingertips: FingertipSet, name: str = "hand"):
+    def __init__(self, fields: dict, fingertips: FingertipSet, name: str = "hand", backend: str = "auto"):
         super().__init__()
         array = {k: torch.as_tensor(v.astype("float32")) for k, v in fields.items() if v.dtype.kind in "fiu"}
-        self.name, self.fingertips, self.names = name, fingertips, C21.joints
+        if backend not in ("auto", "reference"):
+            raise ValueError(f"unknown backend '{backend}': choose auto or reference")
+        self.name, self.fingertips, self.names, self.backend = name, fingertips, C21.joints, backend
         self.side = str(fields.get("side", "right"))
         self.register_buffer("faces", torch.as_tensor(fields["f"].astype("int64")))
         self.register_buffer("template", array["v_template"])
@@ -62,15 +65,19 @@ class HandModel(nn.Module):
         self.register_buffer("bone_radii", bone_radii(self.template, self.weights, self.regress_joints(self.template)))
 
     @classmethod
-    def load(cls, model: str | os.PathLike[str] = "openhand", fingertips: str = "smplx") -> "HandModel":
+    def load(
+        cls, model: str | os.PathLike[str] = "openhand", fingertips: str = "smplx", backend: str = "auto"
+    ) -> "HandModel":
         """The open hand that handlib ships, or by its path MANO's `MANO_RIGHT.pkl`, `MANO_LEFT.pkl` or such an `.npz`.
 
-        `fingertips` names the vertices that stand for the tips, one of `handlib.joints.FINGERTIPS`.
+        `fingertips` names the vertices that stand for the tips, one of `handlib.joints.FINGERTIPS`. `backend`:
+        "reference" is plain torch; "auto" uses compiled loops on the CPU where numba is installed, which cannot be
+        differentiated twice.
         """
         if fingertips not in FINGERTIPS:
             raise ValueError(f"unknown fingertip set '{fingertips}': choose one of {', '.join(FINGERTIPS)}")
         name = "openhand" if str(model) == "openhand" else os.path.basename(model)
-        return cls(read_hand(model), FINGERTIPS[fingertips], name)
+        return cls(read_hand(model), FINGERTIPS[fingertips], name, backend)
 
     @property
     def named_poses(self) -> dict[str, Float[Tensor, "45"]]:
@@ -82,59 +89,64 @@ class HandModel(nn.Module):
         pose: Float[Tensor, "*batch 45"],
         shape: Float[Tensor, "*#batch 10"],
         rotation: Float[Tensor, "*#batch 3 3"] | None = None,
+        placement: Float[Tensor, "*#batch 3 4"] | None = None,
     ) -> HandOutput:
         """Mesh and joints in metres; `rotation` turns the whole hand about its wrist.
 
-        `shape` is in standard deviations of the population, zero being the average hand.
+        `shape` is in standard deviations of the population, zero being the average hand. `placement` (A | t), such as
+        `Camera.matrix()`, then takes every point x to A x + t; to place the bones is cheaper than to place the mesh.
         """
-        coordinates = self._skin(pose, shape, rotation, self.template, self.blend_shapes, self.weights)
-        return HandOutput(_as_points(coordinates), _as_points(coordinates @ self.joint_regressor.T))
+        return HandOutput(*self._skin(self._rig(), pose, shape, rotation, placement))
 
     def skeleton(
         self,
         pose: Float[Tensor, "*batch 45"],
         shape: Float[Tensor, "*#batch 10"],
         rotation: Float[Tensor, "*#batch 3 3"] | None = None,
+        placement: Float[Tensor, "*#batch 3 4"] | None = None,
     ) -> Float[Tensor, "*batch 21 3"]:
         """The joints of `forward`, without the mesh: only the vertices that some joint depends on are skinned."""
         used = self.used_vertices
-        blend = self.blend_shapes.unflatten(1, (3, V))[..., used].flatten(1)
-        coordinates = self._skin(pose, shape, rotation, self.template[used], blend, self.weights[used])
-        return _as_points(coordinates @ self.joint_regressor[:, used].T)
+        rig = self._rig()
+        blend = rig.blend_shapes.unflatten(1, (3, V))[..., used].flatten(1)
+        rig = Rig(rig.template[used], blend, rig.weights[used], *rig[3:5], rig.joint_regressor[:, used])
+        return self._skin(rig, pose, shape, rotation, placement)[1]
+
+    def _rig(self) -> Rig:
+        return Rig(
+            self.template,
+            self.blend_shapes,
+            self.weights,
+            self.joint_template,
+            self.joint_shapes,
+            self.joint_regressor,
+        )
 
     def _skin(
-        self,
-        pose: Tensor,
-        shape: Tensor,
-        rotation: Tensor | None,
-        template: Tensor,
-        blend_shapes: Tensor,
-        weights: Tensor,
-    ) -> Tensor:
-        """Posed vertices, of all rows of the template or of some, as (..., 3, vertices).
-
-        All x, then all y, then all z: so every product over the mesh is one large matrix product, or runs along
-        memory. This and few steps are what makes it fast.
-        """
+        self, rig: Rig, pose: Tensor, shape: Tensor, rotation: Tensor | None, placement: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         if pose.shape[-1] != 45 or shape.shape[-1] != 10:
             raise ValueError(
                 f"pose must end in 45 and shape in 10 numbers: got {tuple(pose.shape)}, {tuple(shape.shape)}"
             )
-        lead, v = pose.shape[:-1], len(template)
+        lead = pose.shape[:-1]
         n = lead.numel()
-        shape = shape.expand(*lead, 10).reshape(n, 10)
-        rotation = None if rotation is None else rotation.expand(*lead, 3, 3).reshape(n, 3, 3)
+        pose, shape = pose.reshape(n, 45), shape.expand(*lead, 10).reshape(n, 10)
+        rotation, placement = (
+            None if x is None else x.expand(*lead, *x.shape[-2:]).reshape(n, *x.shape[-2:])
+            for x in (rotation, placement)
+        )
+        vertices, joints = self._skinning(rig, pose, shape, rotation, placement)(rig, pose, shape, rotation, placement)
+        return vertices.view(*lead, *vertices.shape[1:]), joints.view(*lead, 21, 3)
 
-        turns = rotmat_minus_identity(pose.reshape(n, 15, 3))
-        coefficients = torch.cat([shape, turns.flatten(1)], 1)
-        rest = torch.addmm(template.T.flatten(), coefficients, blend_shapes)  # T̄ + B_S(β) + B_P(θ)
-        rest_joints = torch.addmm(self.joint_template.flatten(), shape, self.joint_shapes)
+    def _skinning(self, rig: Rig, *inputs: Tensor | None) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Which of the two implementations does it: the compiled one on the CPU, where nothing asks for torch's own."""
+        tensors = [t for t in inputs if t is not None]
+        if self.backend == "reference" or not jit.serves(*tensors) or any(t.requires_grad for t in rig):
+            return skinning.skin
+        from . import fast_skinning  # late: importing numba takes half a second
 
-        bones = _bone_transforms(turns, rest_joints.view(n, J, 3), rotation)
-        columns = bones.permute(3, 0, 2, 1).reshape(4 * n * 3, J)
-        along_x, along_y, along_z, offset = (columns @ weights.T).view(4, n, 3, v)  # one affine map a vertex
-        x, y, z = rest.view(n, 3, v).split(1, 1)
-        return offset.addcmul(along_x, x).addcmul(along_y, y).addcmul(along_z, z).view(*lead, 3, v)
+        return fast_skinning.skin
 
     def regress_joints(self, vertices: Float[Tensor, "*batch 778 3"]) -> Float[Tensor, "*batch 21 3"]:
         """Reg(m): the skeleton of any mesh of this topology, by one fixed 21×778 matrix; C21 order.
@@ -171,32 +183,3 @@ def _joint_regressor(regressor: Float[Tensor, "16 778"], fingertips: FingertipSe
     tips = torch.zeros(5, V)
     tips[torch.arange(5), torch.tensor(fingertips.vertices)] = 1
     return convert(torch.cat([regressor, tips]), MANO21, C21).contiguous()
-
-
-def _as_points(coordinates: Float[Tensor, "*batch 3 n"]) -> Float[Tensor, "*batch n 3"]:
-    """The transpose, written out: the mesh, and its gradient on the way back, are contiguous."""
-    return torch.stack(coordinates.unbind(-2), -1)
-
-
-def _bone_transforms(
-    turns: Float[Tensor, "n 15 3 3"], joints: Float[Tensor, "n 16 3"], rotation: Float[Tensor, "n 3 3"] | None
-) -> Float[Tensor, "n 16 3 4"]:
-    """Forward kinematics: what moves a point of the rest pose with each bone, from R − I of the joints' rotations.
-
-    A joint at j turns all that hangs from it about itself: x ↦ x + (R − I)(x − j). As 4×4 matrices these moves
-    multiply down MANO's tree: five chains of three joints hang from the wrist, so three levels do it all.
-    """
-    assert MANO16.joints[1:4] == ("index1", "index2", "index3")  # chains are contiguous in MANO's order
-    n = len(turns)
-    identity = torch.eye(4, dtype=turns.dtype, device=turns.device)
-    wrist = turns.new_zeros(n, 3, 3) if rotation is None else rotation - identity[:3, :3]
-    turns = torch.cat([wrist[:, None], turns], 1).flatten(0, 1)
-    shifts = torch.bmm(-turns, joints.reshape(n * J, 3, 1))
-    moves = (F.pad(torch.cat([turns, shifts], -1), (0, 0, 0, 1)) + identity).view(n, J, 4, 4)
-    # One batch of 5 n chains: torch.bmm has a fraction of the overhead of @ on more dimensions.
-    first, second, third = moves[:, 1:].reshape(n * 5, 3, 4, 4).unbind(1)
-    first = torch.bmm(moves[:, :1].expand(n, 5, 4, 4).reshape(n * 5, 4, 4), first)
-    second = torch.bmm(first, second)
-    third = torch.bmm(second, third)
-    fingers = torch.stack([first, second, third], 1).view(n, 15, 4, 4)
-    return torch.cat([moves[:, :1], fingers], 1)[:, :, :3]

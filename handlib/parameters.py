@@ -45,13 +45,12 @@ class MeshParameters(NamedTuple):
 
 
 def posed_skeleton(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> Float[Tensor, "*batch 21 3"]:
-    """Reg(m(h)) in crop coordinates without the mesh: Reg is linear with rows of sum 1, so the camera can come last."""
+    """Reg(m(h)) in crop coordinates without the mesh."""
     parameters = MeshParameters.split(h)
-    return parameters.camera.to_crop(hand.skeleton(parameters.pose, parameters.shape))
+    return hand.skeleton(parameters.pose, parameters.shape, placement=parameters.camera.matrix())
 
 
 def posed_hand(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
     """m(h) and Reg(m(h)): the mesh and skeleton of h in crop coordinates."""
     parameters = MeshParameters.split(h)
-    vertices = parameters.camera.to_crop(hand(parameters.pose, parameters.shape).vertices)
-    return HandOutput(vertices, hand.regress_joints(vertices))
+    return hand(parameters.pose, parameters.shape, placement=parameters.camera.matrix())

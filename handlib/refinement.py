@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .camera import SCALE_UNIT
 from .dhpe import DHPE
 from .losses import feature_loss, laplacian_loss
 from .output import DHPEOutput, Iteration, assemble, detached
-from .parameters import MeshParameters, posed_skeleton
+from .parameters import MeshParameters, posed_hand, posed_skeleton
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,7 @@ def _descend(
         optimizer = torch.optim.Adam([h], weights.step)
         states = []
         for _ in range(iterations):
-            parameters = MeshParameters.split(h)
-            vertices = model.hand(parameters.pose, parameters.shape).vertices  # metres
-            placed = parameters.camera.to_crop(vertices)
-            joints = model.hand.regress_joints(placed)
+            placed, joints = posed_hand(model.hand, h)
             states.append(_state(h, evidence, joints))
             if model.config.pose_refiner:
                 with torch.no_grad():
@@ -73,11 +71,12 @@ def _descend(
                     evidence = evidence + weights.update_2d * (better - evidence)
             mask = model.render_mask(placed)
             masked = model.feature_extractor(images * mask[:, None])
+            per_metre = SCALE_UNIT * MeshParameters.split(h).scale[..., None]
             # Summed over the batch, so that each hand moves as it would alone.
             loss = len(h) * (
                 (joints[..., :2] - evidence).square().mean()
                 + weights.feature * feature_loss(masked, first.features)
-                + weights.laplacian * laplacian_loss(vertices, model.laplacian)
+                + weights.laplacian * laplacian_loss(placed / per_metre, model.laplacian)
                 + weights.stay * (h - first.h).square().mean()
             )
             optimizer.zero_grad()

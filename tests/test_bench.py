@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from handlib import results
+from handlib import jit, results
 from handlib.bench import hand as bench
 from handlib.bench.hand import DIRECTIONS, PROFILES, Comparison, HandBench, bench_hand
 from handlib.bench.timing import in_turns, speedup
@@ -69,6 +69,8 @@ def test_speedup_is_of_each_round():
 
 # ---- the hand
 
+OURS = ["handlib", "handlib_reference"] if jit.AVAILABLE else ["handlib"]  # the plain twin only where it is one
+
 
 @pytest.fixture
 def smoke() -> HandBench:
@@ -100,14 +102,14 @@ def test_record_of_the_hand(smoke, lines, tmp_path):
     threads = torch.get_num_threads()
     record = bench_hand(smoke, "smoke", say=lines.append)
     assert torch.get_num_threads() == threads
-    assert_complete(record, smoke, ["smplx", "handlib"], ["handlib_over_smplx"])
+    assert_complete(record, smoke, ["smplx", *OURS], [f"{name}_over_smplx" for name in OURS])
     assert record["name"] == "bench-hand-smoke" and record["profile"] == "smoke"
     assert record["config"]["peer"].startswith("smplx 0.") and record["config"]["threads"] == 1
     assert record["device"].endswith("1 threads")
     assert record["hand"] == {"name": "openhand", "fingertips": "smplx"}
     assert results.read(results.write(record, tmp_path))["metrics"] == record["metrics"]
     table = [line for line in lines if line.startswith("forward")]
-    assert len(table) == 2 * 2 * len(smoke.batches)
+    assert len(table) == 2 * (1 + len(OURS)) * len(smoke.batches)
     assert all("× smplx (" in line for line in table if "handlib" in line)
 
 
@@ -118,8 +120,8 @@ def test_compiled_contestants(smoke, lines, monkeypatch):
     config = dataclasses.replace(smoke, compiled=True)
     record = bench_hand(config, "smoke", say=lines.append)
     assert len(compiled) == 2 * 2 * len(config.batches)
-    pairs = ["handlib_over_smplx", "handlib_compiled_over_smplx", "handlib_compiled_over_smplx_compiled"]
-    assert_complete(record, config, ["smplx", "handlib", "smplx_compiled", "handlib_compiled"], pairs)
+    pairs = [f"{name}_over_smplx" for name in (*OURS, "handlib_compiled")] + ["handlib_compiled_over_smplx_compiled"]
+    assert_complete(record, config, ["smplx", *OURS, "smplx_compiled", "handlib_compiled"], pairs)
 
 
 def test_a_compiler_that_fails_is_left_out(smoke, lines, monkeypatch):
@@ -132,7 +134,7 @@ def test_a_compiler_that_fails_is_left_out(smoke, lines, monkeypatch):
     monkeypatch.setattr(torch, "compile", compile)
     config = dataclasses.replace(smoke, batches=(1,), compiled=True)
     record = bench_hand(config, "smoke", say=lines.append)
-    assert_complete(record, config, ["smplx", "handlib"], ["handlib_over_smplx"])
+    assert_complete(record, config, ["smplx", *OURS], [f"{name}_over_smplx" for name in OURS])
     assert "torch.compile of handlib failed and is left out: no g++" in lines
     assert logging.root.manager.disable == logging.NOTSET
 

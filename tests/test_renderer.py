@@ -255,7 +255,7 @@ def test_vertices_without_depth_are_refused(unchecked):
 
 
 def test_unknown_backend_and_gradient():
-    with pytest.raises(ValueError, match="unknown backend 'cuda': choose auto or one of reference, fast"):
+    with pytest.raises(ValueError, match="unknown backend 'cuda': choose auto or one of reference, fast, pytorch3d"):
         Renderer(8, backend="cuda")
     with pytest.raises(ValueError, match="unknown gradient 'exact': choose one of antialias, kato, soft"):
         Renderer(8, gradient="exact")
@@ -269,7 +269,7 @@ def test_auto_picks_what_fits_the_device():
 
 
 def test_without_numba(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("handlib.jit.AVAILABLE", False)
     assert choose("auto") is REFERENCE
     with pytest.raises(ModuleNotFoundError, match="pip install numba"):
         choose("fast")

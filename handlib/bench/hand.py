@@ -2,11 +2,11 @@
 
 What is compared. Both get the same hand, float32, and the same 58 numbers a hand: pose (45) and rotation of the whole
 hand (3) as axis-angles, shape (10). handlib's side is `rotvec_to_rotmat` of the rotation and `HandModel`, which gives
-778 vertices and 21 joints regressed from them; smplx's is `MANO(use_pca=False, flat_hand_mean=True,
-create_transl=False)`, which gives 778 vertices and the 16 joints of the tree. "Forward" records no graph. "Forward and
-backward" adds the derivatives of a linear function of the vertices by all 58 numbers. One thread; inputs are made
-before the clock starts. Nothing is timed before both are seen to agree. Milliseconds are those of the fastest round,
-ratios the median over all rounds.
+778 vertices and 21 joints regressed from them; where numba compiles its loops, the plain torch is timed as well.
+smplx's is `MANO(use_pca=False, flat_hand_mean=True, create_transl=False)`, which gives 778 vertices and the 16 joints
+of the tree. "Forward" records no graph. "Forward and backward" adds the derivatives of a linear function of the
+vertices by all 58 numbers. One thread; inputs are made before the clock starts. Nothing is timed before both are seen
+to agree. Milliseconds are those of the fastest round, ratios the median over all rounds.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import results
+from .. import jit, results
 from ..files import read_hand
 from ..hand import HandModel
 from ..results import Metric
@@ -66,7 +66,8 @@ class Comparison:
 
     def speedups(self) -> dict[tuple[str, str], tuple[float, float, float]]:
         """Quartiles for (ours, peer): each of handlib's over smplx, and compiled over compiled."""
-        pairs = [("handlib", "smplx"), ("handlib_compiled", "smplx"), ("handlib_compiled", "smplx_compiled")]
+        pairs = [(ours, "smplx") for ours in ("handlib", "handlib_reference", "handlib_compiled")]
+        pairs.append(("handlib_compiled", "smplx_compiled"))
         return {pair: speedup(self.times, *pair) for pair in pairs if set(pair) <= self.times.keys()}
 
     def line(self, name: str) -> str:
@@ -113,21 +114,24 @@ def _import_smplx():
 def contestants(model: str, batch: int, device: str = "cpu") -> dict[str, Contestant]:
     """The functions that are compared. Joints are handed out as well, so that no compiler leaves them out."""
     smplx = _import_smplx()
-    hand = HandModel.load(model).to(device)
+    hand, plain = HandModel.load(model).to(device), HandModel.load(model, backend="reference").to(device)
     fields = smplx.utils.Struct(**read_hand(model))
     settings = {"use_pca": False, "flat_hand_mean": True, "create_transl": False, "batch_size": batch}
     with contextlib.redirect_stdout(io.StringIO()):  # it prints that ten shape components are few
         mano = smplx.MANO("", data_struct=fields, **settings).to(device)
 
     def of_handlib(pose: Tensor, shape: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
-        output = hand(pose, shape, rotvec_to_rotmat(rotation))
-        return output.vertices, output.joints
+        return tuple(hand(pose, shape, rotvec_to_rotmat(rotation)))
+
+    def of_reference(pose: Tensor, shape: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
+        return tuple(plain(pose, shape, rotvec_to_rotmat(rotation)))
 
     def of_smplx(pose: Tensor, shape: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
         output = mano(betas=shape, global_orient=rotation, hand_pose=pose)
         return output.vertices, output.joints
 
-    return {"smplx": of_smplx, "handlib": of_handlib}
+    fast = jit.AVAILABLE and device == "cpu"
+    return {"smplx": of_smplx, "handlib": of_handlib} | ({"handlib_reference": of_reference} if fast else {})
 
 
 def _compare(config: HandBench, direction: str, batch: int, device: str, say: Callable[[str], object]) -> Comparison:
@@ -145,8 +149,8 @@ def _compare(config: HandBench, direction: str, batch: int, device: str, say: Ca
     calls = {name: call(function) for name, function in functions.items()}
     if config.compiled:
         torch.compiler.reset()  # or what was compiled for another batch size would count as a first variant
-        for name, function in functions.items():
-            compiled = call(torch.compile(function, dynamic=False))
+        for name in ("smplx", "handlib"):
+            compiled = call(torch.compile(functions[name], dynamic=False))
             logging.disable(logging.WARNING)  # smplx's graph breaks at every joint, which is told at length
             try:
                 compiled()

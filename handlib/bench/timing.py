@@ -9,11 +9,11 @@ import torch
 
 
 def in_turns(
-    calls: dict[str, Callable[[], object]], seconds: float, device: str = "cpu", least: int = 5
+    calls: dict[str, Callable[[], object]], seconds: float, device: str = "cpu", least: int = 5, warm: int = 2
 ) -> dict[str, list[float]]:
     """Milliseconds of each call, round by round: A B C, A B C, …, for about `seconds` and at least `least` rounds.
 
-    Every call is made twice before, unmeasured. On a GPU the clock stops when its work is done.
+    Every call is made `warm` times before, unmeasured. On a GPU the clock stops when its work is done.
     """
 
     def measured(call: Callable[[], object]) -> float:
@@ -23,7 +23,7 @@ def in_turns(
         _wait(device)
         return 1e3 * (time.perf_counter() - started)
 
-    for call in [*calls.values()] * 2:
+    for call in [*calls.values()] * warm:
         call()
     times: dict[str, list[float]] = {name: [] for name in calls}
     collecting = gc.isenabled()

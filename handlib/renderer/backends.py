@@ -1,18 +1,18 @@
-"""Who does the work behind `Renderer`: plain torch on any device, or compiled loops on the CPU."""
+"""Who does the work behind `Renderer`: plain torch on any device, compiled loops on the CPU, or pytorch3d."""
 
-import importlib.util
 from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
 
+from .. import jit
 from . import edges, kato, rasterize, soft
 
-BACKENDS = ("reference", "fast")
+BACKENDS = ("reference", "fast", "pytorch3d")
 
 
 class Backend(NamedTuple):
-    """Four functions; reference.py's modules document them."""
+    """Four functions; the modules of REFERENCE's document them."""
 
     name: str
     rasterize: Callable[..., Tensor]
@@ -25,17 +25,30 @@ REFERENCE = Backend("reference", rasterize.rasterize, edges.edge_push, kato.kato
 
 
 def choose(name: str, device: str = "cpu") -> Backend:
-    """The backend of that name; `"auto"` is the fastest there is for the device's kind."""
+    """The backend of that name; `"auto"` is "fast" where that serves the device, else "reference"."""
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"unknown backend '{name}': choose auto or one of {', '.join(BACKENDS)}")
-    compiled = importlib.util.find_spec("numba") is not None
+    if name == "pytorch3d":
+        return _pytorch3d()
     if name == "fast":
-        if not compiled:
+        if not jit.AVAILABLE:
             raise ModuleNotFoundError("the fast renderer needs numba: pip install numba, or choose backend='reference'")
         if device != "cpu":
             raise ValueError(f"the fast renderer runs on the CPU, the vertices are on {device}: choose backend='auto'")
-    if name == "reference" or not compiled or device != "cpu":
+    if name == "reference" or not jit.AVAILABLE or device != "cpu":
         return REFERENCE
     from . import fast  # late: importing numba takes half a second
 
     return Backend("fast", fast.rasterize, fast.edge_push, fast.kato_push, fast.soft_silhouette)
+
+
+def _pytorch3d() -> Backend:
+    try:
+        from . import pytorch3d
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "backend 'pytorch3d' needs pytorch3d, which its authors' INSTALL.md shows how to build"
+        ) from error
+    return REFERENCE._replace(
+        name="pytorch3d", rasterize=pytorch3d.rasterize, soft_silhouette=pytorch3d.soft_silhouette
+    )

@@ -1,28 +1,19 @@
 """The same algorithms compiled for the CPU by numba: what rasterize.py, edges.py, kato.py and soft.py say, in loops.
 
-One kernel works on one image, without Python's lock, so the images of a batch are spread over torch's threads. Compiled
-code is cached on disk: only the first call on a machine waits for the compiler, a few seconds.
+One kernel works on one image; the images of a batch are spread over torch's threads.
 """
 
-import inspect
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numba import njit
 from torch import Tensor
 
+from ..jit import each, jit
 from .kato import NEAR
 from .rasterize import TINY_AREA
 from .soft import CUT
-
-
-def _compiled(function):
-    # A checker of types, such as the tests', may have wrapped the function; numba wants it bare.
-    return njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
-
 
 # Constants that leave single precision single.
 _ZERO, _HALF, _ONE, _TINY = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e-12)
@@ -32,8 +23,8 @@ def rasterize(
     vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int
 ) -> Int[Tensor, "b h w"]:
     """rasterize.rasterize."""
-    face = torch.empty(len(vertices), height, width, dtype=torch.int64)
-    _each(_rasterize, len(vertices), vertices, faces, face)
+    face = torch.empty(len(vertices), height, width, dtype=torch.int32)
+    each(_rasterize, len(vertices), vertices, faces, face)
     return face
 
 
@@ -46,7 +37,7 @@ def edge_push(
 ) -> Float[Tensor, "b v 3"]:
     """edges.edge_push."""
     push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
-    _each(_edge_push, len(vertices), image, gradient, vertices, faces, face, push)
+    each(_edge_push, len(vertices), image, gradient, vertices, faces, face, push)
     return push
 
 
@@ -59,7 +50,7 @@ def kato_push(
 ) -> Float[Tensor, "b v 3"]:
     """kato.kato_push."""
     push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
-    _each(_kato_push, len(vertices), image, gradient, vertices, faces, face, push)
+    each(_kato_push, len(vertices), image, gradient, vertices, faces, face, push)
     return push
 
 
@@ -74,7 +65,7 @@ class _Soft(torch.autograd.Function):
     @staticmethod
     def forward(ctx, vertices, faces, height, width, sigma):
         total = torch.zeros(len(vertices), height, width, dtype=torch.float64)
-        _each(_soft_total, len(vertices), vertices, faces, total, sigma)
+        each(_soft_total, len(vertices), vertices, faces, total, sigma)
         clear = torch.exp(-total)  # the probability that no face is there
         ctx.save_for_backward(vertices, faces, clear)
         ctx.sigma = sigma
@@ -84,27 +75,11 @@ class _Soft(torch.autograd.Function):
     def backward(ctx, gradient):
         vertices, faces, clear = ctx.saved_tensors
         push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
-        _each(_soft_push, len(vertices), vertices, faces, gradient * clear, push, ctx.sigma)
+        each(_soft_push, len(vertices), vertices, faces, gradient * clear, push, ctx.sigma)
         return push, None, None, None, None
 
 
-def _each(kernel, images: int, *arguments) -> None:
-    """Runs a kernel on every image of a batch; an argument of length 1 is shared."""
-    arrays = [a.detach().contiguous().numpy() if isinstance(a, Tensor) else a for a in arguments]
-
-    def one(n: int) -> None:
-        kernel(*(a if np.isscalar(a) else a[n if len(a) > 1 else 0] for a in arrays))
-
-    threads = min(torch.get_num_threads(), images)
-    if threads < 2:
-        for n in range(images):
-            one(n)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(one, range(images)))
-
-
-@_compiled
+@jit
 def _rasterize(vertices, faces, face):
     height, width = face.shape
     face[:] = -1
@@ -151,47 +126,50 @@ def _rasterize(vertices, faces, face):
                     break  # a triangle is convex
 
 
-@_compiled
+@jit
 def _owns(a, b):
     return a > 0 or (a == 0 and b > 0)
 
 
-@_compiled
+@jit
 def _edge_push(image, gradient, vertices, faces, face, push):
     height, width, channels = image.shape
     for row in range(height):
         for column in range(width):
             for axis in range(2):
                 row2, column2 = row + axis, column + 1 - axis
-                if row2 == height or column2 == width:
-                    continue
-                f, g = face[row, column], face[row2, column2]
-                if f == g:
+                if row2 == height or column2 == width or face[row, column] == face[row2, column2]:
                     continue
                 step = 0.0
                 for c in range(channels):
                     jump = image[row, column, c] - image[row2, column2, c]
-                    step += jump * (gradient[row, column, c] + gradient[row2, column2, c])
-                step /= 2
-                if step == 0 or not math.isfinite(step):
-                    continue
-                x, y, x2, y2 = column + 0.5, row + 0.5, column2 + 0.5, row2 + 0.5
-                near = f
-                if f < 0:
-                    near = g
-                elif g >= 0:
-                    gap = _plane(vertices, faces, f, x, y) - _plane(vertices, faces, g, x, y)
-                    gap2 = _plane(vertices, faces, f, x2, y2) - _plane(vertices, faces, g, x2, y2)
-                    if not gap * gap2 > 0 or _neighbours(vertices, faces, f, g):
-                        continue
-                    near = f if gap < 0 else g
-                w0, w1, w2 = _weights(vertices, faces, near, (x + x2) / 2, (y + y2) / 2)
-                push[faces[near, 0], axis] += w0 * step
-                push[faces[near, 1], axis] += w1 * step
-                push[faces[near, 2], axis] += w2 * step
+                    if jump != 0:
+                        step += jump * (gradient[row, column, c] + gradient[row2, column2, c]) / 2
+                if step != 0 and math.isfinite(step):
+                    _push_outline(vertices, faces, face, push, row, column, axis, step)
 
 
-@_compiled
+@jit
+def _push_outline(vertices, faces, face, push, row, column, axis, step):
+    """Pushes the occluder of a pixel and its neighbour to the right (axis 0) or below (axis 1)."""
+    f, g = face[row, column], face[row + axis, column + 1 - axis]
+    x, y, x2, y2 = column + 0.5, row + 0.5, column + 1.5 - axis, row + 0.5 + axis
+    near = f
+    if f < 0:
+        near = g
+    elif g >= 0:
+        gap = _plane(vertices, faces, f, x, y) - _plane(vertices, faces, g, x, y)
+        gap2 = _plane(vertices, faces, f, x2, y2) - _plane(vertices, faces, g, x2, y2)
+        if not gap * gap2 > 0 or _neighbours(vertices, faces, f, g):
+            return
+        near = f if gap < 0 else g
+    w0, w1, w2 = _weights(vertices, faces, near, (x + x2) / 2, (y + y2) / 2)
+    push[faces[near, 0], axis] += w0 * step
+    push[faces[near, 1], axis] += w1 * step
+    push[faces[near, 2], axis] += w2 * step
+
+
+@jit
 def _neighbours(vertices, faces, f, g):
     """Whether two faces have a corner in common and are seen from the same side."""
     for i in range(3):
@@ -201,14 +179,14 @@ def _neighbours(vertices, faces, f, g):
     return False
 
 
-@_compiled
+@jit
 def _twice_area(vertices, corners):
     i, j, k = corners
     x, y = vertices[i, 0], vertices[i, 1]
     return (vertices[j, 0] - x) * (vertices[k, 1] - y) - (vertices[k, 0] - x) * (vertices[j, 1] - y)
 
 
-@_compiled
+@jit
 def _weights(vertices, faces, n, x, y):
     """Barycentric weights of a point in face n."""
     i, j, k = faces[n]
@@ -220,14 +198,14 @@ def _weights(vertices, faces, n, x, y):
     return a0 / area, a1 / area, a2 / area
 
 
-@_compiled
+@jit
 def _plane(vertices, faces, n, x, y):
     """Depth of face n's plane at a point."""
     w0, w1, w2 = _weights(vertices, faces, n, x, y)
     return w0 * vertices[faces[n, 0], 2] + w1 * vertices[faces[n, 1], 2] + w2 * vertices[faces[n, 2], 2]
 
 
-@_compiled
+@jit
 def _kato_push(image, gradient, vertices, faces, face, push):
     for axis in range(2):
         # Everything turned so that lines are rows and the pull is along them.
@@ -247,7 +225,7 @@ def _kato_push(image, gradient, vertices, faces, face, push):
                     push[j, axis] += at_q
 
 
-@_compiled
+@jit
 def _wishes(wish):
     """The range of each row in which something is wished for: elsewhere there is nothing to gain."""
     height, width, channels = wish.shape
@@ -262,7 +240,7 @@ def _wishes(wish):
     return ranges
 
 
-@_compiled
+@jit
 def _pull_edge(colors, wish, wishes, owner, n, px, py, qx, qy, tx, ty):
     """The pull on both ends of one edge of face n; the third corner is t."""
     height, width, channels = colors.shape
@@ -296,7 +274,7 @@ def _pull_edge(colors, wish, wishes, owner, n, px, py, qx, qy, tx, ty):
     return at_p, at_q
 
 
-@_compiled
+@jit
 def _gain(colors, wish, row, place, other):
     """By how much the loss would fall if a pixel took another's color."""
     gain = 0.0
@@ -305,7 +283,7 @@ def _gain(colors, wish, row, place, other):
     return max(gain, 0.0)
 
 
-@_compiled
+@jit
 def _soft_total(vertices, faces, total, sigma):
     height, width = total.shape
     unit = min(height, width) / 2
@@ -321,7 +299,7 @@ def _soft_total(vertices, faces, total, sigma):
                     total[row, column] += max(signed, _ZERO) + math.log1p(math.exp(-abs(signed)))  # softplus
 
 
-@_compiled
+@jit
 def _soft_push(vertices, faces, gradient, push, sigma):
     """gradient: of the loss by `total`."""
     height, width = gradient.shape
@@ -351,7 +329,7 @@ def _soft_push(vertices, faces, gradient, push, sigma):
                 push[faces[n, end], 1] += t * y
 
 
-@_compiled
+@jit
 def _soft_face(vertices, corners, reach, height, width):
     """Corners of a face, and the pixels within reach of it: none of a face without an area."""
     (i, j, k) = corners
@@ -366,7 +344,7 @@ def _soft_face(vertices, corners, reach, height, width):
     return ((x0, y0), (x1, y1), (x2, y2)), left, right, top, bottom
 
 
-@_compiled
+@jit
 def _outline(triangle, px, py):
     """Squared distance from a triangle's outline, positive inside; the nearest edge, and where on it."""
     (x0, y0), (x1, y1), (x2, y2) = triangle
@@ -383,7 +361,7 @@ def _outline(triangle, px, py):
     return squared if inside else -squared, edge, t
 
 
-@_compiled
+@jit
 def _segment(ax, ay, bx, by):
     """Squared distance of the origin from a segment, the side it lies on, and the nearest point's share of b."""
     dx, dy = bx - ax, by - ay

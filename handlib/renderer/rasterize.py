@@ -17,7 +17,7 @@ _FAR = torch.iinfo(torch.int64).max
 def rasterize(
     vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int
 ) -> Int[Tensor, "b h w"]:
-    """Index of the nearest face at every pixel centre, or −1.
+    """Index of the nearest face at every pixel centre, or −1; 32 bits, since memory is what images cost.
 
     vertices: x and y in pixels, z a depth of which only the order matters (screen-linear within a face).
     """
@@ -52,7 +52,7 @@ def rasterize(
     key = (order << 32) | number
     nearest = torch.full((b * height * width,), _FAR, dtype=torch.int64, device=vertices.device)
     nearest.scatter_reduce_(0, (image * height + row) * width + column, key, "amin")
-    return torch.where(nearest == _FAR, EMPTY, nearest & 0xFFFFFFFF).view(b, height, width)
+    return torch.where(nearest == _FAR, EMPTY, nearest & 0xFFFFFFFF).int().view(b, height, width)
 
 
 def corners(points: Float[Tensor, "b v c"], faces: Int[Tensor, "#b f 3"]) -> Float[Tensor, "b f 3 c"]:

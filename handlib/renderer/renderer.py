@@ -28,7 +28,8 @@ class Renderer:
     """Renders meshes whose vertices are in pixels: x right, y down, centres at +0.5, z a depth (smaller is nearer).
 
     size: side of a square image, or (height, width).
-    backend: `"reference"` is plain torch on any device, `"fast"` compiled loops on the CPU; `"auto"` picks.
+    backend: `"reference"` is plain torch on any device, `"fast"` compiled loops on the CPU, `"auto"` picks one of
+        these; `"pytorch3d"` is that library's rasteriser, where it is installed.
     gradient: what tells the vertices about visibility. `"antialias"`: the exact gradient of outlines (edges.py).
         `"kato"`: the pseudo-gradient of the paper's renderer (kato.py), which reaches a target that the mesh does not
         touch. `"soft"`: blurred faces (soft.py), for silhouettes only.
@@ -67,7 +68,7 @@ class Renderer:
         else:
             scene = self._scene(vertices_px, faces, self.supersampling)
             image = self._visible((scene.face >= 0).to(scene.vertices)[..., None], scene)
-        return self._mean(image)[:, 0].reshape(*lead, self.height, self.width)
+        return self._mean(image).reshape(*lead, self.height, self.width)
 
     def depth(
         self,
@@ -152,7 +153,7 @@ class Renderer:
         centre = torch.stack([column, row], -1).to(vertices) + 0.5
         found = barycentrics(vertices[image[:, None], corner, :2], centre)
         weights = weights.index_put((image, row, column), found)
-        return face.view(*lead, *face.shape[1:]), weights.view(*lead, *weights.shape[1:])
+        return face.long().view(*lead, *face.shape[1:]), weights.view(*lead, *weights.shape[1:])
 
     def _samples(self, supersampling: int) -> tuple[int, int]:
         return self.height * supersampling, self.width * supersampling

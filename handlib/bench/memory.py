@@ -1,0 +1,32 @@
+"""The most memory that a call holds at a time, beyond what there was before."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def peak_memory_mb(call: Callable[[], object], device: str = "cpu") -> float | None:
+    """MB that `call` adds to this process, or to the GPU; None where the system does not say (not Linux).
+
+    What an earlier call left behind in the allocator hides part of it: on the CPU, measure in a fresh process.
+    """
+    if device.startswith("cuda"):
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        call()
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    try:
+        RESET.write_text("5")  # the peak counts from here
+        before = _status("VmRSS")
+        call()
+        return (_status("VmHWM") - before) / 2**10
+    except OSError:
+        return None
+
+
+def _status(field: str) -> int:
+    return int(re.search(rf"{field}:\s+(\d+) kB", STATUS.read_text())[1])

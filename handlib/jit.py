@@ -1,0 +1,51 @@
+"""Loops compiled for the CPU by numba, where it is installed: what the fast twins of the plain torch are made of.
+
+Compiled code is cached on disk, so only the first call on a machine waits for the compiler, some seconds.
+"""
+
+import importlib.util
+import inspect
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+AVAILABLE = importlib.util.find_spec("numba") is not None
+
+
+def serves(*tensors: Tensor) -> bool:
+    """Whether compiled loops can take these: on the CPU, single or double, and nothing asks for torch's own steps."""
+    return (
+        AVAILABLE
+        and not torch.compiler.is_compiling()
+        and all(t.is_cpu and t.dtype in (torch.float32, torch.float64) for t in tensors)
+        and not any(map(torch._C._functorch.is_functorch_wrapped_tensor, tensors))  # of vmap, jacrev, …
+    )
+
+
+def jit(function: Callable) -> Callable:
+    """The function, compiled at its first call for the types it then gets; it runs without Python's lock."""
+    from numba import njit  # late: importing numba takes half a second
+
+    # A checker of types, such as the tests', may have wrapped the function; numba wants it bare.
+    return njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
+
+
+def each(kernel: Callable, batch: int, *arguments: Tensor | float) -> None:
+    """Runs a kernel on every element of a batch, spread over torch's threads.
+
+    Tensors come to it as numpy arrays without their batch dimension; one of length 1 is shared, numbers are passed on.
+    """
+    arrays = [a.detach().contiguous().numpy() if isinstance(a, Tensor) else a for a in arguments]
+
+    def one(n: int) -> None:
+        kernel(*((a[n] if len(a) > 1 else a[0]) if hasattr(a, "shape") else a for a in arrays))
+
+    threads = min(torch.get_num_threads(), batch)
+    if threads < 2:
+        for n in range(batch):
+            one(n)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(one, range(batch)))
