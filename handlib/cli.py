@@ -3,10 +3,10 @@
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 import tyro
@@ -14,7 +14,11 @@ from tqdm.auto import tqdm
 
 from . import results
 from .bench.hand import PROFILES as HAND_BENCHES
-from .bench.hand import HandBench, bench_hand
+from .bench.hand import bench_hand
+from .bench.refinement import PROFILES as REFINEMENT_BENCHES
+from .bench.refinement import bench_refinement
+from .bench.renderer import PROFILES as RENDERER_BENCHES
+from .bench.renderer import bench_renderer
 from .data import CachedHands, SyntheticHands
 from .data.cache import CACHE
 from .dhpe import DHPE, WEIGHTS
@@ -160,33 +164,67 @@ def train_command(arguments: list[str]) -> None:
     tyro.cli(run, prog="handlib train", args=arguments)
 
 
+class _Bench(NamedTuple):
+    """A benchmark of `handlib bench`."""
+
+    run: Callable[..., dict]
+    profiles: dict[str, Any]
+    what: str  # is timed
+    how: str
+
+
+BENCHES = {
+    "hand": _Bench(
+        bench_hand,
+        HAND_BENCHES,
+        "the hand model against smplx, MANO's own code",
+        "Vertices forward, and with derivatives; on one thread, and on the GPU if there is one.",
+    ),
+    "renderer": _Bench(
+        bench_renderer,
+        RENDERER_BENCHES,
+        "silhouettes and their gradients against pytorch3d's",
+        "Milliseconds and memory, on one thread, and on the GPU if there is one; without pytorch3d, of ours alone.",
+    ),
+    "refinement": _Bench(
+        bench_refinement,
+        REFINEMENT_BENCHES,
+        "fifty steps on h by gradients of a silhouette, against the same in plain torch",
+        "On one thread, and on the GPU if there is one.",
+    ),
+}
+
+
 def bench_command(arguments: list[str]) -> None:
     """`handlib bench NAME`: a profile, then overrides of any of its fields."""
     name, arguments = (arguments[0], arguments[1:]) if arguments else ("", [])
     if name in ("-h", "--help"):
-        print("usage: handlib bench NAME …   (handlib bench NAME --help says more)\n\n  hand   against smplx")
+        print("usage: handlib bench NAME …   (handlib bench NAME --help says more)\n")
+        for name, bench in BENCHES.items():
+            print(f"  {name:12} {bench.what}")
         return
-    if name != "hand":
-        raise ValueError(f"unknown benchmark '{name}': choose one of hand")
-    profile, arguments = _profile(arguments, HAND_BENCHES)
+    if name not in BENCHES:
+        raise ValueError(f"unknown benchmark '{name}': choose one of {', '.join(BENCHES)}")
+    bench = BENCHES[name]
+    profile, arguments = _profile(arguments, bench.profiles)
+    default = bench.profiles[profile]
 
     def run(
-        config: tyro.conf.OmitArgPrefixes[Annotated[HandBench, tyro.conf.arg(name="")]] = HAND_BENCHES[profile],
+        config: tyro.conf.OmitArgPrefixes[Annotated[type(default), tyro.conf.arg(name="")]] = default,
         results_dir: Path = Path("results"),
     ) -> None:
-        """Times the hand model against smplx, MANO's own code, in turns; writes a results file.
+        for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+            print("wrote", results.write(bench.run(config, profile, device), results_dir))
 
-        Vertices forward, and with derivatives; on one thread, and on the GPU if there is one. --profile smoke|laptop
-        (first) sets the defaults below.
+    run.__doc__ = f"""Times {bench.what}, in turns; writes a results file.
+
+        {bench.how} --profile smoke|laptop (first) sets the defaults below.
 
         Args:
             config: Every field of the profile, to override.
             results_dir: Folder that holds results files.
         """
-        for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-            print("wrote", results.write(bench_hand(config, profile, device), results_dir))
-
-    tyro.cli(run, prog="handlib bench hand", args=arguments)
+    tyro.cli(run, prog=f"handlib bench {name}", args=arguments)
 
 
 COMMANDS = {"predict": predict_command, "evaluate": evaluate_command, "info": info_command}
@@ -198,7 +236,7 @@ usage: handlib COMMAND …        (handlib COMMAND --help says more)
   predict IMAGE…   meshes, joints and pictures from photographs of hands
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
   evaluate         measure a network on the synthetic test set; writes a results file
-  bench hand       time the hand model against smplx; writes a results file
+  bench NAME       time the hand model, the renderer or the refinement against its peers; writes a results file
   info             versions, devices, what would be used
 """
 

@@ -60,7 +60,7 @@ def _descend(
 ) -> list[Iteration]:
     with torch.enable_grad():
         h, evidence = first.h.clone().requires_grad_(), first.evidence_2d
-        optimizer = torch.optim.Adam([h], weights.step)
+        optimizer = torch.optim.Adam([h], weights.step, fused=True)
         states = []
         for _ in range(iterations):
             placed, joints = posed_hand(model.hand, h)

@@ -8,9 +8,15 @@ import sys
 import pytest
 import torch
 
-from handlib import jit, results
+from handlib import Renderer, jit, results
 from handlib.bench import hand as bench
+from handlib.bench import renderer as renderer_bench
 from handlib.bench.hand import DIRECTIONS, PROFILES, Comparison, HandBench, bench_hand
+from handlib.bench.memory import peak_memory_mb
+from handlib.bench.refinement import PROFILES as REFINEMENT
+from handlib.bench.refinement import bench_refinement, make_loop
+from handlib.bench.renderer import PROFILES as RENDERER
+from handlib.bench.renderer import bench_renderer, contestants
 from handlib.bench.timing import in_turns, speedup
 
 # ---- timing
@@ -167,3 +173,90 @@ def test_without_smplx(monkeypatch, lines):
     with pytest.raises(ModuleNotFoundError, match="smplx, which is not installed: pip install smplx"):
         bench_hand(PROFILES["smoke"], "smoke", say=lines.append)
     assert not lines
+
+
+# ---- memory
+
+
+def test_peak_of_memory():
+    """Of what is held at a time, though it is gone afterwards."""
+    found = peak_memory_mb(lambda: bytearray(50 << 20).count(1))
+    if found is None:
+        pytest.skip("this system does not say how much memory a process held")
+    assert 45 < found < 80
+
+
+def test_memory_where_the_system_does_not_say(monkeypatch, tmp_path):
+    monkeypatch.setattr("handlib.bench.memory.RESET", tmp_path / "missing" / "file")
+    assert peak_memory_mb(lambda: None) is None
+
+
+# ---- the renderer
+
+
+@pytest.fixture
+def without_peer(monkeypatch):
+    """pytorch3d takes seconds for a picture."""
+    monkeypatch.setitem(sys.modules, "handlib.renderer.pytorch3d", None)
+    monkeypatch.delattr("handlib.renderer.pytorch3d", raising=False)
+
+
+def test_record_of_the_renderer_alone(without_peer, lines, tmp_path):
+    config = RENDERER["smoke"]
+    record = bench_renderer(config, "smoke", say=lines.append)
+    names = list(contestants(32))
+    assert "pytorch3d_soft" not in names and {"antialias", "soft", "kato"} <= set(names)
+    metrics = {m["name"]: m for m in record["metrics"]}
+    cases = [f"{name}_{way}_b{batch}" for name in names for way in DIRECTIONS for batch in config.batches]
+    assert (
+        {f"{case}_ms" for case in cases} <= metrics.keys() <= {f"{c}_{k}" for c in cases for k in ("ms", "memory_mb")}
+    )
+    assert all(m["value"] > 0 for name, m in metrics.items() if name.endswith("_ms"))
+    assert record["config"]["peer"] == "none" and "peer: none, as pytorch3d is not installed" in lines
+    assert results.read(results.write(record, tmp_path))["name"] == "bench-renderer-smoke"
+
+
+def test_peer_of_the_renderer(monkeypatch, lines):
+    """With a peer that is our own soft silhouette: it agrees, is compared with, and is left out where it is slow."""
+    monkeypatch.setattr(renderer_bench, "contestants", lambda size, device="cpu": dict(
+        soft=Renderer(size, gradient="soft"), pytorch3d_soft=Renderer(size, gradient="soft")
+    ))  # fmt: skip
+    monkeypatch.setattr(renderer_bench, "version", lambda _: "0.0")
+    monkeypatch.setattr(renderer_bench, "_memory", lambda *_: None)
+    config = dataclasses.replace(RENDERER["smoke"], batches=(1, 2), variant="repaired")
+    record = bench_renderer(config, "smoke", say=lines.append)
+    metrics = {m["name"]: m for m in record["metrics"]}
+    assert record["name"] == "bench-renderer-repaired-smoke" and record["config"]["peer"] == "pytorch3d 0.0, repaired"
+    assert {f"soft_over_pytorch3d_soft_{way}_b{batch}" for way in DIRECTIONS for batch in (1, 2)} <= metrics.keys()
+    impatient = bench_renderer(dataclasses.replace(config, patience=1e-9), "smoke", say=lines.append)
+    assert {m["name"] for m in impatient["metrics"]} == {
+        "soft_forward_b1_ms", "pytorch3d_soft_forward_b1_ms", "soft_over_pytorch3d_soft_forward_b1"
+    }  # fmt: skip
+    assert any(line.startswith("pytorch3d_soft is left out") for line in lines)
+
+
+def test_peer_that_disagrees_is_not_timed(monkeypatch):
+    monkeypatch.setattr(renderer_bench, "contestants", lambda size, device="cpu": dict(
+        soft=Renderer(size, gradient="soft"), pytorch3d_soft=Renderer(size, gradient="soft", sigma=1e-3)
+    ))  # fmt: skip
+    monkeypatch.setattr(renderer_bench, "version", lambda _: "0.0")
+    with pytest.raises(ValueError, match="the soft silhouettes disagree by"):
+        bench_renderer(RENDERER["smoke"], "smoke")
+
+
+# ---- the refinement
+
+
+def test_record_of_the_refinement(lines, tmp_path):
+    config = REFINEMENT["smoke"]
+    record = bench_refinement(config, "smoke", say=lines.append)
+    names = {f"{what}_32px_b{b}" for what in ("fast", "plain") for b in config.batches}
+    ratios = {f"fast_over_plain_32px_b{b}" for b in config.batches}
+    assert {m["name"] for m in record["metrics"]} == {f"{name}_ms_per_image" for name in names} | ratios
+    assert results.read(results.write(record, tmp_path))["name"] == "bench-refinement-smoke"
+    assert len(lines) == 1 + len(config.batches)
+
+
+def test_fifty_steps_fit_the_silhouette():
+    before, after = (make_loop("auto", 2, 64, steps)() for steps in (0, 50))
+    assert (after < 0.3 * before).all()

@@ -52,7 +52,7 @@ def picture(batch, tmp_path_factory):
 def test_help_lists_the_commands(run, arguments):
     status, out, err = run(*arguments)
     assert status == 0 and not err
-    for command in ("predict", "train", "evaluate", "bench hand", "info"):
+    for command in ("predict", "train", "evaluate", "bench NAME", "info"):
         assert f"\n  {command} " in out
 
 
@@ -65,9 +65,15 @@ def test_each_command_explains_itself(run, command, option):
 def test_bench_explains_itself(run):
     for flag in ("-h", "--help"):
         status, out, _ = run("bench", flag)
-        assert status == 0 and "\n  hand " in out
+        assert status == 0 and all(f"\n  {name} " in out for name in ("hand", "renderer", "refinement"))
     status, out, _ = run("bench", "hand", "--help")
     assert status == 0 and all(option in out for option in ("--batches", "--seconds", "--compiled", "--results-dir"))
+
+
+@pytest.mark.parametrize("name, option", [("renderer", "--patience"), ("refinement", "--steps")])
+def test_each_bench_explains_itself(run, name, option):
+    status, out, _ = run("bench", name, "--help")
+    assert status == 0 and option in out and "writes a results file" in out
 
 
 def test_bench_hand_writes_a_valid_record(run, tmp_path):
@@ -159,7 +165,7 @@ def test_unknown_profile(refused):
 
 
 def test_unknown_benchmark(refused):
-    assert "unknown benchmark 'foot': choose one of hand" in refused("bench", "foot")
+    assert "unknown benchmark 'foot': choose one of hand, renderer, refinement" in refused("bench", "foot")
     assert "choose one of hand" in refused("bench")
     assert "unknown profile 'huge': choose one of smoke, laptop" in refused("bench", "hand", "--profile", "huge")
 

@@ -1,4 +1,5 @@
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -273,6 +274,21 @@ def test_without_numba(monkeypatch):
     assert choose("auto") is REFERENCE
     with pytest.raises(ModuleNotFoundError, match="pip install numba"):
         choose("fast")
+
+
+def test_pytorch3d_as_a_backend(generator):
+    """Its faces are ours but on edges; gradients of hard pictures are ours."""
+    pytest.importorskip("pytorch3d", reason="an optional peer, built from source: its INSTALL.md says how")
+    vertices, faces = triangles((2,), generator, faces=40, dtype=torch.float32)
+    found, plain = (Renderer((H, W), backend).rasterize(vertices, faces)[0] for backend in ("pytorch3d", "reference"))
+    assert float((found == plain).float().mean()) > 0.99
+
+
+def test_without_pytorch3d(monkeypatch):
+    monkeypatch.setitem(sys.modules, "handlib.renderer.pytorch3d", None)
+    monkeypatch.delattr("handlib.renderer.pytorch3d", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="backend 'pytorch3d' needs pytorch3d"):
+        Renderer(8, "pytorch3d")
 
 
 def test_deterministic(generator):

@@ -1,5 +1,7 @@
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -73,3 +75,19 @@ def test_colours_are_refused(scene):
     vertices, faces = scene
     with pytest.raises(ValueError, match="the soft gradient is for silhouettes"):
         Renderer((H, W), gradient="soft").rgb(vertices.requires_grad_(), faces[0], torch.rand(15, 3).double())
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto", "pytorch3d"])
+def test_equals_what_pytorch3d_made(backend):
+    """Image and gradient of a hand, recorded by tools/record_pytorch3d.py from 50 faces a pixel."""
+    if backend == "pytorch3d":
+        pytest.importorskip("pytorch3d", reason="an optional peer, built from source: its INSTALL.md says how")
+    with np.load(Path(__file__).parent / "pytorch3d_soft.npz") as file:
+        recorded = {name: torch.from_numpy(file[name]) for name in file.files if name != "version"}
+    vertices = recorded["vertices"].requires_grad_()
+    renderer = Renderer(64, backend, gradient="soft", sigma=float(recorded["sigma"]))
+    image = renderer.silhouette(vertices, recorded["faces"].long())
+    assert float((image - recorded["image"]).abs().mean()) < 1e-6
+    assert float((image - recorded["image"]).abs().max()) < 1e-4
+    (gradient,) = torch.autograd.grad((image * recorded["pull"]).sum(), vertices)
+    assert float((gradient - recorded["gradient"]).norm()) < 1e-3 * float(recorded["gradient"].norm())

@@ -128,6 +128,8 @@ def bench_renderer(
                         entrants[name] = renderer
                     else:
                         say(f"{name} is left out: a call would take about {expected[name] * batch / 60:.0f} minutes")
+                if not entrants:
+                    continue
                 times = _time(entrants, direction, batch, config.seconds, device)
                 expected |= {name: min(column) / 1e3 / batch for name, column in times.items()}
                 metrics += _metrics(times, direction, batch, config.size, device, say)
