@@ -4,6 +4,8 @@ Plotly figures work in Jupyter, in Colab and, without a kernel or a network, on 
 environment variable HANDLIB_PLOTLY=book makes a renderer the default that leaves plotly.js to the page.
 """
 
+import base64
+import io
 import os
 from collections.abc import Sequence
 
@@ -114,6 +116,41 @@ def mesh_figure(
         figure.frames = frames
         figure.update_layout(sliders=[_slider(labels, slider)])
     return figure
+
+
+def film(
+    pictures: Sequence[Image.Image],
+    labels: Sequence[str] | None = None,
+    slider: str = "step",
+    alt: str = "Pictures that follow one another.",
+    seconds: float = 0.12,
+) -> go.Figure:
+    """Pictures of one size, one after the other: a slider and a button that plays them, `seconds` each."""
+    labels = list(labels or map(str, range(len(pictures))))
+    frames = [go.Frame(data=[go.Image(source=_png(p))], name=label) for p, label in zip(pictures, labels, strict=True)]
+    figure = go.Figure(go.Image(source=_png(pictures[0]), hoverinfo="skip"), frames=frames)
+    width, height = pictures[0].size
+    play = dict(frame=dict(duration=1000 * seconds, redraw=True), transition=dict(duration=0), fromcurrent=True)
+    stop = dict(mode="immediate", frame=dict(duration=0, redraw=False), transition=dict(duration=0))
+    buttons = [
+        dict(label="▶ play", method="animate", args=[None, play]),
+        dict(label="❚❚ pause", method="animate", args=[[None], stop]),
+    ]
+    menu = dict(type="buttons", direction="right", showactive=False, buttons=buttons, x=0, y=0, pad=dict(t=72))
+    menu |= dict(xanchor="left", yanchor="top")
+    figure.update_layout(
+        height=min(height, 420) + 150, margin=dict(l=0, r=0, t=5, b=5), meta=alt, dragmode=False,
+        xaxis=dict(visible=False, range=[-0.5, width - 0.5]), yaxis=dict(visible=False, range=[height - 0.5, -0.5]),
+        sliders=[_slider(labels, slider)], updatemenus=[menu],
+    )  # fmt: skip
+    return figure
+
+
+def _png(picture: Image.Image) -> str:
+    """A data address, which needs no network."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "png", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _slider(labels: Sequence[str], prefix: str) -> dict:

@@ -1,3 +1,5 @@
+import base64
+import io
 import os
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from handlib.plots import (
     FINGER_COLORS,
     contact_sheet,
     draw_skeleton,
+    film,
     lines_figure,
     mesh_figure,
     overlay,
@@ -156,3 +159,18 @@ def test_contact_sheet(n, columns, wanted):
     array = np.asarray(sheet)
     for i in range(n):
         assert array[i // columns * 14 + 5, i % columns * 14 + 5].tolist() == [10 * i, 0, 0]
+
+
+def test_film_shows_its_pictures_in_order():
+    pictures = [Image.new("RGB", (8, 6), (40 * n, 0, 0)) for n in range(3)]
+    figure = film(pictures, ["a", "b", "c"], slider="day", alt="three days", seconds=0.2)
+    assert [frame.name for frame in figure.frames] == ["a", "b", "c"] and figure.layout.meta == "three days"
+    for picture, frame in zip(pictures, figure.frames, strict=True):
+        shown = Image.open(io.BytesIO(base64.b64decode(frame.data[0].source.split(",")[1])))
+        np.testing.assert_array_equal(np.asarray(shown), np.asarray(picture))
+    assert figure.data[0].source == figure.frames[0].data[0].source
+    assert [step.label for step in figure.layout.sliders[0].steps] == ["a", "b", "c"]
+    play, pause = figure.layout.updatemenus[0].buttons
+    assert play.args[0] is None and play.args[1]["frame"]["duration"] == 200 and list(pause.args[0]) == [None]
+    with pytest.raises(ValueError):
+        film(pictures, ["a", "b"])

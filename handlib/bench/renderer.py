@@ -50,7 +50,7 @@ class RendererBench:
     Args:
         batches: Numbers of hands at once.
         size: Side of the pictures in pixels.
-        seconds: How long each batch size is timed in each direction; five rounds at least, three of slow calls.
+        seconds: How long each batch size is timed in each direction; five rounds at least, two of slow calls.
         patience: A contestant of which one call would take longer than this many seconds is left out.
         variant: What was done to the peer, such as "repaired"; part of the record's name.
     """
@@ -156,7 +156,7 @@ def _time(
     calls = {name: make_call(renderer, direction, batch, device) for name, renderer in renderers.items()}
     first = in_turns(calls, 0, device, least=1, warm=0)
     if sum(map(sum, first.values())) / 1e3 > SLOW:
-        return in_turns(calls, seconds, device, least=3, warm=0)
+        return in_turns(calls, 0, device, least=2, warm=0)
     return in_turns(calls, seconds, device)
 
 
