@@ -16,7 +16,7 @@ from .rasterize import TINY_AREA
 from .soft import CUT
 
 # Constants that leave single precision single.
-_ZERO, _HALF, _ONE, _TINY = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e-12)
+_ZERO, _HALF, _ONE, _TWO, _TINY = (np.float32(x) for x in (0, 0.5, 1, 2, 1e-12))
 
 
 def rasterize(
@@ -64,9 +64,9 @@ def soft_silhouette(
 class _Soft(torch.autograd.Function):
     @staticmethod
     def forward(ctx, vertices, faces, height, width, sigma):
-        total = torch.zeros(len(vertices), height, width, dtype=torch.float64)
-        each(_soft_total, len(vertices), vertices, faces, total, sigma)
-        clear = torch.exp(-total)  # the probability that no face is there
+        miss = torch.ones(len(vertices), height, width, dtype=torch.float64)
+        each(_soft_miss, len(vertices), vertices, faces, miss, sigma)
+        clear = 1 / miss  # the probability that no face is there
         ctx.save_for_backward(vertices, faces, clear)
         ctx.sigma = sigma
         return (1 - clear).to(vertices.dtype)
@@ -284,49 +284,62 @@ def _gain(colors, wish, row, place, other):
 
 
 @jit
-def _soft_total(vertices, faces, total, sigma):
-    height, width = total.shape
-    unit = min(height, width) / 2
-    reach, scale = np.float32(unit * math.sqrt(CUT * sigma)), np.float32(1 / (unit * unit * sigma))
-    cut = np.float32(-CUT)
+def _soft_miss(vertices, faces, miss, sigma):
+    """Multiplies up 1/Π(1 − p_j) = Π(1 + exp(±d²/σ))."""
+    height, width = miss.shape
+    reach, scale = _soft_units(height, width, sigma)
+    squared, edge, share = _soft_buffers(vertices, width)
     for n in range(len(faces)):
         triangle, left, right, top, bottom = _soft_face(vertices, faces[n], reach, height, width)
         for row in range(top, bottom + 1):
-            for column in range(left, right + 1):
-                squared, _, _ = _outline(triangle, np.float32(column) + _HALF, np.float32(row) + _HALF)
-                signed = squared * scale
-                if signed > cut:
-                    total[row, column] += max(signed, _ZERO) + math.log1p(math.exp(-abs(signed)))  # softplus
+            _soft_row(triangle, left, right, row, squared, edge, share)
+            for k in range(right - left + 1):
+                signed = squared[k] * scale
+                if signed > -CUT:
+                    miss[row, left + k] *= 1 + math.exp(signed)
 
 
 @jit
 def _soft_push(vertices, faces, gradient, push, sigma):
-    """gradient: of the loss by `total`."""
+    """gradient: of the loss by the logarithm of `miss`."""
     height, width = gradient.shape
-    unit = min(height, width) / 2
-    reach, scale = np.float32(unit * math.sqrt(CUT * sigma)), np.float32(1 / (unit * unit * sigma))
-    cut = np.float32(-CUT)
+    reach, scale = _soft_units(height, width, sigma)
+    squared, edge, share = _soft_buffers(vertices, width)
+    at = np.zeros((3, 2))  # the corners of a face
     for n in range(len(faces)):
         triangle, left, right, top, bottom = _soft_face(vertices, faces[n], reach, height, width)
+        at[:] = 0
         for row in range(top, bottom + 1):
-            for column in range(left, right + 1):
-                wish = gradient[row, column]
-                if wish == 0:
+            _soft_row(triangle, left, right, row, squared, edge, share)
+            for k in range(right - left + 1):
+                signed, wish = squared[k] * scale, gradient[row, left + k]
+                if signed <= -CUT or wish == 0:
                     continue
-                px, py = np.float32(column) + _HALF, np.float32(row) + _HALF
-                squared, edge, t = _outline(triangle, px, py)
-                signed = squared * scale
-                if signed <= cut:
-                    continue
-                end = (edge + 1) % 3
-                (ax, ay), (bx, by) = triangle[edge], triangle[end]
-                slope = scale if signed > 0 else -scale
-                pull = 2 * slope * wish / (1 + math.exp(-signed))
-                x, y = pull * (ax + t * (bx - ax) - px), pull * (ay + t * (by - ay) - py)
-                push[faces[n, edge], 0] += (1 - t) * x
-                push[faces[n, edge], 1] += (1 - t) * y
-                push[faces[n, end], 0] += t * x
-                push[faces[n, end], 1] += t * y
+                start, t = int(edge[k]), share[k]
+                end = start + 1 if start < 2 else 0
+                (ax, ay), (bx, by) = triangle[start], triangle[end]
+                pull = (2 if signed > 0 else -2) * scale * wish / (1 + math.exp(-signed))
+                x = pull * (ax + t * (bx - ax) - (left + k + _HALF))
+                y = pull * (ay + t * (by - ay) - (row + _HALF))
+                at[start, 0] += (1 - t) * x
+                at[start, 1] += (1 - t) * y
+                at[end, 0] += t * x
+                at[end, 1] += t * y
+        for corner in range(3):
+            for axis in range(2):
+                push[faces[n, corner], axis] += at[corner, axis]
+
+
+@jit
+def _soft_units(height, width, sigma):
+    """How far a face reaches in pixels, and what a squared pixel is in units of σ."""
+    unit = min(height, width) / 2
+    return np.float32(unit * math.sqrt(CUT * sigma)), np.float32(1 / (unit * unit * sigma))
+
+
+@jit
+def _soft_buffers(vertices, width):
+    return np.empty(width, vertices.dtype), np.empty(width, vertices.dtype), np.empty(width, vertices.dtype)
 
 
 @jit
@@ -345,26 +358,34 @@ def _soft_face(vertices, corners, reach, height, width):
 
 
 @jit
-def _outline(triangle, px, py):
-    """Squared distance from a triangle's outline, positive inside; the nearest edge, and where on it."""
+def _soft_row(triangle, left, right, row, squared, edge, share):
+    """For a row of pixels: squared distance from a triangle's outline, positive inside; the nearest edge; where on it.
+
+    Without branches, so that the compiler takes several pixels at a time.
+    """
     (x0, y0), (x1, y1), (x2, y2) = triangle
-    x0, y0, x1, y1, x2, y2 = x0 - px, y0 - py, x1 - px, y1 - py, x2 - px, y2 - py
-    squared, side0, t = _segment(x0, y0, x1, y1)
-    squared1, side1, t1 = _segment(x1, y1, x2, y2)
-    squared2, side2, t2 = _segment(x2, y2, x0, y0)
-    edge = 0
-    if squared1 < squared:
-        squared, edge, t = squared1, 1, t1
-    if squared2 < squared:
-        squared, edge, t = squared2, 2, t2
-    inside = (side0 > 0 and side1 > 0 and side2 > 0) or (side0 < 0 and side1 < 0 and side2 < 0)
-    return squared if inside else -squared, edge, t
-
-
-@jit
-def _segment(ax, ay, bx, by):
-    """Squared distance of the origin from a segment, the side it lies on, and the nearest point's share of b."""
-    dx, dy = bx - ax, by - ay
-    t = min(max(-(ax * dx + ay * dy) / max(dx * dx + dy * dy, _TINY), _ZERO), _ONE)
-    x, y = ax + t * dx, ay + t * dy
-    return x * x + y * y, ax * by - ay * bx, t
+    dx0, dy0, dx1, dy1, dx2, dy2 = x1 - x0, y1 - y0, x2 - x1, y2 - y1, x0 - x2, y0 - y2
+    length0 = _ONE / max(dx0 * dx0 + dy0 * dy0, _TINY)
+    length1 = _ONE / max(dx1 * dx1 + dy1 * dy1, _TINY)
+    length2 = _ONE / max(dx2 * dx2 + dy2 * dy2, _TINY)
+    y = np.float32(row) + _HALF
+    ay, by, cy = y0 - y, y1 - y, y2 - y
+    for k in range(right - left + 1):
+        x = np.float32(left + k) + _HALF
+        ax, bx, cx = x0 - x, x1 - x, x2 - x
+        t0 = min(max(-(ax * dx0 + ay * dy0) * length0, _ZERO), _ONE)
+        t1 = min(max(-(bx * dx1 + by * dy1) * length1, _ZERO), _ONE)
+        t2 = min(max(-(cx * dx2 + cy * dy2) * length2, _ZERO), _ONE)
+        to0 = (ax + t0 * dx0) ** 2 + (ay + t0 * dy0) ** 2
+        to1 = (bx + t1 * dx1) ** 2 + (by + t1 * dy1) ** 2
+        to2 = (cx + t2 * dx2) ** 2 + (cy + t2 * dy2) ** 2
+        nearest, on, t = to0, _ZERO, t0
+        nearer = to1 < nearest
+        nearest, on, t = to1 if nearer else nearest, _ONE if nearer else on, t1 if nearer else t
+        nearer = to2 < nearest
+        nearest, on, t = to2 if nearer else nearest, _TWO if nearer else on, t2 if nearer else t
+        side0, side1, side2 = ax * by - ay * bx, bx * cy - by * cx, cx * ay - cy * ax
+        inside = ((side0 > 0) & (side1 > 0) & (side2 > 0)) | ((side0 < 0) & (side1 < 0) & (side2 < 0))
+        squared[k] = nearest if inside else -nearest
+        edge[k] = on
+        share[k] = t
