@@ -4,7 +4,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from .camera import FLIP, SCALE_UNIT, SHORTEST, Camera
-from .jit import each, jit
+from .jit import jit, parts
 
 
 def matrix(camera: Camera) -> torch.Tensor:
@@ -18,7 +18,7 @@ class _Matrix(torch.autograd.Function):
     @staticmethod
     def forward(ctx, quaternion, scale, translation):
         matrix = quaternion.new_empty(len(quaternion), 3, 4)
-        each(_matrix, len(quaternion), quaternion, scale, translation, matrix)
+        parts(_matrices, len(quaternion), quaternion, scale, translation, matrix)
         ctx.save_for_backward(quaternion, scale)
         return matrix
 
@@ -27,8 +27,20 @@ class _Matrix(torch.autograd.Function):
     def backward(ctx, gradient):
         quaternion, scale = ctx.saved_tensors
         of_quaternion, of_scale = torch.zeros_like(quaternion), torch.zeros_like(scale)
-        each(_matrix_back, len(quaternion), quaternion, scale, gradient, of_quaternion, of_scale)
+        parts(_matrices_back, len(quaternion), quaternion, scale, gradient, of_quaternion, of_scale)
         return of_quaternion, of_scale, gradient[..., 3]
+
+
+@jit
+def _matrices(quaternion, scale, translation, matrix):
+    for n in range(len(quaternion)):
+        _matrix(quaternion[n], scale[n], translation[n], matrix[n])
+
+
+@jit
+def _matrices_back(quaternion, scale, gradient, of_quaternion, of_scale):
+    for n in range(len(quaternion)):
+        _matrix_back(quaternion[n], scale[n], gradient[n], of_quaternion[n], of_scale[n])
 
 
 @jit

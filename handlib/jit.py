@@ -37,15 +37,31 @@ def each(kernel: Callable, batch: int, *arguments: Tensor | float) -> None:
 
     Tensors come to it as numpy arrays without their batch dimension; one of length 1 is shared, numbers are passed on.
     """
-    arrays = [a.detach().contiguous().numpy() if isinstance(a, Tensor) else a for a in arguments]
+    arrays = _arrays(arguments)
+    _threads(
+        lambda n: kernel(*((a[n] if len(a) > 1 else a[0]) if hasattr(a, "shape") else a for a in arrays)), range(batch)
+    )
 
-    def one(n: int) -> None:
-        kernel(*((a[n] if len(a) > 1 else a[0]) if hasattr(a, "shape") else a for a in arrays))
 
-    threads = min(torch.get_num_threads(), batch)
+def parts(kernel: Callable, batch: int, *arguments: Tensor) -> None:
+    """Runs a kernel that itself loops over a batch: on one part of it a thread. One whose length is 1 is shared.
+
+    For short kernels, next to which a call from Python for every element would count.
+    """
+    arrays, threads = _arrays(arguments), max(1, min(torch.get_num_threads(), batch))
+    bounds = [round(batch * k / threads) for k in range(threads + 1)]
+    _threads(lambda k: kernel(*(a[bounds[k] : bounds[k + 1]] if len(a) > 1 else a for a in arrays)), range(threads))
+
+
+def _arrays(arguments: tuple[Tensor | float, ...]) -> list:
+    return [a.detach().contiguous().numpy() if isinstance(a, Tensor) else a for a in arguments]
+
+
+def _threads(work: Callable[[int], None], items: range) -> None:
+    threads = min(torch.get_num_threads(), len(items))
     if threads < 2:
-        for n in range(batch):
-            one(n)
+        for item in items:
+            work(item)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(one, range(batch)))
+            list(pool.map(work, items))
