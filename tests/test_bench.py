@@ -42,6 +42,12 @@ def test_times_are_milliseconds(monkeypatch):
     assert in_turns({"a": lambda: None, "b": lambda: None}, seconds=5, least=1) == {"a": [250.0], "b": [500.0]}
 
 
+def test_a_turn_may_go_on_and_counts_by_its_fastest_call(monkeypatch):
+    clock = iter([0.0, 0.0, 1.0, 1.5, 2.0, 2.25, 3.0, 3.75, 9.0])  # start, loop, three calls, loop
+    monkeypatch.setattr("handlib.bench.timing.time.perf_counter", lambda: next(clock))
+    assert in_turns({"a": lambda: None}, seconds=5, least=1, warm=0, again=1.0) == {"a": [250.0]}
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_garbage_is_collected_again_afterwards(enabled):
     seen = []
