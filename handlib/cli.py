@@ -12,7 +12,7 @@ import torch
 import tyro
 from tqdm.auto import tqdm
 
-from . import results
+from . import jit, results
 from .bench.hand import PROFILES as HAND_BENCHES
 from .bench.hand import bench_hand
 from .bench.refinement import PROFILES as REFINEMENT_BENCHES
@@ -25,7 +25,7 @@ from .dhpe import DHPE, WEIGHTS
 from .evaluate import pck_curve, predictions, scores
 from .photo import crop_photo, predict, read_image, write_prediction
 from .refinement import RefinementWeights
-from .renderer.backends import BACKENDS, choose
+from .renderer.backends import BACKENDS, available, choose
 from .train import PROFILES, TrainConfig, read_log, train
 
 
@@ -117,7 +117,11 @@ def info_command() -> None:
     print(f"{'device':12} {results.device_name('cpu')}")
     cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     print(f"{'CUDA':12} {cuda}")
-    print(f"{'renderer':12} auto = {choose('auto').name} (there are: {', '.join(BACKENDS)})")
+    there = available()
+    missing = [name for name in BACKENDS if name not in there]
+    also = f"; not installed: {', '.join(missing)}" if missing else ""
+    print(f"{'renderer':12} auto = {choose('auto').name} (there are: {', '.join(there)}{also})")
+    print(f"{'hand model':12} {'compiled loops on the CPU' if jit.AVAILABLE else 'plain torch (numba is missing)'}")
     lite = WEIGHTS / "lite.safetensors"
     print(f"{'lite':12} {lite if lite.is_file() else 'not shipped with this version'}")
     print(f"{'cache':12} {CACHE}")

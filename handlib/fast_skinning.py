@@ -36,11 +36,8 @@ class _Skin(torch.autograd.Function):
         identity = torch.eye(3, 4, dtype=pose.dtype).expand(n, 3, 4)
         wrist = identity[..., :3] if rotation is None else rotation
         place = identity if placement is None else placement
-        turns, joints, bones = (
-            new(n, J, 3, 3),
-            new(n, J, 3),
-            new(n, J, 3, 4),
-        )  # turns: R − I of every joint, wrist first
+        turns = new(n, J, 3, 3)  # R − I of every joint, the wrist first
+        joints, bones = new(n, J, 3), new(n, J, 3, 4)
         coefficients, placed = new(n, 145), new(n, 12, J)
         fixed = (rig.joint_template[None], rig.joint_shapes[None])
         parts(_all_bones, n, pose, shape, wrist, place, *fixed, turns, joints, bones, coefficients, placed)

@@ -8,7 +8,7 @@ from scipy.spatial import Delaunay
 
 from handlib import Renderer
 from handlib.parameters import MeshParameters, posed_hand
-from handlib.renderer.backends import REFERENCE, choose
+from handlib.renderer.backends import REFERENCE, available, choose
 from handlib.renderer.edges import VisibilityGradient, edge_push
 from handlib.renderer.interpolate import barycentrics
 from handlib.renderer.rasterize import EMPTY, rasterize
@@ -289,6 +289,7 @@ def test_without_pytorch3d(monkeypatch):
     monkeypatch.delattr("handlib.renderer.pytorch3d", raising=False)
     with pytest.raises(ModuleNotFoundError, match="backend 'pytorch3d' needs pytorch3d"):
         Renderer(8, "pytorch3d")
+    assert "reference" in available() and "pytorch3d" not in available()
 
 
 def test_deterministic(generator):

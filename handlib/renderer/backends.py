@@ -42,6 +42,18 @@ def choose(name: str, device: str = "cpu") -> Backend:
     return Backend("fast", fast.rasterize, fast.edge_push, fast.kato_push, fast.soft_silhouette)
 
 
+def available() -> list[str]:
+    """The backends whose libraries are installed."""
+    found = []
+    for name in BACKENDS:
+        try:
+            choose(name)
+        except ModuleNotFoundError:
+            continue
+        found.append(name)
+    return found
+
+
 def _pytorch3d() -> Backend:
     try:
         from . import pytorch3d
