@@ -40,7 +40,7 @@ from .timing import in_turns, speedup
 
 PEER = "pytorch3d_soft"
 DIRECTIONS = ("forward", "forward_backward")
-SLOW = 2.0  # seconds of a call from which on few rounds must do
+SLOW = 0.2  # seconds of a call beside which short calls find their caches cold, and from which on two rounds must do
 
 
 @dataclass(frozen=True)
