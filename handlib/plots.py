@@ -136,10 +136,10 @@ def film(
         dict(label="▶ play", method="animate", args=[None, play]),
         dict(label="❚❚ pause", method="animate", args=[[None], stop]),
     ]
-    menu = dict(type="buttons", direction="right", showactive=False, buttons=buttons, x=0, y=0, pad=dict(t=72))
+    menu = dict(type="buttons", direction="right", showactive=False, buttons=buttons, x=0, y=0, pad=dict(t=92))
     menu |= dict(xanchor="left", yanchor="top")
     figure.update_layout(
-        height=min(height, 420) + 150, margin=dict(l=0, r=0, t=5, b=5), meta=alt, dragmode=False,
+        height=min(height, 420) + 185, margin=dict(l=0, r=0, t=5, b=5), meta=alt, dragmode=False,
         xaxis=dict(visible=False, range=[-0.5, width - 0.5]), yaxis=dict(visible=False, range=[height - 0.5, -0.5]),
         sliders=[_slider(labels, slider)], updatemenus=[menu],
     )  # fmt: skip
