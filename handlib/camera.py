@@ -38,7 +38,7 @@ _ROTATION = ((_SUMS - _SINGLE[:, None] - _SINGLE) / 2).round().view(16, 9)
 def quaternion_to_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
     """Rotation of a quaternion w, x, y, z of any length; one too short to have a direction is the identity.
 
-    One product with a fixed matrix: a step of every inner loop, where a general conversion is four times as long.
+    One product with a fixed matrix, since this is a step of every inner loop and a general conversion takes many.
     """
     squared = quaternion.square().sum(-1, keepdim=True)
     safe = torch.where(squared > SHORTEST, quaternion, _BASIS[0].to(quaternion))

@@ -1,4 +1,4 @@
-"""`Camera.matrix` compiled for the CPU by numba, with its derivative written out: one step instead of twenty."""
+"""`Camera.matrix` compiled for the CPU by numba, with its derivative written out: one step instead of many."""
 
 import torch
 from torch.autograd.function import once_differentiable

@@ -21,8 +21,8 @@ from .parameters import MeshParameters, posed_hand, posed_skeleton
 class RefinementWeights:
     """What Eq. 13 leaves open. Steps are Adam's, since h mixes radians, standard deviations and crop units.
 
-    `step` and `stay` were chosen for lite on 48 validation hands, among ten times as much and as little; larger steps
-    follow the errors of the 2D joints.
+    `step` and `stay` were chosen for an earlier lite on 48 validation hands, among ten times as much and as little;
+    larger steps follow the errors of the 2D joints.
     """
 
     step: float = 0.005  # γ

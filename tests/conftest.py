@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jaxtyping
 import pytest
 import torch
+from chromium import launched
 
 jaxtyping.install_import_hook("handlib", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
@@ -69,3 +70,9 @@ def generator() -> torch.Generator:
 @pytest.fixture(params=LEADS, ids=str)
 def lead(request) -> tuple[int, ...]:
     return request.param
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launched() as browser:
+        yield browser

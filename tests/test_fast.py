@@ -1,4 +1,4 @@
-"""The compiled loops of renderer/fast.py against the plain torch that they stand for."""
+"""The compiled loops of the renderer (renderer/fast*.py) against the plain torch that they stand for."""
 
 import pytest
 import torch

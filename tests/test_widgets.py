@@ -1,12 +1,12 @@
 """The hand explorer: its numbers in Python, and in headless Chromium what a reader of its page computes and moves."""
 
 import functools
-import shutil
 from pathlib import Path
 
 import plotly
 import pytest
 import torch
+from chromium import CHROMIUM
 
 from handlib.anatomy import joint_angles, joint_axes
 from handlib.collision import penetration_depth
@@ -15,18 +15,6 @@ from handlib.widgets import SAMPLES, bend, hand_explorer, named_poses, synergies
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 HAS_PLOTLY = f'<script src="{PLOTLY_JS.as_uri()}"></script>'
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-FLAGS = [
-    "--no-sandbox",  # as root, in a container
-    "--disable-gpu",
-    "--enable-unsafe-swiftshader",  # WebGL without a GPU
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-features=IsolateSandboxedIframes",  # in a process of its own, playwright cannot answer for its network
-]
 WIDE = {"width": 1000, "height": 700}
 PHONE = {"width": 390, "height": 844}
 TOLERANCE = 1e-4  # metres between the page's vertices and Python's
@@ -100,16 +88,6 @@ def test_wrong_arguments(hand, wrong, message):
 
 
 # ---- in the browser
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def open_page(browser, path, body, head=HAS_PLOTLY, cdn=None, wait=True, **options):

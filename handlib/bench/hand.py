@@ -26,7 +26,7 @@ from ..files import read_hand
 from ..hand import HandModel
 from ..results import Metric
 from ..rotations import rotvec_to_rotmat
-from .timing import in_turns, speedup
+from .timing import in_turns, one_thread, record_name, speedup
 
 Contestant = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]  # pose, shape, rotation to vertices, joints
 
@@ -89,15 +89,11 @@ def bench_hand(
     """
     started = time.perf_counter()
     _import_smplx()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         say(f"{results.device_name(device)}; ms: the fastest round; ×: median (quartiles) of the rounds' ratios")
         say(f"{'':16} {'batch':>6} {'ms':>9}")
         cases = [(direction, batch) for direction in DIRECTIONS for batch in config.batches]
         return _record(config, profile, device, [_compare(config, *case, device, say) for case in cases], started)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _import_smplx():
@@ -203,9 +199,8 @@ def _record(
             for key, number in {"batch": c.batch, "low": low, "median": median, "high": high}.items():
                 curve.setdefault(key, []).append(number)
     hand = HandModel.load(config.hand)
-    parts = ["bench-hand", *([] if device == "cpu" else [device]), *([] if profile == "laptop" else [profile])]
     return results.record(
-        "-".join(parts),
+        record_name("hand", device, profile),
         "how many times faster the hand model is than smplx's MANO with the same hand and the same numbers",
         metrics,
         profile=profile,

@@ -21,7 +21,7 @@ from ..hand import HandModel
 from ..parameters import MeshParameters, posed_hand
 from ..renderer import Renderer
 from ..results import Metric
-from .timing import in_turns, speedup
+from .timing import in_turns, one_thread, record_name, speedup
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,8 @@ def bench_refinement(
     config: RefinementBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
 ) -> dict[str, Any]:
     """Runs the benchmark and returns its record; `say` gets the table. `ValueError` when both loops end apart."""
-    started, threads, metrics = time.perf_counter(), torch.get_num_threads(), []
-    torch.set_num_threads(1)
-    try:
+    started, metrics = time.perf_counter(), []
+    with one_thread():
         say(f"{results.device_name(device)}; ms an image for {config.steps} steps: the fastest round")
         for size in config.sizes:
             for batch in config.batches:
@@ -93,11 +92,8 @@ def bench_refinement(
                 fast, plain = metrics[-3].value, metrics[-2].value
                 line = f"{size:4}² batch {batch:3}  fast {fast:8.1f}  plain {plain:8.1f}"
                 say(f"{line}  {median:.2f}× ({low:.2f}–{high:.2f})")
-    finally:
-        torch.set_num_threads(threads)
-    suffixes = ([] if device == "cpu" else [device]) + ([] if profile == "laptop" else [profile])
     return results.record(
-        "-".join(["bench-refinement", *suffixes]),
+        record_name("refinement", device, profile),
         "how long fifty steps of refinement take, and how much the compiled loops save",
         metrics,
         profile=profile,

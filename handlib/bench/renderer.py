@@ -36,7 +36,7 @@ from ..parameters import MeshParameters, posed_hand
 from ..renderer import Renderer
 from ..results import Metric
 from .memory import peak_memory_mb
-from .timing import in_turns, speedup
+from .timing import in_turns, one_thread, record_name, speedup
 
 PEER = "pytorch3d_soft"
 DIRECTIONS = ("forward", "forward_backward")
@@ -110,9 +110,7 @@ def bench_renderer(
     Raises `ValueError` when our soft silhouettes and the peer's disagree.
     """
     started = time.perf_counter()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         renderers = contestants(config.size, device)
         peer = f"pytorch3d {version('pytorch3d')}, {config.variant}" if PEER in renderers else "none"
         say(f"{results.device_name(device)}; ms: the fastest round; ×: median (quartiles) of the rounds' ratios")
@@ -134,12 +132,9 @@ def bench_renderer(
                 times = _time(entrants, direction, batch, config.seconds, device, slow)
                 expected |= {name: min(column) / 1e3 / batch for name, column in times.items()}
                 metrics += _metrics(times, direction, batch, config.size, device, say)
-    finally:
-        torch.set_num_threads(threads)
-    suffixes = ([] if device == "cpu" else [device]) + ([] if profile == "laptop" else [profile])
-    variant = [] if config.variant == "as shipped" else [config.variant]
+    kind = "renderer" if config.variant == "as shipped" else f"renderer-{config.variant}"
     return results.record(
-        "-".join(["bench-renderer", *variant, *suffixes]),
+        record_name(kind, device, profile),
         "how many times faster the renderer's silhouettes and gradients are than pytorch3d's",
         metrics,
         profile=profile,

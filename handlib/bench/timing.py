@@ -3,9 +3,27 @@
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, so that what is compared shares nothing out."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def record_name(bench: str, device: str, profile: str) -> str:
+    """Of a benchmark's results file: the usual device and profile go without saying."""
+    parts = [f"bench-{bench}", *([] if device == "cpu" else [device]), *([] if profile == "laptop" else [profile])]
+    return "-".join(parts)
 
 
 def in_turns(

@@ -37,9 +37,9 @@ def choose(name: str, device: str = "cpu") -> Backend:
             raise ValueError(f"the fast renderer runs on the CPU, the vertices are on {device}: choose backend='auto'")
     if name == "reference" or not jit.AVAILABLE or device != "cpu":
         return REFERENCE
-    from . import fast  # late: importing numba takes half a second
+    from . import fast, fast_kato, fast_soft  # late: importing numba takes half a second
 
-    return Backend("fast", fast.rasterize, fast.edge_push, fast.kato_push, fast.soft_silhouette)
+    return Backend("fast", fast.rasterize, fast.edge_push, fast_kato.kato_push, fast_soft.soft_silhouette)
 
 
 def available() -> list[str]:

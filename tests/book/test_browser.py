@@ -4,24 +4,13 @@ Reads the site at $HANDLIB_SITE: `make book` says there what it has just built. 
 """
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
+from chromium import CHROMIUM
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / os.environ.get("HANDLIB_SITE", "")
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-FLAGS = [
-    "--no-sandbox",  # as root, in a container
-    "--disable-gpu",
-    "--enable-unsafe-swiftshader",  # WebGL without a GPU
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PAGES = sorted((SITE / "book").glob("*.html"))
 PHONE = {"width": 390, "height": 844}
 
@@ -36,16 +25,6 @@ def why_not():
 
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class Visit:
