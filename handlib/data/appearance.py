@@ -15,7 +15,7 @@ MONK_TONES = (
 )  # fmt: skip
 REFLECTANCE = 0.75  # of skin as light as the scale's white; the rest is headroom for the sheen
 TONES = torch.tensor([[int(t[i : i + 2], 16) for i in (0, 2, 4)] for t in MONK_TONES]) / 255
-BLUSH = (1.08, 0.96, 0.9)  # skin is a little redder than the scale's printed swatches, blood being under it
+BLUSH = (1.14, 0.93, 0.8)  # skin is redder than the scale's printed swatches, blood being under it
 DEEPEST = 0.8  # of its light that one thing can take from a surface
 WRAP = 0.25  # Lambert's term goes on past the terminator, as light does in skin
 
@@ -50,11 +50,11 @@ class Light:
         vertices: Float[Tensor, "b v 3"],
         normals: Float[Tensor, "b v 3"],
         albedo: Float[Tensor, "b v 3"],
-        gloss: Float[Tensor, "b #v"],
-        lit: Float[Tensor, "b #v"],
-        open_: Float[Tensor, "b #v"],
+        gloss: Float[Tensor, "b n"],
+        lit: Float[Tensor, "b n"],
+        open_: Float[Tensor, "b n"],
     ) -> Float[Tensor, "b v 3"]:
-        """Linear colours. `lit`: how much of the lamp, `open_`: how much of the sky a vertex sees.
+        """Linear colours. `lit`: how much of the lamp, `open_`: how much of the sky a vertex sees; one or all of them.
 
         The sheen is Blinn and Phong's.
         """
@@ -77,9 +77,9 @@ def occlusion(
 ) -> tuple[Float[Tensor, "b v"], Float[Tensor, "b v"]]:
     """How much of a lamp and of the sky each vertex sees past some spheres: a hand's own bones, say.
 
-    A sphere of radius r, 0 for none, at distance d takes (r/d)² of the sky of a surface that faces it. It covers the lamp softly,
-    the more so the further it is. `apart`: 1 for the spheres that count for a vertex, else 0; a finger does not
-    shade itself.
+    A sphere of radius r, 0 for none, at distance d takes (r/d)² of the sky of a surface that faces it. It covers the
+    lamp softly, the more so the further it is. `apart`: 1 for the spheres that count for a vertex, else 0; a finger
+    does not shade itself.
     """
     # Every product of two points is a matrix product: the differences, three times as many numbers, are never written.
     squared = (

@@ -7,7 +7,7 @@ A source of backgrounds is anything with a length and `photograph(i)`; folders a
 import importlib.util
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ _PHOTOGRAPHS = {
 _PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
 
 
+@runtime_checkable
 class Backgrounds(Protocol):
     """A source of photographs without hands in them."""
 

@@ -7,7 +7,7 @@ part and depth are those of its nearest sample that agrees with that.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from .. import jit
@@ -23,7 +23,7 @@ class Layers(NamedTuple):
     color: Float[Tensor, "b 3 h w"]  # linear light, times cover
     cover: Float[Tensor, "b h w"]  # by anything that is not background
     mask: Bool[Tensor, "b h w"]  # of the hand
-    part: Int[Tensor, "b h w"]  # uint8, codes of `sample.PARTS`
+    part: Integer[Tensor, "b h w"]  # uint8, codes of `sample.PARTS`
     depth: Float[Tensor, "b h w"]  # metres; 0 in the background
 
 
@@ -34,8 +34,10 @@ def resolve(
     colors: Float[Tensor, "b v 3"],
     part: Int[Tensor, " f"],
 ) -> Layers:
-    """face: the face that each sample sees; vertices: x and y in samples, z a depth in metres; part: a face's code among
-    `sample.PARTS`.
+    """The layers of what the samples see.
+
+    face: the face that each sample sees, −1 for none. vertices: x and y in samples, z a depth in metres. colors: linear
+    light. part: each face's code among `sample.PARTS`.
     """
     if jit.serves(vertices, colors):
         from . import fast_layers  # late: importing numba takes half a second

@@ -110,7 +110,9 @@ def _between(posture, key: str, sequence: Tensor, beat: Tensor, part: Tensor) ->
 
 def _smooth(key: str, sequence: Tensor, beat: Tensor, part: Tensor, n: int) -> Float[Tensor, "b n"]:
     """n numbers of about unit size that drift, by a cubic through random points (Catmull and Rom's)."""
-    before, a, b, after = (Draws(f"{key} drift", sequence * 4096 + beat + k).normal(n).clamp(-1.5, 1.5) for k in range(4))
+    before, a, b, after = (
+        Draws(f"{key} drift", sequence * 4096 + beat + k).normal(n).clamp(-1.5, 1.5) for k in range(4)
+    )
     t = part[:, None]
     slope_a, slope_b = (b - before) / 2, (after - a) / 2
     rise = b - a

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from ..joints import MANO16
@@ -32,7 +32,7 @@ class HandSample:
     side: str  # of the hand in the original picture
     name: str
     vertices_cam: Float[Tensor, "778 3"] | None = None
-    parts: Int[Tensor, "h w"] | None = None  # codes of `PARTS`
+    parts: Integer[Tensor, "h w"] | None = None  # codes of `PARTS`
     depth: Float[Tensor, "h w"] | None = None  # metres along z; 0 where it is not known
     box: Float[Tensor, "3"] | None = None  # left, top, side of the crop in the picture, mirrored for a left hand
     tone: Float[Tensor, ""] | None = None  # of the skin, 0 … 9 along the Monk scale
@@ -41,7 +41,19 @@ class HandSample:
 
 def collate(samples: list[HandSample]) -> dict[str, Tensor]:
     """A batch: every tensor field stacked, under its name. Fields that a sample lacks are left out."""
-    fields = ("image", "mask", "joints_px", "joints_cam", "visible", "K", "vertices_cam", "parts", "depth", "box", "tone")
+    fields = (
+        "image",
+        "mask",
+        "joints_px",
+        "joints_cam",
+        "visible",
+        "K",
+        "vertices_cam",
+        "parts",
+        "depth",
+        "box",
+        "tone",
+    )
     return {
         field: torch.stack([getattr(sample, field) for sample in samples])
         for field in fields

@@ -53,7 +53,9 @@ class Subjects(NamedTuple):
         shape = draws.normal(10).clamp(-2.5, 2.5)
         first = Draws(f"{key} first tone", torch.zeros_like(number)).uniform()
         tone = 9 * ((number * 0.6180339887498949 + first) % 1) if count > 1 else 9 * first
-        return cls(shape, tone.float(), draws.uniform(3, low=0.93, high=1.08), draws.uniform(high=0.15), draws.normal(4, 4))
+        return cls(
+            shape, tone.float(), draws.uniform(3, low=0.93, high=1.08), draws.uniform(high=0.15), draws.normal(4, 4)
+        )
 
 
 class Scene(NamedTuple):
@@ -168,7 +170,11 @@ class Stage:
         other = skin_tone(draws.uniform(high=9.0))
         own = skin_tone(subjects.tone) * subjects.tint
         color = own.where(draws.chance(0.6)[:, None], other)
-        return [piece * shown + place[:, None] for piece in pieces], color * color.new_tensor(BLUSH) * REFLECTANCE, handedness
+        return (
+            [piece * shown + place[:, None] for piece in pieces],
+            color * color.new_tensor(BLUSH) * REFLECTANCE,
+            handedness,
+        )
 
 
 def _things(

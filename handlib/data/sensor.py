@@ -36,7 +36,7 @@ def photograph(scene: Float[Tensor, "b 3 h w"], draws: Draws) -> Float[Tensor, "
     # A camera meters half of what it should: dark scenes stay a little dark.
     luma = scene.mean((1, 2, 3)).clamp(min=1e-3)
     gain = (0.22 / luma).sqrt() * draws.uniform(low=0.75, high=1.3)
-    cast = gain[:, None] * draws.uniform(3, low=0.85, high=1.15)
+    cast = gain[:, None] * draws.uniform(3, low=0.9, high=1.1)
     picture = to_picture(scene * cast[..., None, None])
     # Shot noise grows with the root of the light, so in the root of the light it is the same everywhere.
     sigma = draws.uniform(low=0.002, high=0.03)

@@ -55,7 +55,7 @@ class SyntheticHands(Dataset):
         self.split, self.size, self.seed, self.setting = split, size, seed or 0, SETTINGS[split]
         self.length = self.setting.length if n is None else n
         self.hand = hand or HandModel.load()
-        self.backgrounds = backgrounds or BuiltinBackgrounds(self.setting.photographs)
+        self.backgrounds = BuiltinBackgrounds(self.setting.photographs) if backgrounds is None else backgrounds
         self.backdrops = Backdrops(self.backgrounds)
         self.scored = TIPS if split == "object" else tuple(range(21))
         self._stages: dict[str, Stage] = {}
@@ -124,9 +124,7 @@ class SyntheticHands(Dataset):
             "tone": subjects.tone,
         }
 
-    def _motion(
-        self, hand: HandModel, key: str, draws: Draws, indices: Tensor, subjects: Subjects
-    ) -> motion.Motion:
+    def _motion(self, hand: HandModel, key: str, draws: Draws, indices: Tensor, subjects: Subjects) -> motion.Motion:
         if self.setting.motion == "gestures":
             return motion.gestures(hand, key, indices // 2, indices % 2)
         if self.setting.motion == "handling":
