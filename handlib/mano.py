@@ -15,11 +15,29 @@ import io
 import math
 import pickle
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 WEBSITE = "https://mano.is.tue.mpg.de"
+
+
+class Origin(NamedTuple):
+    """What a pickle should be and where it comes from, for the messages."""
+
+    what: str
+    where: str
+    how: str  # to get it
+    packed: str  # what to do with the archive it comes in
+    also: tuple[tuple[str, str], ...] = ()  # names that may occur beyond MANO's, and what is made of them
+
+
+MANO = Origin(
+    "MANO file",
+    WEBSITE,
+    f"register at {WEBSITE}, log in and download the file again",
+    "unpack it, MANO_RIGHT.pkl is inside; or name it .npz if it is one",
+)
 MAX_STEPS = 100_000  # opcodes of a pickle; MANO's have some hundreds
 MAX_DENSE = 1 << 20  # entries of a sparse matrix written out; MANO's joint regressor has 12448
 
@@ -83,8 +101,9 @@ class _File(io.BytesIO):
 class _Steps(dict):
     """The unpickler's table of opcodes, less the forbidden ones, which serves `MAX_STEPS` look-ups."""
 
-    def __init__(self):
+    def __init__(self, origin: Origin):
         super().__init__(pickle._Unpickler.dispatch)
+        self.origin = origin
         for code in _FORBIDDEN:
             del self[code]
         self.left = MAX_STEPS
@@ -92,7 +111,7 @@ class _Steps(dict):
     def __getitem__(self, code):
         self.left -= 1
         if self.left < 0:
-            raise _Refused(f"refused: a pickle of more than {MAX_STEPS} steps; this is no MANO file")
+            raise _Refused(f"refused: a pickle of more than {MAX_STEPS} steps; this is no {self.origin.what}")
         return super().__getitem__(code)
 
     def __missing__(self, code):
@@ -102,38 +121,41 @@ class _Steps(dict):
 class _Unpickler(pickle._Unpickler):
     """Python's own unpickler in its pure-Python form: the C one lets a file of ten bytes reserve gigabytes."""
 
-    def __init__(self, data: bytes):
+    def __init__(self, data: bytes, origin: Origin):
         super().__init__(_File(data), encoding="latin1")
-        self.dispatch = _Steps()
+        self.origin, self.dispatch = origin, _Steps(origin)
         self.stubs = {}  # made anew for every file, so that none can change what the next one meets
 
     def find_class(self, module: str, name: str) -> type:
-        kind = _KINDS.get(f"{module} {name}")
+        kind = (_KINDS | dict(self.origin.also)).get(f"{module} {name}")
         if kind is None:
             named = ascii(f"{module}.{name}")[1:-1][:100]
-            raise _Refused(f"refused: {named}; this is no MANO file as downloaded from {WEBSITE}")
+            raise _Refused(f"refused: {named}; this is no {self.origin.what} as downloaded from {self.origin.where}")
         return self.stubs.setdefault(kind, type(kind, (_Stub,), {"kind": kind}))
 
 
-def unpickle(data: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """The fields `names` of a pickled hand model, those that it holds, as arrays. The rest of it is not looked at."""
+def unpickle(data: bytes, names: Iterable[str], origin: Origin = MANO) -> dict[str, np.ndarray]:
+    """The fields `names` of a pickled dict, those that it holds, as arrays. The rest of it is not looked at.
+
+    A hand model, unless `origin` says what else the messages should ask for.
+    """
     if not data:
         raise ValueError("the file is empty; is the download complete?")
     if data.lstrip()[:1] == b"<":
-        raise ValueError(f"a web page, not a hand model: register at {WEBSITE}, log in and download the file again")
+        raise ValueError(f"a web page, not a {origin.what}: {origin.how}")
     if data.startswith(b"PK"):
-        raise ValueError(
-            "a zip archive, not a pickle: unpack it, MANO_RIGHT.pkl is inside; or name it .npz if it is one"
-        )
+        raise ValueError(f"a zip archive, not a pickle: {origin.packed}")
     try:
-        holds = _Unpickler(data).load()
+        holds = _Unpickler(data, origin).load()
     except _Refused:
         raise
     except Exception as error:  # a damaged pickle can make the unpickler raise anything
         reason = " ".join(str(error).split())[:100] or "it ends too early"
         raise ValueError(f"not a readable pickle ({reason}); is the download complete?") from error
     if not isinstance(holds, dict):
-        raise ValueError(f"the pickle holds no dict of fields; this is no MANO file as downloaded from {WEBSITE}")
+        raise ValueError(
+            f"the pickle holds no dict of fields; this is no {origin.what} as downloaded from {origin.where}"
+        )
     fields = {}
     for name in names:
         if name in holds:
@@ -142,7 +164,7 @@ def unpickle(data: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
             except RecursionError:
                 raise ValueError(f"the field '{name}' is made of itself; refused") from None
             except ValueError as error:
-                raise ValueError(f"the field '{name}' {error}; download the file again from {WEBSITE}") from error
+                raise ValueError(f"the field '{name}' {error}; download the file again from {origin.where}") from error
     return fields
 
 
@@ -174,6 +196,8 @@ def _from_bytes(state: Any) -> np.ndarray:
         raise ValueError("is an array without contents")
     _, shape, dtype, fortran, content = state
     shape, dtype = _shape(shape), _dtype(dtype)
+    if isinstance(content, _Stub) and content.kind == "bytes" and content.args[1:] == ("latin1",):
+        content = content.args[0]
     content = content.encode("latin1") if isinstance(content, str) else content
     if not isinstance(content, bytes) or math.prod(shape) * dtype.itemsize != len(content):
         held = f"{len(content)} bytes" if isinstance(content, bytes) else "no bytes"
