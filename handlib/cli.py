@@ -1,6 +1,7 @@
 """The command line. Each command is a function; its docstring and its arguments are the help that it prints."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -149,9 +150,10 @@ def train_command(arguments: list[str]) -> None:
         out: Path = Path("runs") / profile,
         resume: bool = True,
     ) -> None:
-        """Trains a DHPE on synthetic hands. --profile smoke|laptop (first) sets the defaults below.
+        """Trains a DHPE. --profile smoke|laptop|gpu|paper (first) sets the defaults below.
 
-        Resumes an interrupted run; Ctrl-C loses at most the current epoch. Then: handlib predict PHOTO --checkpoint
+        Resumes an interrupted run, from the last state that it saved, to the same result. In several processes, on one
+        or several GPUs: torchrun --nproc_per_node N -m handlib.cli train … Then: handlib predict PHOTO --checkpoint
         OUT/model.safetensors.
 
         Args:
@@ -160,6 +162,8 @@ def train_command(arguments: list[str]) -> None:
             resume: Go on with the run in OUT; --no-resume starts anew.
         """
         train(config, out, resume, CACHE)
+        if int(os.environ.get("RANK", "0")):  # the first of several processes speaks for all
+            return
         last = read_log(out)[-1]
         print(f"trained {last['epoch']} epochs in {last['minutes']} minutes: validation error "
               f"{last['val_joints_root_mean_mm']:.1f} mm, mean IoU {last['val_mean_iou']:.3f}")  # fmt: skip
@@ -270,3 +274,7 @@ def main() -> None:
 def _fail(error: Exception) -> int:
     print(f"handlib: {error}", file=sys.stderr)
     return 2
+
+
+if __name__ == "__main__":
+    main()
