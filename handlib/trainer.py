@@ -194,7 +194,7 @@ class Trainer:
         config, model = self.config, self.model
         if self.epoch < config.evidence_epochs:
             joints = px_to_crop(batch["joints_px"], config.model.size)
-            loss = heatmap_loss(model.pose_network(images), joints)
+            loss = heatmap_loss(model.heatmaps(images)[-1], joints)
             return config.loss.heatmap * loss, {"loss": config.loss.heatmap * loss.detach(), "heatmap": loss.detach()}
         output = model(images)
         if self.processes.sum((~torch.isfinite(output.h)).any().float()):  # nothing that could be rendered
@@ -202,8 +202,8 @@ class Trainer:
         every = config.feature_every
         weights = replace(config.loss, feature=config.loss.feature * every * (self.step % every == 0))
         loss, terms = dhpe_loss(model, output, images, batch, weights)
-        if every > 1:
-            terms["feature"] = terms["feature"] * every * (self.step % every == 0)
+        if every > 1:  # so that the mean over the steps is that of the term
+            terms["feature"] = every * terms.get("feature", loss.new_zeros(()))
         if self._augments():
             self._augment(output, images, batch, seeds)
         return loss, terms
