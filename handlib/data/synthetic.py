@@ -107,7 +107,7 @@ class SyntheticHands(Dataset):
         face = rasterize(vertices_px, stage.faces[None], SAMPLES * self.size, SAMPLES * self.size)
         seen = resolve(face, vertices_px, stage.faces, scene.colors, stage.part)
         behind = self.backdrops(moved.backdrop, self.size)
-        picture = photograph(seen.color + (1 - seen.cover)[:, None] * behind, draws)
+        picture = photograph(behind.mul_((1 - seen.cover)[:, None]).add_(seen.color), draws)
         joints_px = project(scene.joints, K)
         inside = ((joints_px >= 0) & (joints_px < self.size)).all(-1)
         return {
