@@ -104,4 +104,4 @@ def to_linear(picture: Tensor) -> Tensor:
 
 def to_picture(linear: Tensor) -> Tensor:
     """Linear light to a picture's values in [0, 1]; what is brighter than white is cut."""
-    return linear.clamp(0, 1).sqrt()
+    return linear.clamp(0, 1).sqrt_()

@@ -31,17 +31,16 @@ class Backdrops:
         canvas = self._crop(draws, size)
         place = (torch.arange(size, device=canvas.device) + 0.5) / size
         for _ in range(PATCHES):
-            inside = _region(draws, place)
-            canvas = canvas.where(~(inside & draws.chance(0.5)[:, None, None])[:, None], self._crop(draws, size))
+            inside, there = _region(draws, place), draws.chance(0.5)
+            _cover(canvas, inside, there, self._crop(draws, size, there))
         for _ in range(SHAPES):
-            inside = _region(draws, place) & draws.chance(0.5)[:, None, None]
-            canvas = canvas.where(~inside[:, None], _stripes(draws, place))
+            inside, there = _region(draws, place), draws.chance(0.5)
+            _cover(canvas, inside, there, _stripes(draws, place)[there])
         return canvas
 
-    def _crop(self, draws: Draws, size: int) -> Float[Tensor, "b 3 size size"]:
-        """A window of a photograph, mirrored or not, recoloured."""
-        number = draws.integer(len(self.source)).tolist()
-        squares = torch.stack([self._square(n, str(draws.device)) for n in number])
+    def _crop(self, draws: Draws, size: int, wanted: Tensor | None = None) -> Float[Tensor, "n 3 size size"]:
+        """A window of a photograph, mirrored or not, recoloured; for the samples that want one."""
+        number = draws.integer(len(self.source))
         half = draws.uniform(low=0.25, high=1.0)
         shift = draws.uniform(2, low=-1, high=1) * (1 - half)[:, None]
         mirror = torch.where(draws.chance(0.5), -1.0, 1.0)
@@ -49,8 +48,16 @@ class Backdrops:
         x = place * (half * mirror)[:, None] + shift[:, :1]
         y = place * half[:, None] + shift[:, 1:]
         grid = torch.stack([x[:, None].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], -1)
-        crop = functional.grid_sample(squares, grid, padding_mode="reflection", align_corners=False)
-        return to_linear(crop) * draws.uniform(3, 1, 1, low=0.4, high=1.4)
+        gain = draws.uniform(3, 1, 1, low=0.4, high=1.4)
+        if wanted is not None:
+            number, grid, gain = number[wanted], grid[wanted], gain[wanted]
+        crops = gain.new_empty(len(grid), 3, size, size)
+        for n, crop, window in zip(number.tolist(), crops, grid, strict=True):
+            square = self._square(n, str(draws.device))
+            crop.copy_(
+                functional.grid_sample(square[None], window[None], padding_mode="reflection", align_corners=False)[0]
+            )
+        return crops.square_().mul_(gain)  # square: to linear light
 
     def _square(self, number: int, device: str) -> Float[Tensor, "3 SIDE SIDE"]:
         """The middle of a photograph, in [0, 1]."""
@@ -65,6 +72,11 @@ class Backdrops:
             resized = functional.interpolate(middle[None], (SIDE, SIDE), mode="bilinear", antialias=side > SIDE)
             self._squares[key] = resized[0].to(device)
         return self._squares[key]
+
+
+def _cover(canvas: Tensor, inside: Tensor, there: Tensor, picture: Tensor) -> None:
+    """Puts the pictures of those samples where there is one over their canvases, inside a region."""
+    canvas[there] = torch.where(inside[there][:, None], picture, canvas[there])
 
 
 def _region(draws: Draws, place: Float[Tensor, " s"]) -> Tensor:

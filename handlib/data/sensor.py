@@ -37,12 +37,12 @@ def photograph(scene: Float[Tensor, "b 3 h w"], draws: Draws) -> Float[Tensor, "
     luma = scene.mean((1, 2, 3)).clamp(min=1e-3)
     gain = (0.22 / luma).sqrt() * draws.uniform(low=0.75, high=1.3)
     cast = gain[:, None] * draws.uniform(3, low=0.9, high=1.1)
-    picture = to_picture(scene * cast[..., None, None])
+    picture = to_picture(scene.mul_(cast[..., None, None]))
     # Shot noise grows with the root of the light, so in the root of the light it is the same everywhere.
     sigma = draws.uniform(low=0.002, high=0.03)
-    picture = picture + sigma[:, None, None, None] * noise(draws, *scene.shape[-2:])
-    picture = jpeg(picture.clamp(0, 1), draws.uniform(low=35, high=97))
-    return (picture * 255).round() / 255
+    picture = noise(draws, *scene.shape[-2:]).mul_(sigma[:, None, None, None]).add_(picture)
+    picture = jpeg(picture.clamp_(0, 1), draws.uniform(low=35, high=97))
+    return picture.mul_(255).round_().div_(255)
 
 
 def blur(
@@ -88,16 +88,18 @@ def jpeg(picture: Float[Tensor, "b 3 h w"], quality: Float[Tensor, " b"]) -> Flo
     """
     b, _, h, w = picture.shape
     rows, columns = -h % 16, -w % 16
-    padded = functional.pad(picture, (0, columns, 0, rows), "replicate")
+    padded = functional.pad(picture, (0, columns, 0, rows), "replicate") if rows or columns else picture
     to_ycc = 255 * picture.new_tensor(_YCC)
     ycc = (to_ycc @ padded.flatten(2)).view(padded.shape)
     scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)[:, None, None, None]
     luma_table, chroma_table = ((table * scale).round().clamp(min=1) for table in _tables(str(picture.device)))
-    luma = _blocks(ycc[:, :1] - 128, luma_table) + 128
+    luma = _blocks(ycc[:, :1] - 128, luma_table).add_(128)
     chroma = _blocks(functional.avg_pool2d(ycc[:, 1:], 2), chroma_table)
     chroma = functional.interpolate(chroma, scale_factor=2, mode="bilinear")
-    ycc = torch.cat([luma, chroma], 1)[..., :h, :w]
-    return (torch.linalg.inv(to_ycc) @ ycc.flatten(2)).view(b, 3, h, w).clamp(0, 1)
+    back = torch.linalg.inv(to_ycc)  # its first column is that of grey: the same for all three colours
+    grey = luma.flatten(2) * back[0, 0]
+    rgb = torch.baddbmm(grey.expand(-1, 3, -1), back[:, 1:].expand(b, 3, 2), chroma.flatten(2))
+    return rgb.view(padded.shape)[..., :h, :w].clamp(0, 1)
 
 
 def _blocks(plane: Float[Tensor, "b c h w"], table: Float[Tensor, "b 1 8 8"]) -> Float[Tensor, "b c h w"]:
@@ -114,7 +116,7 @@ def _blocks(plane: Float[Tensor, "b c h w"], table: Float[Tensor, "b 1 8 8"]) ->
 def _staircase(x: Tensor) -> Tensor:
     """Nearly the nearest whole number, but continuous."""
     for _ in range(2):
-        x = x - torch.sin(2 * math.pi * x) / (2 * math.pi)
+        x = torch.sub(x, torch.sin(2 * math.pi * x), alpha=1 / (2 * math.pi))
     return x
 
 
