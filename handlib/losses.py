@@ -8,7 +8,7 @@ without meshes. It is left out, and the means are over what is known; where noth
 hidden but annotated counts: `visible` is for scores.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,7 +28,7 @@ PAPER_SIZE = 224  # pixels of the crop in which T of Eq. 12 is given
 class LossWeights:
     """Weights of the terms of Eq. 7. Ours to choose: the paper gives only the threshold of Eq. 12.
 
-    A term of weight 0 is not computed.
+    A term of weight 0 is not computed, and logged as 0.
     """
 
     articulation: float = 10.0  # Eq. 8
@@ -43,6 +43,9 @@ class LossWeights:
     vertices: float = 0.0  # not in the paper, which has no meshes to learn from: helps networks of a CPU's size
     threshold_px: float = 15.0  # T of Eq. 12, pixels of the paper's 224² crop
     scheduled: bool = True  # Eq. 12; False: the shape loss always counts (Fig. 5f, "constant weight")
+
+
+TERMS = tuple(field.name for field in fields(LossWeights) if field.name not in ("threshold_px", "scheduled"))
 
 
 def _known(target: Float[Tensor, "*batch c"]) -> Bool[Tensor, "*batch 1"]:
@@ -159,15 +162,16 @@ def dhpe_loss(
     """Eq. 7 for a batch (`data.collate`): the loss, and for the log its parts, detached and unweighted.
 
     The parts are tensors on the loss's device: turning one into a number makes a GPU wait, so do it when you log. They
-    are the terms whose weight is not 0, the sum as `loss`, and `under_threshold`, the fraction of the instances whose
-    2D error is at most T (Fig. 5f).
+    are the terms, 0 where there is nothing to compare (no weight, no such network, no such truth in the batch), their
+    weighted sum as `loss`, and `under_threshold`, the fraction of the instances whose 2D error is at most T (Fig. 5f).
 
     The articulation, reprojection and refiner terms see every step of the iteration, the others its end. Only F is
     autocast to half precision, where the caller asks for that.
     """
+    mask = batch.get("mask")  # a data set without masks gives none, or NaN among hands that have one
     masked = None
-    if weights.feature:
-        masked, has_mask = _masked_features(model, images, batch["mask"])
+    if weights.feature and mask is not None:
+        masked, has_mask = _masked_features(model, images, mask)
     with torch.autocast(images.device.type, enabled=False):
         size = images.shape[-1]
         joints = px_to_crop(batch["joints_px"], size)
@@ -176,14 +180,14 @@ def dhpe_loss(
         threshold = weights.threshold_px / (PAPER_SIZE / 2)  # in crop units
         switch = shape_weight(last.joints[..., :2].detach(), joints, threshold)
 
-        terms = {}
+        terms = dict.fromkeys(TERMS, joints.new_zeros(()))
         if weights.articulation:
             terms["articulation"] = sum(articulation_loss(s.joints, target, omega) for s in steps) / len(steps)
         if weights.reprojection:
             terms["reprojection"] = sum(reprojection_loss(s.joints[..., :2], joints) for s in steps) / len(steps)
-        if weights.shape:
+        if weights.shape and mask is not None:
             counted = switch if weights.scheduled else torch.ones_like(switch)
-            terms["shape"] = shape_loss(model.render_mask(last.vertices, size), batch["mask"], counted)
+            terms["shape"] = shape_loss(model.render_mask(last.vertices, size), mask, counted)
         if weights.laplacian:
             terms["laplacian"] = laplacian_loss(output.vertices, model.laplacian)
         if masked is not None:
@@ -200,7 +204,7 @@ def dhpe_loss(
         if weights.vertices and "vertices_cam" in batch:
             truth = relative_vertices(batch["vertices_cam"], batch["joints_cam"][:, MIDDLE_MCP], batch["K"], size)
             terms["vertices"] = vertex_loss(last.vertices, last.joints[:, MIDDLE_MCP], truth)
-        total = sum((getattr(weights, name) * term for name, term in terms.items()), start=joints.new_zeros(()))
+        total = sum(getattr(weights, name) * term for name, term in terms.items())
     log = {"loss": total, **terms, "under_threshold": switch.mean()}
     return total, {name: term.detach() for name, term in log.items()}
 

@@ -1,8 +1,8 @@
 """The published weights that the paper's networks start from: ImageNet's for F, Zimmermann & Brox's for J2D.
 
 Neither ships with handlib. F's come from their public address and are kept in torch's cache; J2D's are in a file of
-https://github.com/lmb-freiburg/hand3d, a pickle of TensorFlow's variables, which the user downloads. A pickle is a
-program; this one is taken apart without being run (mano.py).
+https://github.com/lmb-freiburg/hand3d, a pickle of TensorFlow's variables, which the user downloads; it is read without
+being run (pickles.py).
 """
 
 import hashlib
@@ -15,20 +15,15 @@ import torch
 from torch import Tensor
 
 from .joints import C21, RHD21
-from .mano import Origin, unpickle
+from .pickles import ARRAYS, BYTES, array_of, read_pickle
 from .pose_machine import HEADS, JOINTS, READERS, PoseMachine, layers
 from .resnet import ResNet50
 
 IMAGENET = "https://download.pytorch.org/models/resnet50-0676ba61.pth"  # the name ends in the start of its SHA-256
-MAX_BYTES = 1 << 29  # the published pickle has about 70 MB
+MAX_BYTES = 1 << 29  # J2D's arrays have 70 MB; the published pickle holds more networks
+MAX_STEPS = 100_000  # opcodes of a pickle; this one has some thousands
 _FILE, _PLACE = "posenet3d-rhd-stb-slr-finetuned.pickle", "https://github.com/lmb-freiburg/hand3d"
-POSENET = Origin(
-    "file of ColorHandPose3D's weights",
-    _PLACE,
-    f"follow the link to the weights at {_PLACE}",
-    f"unpack it, {_FILE} is inside",
-    (("_codecs encode", "bytes"),),  # how Python 3 writes bytes for Python 2
-)
+_KIND = "file of ColorHandPose3D's weights"
 
 
 # ---- F
@@ -95,7 +90,9 @@ def read_posenet(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path}: {POSENET.how}; {_FILE} is in the archive")
+        raise FileNotFoundError(
+            f"no weights at {path}: follow the link to the weights at {_PLACE}; {_FILE} is among them"
+        )
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path}: {path.stat().st_size >> 20} MB, more than any weights of J2D; refused unread")
     shapes = {}
@@ -103,23 +100,40 @@ def read_posenet(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         shapes[f"PoseNet2D/{layer}/weights"] = (kernel, kernel, inputs, outputs)
         shapes[f"PoseNet2D/{layer}/biases"] = (outputs,)
     try:
-        arrays = unpickle(path.read_bytes(), shapes, POSENET)
+        holds = _unpickled(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    faults = [fault for name, shape in shapes.items() if (fault := _fault(name, arrays.get(name), shape))]
+    arrays, faults = {}, []
+    for name, shape in shapes.items():
+        try:
+            arrays[name] = _checked(holds, name, shape)
+        except ValueError as error:
+            faults.append(f"'{name}' {error}")
     if faults:
         raise ValueError(f"{path}: {'; '.join(faults)}: is it {_FILE} of {_PLACE}?")
     return _state(arrays)
 
 
-def _fault(name: str, array: np.ndarray | None, shape: tuple[int, ...]) -> str | None:
-    if array is None:
-        return f"'{name}' is missing"
+def _unpickled(data: bytes) -> dict:
+    if data.lstrip()[:1] == b"<":
+        raise ValueError(f"a web page, not a {_KIND}: follow the link to the weights at {_PLACE}")
+    if data.startswith(b"PK"):
+        raise ValueError(f"a zip archive, not a pickle: unpack it, {_FILE} is inside")
+    return read_pickle(data, ARRAYS | BYTES, MAX_STEPS, _KIND, _PLACE)
+
+
+def _checked(holds: dict, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    if name not in holds:
+        raise ValueError("is missing")
+    try:
+        array = array_of(holds[name])
+    except RecursionError:
+        raise ValueError("is made of itself") from None
     if array.shape != shape:
-        return f"'{name}' has shape {array.shape}, expected {shape}"
+        raise ValueError(f"has shape {array.shape}, expected {shape}")
     if array.dtype.kind != "f" or not (np.abs(array) <= np.finfo(np.float32).max).all():  # false for NaN
-        return f"'{name}' must hold finite numbers"
-    return None
+        raise ValueError("must hold finite numbers")
+    return array
 
 
 def _state(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
