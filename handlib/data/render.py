@@ -13,7 +13,7 @@ import itertools
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def render(
     todo = [i for i in range(len(data)) if not _done(data, out, shard_size, i)]
     bar = tqdm(_samples(data, todo, workers), f"rendering {data.split}", len(todo), disable=not progress, unit="image")
     if shard_size:
-        _write_shards(bar, todo, shard_size, out)
+        _write_shards(iter(bar), todo, shard_size, out)
     else:
         for sample in bar:
             files = encode(sample)
@@ -138,8 +138,7 @@ def _write(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def _write_shards(samples: Iterable[HandSample], indices: list[int], shard_size: int, out: Path) -> None:
-    samples = iter(samples)
+def _write_shards(samples: Iterator[HandSample], indices: list[int], shard_size: int, out: Path) -> None:
     for shard, members in itertools.groupby(indices, lambda index: index // shard_size):
         with atomic_path(out / f"{shard:05d}.tar") as temporary, tarfile.open(temporary, "w") as tar:
             for sample in itertools.islice(samples, len(list(members))):
