@@ -170,10 +170,6 @@ def choose_box(frame: Frame, crop: Crop) -> Float[Tensor, "3"]:
 
 def cut_frame(frame: Frame, size: int, crop: Crop) -> HandSample:
     """The sample of a frame: mirrored if it is a left hand, cut, and resized to `size` pixels."""
-    for name in ("mask", "parts", "depth"):
-        picture = getattr(frame, name)
-        if picture is not None and picture.shape != frame.image.shape[:2]:
-            raise ValueError(f"{frame.name}: {name} of {picture.shape[::-1]} pixels, picture of {frame.size}")
     right = frame.mirrored() if frame.side == "left" else frame
     box = choose_box(right, crop)
     K = crop_intrinsics(right.K, box, size).float()

@@ -23,7 +23,7 @@ from ..camera import CROP_FACTOR
 from .crop import Crop, Frame
 from .frames import RealHands, find_root, intrinsics, split_of
 from .json_rows import JsonRows
-from .pictures import read_codes, read_rgb
+from .pictures import read_codes, read_rgb, same_size
 
 FOLDERS = {"train": "training", "test": "evaluation"}
 COUNTS = {"train": 32560, "test": 3960}  # labels
@@ -89,7 +89,8 @@ class FreiHAND(RealHands):
         image = read_rgb(self.root / self.stem / "rgb" / f"{row:08d}.jpg")
         mask = None
         if self.split == "train":
-            mask = read_codes(self.root / self.stem / "mask" / f"{label:08d}.jpg") > THRESHOLD
+            path = self.root / self.stem / "mask" / f"{label:08d}.jpg"
+            mask = same_size(read_codes(path), image, path) > THRESHOLD
         (fx, skew, cx), (_, fy, cy) = self.K[label][:2].tolist()
         K = intrinsics(fx, fy, cx, cy, self.first_pixel)
         K[0, 1] = skew

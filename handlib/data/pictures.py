@@ -27,6 +27,14 @@ def read_codes(path: str | os.PathLike[str], mend: str = "download it again") ->
     return _read(Path(path), "codes", mend)
 
 
+def same_size(picture: np.ndarray, image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
+    """A mask or a depth map, once it is seen to have the size of the colour picture that it belongs to."""
+    if picture.shape[:2] != image.shape[:2]:
+        (height, width), (wanted_height, wanted_width) = picture.shape[:2], image.shape[:2]
+        raise ValueError(f"{path}: {width}×{height} pixels, its colour picture has {wanted_width}×{wanted_height}")
+    return picture
+
+
 def _read(path: Path, mode: str, mend: str) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"no picture at {path}; is the data set unpacked completely?")

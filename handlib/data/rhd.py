@@ -29,7 +29,7 @@ from ..pickles import ARRAYS, BYTES, array_of, read_pickle
 from .crop import Crop, Frame
 from .frames import RealHands, find_root, intrinsics, split_of
 from .palm import wrist_to_palm
-from .pictures import read_codes, read_rgb
+from .pictures import read_codes, read_rgb, same_size
 from .sample import PARTS
 
 FOLDERS = {"train": "training", "test": "evaluation"}
@@ -98,14 +98,14 @@ class RHD(RealHands):
     def read(self, row: int) -> Frame:
         file = f"{self.frames[row]:05d}.png"
         image = read_rgb(self.folder / "color" / file)
-        path = self.folder / "mask" / file
-        codes = read_codes(path)
+        path, depth_path = self.folder / "mask" / file, self.folder / "depth" / file
+        codes = same_size(read_codes(path), image, path)
         if codes.max(initial=0) >= CODES:
             raise ValueError(f"{path}: the code {codes.max()}, where RHD has 0 … {CODES - 1}; download it again")
         side = self._side(row, codes)
         hand = slice(0, 21) if side == "left" else slice(21, 42)
         joints = convert(torch.from_numpy(self.xyz[row, hand]).double(), RHD21, C21)
-        visible = convert(torch.from_numpy(self.uv_vis[row, hand, 2:] > 0.5), RHD21, C21)[:, 0]
+        visible = convert(torch.from_numpy(self.uv_vis[row, hand, 2:]), RHD21, C21)[:, 0] > 0.5
         if self.joint0 == "palm":
             joints = wrist_to_palm(joints, "half")
             middle = C21.index("middle1")
@@ -123,7 +123,7 @@ class RHD(RealHands):
             K=K,
             mask=parts > PARTS.index("other"),
             parts=parts,
-            depth=read_depth(self.folder / "depth" / file) if self.with_depth else None,
+            depth=same_size(read_depth(depth_path), image, depth_path) if self.with_depth else None,
         )
 
     def _side(self, row: int, codes: UInt8[np.ndarray, "h w"]) -> str:
