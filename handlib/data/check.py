@@ -54,14 +54,15 @@ def _check_rhd(report: Report, path: str, spec: str) -> None:
 def _check_stb(report: Report, path: str, spec: str) -> None:
     for split, sequences in stb.SEQUENCES.items():
         official = len(sequences) * stb.FRAMES
-        data = _open(report, spec, split)
-        if data is None:
-            continue
-        report.count(f"{split}: frames with labels", sum(len(label) for label in data.labels.values()), official)
-        for stem in ("BB_left", "BB_right", "SK_color", "SK_depth"):
-            found = sum(_pictures(stb.folder_of(data.root, sequence), stem + "_") for sequence in sequences)
-            report.count(f"{split}: {stem}", found, official)
-        _look(report, data, split)
+        for kind, stems in (("BB", ("BB_left", "BB_right")), ("SK", ("SK_color", "SK_depth"))):
+            data = _open(report, f"stb,camera={kind}:{path}", split, f" of {kind}")
+            if data is None:
+                continue
+            report.count(f"{split}: labels of {kind}", sum(len(label) for label in data.labels.values()), official)
+            for stem in stems:
+                found = sum(_pictures(stb.folder_of(data.root, sequence), stem + "_") for sequence in sequences)
+                report.count(f"{split}: {stem}", found, official)
+            _look(report, data, f"{split} {kind}")
 
 
 def _check_do(report: Report, path: str, spec: str) -> None:
@@ -139,11 +140,11 @@ def _check_backgrounds(report: Report, path: str, spec: str) -> None:
 # ---- what they share
 
 
-def _open(report: Report, spec: str, split: str) -> RealHands | None:
+def _open(report: Report, spec: str, split: str, of: str = "") -> RealHands | None:
     try:
         return open_spec(spec, split)
     except _TROUBLE as error:
-        report.add(f"{split}: labels", "not readable", "", False)
+        report.add(f"{split}: labels{of}", "not readable", "", False)
         report.remarks.append(str(error))
         return None
 
