@@ -22,6 +22,7 @@ from .bench.renderer import PROFILES as RENDERER_BENCHES
 from .bench.renderer import bench_renderer
 from .data import CachedHands, SyntheticHands
 from .data.cache import CACHE
+from .data.cli import data_command
 from .dhpe import DHPE, WEIGHTS
 from .evaluate import pck_curve, predictions, scores
 from .photo import crop_photo, predict, read_image, write_prediction
@@ -244,6 +245,7 @@ usage: handlib COMMAND …        (handlib COMMAND --help says more)
   predict IMAGE…   meshes, joints and pictures from photographs of hands
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
   evaluate         measure a network on the synthetic test set; writes a results file
+  data VERB        check KIND:PATH: is a download of a real data set complete, and read rightly?
   bench NAME       time the hand model, the renderer or the refinement against its peers; writes a results file
   info             versions, devices, what would be used
 """
@@ -261,10 +263,12 @@ def main() -> None:
             train_command(rest)
         elif command == "bench":
             bench_command(rest)
+        elif command == "data":
+            data_command(rest)
         elif command in COMMANDS:
             tyro.cli(COMMANDS[command], prog=f"handlib {command}", args=rest)
         else:
-            raise ValueError(f"unknown command '{command}': choose one of train, bench, {', '.join(COMMANDS)}")
+            raise ValueError(f"unknown command '{command}': choose one of train, data, bench, {', '.join(COMMANDS)}")
     except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
         sys.exit(_fail(error))
     except KeyboardInterrupt:

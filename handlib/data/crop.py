@@ -1,0 +1,225 @@
+"""From a hand in a picture to a square crop around a right hand, and back.
+
+| step | picture of width W | pixels | camera | K |
+|---|---|---|---|---|
+| mirror a left hand | columns reversed | u' = W − u | x' = −x | cx' = W − cx |
+| cut (left, top, side) to s² | colours smooth, others nearest | u' = (u − left)·s/side | same | scaled, shifted |
+
+Pixel centres are at +0.5 everywhere here; where they are whole numbers, as in OpenCV, the mirror is u' = W − 1 − u. A
+data set of that kind has 0.5 added to its cx and cy when it is read (`first_pixel`). The box of a left hand is one of
+the mirrored picture. The camera frame of the crop is that of the picture: cropping changes K alone.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from ..camera import CROP_FACTOR, crop_box, crop_intrinsics, focal_length, project
+from .sample import HandSample
+
+RULES = ("joints", "visible", "mask", "metric", "picture")
+SHORTEST_PX = 8.0  # a crop's least side
+LARGEST = 6.0  # a crop's largest side, in sides of the picture: beyond, its labels are wrong
+GREY = 128  # what is seen beyond the picture's border
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which square is cut around a hand.
+
+    rule: "joints": `factor` times the larger side of the tight box of all annotated joints, which is ω of Eq. 8;
+    "visible": of those that are visible; "mask": of the hand's mask; "metric": a square of `metres` at the joints'
+    mean depth around their mean, for a data set that annotates too little of the hand for a box; "picture": the
+    smallest centred square that holds the whole picture. A frame with too little for its rule (no mask, fewer than two
+    joints) is cut by "metric", and one without any joint by "picture".
+    """
+
+    rule: str = "joints"
+    factor: float = CROP_FACTOR
+    metres: float = 0.3
+
+    def __post_init__(self):
+        if self.rule not in RULES:
+            raise ValueError(f"unknown crop '{self.rule}': choose one of {', '.join(RULES)}")
+        if not (self.factor > 0 and self.metres > 0):
+            raise ValueError("a crop's factor and metres must be above 0")
+
+    def __str__(self) -> str:
+        amount = {"picture": "", "metric": f"={self.metres:g}m"}.get(self.rule, f"×{self.factor:g}")
+        return f"crop={self.rule}{amount}"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One hand in one picture, as its data set has it: nothing mirrored, nothing cut.
+
+    Geometry in double precision, C21, metres, in the camera that took the picture; K has pixel centres at +0.5.
+    """
+
+    name: str
+    side: str
+    image: UInt8[np.ndarray, "h w 3"]
+    joints_cam: Float[Tensor, "21 3"]  # NaN where not annotated
+    visible: Bool[Tensor, "21"]
+    K: Float[Tensor, "3 3"]
+    mask: Bool[np.ndarray, "h w"] | None = None
+    parts: UInt8[np.ndarray, "h w"] | None = None  # codes of `sample.PARTS`
+    depth: Float[np.ndarray, "h w"] | None = None  # metres
+    vertices_cam: Float[Tensor, "778 3"] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture."""
+        return self.image.shape[1], self.image.shape[0]
+
+    def mirrored(self) -> "Frame":
+        """The same hand in a mirror: what is there for a left hand becomes a right one, and the other way round."""
+        width = self.size[0]
+        changed = {
+            "side": {"left": "right", "right": "left"}[self.side],
+            "joints_cam": mirror_cam(self.joints_cam),
+            "K": mirror_intrinsics(self.K, width),
+            "vertices_cam": None if self.vertices_cam is None else mirror_cam(self.vertices_cam),
+        }
+        for name in ("image", "mask", "parts", "depth"):
+            picture = getattr(self, name)
+            changed[name] = None if picture is None else picture[:, ::-1]
+        return Frame(**{field.name: getattr(self, field.name) for field in fields(Frame)} | changed)
+
+
+# ---- mirror
+
+
+def mirror_cam(points_cam: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
+    """Points of a camera frame in a mirror, x → −x; its own inverse."""
+    return points_cam * points_cam.new_tensor([-1.0, 1.0, 1.0])
+
+
+def mirror_px(points_px: Float[Tensor, "*batch n 2"], width: int) -> Float[Tensor, "*batch n 2"]:
+    """Points of a picture in a mirror, u → W − u; its own inverse."""
+    return torch.stack([width - points_px[..., 0], points_px[..., 1]], -1)
+
+
+def mirror_intrinsics(K: Float[Tensor, "*batch 3 3"], width: int) -> Float[Tensor, "*batch 3 3"]:
+    """K of a mirrored picture: cx → W − cx; the skew changes its sign; its own inverse."""
+    mirrored = K.clone()
+    mirrored[..., 0, 1] = -K[..., 0, 1]
+    mirrored[..., 0, 2] = width - K[..., 0, 2]
+    return mirrored
+
+
+# ---- and back
+
+
+def to_original_camera(points_cam: Float[Tensor, "*batch n 3"], side: str) -> Float[Tensor, "*batch n 3"]:
+    """Joints or vertices of a sample, or predicted for it, in the camera frame of the original picture."""
+    if side not in ("right", "left"):
+        raise ValueError(f"side must be right or left, not '{side}'")
+    return mirror_cam(points_cam) if side == "left" else points_cam
+
+
+def to_original_picture(points_px: Float[Tensor, "n 2"], sample: HandSample) -> Float[Tensor, "n 2"]:
+    """Pixels of a sample's crop as pixels of the original picture, unmirrored; pixel centres at +0.5."""
+    if sample.box is None or sample.picture is None:
+        raise ValueError(f"{sample.name} was not cut from a picture: its fields 'box' and 'picture' are empty")
+    zoom = sample.box[2] / sample.image.shape[-1]
+    points = points_px * zoom + sample.box[:2]
+    return mirror_px(points, sample.picture[0]) if sample.side == "left" else points
+
+
+# ---- cutting
+
+
+def choose_box(frame: Frame, crop: Crop) -> Float[Tensor, "3"]:
+    """The square of `Crop`: left, top, side in pixels of the frame's picture."""
+    known = frame.joints_cam.isfinite().all(-1)
+    if not (frame.joints_cam[known][:, 2] > 0).all():
+        raise ValueError(f"{frame.name}: joints behind the camera (z ≤ 0); is the label of this frame damaged?")
+    joints_px = project(frame.joints_cam, frame.K)
+    width, height = frame.size
+    rule = crop.rule
+    box = None
+    if rule == "mask" and frame.mask is not None and frame.mask.any():
+        rows, columns = (np.flatnonzero(frame.mask.any(axis)) for axis in (1, 0))
+        corners = [[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]]
+        box = crop_box(torch.tensor(corners, dtype=torch.float64), crop.factor)
+    elif rule in ("joints", "visible"):
+        used = joints_px[known & frame.visible if rule == "visible" else known]
+        box = crop_box(used, crop.factor) if len(used) > 1 else None
+    if box is None and rule != "picture" and known.any():
+        side = crop.metres * focal_length(frame.K) / frame.joints_cam[known][:, 2].mean()
+        box = torch.cat([joints_px[known].mean(0) - side / 2, side[None]])
+    if box is None:
+        side = float(max(width, height))
+        box = torch.tensor([(width - side) / 2, (height - side) / 2, side], dtype=torch.float64)
+    side = box[2].clamp(min=SHORTEST_PX)
+    box = torch.cat([box[:2] + (box[2] - side) / 2, side[None]])
+    beyond = (box[:2] + box[2] < 0) | (box[:2] > torch.tensor([width, height]))
+    if not side <= LARGEST * max(width, height) or beyond.any():
+        found = ", ".join(f"{v:.0f}" for v in box.tolist())
+        raise ValueError(
+            f"{frame.name}: the hand's box (left, top, side = {found} px) is not in its picture of {width}×{height}; "
+            "do labels, K and picture belong together?"
+        )
+    return box
+
+
+def cut_frame(frame: Frame, size: int, crop: Crop) -> HandSample:
+    """The sample of a frame: mirrored if it is a left hand, cut, and resized to `size` pixels."""
+    right = frame.mirrored() if frame.side == "left" else frame
+    box = choose_box(right, crop)
+    K = crop_intrinsics(right.K, box, size).float()
+    joints_cam = right.joints_cam.float()
+    known = joints_cam.isfinite().all(-1)
+    mask, parts, depth = (
+        None if picture is None else torch.from_numpy(cut_nearest(picture, box, size))
+        for picture in (right.mask, right.parts, right.depth)
+    )
+    return HandSample(
+        image=cut_smooth(right.image, box, size),
+        mask=None if mask is None else mask.float(),
+        joints_px=project(joints_cam, K),
+        joints_cam=joints_cam,
+        visible=right.visible & known,
+        K=K,
+        side=frame.side,
+        name=frame.name,
+        vertices_cam=None if right.vertices_cam is None else right.vertices_cam.float(),
+        parts=None if parts is None else parts.long(),
+        depth=None if depth is None else depth.float(),
+        box=box.float(),
+        picture=frame.size,
+    )
+
+
+def cut_smooth(picture: UInt8[np.ndarray, "h w 3"], box: Float[Tensor, "3"], size: int) -> Float[Tensor, "3 s s"]:
+    """A square of a picture, antialiased, as sRGB in [0, 1]; exact on whole pixels at its own size."""
+    left, top, side = box.tolist()
+    height, width = picture.shape[:2]
+    # The window that the square and the resampling filter need, so that little is copied from a large picture.
+    margin = int(np.ceil(side / size)) + 2
+    low = np.floor([left, top]).astype(int) - margin
+    high = np.ceil([left + side, top + side]).astype(int) + margin
+    window = np.full((*(high - low)[::-1], 3), GREY, np.uint8)
+    (x0, y0), (x1, y1) = np.clip(low, 0, [width, height]), np.clip(high, 0, [width, height])
+    window[y0 - low[1] : y1 - low[1], x0 - low[0] : x1 - low[0]] = picture[y0:y1, x0:x1]
+    left, top = left - low[0], top - low[1]
+    small = Image.fromarray(window).resize(
+        (size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
+    )
+    return torch.from_numpy(np.array(small)).movedim(-1, 0).contiguous().float() / 255
+
+
+def cut_nearest(picture: np.ndarray, box: Float[Tensor, "3"], size: int) -> np.ndarray:
+    """A square of a mask, of codes or of depths (h, w): each pixel takes the nearest one; 0 beyond the border."""
+    left, top, side = box.tolist()
+    steps = (np.arange(size) + 0.5) * (side / size)
+    columns, rows = np.floor(left + steps).astype(int), np.floor(top + steps).astype(int)
+    height, width = picture.shape
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    found = picture[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
+    return np.where(inside, found, np.zeros((), picture.dtype))

@@ -1,0 +1,66 @@
+"""A JSON list of matrices, such as `[[[…], …], [[…], …], …]`, of which one is read at a time.
+
+FreiHAND's vertices are 1.5 GB of text, which would unpack to some 10 GB of Python objects. A matrix ends where two
+brackets close, so their places make an index, and only the text of the wanted one is parsed.
+"""
+
+import json
+import mmap
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+_END = re.compile(rb"\]\s{0,64}\]")
+_LISTS = re.compile(rb"\s*\[\s*\[\s*\[")
+MAX_ROW_BYTES = 1 << 20  # 778 vertices have some 50 kB
+
+
+class JsonRows:
+    """`rows[i]` is matrix i as an array of `shape`, in double precision; `len(rows)` is how many there are.
+
+    Errors name the file and the row. Reads through a memory map; a copy in another process makes its own.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], shape: tuple[int, int], source: str):
+        self.path, self.shape, self.source = Path(path), shape, source
+        if not self.path.is_file():
+            raise FileNotFoundError(f"no {self.path.name} in {self.path.parent}; get it from {source}")
+        self._map = self._open()
+        if not _LISTS.match(self._map):
+            raise ValueError(f"{self.path}: not a JSON list of matrices; download it again from {source}")
+        self.ends = np.array([found.end() for found in _END.finditer(self._map)], np.int64)
+
+    def _open(self) -> mmap.mmap:
+        if self.path.stat().st_size == 0:
+            raise ValueError(f"{self.path}: the file is empty; download it again from {self.source}")
+        with open(self.path, "rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_map": None}
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, row: int) -> Float[np.ndarray, "m n"]:
+        if not 0 <= row < len(self):
+            raise IndexError(f"{self.path} has no row {row}; it has {len(self)}")
+        if self._map is None:
+            self._map = self._open()
+        start = int(self.ends[row - 1]) if row else 0
+        where = f"{self.path}: row {row}"
+        if self.ends[row] - start > MAX_ROW_BYTES:
+            raise ValueError(f"{where} is longer than {MAX_ROW_BYTES:,} bytes; refused")
+        text = self._map[start : int(self.ends[row])].strip()
+        text = text[1:] if text[:1] == (b"," if row else b"[") else b""
+        try:
+            array = np.array(json.loads(text), np.float64)
+        except (ValueError, TypeError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:80]
+            raise ValueError(f"{where} is not a matrix ({reason}); download it again from {self.source}") from error
+        if array.shape != self.shape or not np.isfinite(array).all():
+            raise ValueError(f"{where} has shape {array.shape}, expected {self.shape} of finite numbers")
+        return array
