@@ -8,7 +8,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from ..mesh import vertex_normals
 from .renderer import Renderer
+
+COMPLETIONS = ("diffusion", "symmetry")
 
 
 def sample_colors(
@@ -38,12 +41,45 @@ def sample_colors(
     return colors[..., 0].transpose(1, 2), shown
 
 
+def complete(
+    colors: Float[Tensor, "b v c"],
+    known: Bool[Tensor, "b v"],
+    template: Float[Tensor, "v 3"],
+    faces: Int[Tensor, "f 3"],
+    hidden: str = "diffusion",
+) -> Float[Tensor, "b v c"]:
+    """Colors for all vertices from those of the known ones: by `complete_colors`, or first by symmetry.
+
+    hidden: one of `COMPLETIONS`. `"symmetry"`: a vertex takes the color of its `opposite_vertices` if that is known; an
+    image shows one side of a hand, so this leaves little to diffusion. `template` is the mesh at rest.
+    """
+    if hidden not in COMPLETIONS:
+        raise ValueError(f"unknown completion '{hidden}': choose one of {', '.join(COMPLETIONS)}")
+    if hidden == "symmetry":
+        opposite = opposite_vertices(template, faces)
+        colors = torch.where(known[..., None], colors, colors[:, opposite])
+        known = known | known[:, opposite]
+    return complete_colors(colors, known, faces)
+
+
+def opposite_vertices(template: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Int[Tensor, " v"]:
+    """For every vertex of a hand at rest that one on its other side: through the palm, or through the finger.
+
+    The nearest in x and z (y is the axis from the palm to its back) among the vertices whose normal has the other sign
+    of y.
+    """
+    side = vertex_normals(template, faces)[:, 1] > 0
+    distance = torch.cdist(template[:, [0, 2]], template[:, [0, 2]])
+    return distance.masked_fill(side[:, None] == side, torch.inf).argmin(1)
+
+
 def complete_colors(
     colors: Float[Tensor, "b v c"], known: Bool[Tensor, "b v"], faces: Int[Tensor, "f 3"]
 ) -> Float[Tensor, "b v c"]:
     """Diffuses the known colors over the mesh: every other vertex becomes the mean of its neighbours.
 
-    This is Laplace's equation with the known vertices as its boundary. `ValueError` where a mesh has none.
+    This is Laplace's equation with the known vertices as its boundary, solved by Cholesky's factors: with the known
+    vertices moved to the right the system is symmetric. `ValueError` where a mesh has none.
     """
     if not known.any(1).all():
         raise ValueError("no vertex of a mesh is known, so there is nothing to diffuse: does the image show the hand?")
@@ -51,7 +87,9 @@ def complete_colors(
     near = colors.new_zeros(v, v)
     for i, j in ((0, 1), (1, 2), (2, 0)):
         near[faces[:, i], faces[:, j]] = near[faces[:, j], faces[:, i]] = 1
-    mean = near / near.sum(1, keepdim=True).clamp(min=1)
-    held = known[..., None].to(colors)
-    system = torch.eye(v, dtype=colors.dtype, device=colors.device) - (1 - held) * mean
-    return torch.linalg.solve(system, held * colors)
+    laplacian = torch.diag(near.sum(1).clamp(min=1)) - near
+    free = (~known).to(colors)
+    system = free[:, :, None] * laplacian * free[:, None] + torch.diag_embed(1 - free)
+    held = (1 - free)[..., None] * colors
+    arriving = free[..., None] * (near @ held)
+    return held + free[..., None] * torch.cholesky_solve(arriving, torch.linalg.cholesky(system))
