@@ -23,6 +23,7 @@ from .camera import FLIP, crop_box, crop_intrinsics, crop_to_px, project, quater
 from .data import BuiltinBackgrounds
 from .dhpe import DHPE
 from .joints import MIDDLE_MCP
+from .mesh import boundary_loop
 from .output import DHPEOutput
 from .parameters import MeshParameters
 from .renderer import Renderer
@@ -219,11 +220,14 @@ def _pictures(
     behind: Float[Tensor, "n 3 s s"],
     supersampling: int,
 ) -> dict[str, Tensor]:
-    """Image and mask of placed hands."""
+    """Image and mask of placed hands. The open wrist is closed, or one would look through it at the fingers' inside."""
     if not len(behind):
         return {"image": behind, "mask": behind[:, 0]}
-    vertices = instance["vertices_cam"]
+    loop = boundary_loop(model.hand.faces)
+    centre = torch.full_like(loop, len(model.hand.template))
+    faces = torch.cat([model.hand.faces, torch.stack([loop.roll(-1), loop, centre], 1)])
+    vertices, colors = (torch.cat([x, x[:, loop].mean(1, keepdim=True)], 1) for x in (instance["vertices_cam"], colors))
     vertices_px = torch.cat([project(vertices, instance["K"]), vertices[..., 2:]], -1)
     renderer = Renderer(behind.shape[-1], supersampling=supersampling)
-    mask = (renderer.silhouette(vertices_px, model.hand.faces) >= 0.5).to(behind)
-    return {"image": renderer.rgb(vertices_px, model.hand.faces, colors, behind).clamp(0, 1), "mask": mask}
+    mask = (renderer.silhouette(vertices_px, faces) >= 0.5).to(behind)
+    return {"image": renderer.rgb(vertices_px, faces, colors, behind).clamp(0, 1), "mask": mask}

@@ -5,10 +5,11 @@ import torch
 
 from handlib import DHPE, Renderer, augmentation
 from handlib.augmentation import AugmentationConfig, augment, pool, random_rotations, random_shapes, seed_colors
-from handlib.camera import CROP_FACTOR, crop_box, crop_to_px, normalise_joints, project
+from handlib.camera import CROP_FACTOR, FLIP, crop_box, crop_to_px, normalise_joints, project
 from handlib.data import BuiltinBackgrounds, HandSample, collate
 from handlib.dhpe import DHPEConfig
 from handlib.joints import MIDDLE_MCP
+from handlib.mesh import boundary_loop
 from handlib.output import Iteration, assemble
 from handlib.parameters import MeshParameters, posed_hand, posed_skeleton
 
@@ -106,6 +107,25 @@ def test_the_picture_shows_the_skin_where_the_mask_is(made):
     error = (hand[inside] - torch.tensor(SKIN)).abs().amax(-1)
     assert (error > 1e-3).float().mean() < 0.01  # but for pixels with a gap between two fingers
     assert (hand[~scene] - torch.tensor(SKIN)).abs().amax(-1).median() > 0.1
+
+
+def test_who_looks_into_the_wrist_sees_skin(model, seeds):
+    """The inside of the fingertips, seen through an open wrist, would be as red as they are."""
+    hand = model.hand
+    h = seeds[1].h[:1]
+    pose, shape = MeshParameters.split(h)[:2]
+    along = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # the fingers, at −x, point away: to +z
+    root, K = torch.tensor([[0.0, 0.0, 0.6]]), seeds[0]["K"][:1]
+    placed = augmentation._placed(model, pose, shape, (torch.tensor(FLIP)[:, None] * along)[None], root, K, SIZE)
+    depth = placed["joints_cam"][0, :, 2]
+    assert depth[0] < depth[MIDDLE_MCP]  # the wrist is nearest
+    colors = torch.tensor(SKIN).expand(1, 778, 3).clone()
+    loop = boundary_loop(hand.faces)
+    colors[:, loop] = torch.tensor([0.0, 0.0, 1.0])
+    drawn = augmentation._pictures(model, placed, colors, torch.zeros(1, 3, SIZE, SIZE), 2)
+    rim = project(placed["vertices_cam"][0, loop], placed["K"][0])
+    row, column = rim.mean(0).flip(0).long().tolist()
+    torch.testing.assert_close(drawn["image"][0, :, row, column], torch.tensor([0.0, 0.0, 1.0]), rtol=0, atol=1e-5)
 
 
 def test_orthographic_is_the_methods_own_camera(model, seeds):
