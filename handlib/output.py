@@ -53,6 +53,7 @@ class Iteration:
     h: Float[Tensor, "*batch 63"]
     evidence_2d: Float[Tensor, "*batch 21 2"]  # j2D(k), crop coordinates
     joints: Float[Tensor, "*batch 21 3"]  # Reg(m(h)), crop coordinates
+    objective: Float[Tensor, "*batch"] | None = None  # of a refinement's step: Eq. 13 against the last 2D joints
 
 
 def assemble(
@@ -99,7 +100,7 @@ def detached(output: DHPEOutput) -> DHPEOutput:
         if isinstance(value, tuple):
             return tuple(map(cut, value))
         if isinstance(value, Iteration):
-            return Iteration(cut(value.h), cut(value.evidence_2d), cut(value.joints))
+            return Iteration(*map(cut, vars(value).values()))
         return value
 
     with torch.no_grad():

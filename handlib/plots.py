@@ -267,6 +267,27 @@ def contact_sheet(pictures: Sequence[Image.Image], columns: int = 6, size: int =
     return sheet
 
 
+def augmentation_sheet(
+    seeds: Float[Tensor, "n 3 s s"],
+    vertices_px: Float[Tensor, "n v 3"],
+    faces: Int[Tensor, "f 3"],
+    generated: dict[str, Tensor],
+    size: int = 160,
+) -> Image.Image:
+    """A row for each seed of `augmentation.augment`: its image, its mesh over it, and the instances it gave.
+
+    `generated` holds the same number of instances a seed, in the seeds' order; the last one's skeleton and mask stand
+    beside it.
+    """
+    per_seed, pictures = len(generated["image"]) // len(seeds), []
+    for n, (image, mesh) in enumerate(zip(seeds, vertices_px, strict=True)):
+        rows = range(n * per_seed, (n + 1) * per_seed)
+        last = to_image(generated["image"][rows[-1]])
+        pictures += [to_image(image), overlay(image, mesh, faces), *(to_image(generated["image"][r]) for r in rows)]
+        pictures += [draw_skeleton(last, generated["joints_px"][rows[-1]]), to_image(generated["mask"][rows[-1]])]
+    return contact_sheet(pictures, per_seed + 4, size)
+
+
 def _bytes(values: Tensor) -> np.ndarray:
     return (values.detach().cpu().clamp(0, 1) * 255).round().byte().numpy()
 

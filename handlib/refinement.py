@@ -2,8 +2,10 @@
 
 No label is used. The projected joints should meet the 2D joints, which the pose refiner improves along the way; the
 features of the image cut out by the rendered mask should be those of the whole image; the mesh should stay smooth.
+Every hand of a batch goes its own way: it moves as it would alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,24 +14,35 @@ from torch import Tensor
 
 from .camera import SCALE_UNIT
 from .dhpe import DHPE
-from .losses import feature_loss, laplacian_loss
+from .evidence import heatmap_peaks
 from .output import DHPEOutput, Iteration, assemble, detached
-from .parameters import MeshParameters, posed_hand, posed_skeleton
+from .parameters import MeshParameters, posed_hand
+
+KEEP = ("best", "last")
 
 
 @dataclass(frozen=True)
 class RefinementWeights:
-    """What Eq. 13 leaves open. Steps are Adam's, since h mixes radians, standard deviations and crop units.
+    """What Eq. 13 leaves open, and what we add to it. Steps are Adam's, since h mixes radians and crop units.
 
-    `step` and `stay` were chosen for an earlier lite on 48 validation hands, among ten times as much and as little;
-    larger steps follow the errors of the 2D joints.
+    Chosen on the validation split by `tools/tune_refinement.py`, which writes what it found to
+    results/refinement-tuning.json. What limits refinement is the 2D joints: `confidence`, `robust` and `peaks` are
+    there because a heat map that is low is usually wrong. All three at 0 and `update_2d` at 1 are the bare equation.
     """
 
     step: float = 0.005  # γ
-    feature: float = 0.1  # λ of the feature-similarity term
+    feature: float = 0.1  # λ of the feature-similarity term; 0 leaves it, and the rendering, out
     laplacian: float = 1.0
     stay: float = 0.1  # not in the paper: a pull to the first estimate, for what the 2D joints cannot see
-    update_2d: float = 0.1  # how far j2D moves towards Ref's answer in one step; 1 is the bare recursion of Eq. 6
+    update_2d: float = 0.03  # how far j2D moves towards Ref's answer in one step; 1 is the bare recursion of Eq. 6
+    peaks: float = 0.5  # share of the heat maps' own maxima in the 2D joints to meet; the rest is the refined j2D
+    confidence: float = 4.0  # a joint counts by the height of its heat map's peak to this power; 0: all alike
+    robust: float = 0.1  # crop units from which on a joint's distance counts linearly; 0: squared, however far
+    keep: str = "best"  # of the steps, for each hand, the one with the least objective; or the "last"
+
+    def __post_init__(self):
+        if self.keep not in KEEP:
+            raise ValueError(f"refinement: keep must be one of {', '.join(KEEP)}, not {self.keep!r}")
 
 
 def refine(
@@ -39,7 +52,12 @@ def refine(
     iterations: int = 50,
     weights: RefinementWeights | None = None,
 ) -> DHPEOutput:
-    """Improves an estimate of `model` on the same images. The result's history holds every step, 0 … iterations."""
+    """Improves an estimate of `model` on the same images.
+
+    The result's history holds every step, 0 … iterations, each with the objective of Eq. 13 for each hand, measured
+    against the 2D joints as they are at the end. With `keep="best"` a step that raised a hand's objective is replaced
+    by the best one before it, so the objective never rises; the true error may (refinement_report.py).
+    """
     weights = weights or RefinementWeights()
     if output.mesh_crop is None:
         raise ValueError("only an estimate made by a DHPE can be refined with its evidence; `fit` needs no refinement")
@@ -52,40 +70,81 @@ def refine(
         for parameter, needed in zip(model.parameters(), frozen, strict=True):
             parameter.requires_grad_(needed)
     with torch.no_grad():
+        if weights.keep == "best":
+            states = best_so_far(states)
         return assemble(model.hand, states, first.size, first.heatmaps, first.features)
+
+
+def best_so_far(states: list[Iteration]) -> list[Iteration]:
+    """The same steps, but each hand stays at its best one, by the objective, until a better one comes."""
+    best = [states[0]]
+    for state in states[1:]:
+        better = state.objective < best[-1].objective
+        h, joints = (
+            torch.where(better.view(-1, *[1] * (new.ndim - 1)), new, old)
+            for new, old in ((state.h, best[-1].h), (state.joints, best[-1].joints))
+        )
+        objective = torch.where(better, state.objective, best[-1].objective)
+        best.append(Iteration(h, state.evidence_2d, joints, objective))
+    return best
 
 
 def _descend(
     model: DHPE, images: Tensor, first: DHPEOutput, iterations: int, weights: RefinementWeights
 ) -> list[Iteration]:
-    with torch.enable_grad():
-        h, evidence = first.h.clone().requires_grad_(), first.evidence_2d
-        optimizer = torch.optim.Adam([h], weights.step, fused=True)
-        states = []
-        for _ in range(iterations):
+    h, evidence = first.h.clone(), first.evidence_2d
+    joint_term, mesh_terms = _joint_term(model, first, weights), _mesh_terms(model, images, first, weights)
+    optimizer = torch.optim.Adam([h], weights.step, fused=True)
+    states, others = [], []
+    for k in range(iterations + 1):
+        with torch.set_grad_enabled(k < iterations):
+            h.requires_grad_(k < iterations)
             placed, joints = posed_hand(model.hand, h)
-            states.append(_state(h, evidence, joints))
+            states.append(Iteration(h.detach().clone(), evidence, joints.detach()))
+            others.append(mesh_terms(h, placed))
+            if k == iterations:
+                break
             if model.config.pose_refiner:
                 with torch.no_grad():
                     better = model.regressor.refined_2d(first.features, states[-1])
                     evidence = evidence + weights.update_2d * (better - evidence)
-            mask = model.render_mask(placed)
-            masked = model.feature_extractor(images * mask[:, None])
-            per_metre = SCALE_UNIT * MeshParameters.split(h).scale[..., None]
-            # Summed over the batch, so that each hand moves as it would alone.
-            loss = len(h) * (
-                (joints[..., :2] - evidence).square().mean()
-                + weights.feature * feature_loss(masked, first.features)
-                + weights.laplacian * laplacian_loss(placed / per_metre, model.laplacian)
-                + weights.stay * (h - first.h).square().mean()
-            )
             optimizer.zero_grad()
-            loss.backward()
+            (joint_term(joints, evidence) + others[-1]).sum().backward()  # a sum, so that each moves as it would alone
             optimizer.step()
-        with torch.no_grad():
-            states.append(_state(h, evidence, posed_skeleton(model.hand, h)))
-    return states
+    return [
+        Iteration(s.h, s.evidence_2d, s.joints, joint_term(s.joints, evidence) + other.detach())
+        for s, other in zip(states, others, strict=True)
+    ]
 
 
-def _state(h: Tensor, evidence: Tensor, joints: Tensor) -> Iteration:
-    return Iteration(h.detach().clone(), evidence.detach(), joints.detach())
+def _joint_term(model: DHPE, first: DHPEOutput, weights: RefinementWeights) -> Callable[[Tensor, Tensor], Tensor]:
+    """‖Reg_xy(m(h)) − j2D‖² of Eq. 13 for each hand, as a function of the joints (b, 21, 3) and j2D (b, 21, 2)."""
+    peaks = heatmap_peaks(first.heatmaps, model.config.subpixel)
+    counts = first.heatmaps.flatten(2).amax(-1).clamp(0, 1) ** weights.confidence
+
+    def term(joints: Tensor, evidence: Tensor) -> Tensor:
+        target = evidence + weights.peaks * (peaks - evidence)
+        squared = (joints[..., :2] - target).square().sum(-1)
+        if weights.robust > 0:
+            squared = 2 * weights.robust * ((squared + weights.robust**2).sqrt() - weights.robust)
+        return (counts * squared).mean(-1) / 2  # of both coordinates
+
+    return term
+
+
+def _mesh_terms(
+    model: DHPE, images: Tensor, first: DHPEOutput, weights: RefinementWeights
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The rest of Eq. 13 for each hand, as a function of h (b, 63) and its mesh in crop coordinates (b, 778, 3)."""
+
+    def terms(h: Tensor, placed: Tensor) -> Tensor:
+        total = weights.stay * (h - first.h).square().mean(-1)
+        if weights.laplacian:
+            metres = placed / (SCALE_UNIT * MeshParameters.split(h).scale[..., None])
+            total = total + weights.laplacian * (model.laplacian @ metres).norm(dim=-1).mean(-1)
+        if weights.feature:
+            masked = model.feature_extractor(images * model.render_mask(placed)[:, None])
+            total = total + weights.feature * (masked - first.features).square().mean(-1)
+        return total
+
+    return terms

@@ -14,6 +14,7 @@ from PIL import Image
 from handlib.joints import BONES
 from handlib.plots import (
     FINGER_COLORS,
+    augmentation_sheet,
     contact_sheet,
     draw_skeleton,
     film,
@@ -149,6 +150,21 @@ def test_skeleton_has_the_colours_of_the_fingers():
     for finger, color in enumerate(FINGER_COLORS):
         assert "#" + bytes(after[10 * finger + 5, 15].tolist()).hex() == color
     assert not np.asarray(before).any()  # the original is left as it was
+
+
+def test_augmentation_sheet_has_a_row_a_seed(hand):
+    seeds = torch.tensor([0.2, 0.4]).view(2, 1, 1, 1).expand(2, 3, 20, 20)
+    vertices_px = torch.zeros(2, 778, 3)  # a mesh that nothing shows of
+    generated = {
+        "image": torch.linspace(0.5, 1, 4).view(4, 1, 1, 1).expand(4, 3, 20, 20),
+        "mask": torch.zeros(4, 20, 20),
+        "joints_px": torch.full((4, 21, 2), 10.0),
+    }
+    sheet = np.asarray(augmentation_sheet(seeds, vertices_px, hand.faces, generated, size=20))
+    assert sheet.shape == (2 * 24 - 4, 6 * 24 - 4, 3)
+    corners = sheet[2::24, 2::24, 0] / 255  # of every picture; the skeleton is a point in the middle
+    wanted = [[0.2, 0.2, 0.5, 2 / 3, 2 / 3, 0], [0.4, 0.4, 5 / 6, 1, 1, 0]]
+    np.testing.assert_allclose(corners, wanted, atol=0.01)
 
 
 @pytest.mark.parametrize("n, columns, wanted", [(1, 6, (6 * 14 - 4, 10)), (5, 2, (24, 38)), (4, 2, (24, 24))])

@@ -5,10 +5,14 @@ import torch
 
 from handlib import refine, refinement
 from handlib.camera import crop_to_px
+from handlib.evidence import heatmap_peaks
+from handlib.losses import feature_loss, laplacian_loss
 from handlib.output import in_metres
+from handlib.parameters import posed_hand
 from handlib.refinement import RefinementWeights
 
 STEPS = 6
+BARE = RefinementWeights(update_2d=1, peaks=0, confidence=0, robust=0, stay=0, keep="last")  # Eq. 13 as it stands
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def distance(output) -> torch.Tensor:
 def test_joints_meet_evidence_that_a_hand_can_meet(trained, batch, first):
     """Evidence that stands still, a shift and a stretch away from the first estimate."""
     evidence = 1.1 * first.mesh_crop.joints[..., :2] + 0.1
-    alone = RefinementWeights(step=0.02, feature=0, laplacian=0, stay=0, update_2d=0)
+    alone = replace(BARE, step=0.02, feature=0, laplacian=0, stay=0, update_2d=0)
     shifted = replace(first, evidence_2d=evidence)
     refined = refine(trained.model, batch["image"], shifted, 20, alone)
     assert (distance(refined) < 0.2 * distance(shifted)).all()
@@ -53,7 +57,7 @@ def test_parts_of_the_result_agree(trained, refined):
 
 def test_first_step_is_a_signed_step_of_gamma(trained, batch, first):
     """Adam's first step moves each number of h by γ or hardly at all."""
-    after = refine(trained.model, batch["image"], first, 1, RefinementWeights(step=0.02))
+    after = refine(trained.model, batch["image"], first, 1, RefinementWeights(step=0.02, keep="last"))
     assert (after.h - first.h).abs().max() == pytest.approx(0.02, rel=1e-2)
 
 
@@ -78,7 +82,7 @@ def test_model_is_restored_after_an_interruption(trained, batch, first, monkeypa
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(refinement, "feature_loss", interrupt)
+    monkeypatch.setattr(refinement, "posed_hand", interrupt)
     with pytest.raises(KeyboardInterrupt):
         refine(trained.model, batch["image"], first, 2)
     assert all(p.requires_grad for p in trained.model.parameters())
@@ -99,6 +103,98 @@ def test_each_hand_moves_as_it_would_alone(trained, batch):
             alone = refine(trained.model, image, trained.model(image), STEPS)
             torch.testing.assert_close(alone.vertices[0], together.vertices[n], rtol=0, atol=1e-3)
             torch.testing.assert_close(alone.joints_2d[0], together.joints_2d[n], rtol=0, atol=0.2)
+
+
+def objective_by_hand(model, images, first, state, evidence, weights) -> torch.Tensor:
+    """Eq. 13 written out, hand by hand and joint by joint."""
+    peaks = heatmap_peaks(first.heatmaps, model.config.subpixel)
+    values = []
+    for b in range(len(images)):
+        joints = 0.0
+        for j in range(21):
+            target = (1 - weights.peaks) * evidence[b, j] + weights.peaks * peaks[b, j]
+            distance = (state.joints[b, j, :2] - target).norm()
+            cost = distance**2
+            if weights.robust:
+                cost = 2 * weights.robust * ((distance**2 + weights.robust**2).sqrt() - weights.robust)
+            joints += first.heatmaps[b, j].max().clamp(0, 1) ** weights.confidence * cost / 42
+        h = state.h[b : b + 1]
+        mesh = posed_hand(model.hand, h).vertices
+        masked = model.feature_extractor(images[b : b + 1] * model.render_mask(mesh)[:, None])
+        values.append(
+            joints
+            + weights.feature * feature_loss(masked, first.features[b : b + 1])
+            + weights.laplacian * laplacian_loss(in_metres(model.hand, h).vertices, model.laplacian)
+            + weights.stay * (h - first.h[b : b + 1]).square().mean()
+        )
+    return torch.stack(values)
+
+
+@pytest.mark.parametrize("weights", [RefinementWeights(keep="last"), BARE], ids=["ours", "bare"])
+def test_the_objective_is_that_of_the_equation(trained, batch, first, weights):
+    refined = refine(trained.model, batch["image"], first, 3, weights)
+    for state in refined.history:
+        with torch.no_grad():
+            wanted = objective_by_hand(trained.model, batch["image"], first, state, refined.evidence_2d, weights)
+        torch.testing.assert_close(state.objective, wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("step", [0.005, 0.2])
+def test_the_objective_never_rises_where_the_best_is_kept(trained, batch, first, step):
+    """Nor with steps so large that the descent itself climbs."""
+    weights = RefinementWeights(step=step)
+    refined = refine(trained.model, batch["image"], first, 12, weights)
+    objective = torch.stack([state.objective for state in refined.history])
+    assert (objective.diff(dim=0) <= 0).all()
+    walked = refine(trained.model, batch["image"], first, 12, replace(weights, keep="last"))
+    every = torch.stack([state.objective for state in walked.history])
+    assert torch.equal(objective[-1], every.amin(0))
+    if step == 0.2:
+        assert (every.diff(dim=0) > 0).any()
+    else:
+        assert (objective[-1] < objective[0]).all()
+    for b, k in enumerate(every.argmin(0).tolist()):
+        assert torch.equal(refined.h[b], walked.history[k].h[b])
+
+
+def test_a_joint_whose_heatmap_is_empty_does_not_pull(trained, batch, first):
+    heatmaps = first.heatmaps.clone()
+    heatmaps[:, 8] = 0
+    pulled = first.evidence_2d.clone()
+    pulled[:, 8] += 0.5
+    weights = replace(BARE, update_2d=0, confidence=1, feature=0)
+    there = refine(trained.model, batch["image"], replace(first, heatmaps=heatmaps, evidence_2d=pulled), 5, weights)
+    here = refine(trained.model, batch["image"], replace(first, heatmaps=heatmaps), 5, weights)
+    assert torch.equal(there.h, here.h)
+    counted = refine(trained.model, batch["image"], replace(first, evidence_2d=pulled), 5, weights)
+    assert not torch.equal(counted.h, here.h)
+
+
+def test_an_outlier_pulls_less_where_it_is_robust(trained, batch, first):
+    pulled = first.mesh_crop.joints[..., :2].clone()
+    pulled[:, 8] += 1.0
+    start = replace(first, evidence_2d=pulled)
+    moved = [
+        refine(
+            trained.model, batch["image"], start, 10, replace(BARE, step=0.02, update_2d=0, feature=0, robust=robust)
+        )
+        for robust in (0.0, 0.05)
+    ]
+    wrist = [(m.mesh_crop.joints - first.mesh_crop.joints)[:, 0].norm(dim=-1).mean() for m in moved]
+    assert wrist[1] < wrist[0]
+
+
+def test_without_the_feature_term_nothing_is_rendered(trained, batch, first, monkeypatch):
+    def rendered(*_):
+        raise AssertionError("rendered")
+
+    monkeypatch.setattr(type(trained.model), "render_mask", rendered)
+    refine(trained.model, batch["image"], first, 2, RefinementWeights(feature=0.0))
+
+
+def test_an_unknown_choice_is_named():
+    with pytest.raises(ValueError, match="keep must be one of best, last"):
+        RefinementWeights(keep="first")
 
 
 def test_no_iterations_change_nothing(trained, batch, first):

@@ -3,8 +3,9 @@ import torch
 
 from handlib import Renderer
 from handlib.camera import crop_to_px
+from handlib.mesh import vertex_normals
 from handlib.parameters import MeshParameters, posed_hand
-from handlib.renderer.texture import complete_colors, sample_colors
+from handlib.renderer.texture import complete, complete_colors, opposite_vertices, sample_colors
 
 SIZE = 128
 
@@ -60,6 +61,53 @@ def test_completion_is_the_mean_of_the_neighbours(hand, generator):
         if not known[0, v]:
             torch.testing.assert_close(found[0, v], found[0, sorted(neighbours[v])].mean(0))
     assert found.amin() >= colors.amin() and found.amax() <= colors.amax() + 1e-9
+
+
+def plain_completion(colors, known, faces):
+    """The same system of equations, dense, solved by elimination."""
+    near = colors.new_zeros(778, 778)
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        near[faces[:, i], faces[:, j]] = near[faces[:, j], faces[:, i]] = 1
+    free = (~known)[..., None].to(colors)
+    system = torch.eye(778, dtype=colors.dtype) - free * (near / near.sum(1, keepdim=True))
+    return torch.linalg.solve(system, (1 - free) * colors)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-3), (torch.float64, 1e-9)])
+@pytest.mark.parametrize("share", [0.002, 0.3, 1.0])
+def test_completion_solves_the_plain_equations(hand, generator, dtype, tolerance, share):
+    colors = torch.rand(2, 778, 3, generator=generator, dtype=dtype)
+    known = torch.rand(2, 778, generator=generator) < share
+    known[:, 5] = True
+    wanted = plain_completion(colors.double(), known, hand.faces).to(dtype)
+    torch.testing.assert_close(complete_colors(colors, known, hand.faces), wanted, rtol=0, atol=tolerance)
+
+
+def test_one_hand_does_not_color_another(hand, generator):
+    colors, known = torch.rand(3, 778, 3, generator=generator), torch.rand(3, 778, generator=generator) < 0.2
+    together = complete_colors(colors, known, hand.faces)
+    torch.testing.assert_close(complete_colors(colors[1:2], known[1:2], hand.faces), together[1:2], rtol=0, atol=1e-4)
+
+
+def test_opposite_vertices_are_across_the_hand(hand):
+    opposite = opposite_vertices(hand.template, hand.faces)
+    side = vertex_normals(hand.template, hand.faces)[:, 1] > 0
+    assert (side[opposite] != side).all()
+    apart = (hand.template[opposite] - hand.template)[:, [0, 2]].norm(dim=-1)
+    assert apart.median() < 3e-3 and apart.max() < 0.02  # metres; at the hand's edge the other side is a little away
+
+
+def test_symmetry_takes_the_other_sides_colors_first(hand, generator):
+    back = vertex_normals(hand.template, hand.faces)[:, 1] > 0
+    colors = torch.rand(1, 778, 3, generator=generator)
+    opposite = opposite_vertices(hand.template, hand.faces)
+    found = complete(colors, back[None], hand.template, hand.faces, "symmetry")
+    torch.testing.assert_close(found[0, back], colors[0, back])
+    torch.testing.assert_close(found[0, ~back], colors[0, opposite[~back]])
+    smooth = complete(colors, back[None], hand.template, hand.faces, "diffusion")
+    torch.testing.assert_close(smooth, complete_colors(colors, back[None], hand.faces))
+    with pytest.raises(ValueError, match="choose one of diffusion, symmetry"):
+        complete(colors, back[None], hand.template, hand.faces, "guess")
 
 
 def test_nothing_known_is_an_error(hand):

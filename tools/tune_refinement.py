@@ -1,0 +1,37 @@
+"""Chooses the settings of test-time refinement on the validation split and writes results/refinement-tuning.json.
+
+    python tools/tune_refinement.py [--profile smoke] [--checkpoint runs/x/model.safetensors] [--hands 500] …
+
+What it finds is then written into handlib/refinement.py by hand.
+"""
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import tyro
+
+from handlib import results
+from handlib.data.cache import CACHE
+from handlib.tune import PROFILES, tune_refinement
+
+
+def main(
+    profile: str = "laptop",
+    checkpoint: str | None = None,
+    hands: int | None = None,
+    rendered_hands: int | None = None,
+    out: Path = Path("results"),
+) -> None:
+    """Sweeps the grid of handlib.tune.TuneConfig; options that are not given are the profile's."""
+    if profile not in PROFILES:
+        sys.exit(f"unknown profile '{profile}': choose one of {', '.join(PROFILES)}")
+    given = {"checkpoint": checkpoint, "hands": hands, "rendered_hands": rendered_hands}
+    config = replace(PROFILES[profile], **{name: value for name, value in given.items() if value is not None})
+    command = shlex.join(["python", "tools/tune_refinement.py", *sys.argv[1:]])
+    print(f"wrote {results.write(tune_refinement(config, profile, command, cache=str(CACHE)), out)}")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
