@@ -34,6 +34,9 @@ class Processes:
         except ModuleNotFoundError:
             self._alone(device, precision)
             return
+        from accelerate.state import AcceleratorState
+
+        AcceleratorState._reset_state(reset_partial_state=True)  # what an earlier run in this process had chosen
         cpu = device == "cpu" or not torch.cuda.is_available()
         self.accelerator = accelerate.Accelerator(cpu=cpu, mixed_precision=precision)
         self.device = self.accelerator.device
@@ -165,7 +168,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and distributed.is_initialized()):
             return super().forward(x)
-        values = x.float()
+        values = x.to(torch.promote_types(x.dtype, torch.float32))
         local = torch.stack([values.sum((0, 2, 3)), values.new_tensor(x.numel() / x.shape[1]).expand(x.shape[1])])
         total, count = _SumOverProcesses.apply(local)
         mean = total / count
