@@ -20,6 +20,8 @@ from .bench.refinement import PROFILES as REFINEMENT_BENCHES
 from .bench.refinement import bench_refinement
 from .bench.renderer import PROFILES as RENDERER_BENCHES
 from .bench.renderer import bench_renderer
+from .bench.training import PROFILES as TRAINING_BENCHES
+from .bench.training import bench_training
 from .data import CachedHands, SyntheticHands
 from .data.cache import CACHE
 from .dhpe import DHPE, WEIGHTS
@@ -200,6 +202,12 @@ BENCHES = {
         "fifty steps on h by gradients of a silhouette, against the same in plain torch",
         "On one thread, and on the GPU if there is one.",
     ),
+    "training": _Bench(
+        bench_training,
+        TRAINING_BENCHES,
+        "a step of training against its networks alone",
+        "Images a second, the overhead of data, rendering and losses, and the fraction of the device's matrix rate.",
+    ),
 }
 
 
@@ -244,7 +252,7 @@ usage: handlib COMMAND …        (handlib COMMAND --help says more)
   predict IMAGE…   meshes, joints and pictures from photographs of hands
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
   evaluate         measure a network on the synthetic test set; writes a results file
-  bench NAME       time the hand model, the renderer or the refinement against its peers; writes a results file
+  bench NAME       time the hand model, the renderer, the refinement or training; writes a results file
   info             versions, devices, what would be used
 """
 
