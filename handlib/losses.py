@@ -104,10 +104,8 @@ def dhpe_loss(
     threshold = weights.threshold_px / 112  # pixels of a 224² crop to crop units
     switch = shape_weight(last.joints[..., :2].detach(), joints, threshold)
     counted = switch if weights.scheduled else torch.ones_like(switch)
-    masked = output.features
-    if weights.feature:  # a second pass of F, a fifth of the cost of a step, is saved where it does not count
-        with keeping_statistics(model.feature_extractor):
-            masked = model.feature_extractor(images * batch["mask"][:, None])
+    with keeping_statistics(model.feature_extractor):
+        masked = model.feature_extractor(images * batch["mask"][:, None])
     terms = {
         "articulation": sum(articulation_loss(s.joints, target, omega) for s in steps) / len(steps),
         "reprojection": sum(reprojection_loss(s.joints[..., :2], joints) for s in steps) / len(steps),
