@@ -104,18 +104,11 @@ def test_without_accelerate_nothing_more_is_promised(monkeypatch):
         Processes("cpu")
 
 
-def test_half_precision_is_the_networks_alone():
-    processes = Processes("cpu", "bf16")
-    network = nn.Conv2d(2, 2, 3)
-    seen = []
-    network.register_forward_hook(lambda _, inputs, output: seen.append(output.dtype))
-    inputs = torch.rand(1, 2, 8, 8)
-    plain = network(inputs)
-    with processes.in_precision(network):
-        half = network(inputs)
-    again = network(inputs)
-    assert half.dtype == torch.float32 and not torch.equal(half, plain) and torch.allclose(half, plain, atol=0.05)
-    assert torch.equal(again, plain)
+def test_half_precision_is_what_was_asked_for():
+    network, inputs = nn.Conv2d(2, 2, 3), torch.rand(1, 2, 8, 8)
+    for precision, dtype in (("bf16", torch.bfloat16), ("no", torch.float32)):
+        with Processes("cpu", precision).autocast():
+            assert network(inputs).dtype == dtype
 
 
 def test_fp16_needs_a_gpu():

@@ -29,7 +29,7 @@ from ..feed import Feed
 from ..processes import Processes
 from ..profiles import TrainConfig, preset
 from ..results import Metric
-from ..trainer import Trainer
+from ..trainer import Trainer, heatmap_stages
 from .timing import in_turns, record_name
 
 
@@ -90,25 +90,17 @@ def networks_step(trainer: Trainer) -> Callable[[], object]:
 
     def step() -> None:
         trainer.optimizer.zero_grad()
-        features, heatmaps = model.feature_extractor(images), model.pose_network(images)
-        with keeping_statistics(model.feature_extractor):
-            again = model.feature_extractor(images)
-        last = model.regressor(model.hand, features, joints)[-1]
-        loss = sum(t.square().mean() for t in _tensors([features, again, heatmaps, last.h, last.evidence_2d]))
+        with trainer.processes.autocast():
+            features, stages = model.feature_extractor(images), heatmap_stages(model, images)
+            with keeping_statistics(model.feature_extractor):
+                again = model.feature_extractor(images)
+        last = model.regressor(model.hand, features.float(), joints)[-1]
+        loss = sum(values.float().square().mean() for values in [features, again, *stages, last.h, last.evidence_2d])
         trainer.processes.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
         trainer.optimizer.step()
 
     return step
-
-
-def _tensors(values: Any) -> Iterator[Tensor]:
-    """Networks may give several heat maps, one a stage."""
-    if isinstance(values, Tensor):
-        yield values
-    else:
-        for value in values:
-            yield from _tensors(value)
 
 
 def product(side: int, device: str, dtype: torch.dtype) -> Callable[[], object]:
@@ -131,12 +123,10 @@ def bench_training(
         data = SyntheticHands("train", run.model.size, config.images)
         feed = Feed([data], run.feed, trainer.pool, trainer.processes.device, run.workers, CACHE, progress=False)
         networks = networks_step(trainer)
-        with trainer.processes.in_precision(trainer.model.feature_extractor, trainer.model.pose_network):
-            with FlopCounterMode(display=False) as counter:
-                networks()
-            flops = counter.get_total_flops() / n
-            calls = {"full": full_step(trainer, feed), "networks": networks}
-            times = in_turns(calls, config.seconds, device)
+        with FlopCounterMode(display=False) as counter:
+            networks()
+        flops = counter.get_total_flops() / n
+        times = in_turns({"full": full_step(trainer, feed), "networks": networks}, config.seconds, device)
         matrix = in_turns({"product": product(config.matrix, device, dtype)}, config.seconds / 30, device, warm=3)
     full, alone = (sorted(times[name])[len(times[name]) // 2] / 1e3 / n for name in ("full", "networks"))
     rate = 2 * config.matrix**3 / (min(matrix["product"]) / 1e3)
