@@ -20,6 +20,8 @@ from .bench.refinement import PROFILES as REFINEMENT_BENCHES
 from .bench.refinement import bench_refinement
 from .bench.renderer import PROFILES as RENDERER_BENCHES
 from .bench.renderer import bench_renderer
+from .bench.training import PROFILES as TRAINING_BENCHES
+from .bench.training import bench_training
 from .data import CachedHands, SyntheticHands
 from .data.cache import CACHE
 from .data.cli import data_command
@@ -201,6 +203,12 @@ BENCHES = {
         "fifty steps on h by gradients of a silhouette, against the same in plain torch",
         "On one thread, and on the GPU if there is one.",
     ),
+    "training": _Bench(
+        bench_training,
+        TRAINING_BENCHES,
+        "a step of training against its networks alone",
+        "Images a second, the overhead of data, rendering and losses, and the fraction of the device's matrix rate.",
+    ),
 }
 
 
@@ -245,8 +253,8 @@ usage: handlib COMMAND …        (handlib COMMAND --help says more)
   predict IMAGE…   meshes, joints and pictures from photographs of hands
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
   evaluate         measure a network on the synthetic test set; writes a results file
-  data VERB        check KIND:PATH: is a download of a real data set complete, and read rightly?
-  bench NAME       time the hand model, the renderer or the refinement against its peers; writes a results file
+  data VERB        check a download of a real data set; render or show the benchmark
+  bench NAME       time the hand model, the renderer, the refinement or training; writes a results file
   info             versions, devices, what would be used
 """
 

@@ -15,7 +15,7 @@ from .data import CachedHands, SyntheticHands
 from .data.sample import collate
 from .hand import HandModel
 
-BYTES = ("image", "mask")  # kept as uint8: a quarter of the memory
+LEFT_OUT = ("parts", "depth", "box")  # no loss or score reads them, and they are as large as the pictures
 FEEDS = ("memory", "workers", "device")
 
 
@@ -24,7 +24,8 @@ def open_data(
 ) -> list[Dataset]:
     """The data sets that a config names: "synthetic", or a spec of `handlib.data.open_spec`, such as "rhd:PATH".
 
-    images, seed: of the synthetic hands.
+    split: "train" or "val"; of real data, which have no such split, the latter is the test set. images, seed: of the
+    synthetic hands.
     """
     if not specs:
         raise ValueError("no data named: --data synthetic, or for example --data rhd:PATH stb:PATH")
@@ -37,7 +38,7 @@ def open_data(
 
         if not hasattr(data, "open_spec"):
             raise ValueError(f"unknown data '{spec}': this version reads 'synthetic' alone")
-        found.append(data.open_spec(spec, split, size=size))
+        found.append(data.open_spec(spec, "train" if split == "train" else "test", size=size))
     return found
 
 
@@ -65,17 +66,22 @@ def common(rows: Sequence[dict[str, Tensor]]) -> list[str]:
 
 
 def to_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Pictures and masks in [0, 1] as bytes."""
-    return rows | {name: (rows[name] * 255).round().byte() for name in BYTES if name in rows}
+    """Pictures and masks in [0, 1] as bytes; masks in half precision where some are unknown, that is NaN."""
+    image, mask = ((rows[name] * 255).round() for name in ("image", "mask"))
+    return rows | {"image": image.byte(), "mask": mask.half() if mask.isnan().any() else mask.byte()}
 
 
 def from_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Inverse of `to_bytes`."""
-    return rows | {name: rows[name].float() / 255 for name in BYTES if name in rows}
+    """Inverse of `to_bytes`, and what `CachedHands.batch` does."""
+    return rows | {name: rows[name].float() / 255 for name in ("image", "mask")}
+
+
+def _collate(samples: list) -> dict[str, Tensor]:
+    return {name: value for name, value in collate(samples).items() if name not in LEFT_OUT}
 
 
 def _collate_bytes(samples: list) -> dict[str, Tensor]:
-    return to_bytes(collate(samples))
+    return to_bytes(_collate(samples))
 
 
 class Pool:
@@ -174,15 +180,16 @@ class Feed:
         if self.kind == "memory":
             return (self._move(self.data.batch(indices)) for indices in plan)
         if self.kind == "device":
-            return (self.data.batch(indices.tolist(), self.device) for indices in plan)
+            return (self._move(self.data.batch(indices, self.device)) for indices in plan)
         loader = DataLoader(
             self.data,
             batch_sampler=[indices.tolist() for indices in plan],
             num_workers=self.workers,
-            collate_fn=collate,
+            collate_fn=_collate,
             pin_memory=self.device.type == "cuda",
         )
         return map(self._move, loader)
 
     def _move(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        kept = {name: value for name, value in batch.items() if name not in LEFT_OUT}
+        return {name: value.to(self.device, non_blocking=True) for name, value in kept.items()}

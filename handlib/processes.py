@@ -10,7 +10,7 @@ Without accelerate (`pip install 'handlib[distributed]'`) one process trains in 
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -23,8 +23,7 @@ _EXTRA = "needs accelerate, which is not installed: pip install 'handlib[distrib
 class Processes:
     """The process that this is, and its device.
 
-    device: "auto" is the GPU of this process if there is one; "cpu". precision: of the convolutional networks;
-    everything else, the hand above all, is computed in single precision.
+    device: "auto" is the GPU of this process if there is one; "cpu". precision: of the convolutional networks.
     """
 
     def __init__(self, device: str = "auto", precision: Precision = "no"):
@@ -34,6 +33,9 @@ class Processes:
         except ModuleNotFoundError:
             self._alone(device, precision)
             return
+        from accelerate.state import AcceleratorState
+
+        AcceleratorState._reset_state(reset_partial_state=True)  # what an earlier run in this process had chosen
         cpu = device == "cpu" or not torch.cuda.is_available()
         self.accelerator = accelerate.Accelerator(cpu=cpu, mixed_precision=precision)
         self.device = self.accelerator.device
@@ -118,29 +120,9 @@ class Processes:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         return nn.utils.clip_grad_norm_(parameters, norm)
 
-    @contextmanager
-    def in_precision(self, *networks: nn.Module) -> Iterator[None]:
-        """Inside, these modules compute in `precision`; what they return is in single precision again."""
-        if self.precision == "no":
-            yield
-            return
-        from accelerate.utils import convert_outputs_to_fp32
-
-        for network in networks:
-            with_cast = self._autocast(network.forward)
-            network.forward = convert_outputs_to_fp32(with_cast)
-        try:
-            yield
-        finally:
-            for network in networks:
-                del network.forward  # the class has one
-
-    def _autocast(self, forward):
-        def run(*arguments):
-            with self.accelerator.autocast() if self.accelerator is not None else nullcontext():
-                return forward(*arguments)
-
-        return run
+    def autocast(self) -> AbstractContextManager:
+        """Inside, networks compute in `precision`; the hand and the losses go back to single precision themselves."""
+        return nullcontext() if self.precision == "no" else self.accelerator.autocast()
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -165,7 +147,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and distributed.is_initialized()):
             return super().forward(x)
-        values = x.float()
+        values = x.to(torch.promote_types(x.dtype, torch.float32))
         local = torch.stack([values.sum((0, 2, 3)), values.new_tensor(x.numel() / x.shape[1]).expand(x.shape[1])])
         total, count = _SumOverProcesses.apply(local)
         mean = total / count

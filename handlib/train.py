@@ -72,14 +72,12 @@ def train(
         trainer.save()
     else:
         trainer.restore(state)
-    networks = (model.feature_extractor, model.pose_network)
     if trainer.epoch < config.epochs:
         feed, val = _open(config, trainer.pool, processes, cache, progress)
-        with processes.in_precision(*networks):
-            while trainer.epoch < config.epochs:
-                _one_epoch(trainer, feed, val, progress)
-                if each_epoch is not None and processes.is_main:
-                    each_epoch()
+        while trainer.epoch < config.epochs:
+            _one_epoch(trainer, feed, val, progress)
+            if each_epoch is not None and processes.is_main:
+                each_epoch()
     trainer.use_average()
     if processes.is_main and not (folder.path / "model.safetensors").is_file():
         trainer.save_model()  # the run was stopped after it had written the state of its last epoch
@@ -91,7 +89,7 @@ def _one_epoch(trainer: Trainer, feed: Feed, val: CachedHands, progress: bool) -
     """Trains, measures and saves; the row of the log comes first, since a row without its state is made again."""
     row = trainer.run_epoch(feed, progress)
     if trainer.processes.is_main:
-        with trainer.averaged():
+        with trainer.averaged(), trainer.processes.autocast():
             scores = evaluate(trainer.model, val, progress=False)
             trainer.folder.log(row | {f"val_{name}": score for name, score in scores.items()})
             trainer.save()

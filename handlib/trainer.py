@@ -172,7 +172,8 @@ class Trainer:
         for part in parts:
             rows = {name: value[part[0] : part[-1] + 1] for name, value in batch.items()}
             pictures = jitter_colors(rows["image"], noise[part[0] : part[-1] + 1])
-            loss, terms = self._loss(pictures, rows, share[part] < images)
+            with processes.autocast():
+                loss, terms = self._loss(pictures, rows, share[part] < images)
             weight = len(part) / total
             processes.backward(loss * weight)
             for name, value in terms.items():
@@ -194,8 +195,9 @@ class Trainer:
         config, model = self.config, self.model
         if self.epoch < config.evidence_epochs:
             joints = px_to_crop(batch["joints_px"], config.model.size)
-            loss = heatmap_loss(model.heatmaps(images)[-1], joints)
-            return config.loss.heatmap * loss, {"loss": config.loss.heatmap * loss.detach(), "heatmap": loss.detach()}
+            stages = [heatmap_loss(maps, joints) for maps in heatmap_stages(model, images)]
+            loss = config.loss.heatmap * sum(stages) / len(stages)
+            return loss, {"loss": loss.detach(), "heatmap": stages[-1].detach()}
         output = model(images)
         if self.processes.sum((~torch.isfinite(output.h)).any().float()):  # nothing that could be rendered
             raise self._diverged(math.nan, math.nan, batch | {"image": images})
@@ -203,7 +205,7 @@ class Trainer:
         weights = replace(config.loss, feature=config.loss.feature * every * (self.step % every == 0))
         loss, terms = dhpe_loss(model, output, images, batch, weights)
         if every > 1:  # so that the mean over the steps is that of the term
-            terms["feature"] = every * terms.get("feature", loss.new_zeros(()))
+            terms["feature"] = terms["feature"] * every
         if self._augments():
             self._augment(output, images, batch, seeds)
         return loss, terms
@@ -254,6 +256,11 @@ def _load(model: DHPE, weights: dict[str, Tensor]) -> None:
     wrong = [name for name in missing if not name.startswith("hand.")] + unexpected
     if wrong:
         raise ValueError(f"weights that do not fit: {', '.join(wrong[:3])}")
+
+
+def heatmap_stages(model: DHPE, images: Tensor) -> list[Tensor]:
+    """J2D(x), stage by stage where it has several."""
+    return model.heatmaps(images) if hasattr(model, "heatmaps") else [model.pose_network(images)]
 
 
 def taken(output: DHPEOutput, rows: Tensor) -> DHPEOutput:

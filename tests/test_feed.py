@@ -4,7 +4,7 @@ from torch.utils.data import Dataset
 
 from handlib.data import CachedHands, SyntheticHands
 from handlib.data.sample import collate
-from handlib.feed import Feed, Pool, from_bytes, in_memory, open_data, to_bytes
+from handlib.feed import LEFT_OUT, Feed, Pool, from_bytes, in_memory, open_data, to_bytes
 
 
 class Listed(Dataset):
@@ -38,6 +38,10 @@ def plan():
     return [torch.tensor([4, 0]), torch.tensor([1, 2, 3])]
 
 
+def needed(samples):
+    return {name: value for name, value in collate(samples).items() if name not in LEFT_OUT}
+
+
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
@@ -47,7 +51,7 @@ def test_batches_are_those_of_the_plan(listed, plan, kind):
     feed = Feed([listed], kind, Pool(0), progress=False)
     found = list(feed.batches(plan))
     assert len(feed) == 5
-    wanted = [collate([listed[int(i)] for i in indices]) for indices in plan]
+    wanted = [needed([listed[int(i)] for i in indices]) for indices in plan]
     assert all(same(a, b) for a, b in zip(found, wanted, strict=True))  # pictures have whole grey levels
 
 
@@ -56,22 +60,22 @@ def test_several_data_sets_are_one_after_the_other(listed, kind):
     other = Listed(3, seed=1)
     feed = Feed([listed, other], kind, Pool(0), progress=False)
     batch = next(feed.batches([torch.tensor([1, 5, 7])]))
-    assert len(feed) == 8 and same(batch, collate([listed[1], other[0], other[2]]))
+    assert len(feed) == 8 and same(batch, needed([listed[1], other[0], other[2]]))
 
 
 def test_rows_of_the_pool_follow_the_images(listed):
     pool = Pool(10)
-    pool.add(collate([listed[3], listed[2]]))
+    pool.add(needed([listed[3], listed[2]]))
     feed = Feed([listed], "workers", pool, progress=False)
     plan = [torch.tensor([0, 6]), torch.tensor([5, 6]), torch.tensor([4])]
     wanted = [[0, 2], [3, 2], [4]]
     for batch, indices in zip(feed.batches(plan), wanted, strict=True):
-        assert same(batch, collate([listed[i] for i in indices]))
+        assert same(batch, needed([listed[i] for i in indices]))
 
 
 def test_only_common_fields_are_batched(listed):
     pool = Pool(10)
-    rows = collate([listed[0]])
+    rows = needed([listed[0]])
     del rows["vertices_cam"]
     pool.add(rows)
     batch = next(Feed([listed], "memory", pool, progress=False).batches([torch.tensor([0, 5])]))
@@ -105,7 +109,7 @@ def test_pool_without_new_rows_stays_empty(listed):
 def test_pool_is_restored_from_its_parts(listed):
     pool, parts = Pool(9), []
     for i in range(3):
-        pool.add(collate([listed[i], listed[i + 1]]))
+        pool.add(needed([listed[i], listed[i + 1]]))
         parts.append(pool.unsaved())
     assert pool.unsaved() is None and [len(part["image"]) for part in parts] == [2, 2, 2]
     again = Pool(9)
@@ -114,10 +118,21 @@ def test_pool_is_restored_from_its_parts(listed):
 
 
 def test_bytes_and_back(listed):
-    batch = collate([listed[0], listed[1]])
+    batch = needed([listed[0], listed[1]])
     held = to_bytes(batch)
     assert held["image"].dtype == held["mask"].dtype == torch.uint8
     assert same(from_bytes(held), batch)
+
+
+def test_an_unknown_mask_stays_unknown(listed):
+    batch = needed([listed[0], listed[1]])
+    unknown = batch | {"mask": batch["mask"].clone()}
+    unknown["mask"][1] = torch.nan
+    held = [to_bytes(batch), to_bytes(unknown)]
+    both = CachedHands({name: torch.cat([part[name] for part in held]) for name in batch}, "both")
+    found = both.batch(torch.tensor([0, 2, 3]))["mask"]
+    assert torch.equal(found[0], batch["mask"][0]) and torch.equal(found[1], batch["mask"][0])
+    assert found[2].isnan().all() and found.dtype == torch.float32
 
 
 def test_open_data(hand):
