@@ -11,7 +11,6 @@ Eq. 8 applies as to any other sample; its crop is `CROP_FACTOR` times the box of
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import roma
 import torch
@@ -21,6 +20,7 @@ from torch.nn import functional
 
 from .camera import FLIP, crop_box, crop_intrinsics, crop_to_px, project, quaternion_to_rotation, unproject
 from .data import BuiltinBackgrounds
+from .data.backgrounds import Backgrounds
 from .dhpe import DHPE
 from .joints import MIDDLE_MCP
 from .mesh import boundary_loop
@@ -32,15 +32,6 @@ from .renderer.texture import COMPLETIONS, complete, sample_colors
 ROTATIONS, CAMERAS = ("axes", "sphere"), ("seed", "orthographic")
 FAR = 20.0  # metres: from there on a hand, being 0.1 m deep about its root, is seen orthographically to 0.5 %
 NEAREST = 0.3  # metres: a camera nearer than this to the root could be inside a hand
-
-
-@runtime_checkable
-class Backgrounds(Protocol):
-    """A source of photographs to cut backgrounds from, uint8 (3, h, w) of any size."""
-
-    def __len__(self) -> int: ...
-
-    def photograph(self, i: int) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -87,7 +78,7 @@ def augment(
     batch: dict[str, Tensor],
     generator: torch.Generator,
     config: AugmentationConfig | None = None,
-    backgrounds: Backgrounds | BuiltinBackgrounds | None = None,
+    backgrounds: Backgrounds | None = None,
 ) -> dict[str, Tensor]:
     """New training instances from the estimates `output` of `model` on `images`, which are those of `batch`.
 
@@ -97,7 +88,7 @@ def augment(
     drawn. backgrounds: the training split of `data.BuiltinBackgrounds` when none are given.
     """
     config = config or AugmentationConfig()
-    backgrounds = backgrounds or BuiltinBackgrounds("train")
+    backgrounds = BuiltinBackgrounds("train") if backgrounds is None else backgrounds
     size = images.shape[-1]
     with torch.no_grad():
         colors, usable = seed_colors(model, output, images, batch, config)
@@ -165,12 +156,8 @@ def random_rotations(n: int, kind: str, generator: torch.Generator) -> Float[Ten
     return roma.euler_to_rotmat("xyz", angles)
 
 
-def random_background(
-    source: Backgrounds | BuiltinBackgrounds, size: int, generator: torch.Generator
-) -> Float[Tensor, "3 {size} {size}"]:
-    """The source's own mixture where it makes one, else a square cut from one of its photographs, in [0, 1]."""
-    if isinstance(source, BuiltinBackgrounds):
-        return source.sample(size, generator)
+def random_background(source: Backgrounds, size: int, generator: torch.Generator) -> Float[Tensor, "3 {size} {size}"]:
+    """A square cut from one of the photographs, in [0, 1]."""
     on = {"generator": generator, "device": generator.device}
     if not len(source):
         raise ValueError("the source of backgrounds holds no photographs")

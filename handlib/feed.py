@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from .data import CachedHands, SyntheticHands
+from .data import CachedHands, SyntheticHands, open_spec
 from .data.sample import collate
 from .hand import HandModel
 
@@ -34,11 +34,7 @@ def open_data(
         if spec == "synthetic":
             found.append(SyntheticHands(split, size, images, seed=seed, hand=hand))
             continue
-        from . import data
-
-        if not hasattr(data, "open_spec"):
-            raise ValueError(f"unknown data '{spec}': this version reads 'synthetic' alone")
-        found.append(data.open_spec(spec, "train" if split == "train" else "test", size=size))
+        found.append(open_spec(spec, "train" if split == "train" else "test", size=size))
     return found
 
 
@@ -54,7 +50,7 @@ def in_memory(
             loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=_collate_bytes)
             batches = list(loader)
             tensors = {name: torch.cat([batch[name] for batch in batches]) for name in common(batches)}
-            parts.append(CachedHands(tensors, getattr(dataset, "name", type(dataset).__name__)))
+            parts.append(CachedHands(tensors, dataset.name))
     names = common([part.tensors for part in parts])
     tensors = {name: torch.cat([part.tensors[name] for part in parts]) for name in names}
     return CachedHands(tensors, " + ".join(part.name for part in parts))

@@ -59,14 +59,10 @@ class TrainConfig:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.average < 1:
             raise ValueError(f"average must be at least 0 and less than 1, not {self.average}")
+        if self.evidence_epochs and not self.model.evidence_2d:
+            raise ValueError("evidence_epochs must be 0 for a model without evidence_2d: it has no J2D to train")
         if self.augment_from is not None and self.augment_from < self.evidence_epochs:
             raise ValueError("augment_from must be at least evidence_epochs: earlier there are no meshes to start from")
-
-
-def _paper_model() -> DHPEConfig:
-    """The networks at the paper's size."""
-    paper = getattr(DHPEConfig, "paper", None)
-    return paper() if paper else DHPEConfig(size=224, features=2048, hidden=0, subpixel=False)
 
 
 PROFILES = {
@@ -78,14 +74,14 @@ PROFILES = {
     "gpu": TrainConfig(
         images=100_000, val_images=500, epochs=30, evidence_epochs=5, batch_size=64, lifting_steps=4000, workers=8,
         feed="device", precision="bf16", average=0.999, augment_from=20, augment_every=10, augment_cap=20_000,
-        profile="gpu", model=_paper_model(),
+        profile="gpu", model=DHPEConfig.paper(),
     ),
     # The paper's own training set, and its schedule as far as it is known: no stage before the joint one, since F and
     # J2D start from published weights.
     "paper": TrainConfig(
         data=("rhd:RHD_published_v2", "stb:STB"), val_data=("rhd:RHD_published_v2",), val_images=500, epochs=40,
         evidence_epochs=0, batch_size=64, lifting_steps=0, joint_learning_rate=1e-4, workers=8, feed="workers",
-        augment_from=20, augment_cap=30_000, profile="paper", model=_paper_model(),
+        augment_from=20, augment_cap=30_000, profile="paper", model=DHPEConfig.paper(),
     ),
 }  # fmt: skip
 

@@ -195,7 +195,7 @@ class Trainer:
         config, model = self.config, self.model
         if self.epoch < config.evidence_epochs:
             joints = px_to_crop(batch["joints_px"], config.model.size)
-            stages = [heatmap_loss(maps, joints) for maps in heatmap_stages(model, images)]
+            stages = [heatmap_loss(maps, joints) for maps in model.heatmaps(images)]
             loss = config.loss.heatmap * sum(stages) / len(stages)
             return loss, {"loss": loss.detach(), "heatmap": stages[-1].detach()}
         output = model(images)
@@ -256,11 +256,6 @@ def _load(model: DHPE, weights: dict[str, Tensor]) -> None:
     wrong = [name for name in missing if not name.startswith("hand.")] + unexpected
     if wrong:
         raise ValueError(f"weights that do not fit: {', '.join(wrong[:3])}")
-
-
-def heatmap_stages(model: DHPE, images: Tensor) -> list[Tensor]:
-    """J2D(x), stage by stage where it has several."""
-    return model.heatmaps(images) if hasattr(model, "heatmaps") else [model.pose_network(images)]
 
 
 def taken(output: DHPEOutput, rows: Tensor) -> DHPEOutput:
