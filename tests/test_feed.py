@@ -10,6 +10,8 @@ from handlib.feed import LEFT_OUT, Feed, Pool, from_bytes, in_memory, open_data,
 class Listed(Dataset):
     """A data set that is neither synthetic nor in memory, as those of real pictures are."""
 
+    name = "listed"
+
     def __init__(self, n, seed):
         data = SyntheticHands("val", 32, n, seed=seed)
         self.samples = [data[i] for i in range(n)]
