@@ -144,4 +144,6 @@ def _part(dataset: Dataset, n: int) -> Dataset:
     """At most n samples, evenly spread over the data set."""
     if len(dataset) <= n:
         return dataset
-    return Subset(dataset, torch.linspace(0, len(dataset) - 1, n).long().tolist())
+    part = Subset(dataset, torch.linspace(0, len(dataset) - 1, n).long().tolist())
+    part.name = f"{n} of {dataset.name}"
+    return part
