@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from .. import results
 from ..camera import crop_to_px
@@ -52,20 +51,20 @@ def make_loop(backend: str, batch: int, size: int, steps: int, device: str = "cp
     first = MeshParameters.initial(hand).expand(batch, -1)
     truth = MeshParameters.split(first)._replace(pose=pose.to(device), shape=shape.to(device)).join()
 
-    def silhouette(h: Tensor) -> Tensor:
-        return renderer.silhouette(crop_to_px(posed_hand(hand, h).vertices, size), hand.faces)
+    def placed(h: Tensor) -> Tensor:
+        return crop_to_px(posed_hand(hand, h).vertices, size)
 
-    mask = silhouette(truth)
+    mask = renderer.silhouette(placed(truth), hand.faces)
 
     def loop() -> Tensor:
         h = first.clone().requires_grad_()
         optimizer = torch.optim.Adam([h], lr=0.02, fused=True)
         for _ in range(steps):
             optimizer.zero_grad()
-            (batch * functional.mse_loss(silhouette(h), mask)).backward()
+            renderer.silhouette_error(placed(h), hand.faces, mask).sum().backward()
             optimizer.step()
         with torch.no_grad():
-            return (silhouette(h) - mask).square().mean((1, 2))
+            return renderer.silhouette_error(placed(h), hand.faces, mask)
 
     return loop
 

@@ -12,13 +12,14 @@ BACKENDS = ("reference", "fast", "pytorch3d")
 
 
 class Backend(NamedTuple):
-    """Four functions; the modules of REFERENCE's document them."""
+    """Its functions; the modules of REFERENCE's document them."""
 
     name: str
     rasterize: Callable[..., Tensor]
     edge_push: Callable[..., Tensor]
     kato_push: Callable[..., Tensor]
     soft_silhouette: Callable[..., Tensor]
+    silhouette_error: Callable[..., Tensor] | None = None  # where it is one step; `Renderer` has the several
 
 
 REFERENCE = Backend("reference", rasterize.rasterize, edges.edge_push, kato.kato_push, soft.soft_silhouette)
@@ -37,9 +38,16 @@ def choose(name: str, device: str = "cpu") -> Backend:
             raise ValueError(f"the fast renderer runs on the CPU, the vertices are on {device}: choose backend='auto'")
     if name == "reference" or not jit.AVAILABLE or device != "cpu":
         return REFERENCE
-    from . import fast, fast_kato, fast_soft  # late: importing numba takes half a second
+    from . import fast, fast_kato, fast_silhouette, fast_soft  # late: importing numba takes half a second
 
-    return Backend("fast", fast.rasterize, fast.edge_push, fast_kato.kato_push, fast_soft.soft_silhouette)
+    return Backend(
+        "fast",
+        fast.rasterize,
+        fast.edge_push,
+        fast_kato.kato_push,
+        fast_soft.soft_silhouette,
+        fast_silhouette.silhouette_error,
+    )
 
 
 def available() -> list[str]:
