@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from .backends import Backend, choose
+from .backends import Backend, check, choose
 from .edges import VisibilityGradient
 from .interpolate import barycentrics, interpolate
 from .rasterize import corners
@@ -28,8 +28,8 @@ class Renderer:
     """Renders meshes whose vertices are in pixels: x right, y down, centres at +0.5, z a depth (smaller is nearer).
 
     size: side of a square image, or (height, width).
-    backend: `"reference"` is plain torch on any device, `"fast"` compiled loops on the CPU, `"auto"` picks one of
-        these; `"pytorch3d"` is that library's rasteriser, where it is installed.
+    backend: `"reference"` is plain torch on any device, `"fast"` compiled loops on the CPU (numba) and on CUDA
+        (Triton), `"auto"` picks one of these; `"pytorch3d"` is that library's rasteriser, where it is installed.
     gradient: what tells the vertices about visibility. `"antialias"`: the exact gradient of outlines (edges.py).
         `"kato"`: the pseudo-gradient of the paper's renderer (kato.py), which reaches a target that the mesh does not
         touch. `"soft"`: blurred faces (soft.py), for silhouettes only.
@@ -38,7 +38,8 @@ class Renderer:
     near: faces with a corner at this depth or nearer are left out; 0 for a perspective camera.
 
     Every method takes any leading dimensions of `vertices_px`; `faces` are the same for all meshes, or one set a mesh.
-    Results are deterministic on the CPU.
+    Results are deterministic; on CUDA all but the gradients of `"reference"` and of textures, which torch sums up in
+    any order.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Renderer:
         self.height, self.width = (size, size) if isinstance(size, int) else size
         self.backend, self.gradient, self.sigma, self.near = backend, gradient, sigma, near
         self.supersampling = supersampling or (2 if gradient == "kato" else 1)
-        choose(backend)  # an unknown or missing one is an error now, not at the first picture
+        check(backend)  # an unknown or missing one is an error now, not at the first picture
 
     def silhouette(
         self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "*#batch f 3"]
