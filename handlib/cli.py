@@ -126,7 +126,8 @@ def info_command() -> None:
     there = available()
     missing = [name for name in BACKENDS if name not in there]
     also = f"; not installed: {', '.join(missing)}" if missing else ""
-    print(f"{'renderer':12} auto = {choose('auto').name} (there are: {', '.join(there)}{also})")
+    picked = ", ".join(f"{choose('auto', device).name} on {device}" for device in ("cpu", "cuda"))
+    print(f"{'renderer':12} auto = {picked} (there are: {', '.join(there)}{also})")
     print(f"{'hand model':12} {'compiled loops on the CPU' if jit.AVAILABLE else 'plain torch (numba is missing)'}")
     lite = WEIGHTS / "lite.safetensors"
     print(f"{'lite':12} {lite if lite.is_file() else 'not shipped with this version'}")
