@@ -102,14 +102,14 @@ def auc_on(
 def error_by_joint(errors_mm: Float[Tensor, "n 21"], visible: Bool[Tensor, "n 21"] | None = None) -> dict[str, list]:
     """Mean and median error of each joint of C21 over its visible samples, and how many those are, as columns.
 
-    NaN where a joint is never visible.
+    None where a joint is never visible.
     """
     visible = torch.ones_like(errors_mm, dtype=torch.bool) if visible is None else visible
     seen = [column[rows] for column, rows in zip(errors_mm.T, visible.T, strict=True)]
     return {
         "joint": list(C21.joints),
-        "mean_mm": [float(errors.mean()) for errors in seen],
-        "median_mm": [float(errors.median()) if len(errors) else float("nan") for errors in seen],
+        "mean_mm": [_number(errors.mean()) if len(errors) else None for errors in seen],
+        "median_mm": [_number(errors.median()) if len(errors) else None for errors in seen],
         "n": [len(errors) for errors in seen],
     }
 
@@ -123,21 +123,26 @@ def error_by_tone(
     """Error by skin tone, as columns: hands of tone low ≤ tone < high (the last bucket has its upper edge, too).
 
     `mean_mm` is over hands, of each hand's mean over its visible joints; `standard_error_mm` says how far chance moves
-    it; `n` is the number of hands. NaN where there are none. `ValueError` when a tone lies outside the edges.
+    it; `n` is the number of hands. None where there are too few. `ValueError` when a tone lies outside the edges.
     """
     if not bool(((tone >= edges[0]) & (tone <= edges[-1])).all()):
         raise ValueError(f"tones must lie within {edges[0]:g} … {edges[-1]:g}")
     visible = torch.ones_like(errors_mm, dtype=torch.bool) if visible is None else visible
-    hands = torch.where(visible, errors_mm, 0).sum(1) / visible.sum(1)
-    columns: dict[str, list] = {"low": [], "high": [], "mean_mm": [], "standard_error_mm": [], "n": []}
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        inside = (tone >= low) & ((tone < high) | (tone == edges[-1]) & (high == edges[-1]))
-        found = hands[inside & visible.any(1)]
-        error = float(found.std() / len(found) ** 0.5) if len(found) > 1 else float("nan")
-        row = {"low": low, "high": high, "mean_mm": float(found.mean()), "standard_error_mm": error, "n": len(found)}
-        for name, value in row.items():
-            columns[name].append(value)
-    return columns
+    counts = visible.any(1)
+    hands = torch.where(visible, errors_mm, 0).sum(1)[counts] / visible.sum(1)[counts]
+    bucket = (torch.bucketize(tone[counts], tone.new_tensor(edges), right=True) - 1).clamp(max=len(edges) - 2)
+    groups = [hands[bucket == i] for i in range(len(edges) - 1)]
+    return {
+        "low": list(edges[:-1]),
+        "high": list(edges[1:]),
+        "mean_mm": [_number(g.mean()) if len(g) else None for g in groups],
+        "standard_error_mm": [_number(g.std() / len(g) ** 0.5) if len(g) > 1 else None for g in groups],
+        "n": [len(g) for g in groups],
+    }
+
+
+def _number(value: Tensor) -> float:
+    return round(float(value), 4)
 
 
 def segmentation_scores(predicted: Tensor, target: Tensor, classes: int = 2) -> dict[str, float]:

@@ -107,9 +107,7 @@ def freihand(
     return _errors(align(predicted, truth, "procrustes"), truth, visible)
 
 
-def root(
-    predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]
-) -> Errors:
+def root(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
     """Ours: the middle MCPs coincide and nothing else is given away but, before, the depth of that joint."""
     return _errors(align(predicted, truth, "root"), truth, visible)
 
