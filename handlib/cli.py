@@ -135,7 +135,7 @@ def results_command(
     print(audit.report(findings, len(audit.paths(results_dir, names))))
     wrong = {f.file for f in findings if strict or f.level == "error"}
     if wrong:
-        raise ValueError(f"not to be believed as they are: {', '.join(sorted(wrong))}")
+        raise ValueError(f"not to be believed: {', '.join(sorted(wrong))}")
 
 
 def info_command() -> None:

@@ -205,6 +205,9 @@ def _check(record: dict[str, Any], where: str) -> None:
                 f"{where}: the field '{field}' must be {kind.__name__}, not {type(record[field]).__name__}"
             )
     for metric in record["metrics"]:
+        number = metric.get("value", 0.0) if isinstance(metric, dict) else 0.0
+        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            raise ValueError(f"{where}: the metric '{metric.get('name')}' must have a finite number, not {number!r}")
         try:
             Metric(**metric)
         except TypeError as error:

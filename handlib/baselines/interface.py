@@ -7,7 +7,7 @@ than one of them says so.
 
 import os
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -43,6 +43,7 @@ class Estimate(NamedTuple):
     mask: Float[Tensor, "b s s"] | None = None  # 0 … 1; a pixel above one half is hand
 
 
+@runtime_checkable
 class Method(Protocol):
     def predict(self, view: View) -> Estimate: ...
 

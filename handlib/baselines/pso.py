@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from ..anatomy import joint_axes, joint_limits
 from ..camera import crop_to_px
@@ -29,7 +30,6 @@ from ..parameters import MeshParameters, posed_hand, posed_skeleton
 from ..renderer import Renderer
 from ..train import TrainConfig
 from .interface import DEFAULTS, Estimate, FitOptions, Method, View, checked_detector, detect, estimate_of
-from .training import resized
 
 FLEXION, ABDUCTION = 1, 2  # rows of the joints' axes
 CAMERA = 7  # quaternion, x and y, logarithm of the scale; the angles follow
@@ -150,7 +150,7 @@ class _Objective:
         self.hand, self.particles, self.config, self.joints = hand, particles, config, joints[:, None]
         weight = torch.ones_like(joints[..., 0]) if confidence is None else confidence
         self.weight = (weight / weight.sum(-1, keepdim=True))[:, None]
-        self.mask = None if mask is None else resized(mask[:, None].float(), config.mask_size)
+        self.mask = None if mask is None else functional.adaptive_avg_pool2d(mask[:, None], config.mask_size)
         self.renderer = Renderer(config.mask_size)
 
     def __call__(self, x: Float[Tensor, "b n 27"]) -> Float[Tensor, "b n"]:

@@ -40,11 +40,12 @@ def parameters(module: nn.Module) -> int:
 
 
 def equal_width(make: Callable[[int], nn.Module], config: DHPEConfig) -> int:
-    """The width at which a network has about as many parameters as the two evidence networks of a DHPE together."""
+    """The width at which a network has about as many parameters as the two evidence networks of a DHPE together.
+
+    Their number grows about with the square of the width, so a guess and its neighbours will do.
+    """
     with torch.device("meta"):  # shapes only
         wanted = parameters(FeatureExtractor(config.feature_width, config.features))
         wanted += parameters(PoseNetwork(config.pose_width))
-        width = 1
-        while parameters(make(width + 1)) <= wanted:
-            width += 1
-        return min((width, width + 1), key=lambda w: abs(parameters(make(w)) - wanted))
+        guess = round(8 * (wanted / parameters(make(8))) ** 0.5)
+        return min(range(max(1, guess - 2), guess + 3), key=lambda width: abs(parameters(make(width)) - wanted))
