@@ -177,7 +177,7 @@ def test_evaluate_counts_the_tips_of_handled_things(run, trained, tmp_path):
     record = results.read(tmp_path / "run-object-n2.json")
     assert record["config"]["scored"] == [4, 8, 12, 16, 20]
     joints = record["curves"]["joint"]
-    assert [n for n, name in zip(joints["n"], joints["joint"], strict=True) if not name.endswith("tip")] == [0] * 16
+    assert [n for n, name in zip(joints["n"], joints["joint"], strict=True) if not name.endswith("4")] == [0] * 16
     assert "refinement" not in record["curves"]
 
 

@@ -197,7 +197,9 @@ def test_procrustes_of_some_points_is_that_of_them_alone(generator):
         alone = align(predicted[i, counted[i]], truth[i, counted[i]], "procrustes")
         torch.testing.assert_close(moved[i, counted[i]], alone)
     all_of_them = torch.ones_like(counted)
-    torch.testing.assert_close(align(predicted, truth, "procrustes", all_of_them), align(predicted, truth, "procrustes"))
+    torch.testing.assert_close(
+        align(predicted, truth, "procrustes", all_of_them), align(predicted, truth, "procrustes")
+    )
 
 
 # ---- tables
