@@ -81,8 +81,8 @@ def mesh_figure(
 ) -> go.Figure:
     """A mesh to turn with the mouse; several meshes become the steps of a slider.
 
-    meshes: vertices with y up (`upright`), any unit. colors: of all of them, or of each. joints: a skeleton a mesh, drawn inside it; the skin then turns
-    translucent. alt: what the figure shows, for those who cannot see it.
+    meshes: vertices with y up (`upright`), any unit. colors: of all of them, or of each. joints: a skeleton a mesh,
+    drawn inside it; the skin then turns translucent. alt: what the figure shows, for those who cannot see it.
     """
     meshes = [meshes] if isinstance(meshes, Tensor) else list(meshes)
     joints = [] if joints is None else [joints] if isinstance(joints, Tensor) else list(joints)

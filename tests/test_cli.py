@@ -231,7 +231,9 @@ def test_unknown_profile(refused):
 
 
 def test_unknown_benchmark(refused):
-    assert "unknown benchmark 'foot': choose one of hand, renderer, refinement" in refused("bench", "foot")
+    assert "unknown benchmark 'foot': choose one of data, hand, renderer, refinement, training" in refused(
+        "bench", "foot"
+    )
     assert "choose one of hand" in refused("bench")
     assert "unknown profile 'huge': choose one of smoke, laptop" in refused("bench", "hand", "--profile", "huge")
 
