@@ -52,7 +52,7 @@ def picture(batch, tmp_path_factory):
 def test_help_lists_the_commands(run, arguments):
     status, out, err = run(*arguments)
     assert status == 0 and not err
-    for command in ("predict", "train", "evaluate", "data VERB", "bench NAME", "info"):
+    for command in ("predict", "train", "evaluate", "ablate STUDY", "data VERB", "bench NAME", "info"):
         assert f"\n  {command} " in out
 
 
@@ -156,7 +156,7 @@ def test_train_then_predict(run, picture, tmp_path):
 
 
 def test_unknown_command(refused):
-    assert "unknown command 'fit': choose one of train, data, bench, predict, evaluate, info" in refused("fit")
+    assert "unknown command 'fit': choose one of train, ablate, data, bench, predict, evaluate, info" in refused("fit")
     assert "unknown verb 'chek' of handlib data" in refused("data", "chek")
     assert "'rhd' names no data set: write KIND:PATH" in refused("data", "check", "rhd")
 
