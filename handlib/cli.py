@@ -17,6 +17,8 @@ from tqdm.auto import tqdm
 from . import jit, results
 from .ablate import PROFILES as STUDIES
 from .ablate import schedule_study
+from .bench.data import PROFILES as DATA_BENCHES
+from .bench.data import bench_data
 from .bench.hand import PROFILES as HAND_BENCHES
 from .bench.hand import bench_hand
 from .bench.refinement import PROFILES as REFINEMENT_BENCHES
@@ -225,6 +227,12 @@ class _Bench(NamedTuple):
 
 
 BENCHES = {
+    "data": _Bench(
+        bench_data,
+        DATA_BENCHES,
+        "the pictures of the benchmark",
+        "Images a second on one thread, and on the GPU if there is one.",
+    ),
     "hand": _Bench(
         bench_hand,
         HAND_BENCHES,

@@ -93,7 +93,8 @@ def test_synthetic_hands_come_from_the_cache(tmp_path, monkeypatch):
 def test_pool_takes_no_more_than_its_cap_and_changes_nothing():
     pool = Pool(5)
     for n in range(4):
-        pool.add({"image": torch.full((2, 3, 2, 2), n / 255), "K": torch.full((2,), float(n))})
+        value = torch.full((2, 3, 2, 2), n / 255)
+        pool.add({"image": value, "mask": value[:, 0], "K": torch.full((2,), float(n))})
         assert len(pool) == min(2 * (n + 1), 5) and pool.full == (n >= 2)
     batch = pool.batch(torch.arange(5))
     assert batch["K"].tolist() == [0, 0, 1, 1, 2]
