@@ -13,7 +13,7 @@ import torch
 import tyro
 from tqdm.auto import tqdm
 
-from . import jit, results
+from . import audit, jit, results
 from .bench.hand import PROFILES as HAND_BENCHES
 from .bench.hand import bench_hand
 from .bench.refinement import PROFILES as REFINEMENT_BENCHES
@@ -112,6 +112,34 @@ def evaluate_command(
     for score, number in measured.items():
         print(f"{score:40} {number:8.3f}")
     print("wrote", results.write(record, results_dir))
+
+
+def results_command(
+    action: tyro.conf.Positional[Literal["show", "verify"]],
+    names: tyro.conf.Positional[tuple[str, ...]] = (),
+    /,
+    results_dir: Path = Path("results"),
+    strict: bool = False,
+) -> None:
+    """Lists results files, or checks whether they may still be believed.
+
+    show: a table of all, or everything about those named. verify: schema, digests, smoke runs, and whether the code has
+    changed since; exit status 2 if there is an error.
+
+    Args:
+        action: show or verify.
+        names: Names of results files; all of the folder by default.
+        results_dir: Folder that holds results files.
+        strict: With verify, doubts are errors too.
+    """
+    if action == "show":
+        print(audit.show(results_dir, names))
+        return
+    findings = audit.verify(results_dir, names)
+    print(audit.report(findings, len(audit.paths(results_dir, names))))
+    wrong = {f.file for f in findings if strict or f.level == "error"}
+    if wrong:
+        raise ValueError(f"not to be believed: {', '.join(sorted(wrong))}")
 
 
 def info_command() -> None:
@@ -244,7 +272,7 @@ def bench_command(arguments: list[str]) -> None:
     tyro.cli(run, prog=f"handlib bench {name}", args=arguments)
 
 
-COMMANDS = {"predict": predict_command, "evaluate": evaluate_command, "info": info_command}
+COMMANDS = {"predict": predict_command, "evaluate": evaluate_command, "results": results_command, "info": info_command}
 USAGE = """\
 handlib: dense 3D hand pose from one RGB image, by neural rendering
 
@@ -255,6 +283,7 @@ usage: handlib COMMAND …        (handlib COMMAND --help says more)
   evaluate         measure a network on the synthetic test set; writes a results file
   data VERB        check a download of a real data set; render or show the benchmark
   bench NAME       time the hand model, the renderer, the refinement or training; writes a results file
+  results ACTION   show the results files of a folder, or verify them
   info             versions, devices, what would be used
 """
 

@@ -4,6 +4,8 @@ Joints: placed in the camera frame by the inverse of Eq. 8 with the true depth o
 """
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from .data import CachedHands
@@ -18,12 +20,8 @@ PCK_GRID_MM = torch.linspace(0, 50, 51)
 
 def predictions(
     model: DHPE, data: CachedHands, iterations: int = 0, batch_size: int = 32, progress: bool = True
-) -> dict[str, torch.Tensor]:
-    """What the scores are made from, sample by sample.
-
-    `joints_mm` and `joints_pa_mm` (n, 21): errors, root-aligned and after Procrustes; `vertices_pa_mm` (n): mean vertex
-    error after Procrustes; `mask`, `target` (n, s, s) bool; `visible` (n, 21).
-    """
+) -> dict[str, Tensor]:
+    """What the scores are made from, sample by sample: all fields of `compared`."""
     model.eval()
     rows: dict[str, list] = {}
     for indices in tqdm(torch.arange(len(data)).split(batch_size), "evaluating", unit="batch", disable=not progress):
@@ -33,42 +31,64 @@ def predictions(
         if iterations:
             output = refine(model, batch["image"], output, iterations)
         with torch.no_grad():
-            truth = batch["joints_cam"]
-            placed = output.in_camera(batch["K"], truth[:, MIDDLE_MCP, 2])
-            found = {
-                "joints_mm": joint_errors_mm(align(placed.joints, truth, "root"), truth),
-                "joints_pa_mm": joint_errors_mm(align(placed.joints, truth, "procrustes"), truth),
-                "mask": model.render_mask(output.mesh_crop.vertices, batch["mask"].shape[-1]) > 0.5,
-                "target": batch["mask"] > 0.5,
-                "visible": batch["visible"],
-            }
-            if "vertices_cam" in batch:
-                vertices = batch["vertices_cam"]
-                error = joint_errors_mm(align(placed.vertices, vertices, "procrustes"), vertices)
-                found["vertices_pa_mm"] = error.mean(1)
+            placed = output.in_camera(batch["K"], batch["joints_cam"][:, MIDDLE_MCP, 2])
+            mask = model.render_mask(output.mesh_crop.vertices, batch["mask"].shape[-1])
+            found = compared(batch, placed.joints, placed.vertices, mask)
         for name, value in found.items():
             rows.setdefault(name, []).append(value)
     return {name: torch.cat(values) for name, values in rows.items()}
 
 
-def scores(found: dict[str, torch.Tensor]) -> dict[str, float]:
-    """One number a metric from `predictions`; every name says alignment, unit and range."""
-    errors, aligned, visible = found["joints_mm"], found["joints_pa_mm"], found["visible"]
-    result = {
-        "joints_root_mean_mm": float(errors.mean()),
-        "joints_root_median_mm": float(errors.median()),
-        "joints_root_auc_20_50_mm": auc(errors, 20, 50, visible=visible),
-        "joints_root_auc_0_50_mm": auc(errors, 0, 50, visible=visible),
-        "joints_root_auc_reference_20_50_mm": auc_reference(errors, 8, visible),
-        "joints_procrustes_mean_mm": float(aligned.mean()),
-        **segmentation_scores(found["mask"], found["target"]),
-    }
+def compared(
+    batch: dict[str, Tensor],
+    joints_cam: Float[Tensor, "b 21 3"] | None = None,
+    vertices_cam: Float[Tensor, "b 778 3"] | None = None,
+    mask: Float[Tensor, "b s s"] | None = None,
+) -> dict[str, Tensor]:
+    """An estimate, or the parts of one that there are, beside the truth of its batch.
+
+    `joints_mm` and `joints_pa_mm` (b, 21): errors, root-aligned and after Procrustes; `visible` (b, 21); `joints_cam`
+    and `truth_cam` (b, 21, 3), for other protocols; `vertices_pa_mm` (b): mean vertex error after Procrustes; `mask`,
+    `target` (b, s, s) bool; `tone` (b) where the data set knows it.
+    """
+    found = {}
+    if joints_cam is not None:
+        truth = batch["joints_cam"]
+        found["joints_mm"] = joint_errors_mm(align(joints_cam, truth, "root"), truth)
+        found["joints_pa_mm"] = joint_errors_mm(align(joints_cam, truth, "procrustes"), truth)
+        found |= {"visible": batch["visible"], "joints_cam": joints_cam, "truth_cam": truth}
+    if vertices_cam is not None and "vertices_cam" in batch:
+        vertices = batch["vertices_cam"]
+        found["vertices_pa_mm"] = joint_errors_mm(align(vertices_cam, vertices, "procrustes"), vertices).mean(1)
+    if mask is not None:
+        found |= {"mask": mask > 0.5, "target": batch["mask"] > 0.5}
+    return found | {name: batch[name] for name in ("tone",) if name in batch}
+
+
+def scores(found: dict[str, Tensor]) -> dict[str, float]:
+    """One number a metric from `predictions`; every name says alignment, unit and range.
+
+    Of a method that answers only in part there are only the scores of its answers.
+    """
+    result = {}
+    if "joints_mm" in found:
+        errors, aligned, visible = found["joints_mm"], found["joints_pa_mm"], found["visible"]
+        result |= {
+            "joints_root_mean_mm": float(errors.mean()),
+            "joints_root_median_mm": float(errors.median()),
+            "joints_root_auc_20_50_mm": auc(errors, 20, 50, visible=visible),
+            "joints_root_auc_0_50_mm": auc(errors, 0, 50, visible=visible),
+            "joints_root_auc_reference_20_50_mm": auc_reference(errors, 8, visible),
+            "joints_procrustes_mean_mm": float(aligned.mean()),
+        }
+    if "mask" in found:
+        result |= segmentation_scores(found["mask"], found["target"])
     if "vertices_pa_mm" in found:
         result["vertices_procrustes_mean_mm"] = float(found["vertices_pa_mm"].mean())
     return result
 
 
-def pck_curve(found: dict[str, torch.Tensor]) -> dict[str, list[float]]:
+def pck_curve(found: dict[str, Tensor]) -> dict[str, list[float]]:
     """The mean PCK curve over keypoints, on a grid of whole millimetres, for plots."""
     curve = pck(found["joints_mm"], PCK_GRID_MM, found["visible"]).nanmean(0)
     return {"threshold_mm": PCK_GRID_MM.tolist(), "pck": [round(v, 5) for v in curve.tolist()]}

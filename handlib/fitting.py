@@ -37,6 +37,7 @@ def fit(
     iterations: int = 15,
     seed: int = 0,
     noise: float = NOISE,
+    progress: bool = True,
 ) -> DHPEOutput:
     """A right hand from its 2D joints (C21, pixels), without a network; mirror the image of a left hand first.
 
@@ -45,7 +46,7 @@ def fit(
     mask: the hand alone, without the forearm, 0 … 1, in the same pixels as the joints.
     visible: which joints count, or weights 0 … 1; those at 0 may hold anything.
     starts, iterations: of the descent. noise: standard deviation of a joint over the side of the crop; less of it makes
-    the fit follow the joints more closely.
+    the fit follow the joints more closely. progress: a bar, from 20 hands on.
 
     `h` describes the hand in its crop, `CROP_FACTOR` times the tight box of the visible joints: its camera is the
     scaled orthographic one that matches the projected joints best, with the root at z = 0. Every hand is fitted by
@@ -54,7 +55,7 @@ def fit(
     joints, visible, K, mask = _checked(joints_2d, K, mask, visible)
     hand = hand or HandModel.load().to(joints.device)
     anatomy, fields = Anatomy.of(hand, joints), []
-    for i in tqdm(range(len(joints)), "fit", disable=len(joints) < 20):
+    for i in tqdm(range(len(joints)), "fit", disable=not progress or len(joints) < 20):
         generator = torch.Generator().manual_seed(seed)
         image = (joints[i], visible[i], None if K is None else K[i])
         posterior = Posterior(anatomy, *image, max(noise, NOISE))

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .joints import BONES, MIDDLE_MCP
+from .joints import BONES, C21, MIDDLE_MCP
 
 _ROOT_BONE = next(bone for bone in BONES if bone[1] == MIDDLE_MCP)  # wrist → middle MCP sets the scale of "root_scale"
+TONE_EDGES = (0.0, 3.0, 6.0, 9.0)  # of the Monk scale's ten tones, 0 … 9, lightest first: light, medium, dark
 
 
 def align(
@@ -75,9 +76,7 @@ def auc(
 
     The curve of each keypoint is integrated by itself, then the mean is taken over keypoints that were ever visible.
     """
-    return float(
-        _areas(errors, torch.linspace(low, high, steps, dtype=errors.dtype, device=errors.device), visible).nanmean()
-    )
+    return auc_on(errors, torch.linspace(low, high, steps, dtype=errors.dtype, device=errors.device), visible)
 
 
 def auc_reference(
@@ -88,12 +87,62 @@ def auc_reference(
     `low_index=8` is what its "20–50 mm" is in truth: 21.05 to 50 mm with 12 points.
     """
     grid = torch.linspace(0, 50, 20, dtype=errors_mm.dtype, device=errors_mm.device)
-    return float(_areas(errors_mm, grid[low_index:], visible).nanmean())
+    return auc_on(errors_mm, grid[low_index:], visible)
 
 
-def _areas(errors: Tensor, thresholds: Tensor, visible: Tensor | None) -> Float[Tensor, " k"]:
+def auc_on(
+    errors: Float[Tensor, "n k"], thresholds: Float[Tensor, " t"], visible: Bool[Tensor, "n k"] | None = None
+) -> float:
+    """`auc` over any rising thresholds."""
     curves = pck(errors, thresholds, visible)
-    return torch.trapezoid(curves, thresholds.to(curves.dtype), dim=-1) / (thresholds[-1] - thresholds[0])
+    areas = torch.trapezoid(curves, thresholds.to(curves.dtype), dim=-1) / (thresholds[-1] - thresholds[0])
+    return float(areas.nanmean())
+
+
+def error_by_joint(errors_mm: Float[Tensor, "n 21"], visible: Bool[Tensor, "n 21"] | None = None) -> dict[str, list]:
+    """Mean and median error of each joint of C21 over its visible samples, and how many those are, as columns.
+
+    None where a joint is never visible.
+    """
+    visible = torch.ones_like(errors_mm, dtype=torch.bool) if visible is None else visible
+    seen = [column[rows] for column, rows in zip(errors_mm.T, visible.T, strict=True)]
+    return {
+        "joint": list(C21.joints),
+        "mean_mm": [_number(errors.mean()) if len(errors) else None for errors in seen],
+        "median_mm": [_number(errors.median()) if len(errors) else None for errors in seen],
+        "n": [len(errors) for errors in seen],
+    }
+
+
+def error_by_tone(
+    errors_mm: Float[Tensor, "n k"],
+    tone: Float[Tensor, " n"],
+    visible: Bool[Tensor, "n k"] | None = None,
+    edges: tuple[float, ...] = TONE_EDGES,
+) -> dict[str, list]:
+    """Error by skin tone, as columns: hands of tone low ≤ tone < high (the last bucket has its upper edge, too).
+
+    `mean_mm` is over hands, of each hand's mean over its visible joints; `standard_error_mm` says how far chance moves
+    it; `n` is the number of hands. None where there are too few. `ValueError` when a tone lies outside the edges.
+    """
+    if not bool(((tone >= edges[0]) & (tone <= edges[-1])).all()):
+        raise ValueError(f"tones must lie within {edges[0]:g} … {edges[-1]:g}")
+    visible = torch.ones_like(errors_mm, dtype=torch.bool) if visible is None else visible
+    counts = visible.any(1)
+    hands = torch.where(visible, errors_mm, 0).sum(1)[counts] / visible.sum(1)[counts]
+    bucket = (torch.bucketize(tone[counts], tone.new_tensor(edges), right=True) - 1).clamp(max=len(edges) - 2)
+    groups = [hands[bucket == i] for i in range(len(edges) - 1)]
+    return {
+        "low": list(edges[:-1]),
+        "high": list(edges[1:]),
+        "mean_mm": [_number(g.mean()) if len(g) else None for g in groups],
+        "standard_error_mm": [_number(g.std() / len(g) ** 0.5) if len(g) > 1 else None for g in groups],
+        "n": [len(g) for g in groups],
+    }
+
+
+def _number(value: Tensor) -> float:
+    return round(float(value), 4)
 
 
 def segmentation_scores(predicted: Tensor, target: Tensor, classes: int = 2) -> dict[str, float]:

@@ -1,10 +1,13 @@
 """Results files: one JSON a run, the only source of every table, figure and number in the book.
 
 A record says what was measured, by which command, on what, and how long it took, so that anyone can repeat it.
-`SCHEMA` lists its fields; `read` refuses a file that breaks it.
+`SCHEMA` lists its fields; `read` refuses a file that breaks it. `write` adds a digest, by which `handlib results
+verify` (audit.py) sees that nobody has changed a number since.
 """
 
+import hashlib
 import json
+import math
 import os
 import platform
 import shlex
@@ -42,11 +45,17 @@ SCHEMA = {
     "git": dict,  # commit, dirty; empty outside a checkout
     "created": str,  # UTC, ISO 8601
 }
+OPTIONAL = {
+    "digest": str,  # "sha256:…" of the rest of the record; `write` adds it
+}
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number and what it means. `grid` is the threshold grid of an AUC, `alignment` what was done before."""
+    """One number and what it means. `grid` is the threshold grid of an AUC, `alignment` what was done before.
+
+    Of several runs that differ by their seed alone, `value` is the mean and `spread` the standard deviation.
+    """
 
     name: str
     value: float
@@ -54,6 +63,8 @@ class Metric:
     alignment: str = "none"
     grid: str = "none"
     n: int = 0
+    spread: float | None = None
+    seeds: int = 1
 
 
 def describe(scores: dict[str, float], n: int) -> list[Metric]:
@@ -70,6 +81,38 @@ def _describe(name: str, value: float, n: int) -> Metric:
     if "reference" in name:
         grid = "0–50 mm in 20 thresholds, from index 8: 21.05–50 mm"
     return Metric(name, value, "fraction", alignment, grid, n)
+
+
+def over_seeds(records: list[dict[str, Any]]) -> list[Metric]:
+    """The metrics of runs that differ by their seed alone, as means with their spread (n − 1 in the denominator).
+
+    `ValueError` when two have one seed, or when their configs, data or metrics are not the same.
+    """
+    if not records:
+        raise ValueError("no record given: there is nothing to average")
+    first = records[0]
+    names = [metric["name"] for metric in first["metrics"]]
+    if len({r["seed"] for r in records}) < len(records):
+        raise ValueError(f"{first['name']}: two of the runs have the same seed, so they are one run")
+    for other in records[1:]:
+        if [metric["name"] for metric in other["metrics"]] != names or other["data"] != first["data"]:
+            raise ValueError(f"{first['name']} and {other['name']} do not measure the same on the same data")
+        if _without_seed(other["config"]) != _without_seed(first["config"]):
+            raise ValueError(f"{first['name']} and {other['name']} differ by more than their seed")
+    metrics = []
+    for i, metric in enumerate(first["metrics"]):
+        values = [r["metrics"][i]["value"] for r in records]
+        mean = sum(values) / len(values)
+        spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1)) if len(values) > 1 else None
+        metrics.append(Metric(**{**metric, "value": mean, "spread": spread, "seeds": len(values)}))
+    return metrics
+
+
+def _without_seed(config: Any) -> Any:
+    """A config whose fields named "seed" are left out, at any depth."""
+    if isinstance(config, dict):
+        return {key: _without_seed(part) for key, part in config.items() if key != "seed"}
+    return config
 
 
 def record(
@@ -112,12 +155,20 @@ def record(
 
 
 def write(record: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
-    """Checks a record and writes it as `folder/name.json`."""
+    """Checks a record and writes it, with its digest, as `folder/name.json`."""
     _check(record, "record")
+    record = {**record, "digest": digest(record)}
     path = Path(folder) / f"{record['name']}.json"
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     return path
+
+
+def digest(record: dict[str, Any]) -> str:
+    """The hash of a record without its digest, "sha256:…": of its JSON with sorted keys and no spaces."""
+    rest = {key: part for key, part in record.items() if key != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -143,8 +194,10 @@ def value(record: dict[str, Any], metric: str) -> float:
 def _check(record: dict[str, Any], where: str) -> None:
     if not isinstance(record, dict):
         raise ValueError(f"{where}: a results file holds one JSON object")
-    for field, kind in SCHEMA.items():
+    for field, kind in (SCHEMA | OPTIONAL).items():
         if field not in record:
+            if field in OPTIONAL:
+                continue
             raise ValueError(f"{where}: the field '{field}' is missing")
         accepted = (int, float) if kind is float else kind
         if not isinstance(record[field], accepted):
@@ -152,6 +205,9 @@ def _check(record: dict[str, Any], where: str) -> None:
                 f"{where}: the field '{field}' must be {kind.__name__}, not {type(record[field]).__name__}"
             )
     for metric in record["metrics"]:
+        number = metric.get("value", 0.0) if isinstance(metric, dict) else 0.0
+        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            raise ValueError(f"{where}: the metric '{metric.get('name')}' must have a finite number, not {number!r}")
         try:
             Metric(**metric)
         except TypeError as error:

@@ -52,7 +52,7 @@ def picture(batch, tmp_path_factory):
 def test_help_lists_the_commands(run, arguments):
     status, out, err = run(*arguments)
     assert status == 0 and not err
-    for command in ("predict", "train", "evaluate", "data VERB", "bench NAME", "info"):
+    for command in ("predict", "train", "evaluate", "data VERB", "bench NAME", "results ACTION", "info"):
         assert f"\n  {command} " in out
 
 
@@ -60,6 +60,25 @@ def test_help_lists_the_commands(run, arguments):
 def test_each_command_explains_itself(run, command, option):
     status, out, _ = run(command, "--help")
     assert status == 0 and option in out
+
+
+def test_results_shows_and_verifies(run, refused, tmp_path):
+    """A smoke run is not to be believed, wherever it lies."""
+    record = results.record(
+        "x", "a claim", [], profile="smoke", config={}, data={"n": 1}, hand={}, started=0.0, command="handlib x"
+    )
+    results.write(record, tmp_path)
+    status, out, _ = run("results", "show", "--results-dir", tmp_path)
+    assert status == 0 and out.splitlines()[1].split()[:2] == ["x", "smoke"]
+    status, out, _ = run("results", "show", "x", "--results-dir", tmp_path)
+    assert status == 0 and "x: a claim" in out
+    status, out, err = run("results", "verify", "--results-dir", tmp_path)
+    assert status == 2 and "error  x.json: a smoke run" in out and err == "handlib: not to be believed: x.json\n"
+    results.write({**record, "profile": "laptop", "git": {}}, tmp_path)
+    status, out, _ = run("results", "verify", "--results-dir", tmp_path)
+    assert status == 0 and "1 files, 0 errors, 1 doubts" in out
+    assert run("results", "verify", "--strict", "--results-dir", tmp_path)[0] == 2
+    assert "no folder of results at" in refused("results", "show", "--results-dir", tmp_path / "none")
 
 
 def test_bench_explains_itself(run):
@@ -156,7 +175,7 @@ def test_train_then_predict(run, picture, tmp_path):
 
 
 def test_unknown_command(refused):
-    assert "unknown command 'fit': choose one of train, data, bench, predict, evaluate, info" in refused("fit")
+    assert "unknown command 'fit': choose one of train, data, bench, predict, evaluate, results, info" in refused("fit")
     assert "unknown verb 'chek' of handlib data" in refused("data", "chek")
     assert "'rhd' names no data set: write KIND:PATH" in refused("data", "check", "rhd")
 

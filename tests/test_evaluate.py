@@ -6,7 +6,7 @@ import torch
 from handlib import DHPE, HandOutput
 from handlib.camera import project, px_to_crop
 from handlib.data import CachedHands, SyntheticHands
-from handlib.evaluate import evaluate, pck_curve, predictions, scores
+from handlib.evaluate import compared, evaluate, pck_curve, predictions, scores
 from handlib.joints import MIDDLE_MCP
 from handlib.metrics import align, joint_errors_mm
 
@@ -97,6 +97,29 @@ def test_scores_by_hand():
     assert found["joints_procrustes_mean_mm"] == pytest.approx((10 + 20 * 30) / 42)
     assert found["pixel_accuracy"] == 1
     assert "vertices_procrustes_mean_mm" not in found
+
+
+def test_a_part_of_an_estimate_gets_the_scores_of_that_part(data):
+    batch = data.batch(torch.arange(4))
+    joints = scores(compared(batch, joints_cam=batch["joints_cam"] + 0.1))
+    mask = scores(compared(batch, mask=batch["mask"]))
+    both = scores(compared(batch, batch["joints_cam"], batch["vertices_cam"], batch["mask"]))
+    assert all(name.startswith("joints_") for name in joints) and joints["joints_root_mean_mm"] < 1e-3
+    assert mask == pytest.approx(dict.fromkeys(mask, 1.0)) and "mean_iou" in mask
+    assert both.keys() == joints.keys() | mask.keys() | {"vertices_procrustes_mean_mm"}
+    assert scores(compared(batch)) == {}
+
+
+def test_what_other_protocols_and_tables_need_is_kept(trained, data):
+    toned = CachedHands({**data.tensors, "tone": torch.linspace(0, 9, len(data))}, "toned")
+    found = predictions(trained.model, toned, batch_size=5, progress=False)
+    assert torch.equal(found["tone"], toned.tensors["tone"]) and "tone" not in predictions(
+        trained.model, data, progress=False
+    )
+    torch.testing.assert_close(found["truth_cam"], data.tensors["joints_cam"])
+    torch.testing.assert_close(
+        joint_errors_mm(align(found["joints_cam"], found["truth_cam"]), found["truth_cam"]), found["joints_mm"]
+    )
 
 
 def test_pck_curve_rises_to_its_share(trained, data):

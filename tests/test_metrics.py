@@ -3,11 +3,14 @@ import math
 import pytest
 import torch
 
-from handlib.joints import MIDDLE_MCP
+from handlib.joints import C21, MIDDLE_MCP
 from handlib.metrics import (
     align,
     auc,
+    auc_on,
     auc_reference,
+    error_by_joint,
+    error_by_tone,
     f_score,
     joint_errors_mm,
     pck,
@@ -177,6 +180,53 @@ def test_invisible_joints_do_not_count(errors, visible):
 
 def test_threshold_is_within():
     assert pck(torch.full((1, 1), 20.0), torch.tensor([20.0])).item() == 1
+
+
+def test_auc_on_uneven_thresholds(errors, visible):
+    grid = [0.0, 1, 4, 30, 31]
+    assert auc_on(errors, torch.tensor(grid).double(), visible) == pytest.approx(reference(errors, visible, grid))
+
+
+# ---- tables
+
+
+def test_error_by_joint_equals_a_loop(errors, visible):
+    table = error_by_joint(errors, visible)
+    assert table["joint"] == list(C21.joints) and {len(column) for column in table.values()} == {21}
+    assert (table["mean_mm"][0], table["median_mm"][0], table["n"][0]) == (None, None, 0)
+    for k in range(1, 21):
+        seen = sorted(float(e) for e, v in zip(errors[:, k], visible[:, k], strict=True) if v)
+        assert table["n"][k] == len(seen)
+        assert table["mean_mm"][k] == pytest.approx(sum(seen) / len(seen), abs=1e-3)
+        assert table["median_mm"][k] == pytest.approx(seen[(len(seen) - 1) // 2], abs=1e-3)
+    assert error_by_joint(errors)["n"] == [40] * 21
+
+
+def test_error_by_tone_equals_a_loop(errors, visible, generator):
+    tone = 9 * torch.rand(40, generator=generator, dtype=torch.float64)
+    tone[:4] = torch.tensor([0.0, 3, 6, 9])
+    visible[7] = False  # a hand of which nothing is seen is no hand
+    table = error_by_tone(errors, tone, visible)
+    assert (table["low"], table["high"]) == ([0, 3, 6], [3, 6, 9])
+    groups = [[], [], []]
+    for i in range(40):
+        seen = [float(e) for e, v in zip(errors[i], visible[i], strict=True) if v]
+        if seen:
+            groups[min(int(tone[i] // 3), 2)].append(sum(seen) / len(seen))
+    assert table["n"] == [len(group) for group in groups] and sum(table["n"]) < 40
+    for mean, error, group in zip(table["mean_mm"], table["standard_error_mm"], groups, strict=True):
+        assert mean == pytest.approx(sum(group) / len(group), abs=1e-3)
+        variance = sum((g - sum(group) / len(group)) ** 2 for g in group) / (len(group) - 1)
+        assert error == pytest.approx(math.sqrt(variance / len(group)), abs=1e-3)
+
+
+def test_tones_that_nobody_has(errors):
+    table = error_by_tone(errors[:1], torch.tensor([4.0]).double())
+    assert table["n"] == [0, 1, 0] and table["mean_mm"][0] is None is table["standard_error_mm"][1]
+    with pytest.raises(ValueError, match="tones must lie within 0 … 9"):
+        error_by_tone(errors[:1], torch.tensor([10.0]).double())
+    with pytest.raises(ValueError, match="tones must lie within"):
+        error_by_tone(errors[:1], torch.tensor([torch.nan]).double())
 
 
 # ---- masks

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from handlib import results
-from handlib.results import SCHEMA, Metric
+from handlib.results import OPTIONAL, SCHEMA, Metric
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def record():
 def test_round_trip(record, tmp_path):
     path = results.write(record, tmp_path / "new")
     assert path == tmp_path / "new" / "run.json"
-    assert results.read(path) == record
+    assert results.read(path) == {**record, "digest": results.digest(record)}
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_record_has_every_field(record):
-    assert record.keys() == SCHEMA.keys()
+    assert record.keys() == SCHEMA.keys() and not SCHEMA.keys() & OPTIONAL.keys()
     assert record["minutes"] == pytest.approx(0.5, abs=0.02)
     assert record["peak_memory_mb"] > 50 and record["seed"] == 4
     assert {"handlib", "torch", "python", "platform"} <= record["versions"].keys()
@@ -74,6 +74,13 @@ def test_metrics_have_their_fields(record, tmp_path, metric):
         results.write(record, tmp_path)
 
 
+@pytest.mark.parametrize("number", ["12.5", None, True, math.nan, math.inf])
+def test_a_metric_is_a_finite_number(record, tmp_path, number):
+    record["metrics"][0]["value"] = number
+    with pytest.raises(ValueError, match="the metric 'joints_root_mean_mm' must have a finite number, not"):
+        results.write(record, tmp_path)
+
+
 @pytest.mark.parametrize(
     "text, words", [("", "not JSON"), ("{", "not JSON"), ("[]", "one JSON object"), ("3", "one JSON object")]
 )
@@ -82,6 +89,59 @@ def test_what_is_no_record(tmp_path, unchecked, text, words):
     path.write_text(text)
     with pytest.raises(ValueError, match=f"bad.json: .*{words}"):
         results.read(path)
+
+
+def test_digest_is_of_the_content(record):
+    """Of all of it, but not of the order in which it happens to be written, and not of the digest itself."""
+    first = results.digest(record)
+    assert first.startswith("sha256:") and len(first) == 7 + 64
+    assert results.digest(dict(reversed(record.items()))) == first == results.digest({**record, "digest": "old"})
+    for field in SCHEMA:
+        assert results.digest({**record, field: "changed"}) != first, field
+
+
+def test_digest_survives_the_file(record, tmp_path):
+    record["metrics"][0]["value"] = 0.1 + 0.2
+    read = results.read(results.write(record, tmp_path))
+    assert results.digest(read) == read["digest"]
+    again = results.read(results.write(read, tmp_path))
+    assert again == read
+
+
+def test_a_record_may_lack_its_digest_but_not_have_a_number_for_it(record, tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(record))
+    assert "digest" not in results.read(path)
+    path.write_text(json.dumps({**record, "digest": 3}))
+    with pytest.raises(ValueError, match="the field 'digest' must be str, not int"):
+        results.read(path)
+
+
+def seeded(record, seed, value):
+    metrics = [{**m, "value": value * (i + 1)} for i, m in enumerate(record["metrics"])]
+    return {**record, "seed": seed, "config": {"train": {"seed": seed}}, "metrics": metrics}
+
+
+def test_over_seeds(record):
+    first, second = results.over_seeds([seeded(record, s, v) for s, v in enumerate((1.0, 2.0, 6.0))])
+    assert (first.name, first.value, first.seeds, first.alignment) == ("joints_root_mean_mm", 3.0, 3, "root")
+    assert first.spread == pytest.approx(math.sqrt((4 + 1 + 9) / 2)) and second.spread == pytest.approx(
+        2 * first.spread
+    )
+    assert results.over_seeds([seeded(record, 0, 1.0)])[0].spread is None
+
+
+def test_over_seeds_refuses_what_differs_by_more(record):
+    a, b = seeded(record, 0, 1.0), seeded(record, 1, 1.0)
+    for wrong, words in (
+        ([], "no record"),
+        ([a, a], "the same seed"),
+        ([a, {**b, "data": {"name": "RHD"}}], "do not measure the same"),
+        ([a, {**b, "metrics": b["metrics"][:1]}], "do not measure the same"),
+        ([a, {**b, "config": {"train": {"seed": 1, "epochs": 3}}}], "differ by more than their seed"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            results.over_seeds(wrong)
 
 
 def test_missing_file(tmp_path):
