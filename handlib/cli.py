@@ -14,6 +14,8 @@ import tyro
 from tqdm.auto import tqdm
 
 from . import audit, jit, results
+from .bench.data import PROFILES as DATA_BENCHES
+from .bench.data import bench_data
 from .bench.hand import PROFILES as HAND_BENCHES
 from .bench.hand import bench_hand
 from .bench.refinement import PROFILES as REFINEMENT_BENCHES
@@ -213,6 +215,12 @@ class _Bench(NamedTuple):
 
 
 BENCHES = {
+    "data": _Bench(
+        bench_data,
+        DATA_BENCHES,
+        "the pictures of the benchmark",
+        "Images a second on one thread, and on the GPU if there is one.",
+    ),
     "hand": _Bench(
         bench_hand,
         HAND_BENCHES,

@@ -11,6 +11,8 @@ import torch
 from handlib import Renderer, jit, results
 from handlib.bench import hand as bench
 from handlib.bench import renderer as renderer_bench
+from handlib.bench.data import PROFILES as DATA
+from handlib.bench.data import bench_data
 from handlib.bench.hand import DIRECTIONS, PROFILES, Comparison, HandBench, bench_hand
 from handlib.bench.memory import peak_memory_mb
 from handlib.bench.refinement import PROFILES as REFINEMENT
@@ -266,3 +268,16 @@ def test_record_of_the_refinement(lines, tmp_path):
 def test_fifty_steps_fit_the_silhouette():
     before, after = (make_loop("auto", 2, 64, steps)() for steps in (0, 50))
     assert (after < 0.3 * before).all()
+
+
+# ---- data
+
+
+def test_data_bench(tmp_path):
+    lines = []
+    record = bench_data(DATA["smoke"], "smoke", say=lines.append)
+    names = [metric["name"] for metric in record["metrics"]]
+    assert names == ["train_images_per_second", "train_images_per_second_median"]
+    fastest, median = (metric["value"] for metric in record["metrics"])
+    assert 0 < median <= fastest and len(lines) == 2
+    assert results.read(results.write(record, tmp_path))["name"] == "bench-data-smoke"

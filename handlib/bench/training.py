@@ -29,7 +29,7 @@ from ..feed import Feed
 from ..processes import Processes
 from ..profiles import TrainConfig, preset
 from ..results import Metric
-from ..trainer import Trainer, heatmap_stages
+from ..trainer import Trainer
 from .timing import in_turns, record_name
 
 
@@ -91,7 +91,7 @@ def networks_step(trainer: Trainer) -> Callable[[], object]:
     def step() -> None:
         trainer.optimizer.zero_grad()
         with trainer.processes.autocast():
-            features, stages = model.feature_extractor(images), heatmap_stages(model, images)
+            features, stages = model.feature_extractor(images), model.heatmaps(images)
             with keeping_statistics(model.feature_extractor):
                 again = model.feature_extractor(images)
         last = model.regressor(model.hand, features.float(), joints)[-1]
