@@ -1,11 +1,8 @@
 """The command line. Each command is a function; its docstring and its arguments are the help that it prints."""
 
-import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -24,13 +21,11 @@ from .bench.renderer import PROFILES as RENDERER_BENCHES
 from .bench.renderer import bench_renderer
 from .bench.training import PROFILES as TRAINING_BENCHES
 from .bench.training import bench_training
-from .data import CachedHands, SyntheticHands
 from .data.cache import CACHE
 from .data.cli import data_command
 from .dhpe import DHPE, WEIGHTS
-from .evaluate import pck_curve, predictions, scores
+from .evaluate_cli import evaluate_command
 from .photo import crop_photo, predict, read_image, write_prediction
-from .refinement import RefinementWeights
 from .renderer.backends import BACKENDS, available, choose
 from .train import PROFILES, TrainConfig, read_log, train
 
@@ -68,52 +63,6 @@ def predict_command(
         output = predict(model, photo, refine)
         for written in write_prediction(photo, output, model.hand, out / path.stem):
             tqdm.write(str(written))
-
-
-def evaluate_command(
-    checkpoint: str = "lite",
-    split: Literal["val", "diverse"] = "diverse",
-    n: int | None = None,
-    refine: int = 0,
-    name: str | None = None,
-    results_dir: Path = Path("results"),
-) -> None:
-    """Measures a model on the synthetic benchmark and writes a results file.
-
-    Args:
-        checkpoint: "lite" or a model.safetensors.
-        split: Split of SyntheticHands; "diverse" is the test set.
-        n: How many samples; all of the split by default.
-        refine: Iterations of test-time refinement; 0 for none.
-        name: Name of the results file.
-        results_dir: Folder that holds results files.
-    """
-    started = time.perf_counter()
-    model = DHPE.from_pretrained(checkpoint)
-    trained = json.loads(model.provenance.get("train", "{}"))
-    data = CachedHands.make(SyntheticHands(split, model.config.size, n, hand=model.hand), 2, CACHE)
-    found = predictions(model, data, refine)
-    measured = scores(found)
-    stem = "lite" if checkpoint == "lite" else Path(checkpoint).resolve().parent.name
-    record = results.record(
-        name or f"{stem}-{split}" + (f"-refined{refine}" if refine else "") + (f"-n{n}" if n else ""),
-        f"accuracy of {stem} on synthetic hands, {'after' if refine else 'without'} test-time refinement",
-        results.describe(measured, len(data)),
-        profile=trained.get("profile", "unknown"),
-        config={
-            "model": asdict(model.config),
-            "train": trained,
-            "refine": {"iterations": refine, **asdict(RefinementWeights())},
-        },
-        seed=trained.get("seed", 0),
-        data={"name": data.name, "n": len(data)},
-        hand={"name": model.hand.name, "fingertips": model.hand.fingertips.name},
-        started=started,
-        curves={"pck_root": pck_curve(found)},
-    )
-    for score, number in measured.items():
-        print(f"{score:40} {number:8.3f}")
-    print("wrote", results.write(record, results_dir))
 
 
 def results_command(
@@ -288,7 +237,7 @@ usage: handlib COMMAND …        (handlib COMMAND --help says more)
 
   predict IMAGE…   meshes, joints and pictures from photographs of hands
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
-  evaluate         measure a network on the synthetic test set; writes a results file
+  evaluate         measure a network on a split of the benchmark, or on real data; writes a results file
   data VERB        check a download of a real data set; render or show the benchmark
   bench NAME       time the hand model, the renderer, the refinement or training; writes a results file
   results ACTION   show the results files of a folder, or verify them

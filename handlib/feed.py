@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from .data import CachedHands, SyntheticHands, open_spec
 from .data.sample import collate
@@ -41,7 +41,10 @@ def open_data(
 def in_memory(
     datasets: Sequence[Dataset], workers: int, cache: str | os.PathLike[str] | None, progress: bool
 ) -> CachedHands:
-    """All samples of some data sets, read once; synthetic ones are kept in the folder `cache`, if it is named."""
+    """All samples of some data sets, read once; synthetic ones are kept in the folder `cache`, if it is named.
+
+    Fields that not all have, such as masks, are left out; of joints those count that count in every one of them.
+    """
     parts = []
     for dataset in datasets:
         if isinstance(dataset, SyntheticHands):
@@ -50,10 +53,25 @@ def in_memory(
             loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=_collate_bytes)
             batches = list(loader)
             tensors = {name: torch.cat([batch[name] for batch in batches]) for name in common(batches)}
-            parts.append(CachedHands(tensors, dataset.name))
+            parts.append(CachedHands(tensors, *_name_and_scored(dataset)))
     names = common([part.tensors for part in parts])
     tensors = {name: torch.cat([part.tensors[name] for part in parts]) for name in names}
-    return CachedHands(tensors, " + ".join(part.name for part in parts))
+    scored = tuple(row for row in parts[0].scored if all(row in part.scored for part in parts))
+    return CachedHands(tensors, " + ".join(part.name for part in parts), scored)
+
+
+def evenly(dataset: Dataset, n: int) -> Dataset:
+    """At most n samples, evenly spread over the data set."""
+    if len(dataset) <= n:
+        return dataset
+    return Subset(dataset, torch.linspace(0, len(dataset) - 1, n).long().tolist())
+
+
+def _name_and_scored(dataset: Dataset) -> tuple[str, tuple[int, ...]]:
+    if isinstance(dataset, Subset):
+        name, scored = _name_and_scored(dataset.dataset)
+        return f"{name}, {len(dataset)} of them", scored
+    return getattr(dataset, "name", type(dataset).__name__), getattr(dataset, "scored", tuple(range(21)))
 
 
 def common(rows: Sequence[dict[str, Tensor]]) -> list[str]:
@@ -63,13 +81,16 @@ def common(rows: Sequence[dict[str, Tensor]]) -> list[str]:
 
 def to_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
     """Pictures and masks in [0, 1] as bytes; masks in half precision where some are unknown, that is NaN."""
-    image, mask = ((rows[name] * 255).round() for name in ("image", "mask"))
-    return rows | {"image": image.byte(), "mask": mask.half() if mask.isnan().any() else mask.byte()}
+    held = {"image": (rows["image"] * 255).round().byte()}
+    if "mask" in rows:
+        mask = (rows["mask"] * 255).round()
+        held["mask"] = mask.half() if mask.isnan().any() else mask.byte()
+    return rows | held
 
 
 def from_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
     """Inverse of `to_bytes`, and what `CachedHands.batch` does."""
-    return rows | {name: rows[name].float() / 255 for name in ("image", "mask")}
+    return rows | {name: rows[name].float() / 255 for name in ("image", "mask") if name in rows}
 
 
 def _collate(samples: list) -> dict[str, Tensor]:

@@ -15,15 +15,19 @@ TONE_EDGES = (0.0, 3.0, 6.0, 9.0)  # of the Monk scale's ten tones, 0 … 9, lig
 
 
 def align(
-    predicted: Float[Tensor, "*batch n 3"], truth: Float[Tensor, "*batch n 3"], mode: str = "root"
+    predicted: Float[Tensor, "*batch n 3"],
+    truth: Float[Tensor, "*batch n 3"],
+    mode: str = "root",
+    counted: Bool[Tensor, "*batch n"] | None = None,
 ) -> Float[Tensor, "*batch n 3"]:
     """Moves predicted joints (C21) onto the true ones, as protocols do before they measure.
 
     "root": the middle MCPs coincide. "root_scale": and the lengths wrist – middle MCP agree. "procrustes": the best
-    similarity (rotation, scale, translation), which also serves for points that are not joints.
+    similarity (rotation, scale, translation), which also serves for points that are not joints. counted: the points
+    that it fits, three at least where the answer is to mean anything; all of them by default.
     """
     if mode == "procrustes":
-        return _procrustes(predicted, truth)
+        return _procrustes(predicted, truth, counted)
     if mode not in ("root", "root_scale"):
         raise ValueError(f"unknown alignment '{mode}': choose root, root_scale or procrustes")
     relative = predicted - predicted[..., MIDDLE_MCP : MIDDLE_MCP + 1, :]
@@ -36,16 +40,26 @@ def align(
     return relative + truth[..., MIDDLE_MCP : MIDDLE_MCP + 1, :]
 
 
-def _procrustes(source: Tensor, target: Tensor) -> Tensor:
-    """Umeyama's least-squares similarity, applied; reflections are not allowed."""
-    source_mean, target_mean = source.mean(-2, keepdim=True), target.mean(-2, keepdim=True)
+def _procrustes(source: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Umeyama's least-squares similarity of the counted points, applied to all; reflections are not allowed."""
+    source_mean, target_mean = _mean_of(source, counted), _mean_of(target, counted)
     x, y = source - source_mean, target - target_mean
+    everything = x
+    if counted is not None:
+        x, y = (torch.where(counted[..., None], points, 0) for points in (x, y))
     u, s, vt = torch.linalg.svd(y.mT @ x)
     sign = torch.ones_like(s)
     sign[..., -1] = torch.sign(torch.det(u) * torch.det(vt))
     rotation = u @ (sign[..., None] * vt)
     scale = (s * sign).sum(-1) / x.square().sum((-2, -1)).clamp(min=1e-12)
-    return scale[..., None, None] * (x @ rotation.mT) + target_mean
+    return scale[..., None, None] * (everything @ rotation.mT) + target_mean
+
+
+def _mean_of(points: Tensor, counted: Tensor | None) -> Tensor:
+    if counted is None:
+        return points.mean(-2, keepdim=True)
+    total = torch.where(counted[..., None], points, 0).sum(-2, keepdim=True)
+    return total / counted.sum(-1).clamp(min=1)[..., None, None]
 
 
 def joint_errors_mm(predicted: Float[Tensor, "*batch n 3"], truth: Float[Tensor, "*batch n 3"]) -> Tensor:

@@ -71,7 +71,7 @@ def upright(points: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
 def mesh_figure(
     meshes: Float[Tensor, "v 3"] | Sequence[Float[Tensor, "v 3"]],
     faces: Int[Tensor, "f 3"],
-    colors: Float[Tensor, "v 3"] | None = None,
+    colors: Float[Tensor, "v 3"] | Sequence[Float[Tensor, "v 3"]] | None = None,
     labels: Sequence[str] | None = None,
     slider: str = "step",
     title: str = "",
@@ -81,13 +81,15 @@ def mesh_figure(
 ) -> go.Figure:
     """A mesh to turn with the mouse; several meshes become the steps of a slider.
 
-    meshes: vertices with y up (`upright`), any unit. joints: a skeleton a mesh, drawn inside it; the skin then turns
-    translucent. alt: what the figure shows, for those who cannot see it.
+    meshes: vertices with y up (`upright`), any unit. colors: of all of them, or of each. joints: a skeleton a mesh,
+    drawn inside it; the skin then turns translucent. alt: what the figure shows, for those who cannot see it.
     """
     meshes = [meshes] if isinstance(meshes, Tensor) else list(meshes)
     joints = [] if joints is None else [joints] if isinstance(joints, Tensor) else list(joints)
     labels = list(labels or map(str, range(len(meshes))))
-    paint = {"color": _css(SKIN)} if colors is None else {"vertexcolor": _bytes(colors)}
+    each = [] if colors is None or isinstance(colors, Tensor) else [{"vertexcolor": _bytes(c)} for c in colors]
+    first = colors if isinstance(colors, Tensor) else None
+    paint = each[0] if each else {"color": _css(SKIN)} if first is None else {"vertexcolor": _bytes(first)}
     i, j, k = faces.cpu().numpy().T
     solid = go.Mesh3d(
         i=i, j=j, k=k, **_xyz(meshes[0]), **paint, opacity=0.45 if joints else 1.0, hoverinfo="skip",
@@ -111,7 +113,7 @@ def mesh_figure(
     if len(meshes) > 1:
         frames = []
         for n, mesh in enumerate(meshes):
-            parts = [go.Mesh3d(**_xyz(mesh)), *(_bones(joints[n]) if joints else [])]
+            parts = [go.Mesh3d(**_xyz(mesh), **(each[n] if each else {})), *(_bones(joints[n]) if joints else [])]
             frames.append(go.Frame(data=parts, name=labels[n]))
         figure.frames = frames
         figure.update_layout(sliders=[_slider(labels, slider)])
@@ -198,6 +200,32 @@ def lines_figure(
         height=360, meta=alt, xaxis_title=x_title, yaxis_title=y_title, margin=dict(l=10, r=10, t=20, b=10),
         legend=dict(orientation="h", y=-0.3),
     )  # fmt: skip
+    return figure
+
+
+def sphere_figure(clouds: dict[str, Float[Tensor, "n 3"]], alt: str = "Directions as points on spheres.") -> go.Figure:
+    """Sets of unit vectors, by name, each as points on a sphere of its own, side by side, to turn."""
+    figure, width = go.Figure(), 1 / len(clouds)
+    grid = torch.linspace(0, 1, 25)
+    polar, azimuth = torch.meshgrid(torch.pi * grid, 2 * torch.pi * grid, indexing="ij")
+    ball = 0.98 * torch.stack([polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos()], -1)
+    bare = dict(visible=False, range=[-1.05, 1.05])
+    for n, (name, points) in enumerate(clouds.items()):
+        place = f"scene{n + 1 if n else ''}"
+        x, y, z = ball.numpy().transpose(2, 0, 1).round(4)
+        figure.add_surface(
+            x=x, y=y, z=z, scene=place, showscale=False, hoverinfo="skip", colorscale=[[0, "#e8e8e8"], [1, "#e8e8e8"]],
+            lighting=dict(ambient=0.9, diffuse=0.2, specular=0.0),
+        )  # fmt: skip
+        figure.add_scatter3d(
+            **_xyz(points), scene=place, mode="markers", marker=dict(size=1.6, color="#2e5d8c"), hoverinfo="skip"
+        )
+        view = dict(aspectmode="cube", xaxis=bare, yaxis=bare, zaxis=bare, camera=dict(eye=dict(x=0.9, y=0.9, z=0.7)))
+        figure.update_layout({place: view | dict(domain=dict(x=[n * width, (n + 1) * width], y=[0, 0.92]))})
+        figure.add_annotation(
+            text=name, x=(n + 0.5) * width, y=1, xref="paper", yref="paper", xanchor="center", showarrow=False
+        )
+    figure.update_layout(height=330, margin=dict(l=0, r=0, t=5, b=0), showlegend=False, meta=alt)
     return figure
 
 

@@ -31,6 +31,7 @@ class RefinementWeights:
     """
 
     step: float = 0.005  # γ
+    joints: float = 1.0  # of the 2D joints; Eq. 13 has 1, the unit of the other weights
     feature: float = 0.1  # λ of the feature-similarity term; 0 leaves it, and the rendering, out
     laplacian: float = 1.0
     stay: float = 0.1  # not in the paper: a pull to the first estimate, for what the 2D joints cannot see
@@ -127,7 +128,7 @@ def _joint_term(model: DHPE, first: DHPEOutput, weights: RefinementWeights) -> C
         squared = (joints[..., :2] - target).square().sum(-1)
         if weights.robust > 0:
             squared = 2 * weights.robust * ((squared + weights.robust**2).sqrt() - weights.robust)
-        return (counts * squared).mean(-1) / 2  # of both coordinates
+        return weights.joints * (counts * squared).mean(-1) / 2  # of both coordinates
 
     return term
 

@@ -15,7 +15,11 @@ from .camera import crop_to_cam
 from .dhpe import DHPE
 from .joints import MIDDLE_MCP
 from .metrics import align, joint_errors_mm
+from .output import DHPEOutput
 from .refinement import RefinementWeights, refine
+from .results import Metric
+
+CHANGES_MM = [float(edge) for edge in range(-20, 21, 2)]  # where the counts of changed errors are cut
 
 
 @runtime_checkable
@@ -54,9 +58,37 @@ class RefinementReport(NamedTuple):
             "error_rose_fraction": float(self.rose[-1]),
             "error_rose_by_mean_mm": float(risen.mean()) if len(risen) else 0.0,
             "error_rose_by_most_mm": float(change.amax().clamp(min=0)),
+            "error_change_standard_error_mm": float(change.std() / len(change) ** 0.5) if len(change) > 1 else 0.0,
             "objective_start": float(start.mean()),
             "objective_end": float(end.mean()),
             "objective_rose_fraction": float((end > start).float().mean()),
+        }
+
+    def metrics(self) -> list[Metric]:
+        """`summary` as a results file has it, every name beginning with "refinement_"."""
+        n, metrics = len(self.error_mm), []
+        for name, value in self.summary().items():
+            unit = "mm" if name.endswith("_mm") else "fraction" if name.endswith("_fraction") else "objective"
+            metrics.append(Metric(f"refinement_{name}", value, unit, "none" if "objective" in name else "root", n=n))
+        return metrics
+
+    def curves(self) -> dict[str, dict[str, list]]:
+        """For figures: means at each number of iterations, and how many hands' errors changed by how much."""
+        change = self.error_mm[:, -1] - self.error_mm[:, 0]
+        edges = change.new_tensor(CHANGES_MM)
+        counts = torch.bincount(torch.bucketize(change, edges), minlength=len(edges) + 1)
+        return {
+            "refinement": {
+                "iteration": list(range(self.error_mm.shape[1])),
+                "joints_root_mean_mm": [round(v, 4) for v in self.mean_mm.tolist()],
+                "error_rose_fraction": [round(v, 4) for v in self.rose.tolist()],
+                "objective": [round(v, 7) for v in self.objective.mean(0).tolist()],
+            },
+            "refinement_change": {  # low < change ≤ high; None where there is no bound
+                "low_mm": [None, *CHANGES_MM],
+                "high_mm": [*CHANGES_MM, None],
+                "hands": counts.tolist(),
+            },
         }
 
 
@@ -76,25 +108,30 @@ def refinement_report(
     if not len(data):
         raise ValueError("there are no hands to refine")
     model.eval()
-    counted = torch.zeros(21, dtype=torch.bool)
-    counted[list(getattr(data, "scored", range(21)))] = True
+    scored = tuple(getattr(data, "scored", range(21)))
     errors, objectives = [], []
     for indices in tqdm(torch.arange(len(data)).split(batch_size), "refining", unit="batch", disable=not progress):
         batch = data.batch(indices)
         with torch.no_grad():
             output = model(batch["image"])
-        states = refine(model, batch["image"], output, iterations, weights).history
-        truth, size = batch["joints_cam"], batch["image"].shape[-1]
-        depth = truth[:, MIDDLE_MCP, 2]
-        joints = torch.stack([state.joints for state in states], 1)  # (b, steps, 21, 3)
-        steps = joints.shape[1]
-        K = batch["K"][:, None].expand(-1, steps, -1, -1)
-        placed = crop_to_cam(joints, joints[:, :, MIDDLE_MCP], depth[:, None].expand(-1, steps), K, size)
-        target = truth[:, None].expand(-1, steps, -1, -1)
-        error = joint_errors_mm(align(placed, target, "root"), target)
-        error = error.where(counted.to(error.device), torch.nan).nanmean(-1)
-        if not torch.isfinite(error).all():
+        part = trajectory(refine(model, batch["image"], output, iterations, weights), batch, scored)
+        if not torch.isfinite(part.error_mm).all():
             raise ValueError("a hand has no joint whose error is known: are its root and its camera annotated?")
-        errors.append(error.cpu())
-        objectives.append(torch.stack([state.objective for state in states], 1).cpu())
+        errors.append(part.error_mm.cpu())
+        objectives.append(part.objective.cpu())
     return RefinementReport(torch.cat(errors), torch.cat(objectives))
+
+
+def trajectory(
+    refined: DHPEOutput, batch: dict[str, Tensor], scored: tuple[int, ...] = tuple(range(21))
+) -> RefinementReport:
+    """The same of one batch that has been refined. The error of a hand without a known joint, or root, is NaN."""
+    states, truth = refined.history, batch["joints_cam"]
+    joints = torch.stack([state.joints for state in states], 1)  # (b, steps, 21, 3)
+    steps = joints.shape[1]
+    K = batch["K"][:, None].expand(-1, steps, -1, -1)
+    depth = truth[:, MIDDLE_MCP, 2][:, None].expand(-1, steps)
+    placed = crop_to_cam(joints, joints[:, :, MIDDLE_MCP], depth, K, refined.size)
+    target = truth[:, None].expand(-1, steps, -1, -1)
+    error = joint_errors_mm(align(placed, target, "root"), target)[..., list(scored)].nanmean(-1)
+    return RefinementReport(error, torch.stack([state.objective for state in states], 1))

@@ -181,6 +181,14 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     return loaded
 
 
+def present(folder: str | os.PathLike[str], names: Iterable[str]) -> tuple[dict[str, dict[str, Any]], str]:
+    """Those of the named records that are there, and a sentence that names the files that are not, or nothing."""
+    paths = {name: Path(folder) / f"{name}.json" for name in names}
+    missing = [f"`{path.name}`" for path in paths.values() if not path.is_file()]
+    found = {name: read(path) for name, path in paths.items() if path.is_file()}
+    return found, f"Not measured yet, for want of the results file: {', '.join(missing)}." if missing else ""
+
+
 def value(record: dict[str, Any], metric: str) -> float:
     """One number of a record by its metric's name."""
     for entry in record["metrics"]:

@@ -12,13 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch.utils.data import Dataset, Subset
 
 from .checkpoint import RunFolder, read_log
 from .data import CachedHands
 from .dhpe import DHPE, WEIGHTS
 from .evaluate import evaluate
-from .feed import Feed, Pool, in_memory, open_data
+from .feed import Feed, Pool, evenly, in_memory, open_data
 from .hand import HandModel
 from .lifting import pretrain_regressor
 from .processes import Processes
@@ -132,16 +131,10 @@ def _open(
     with processes.main_first():  # the others then read from the cache what it has rendered
         data = open_data(config.data, "train", size, hand, config.images, config.data_seed)
         feed = Feed(data, config.feed, pool, processes.device, config.workers, cache, progress)
-        val = [_part(dataset, config.val_images) for dataset in open_data(config.val_data, "val", size, hand,
+        val = [evenly(dataset, config.val_images) for dataset in open_data(config.val_data, "val", size, hand,
                config.val_images)]  # fmt: skip
         held = in_memory(val, config.workers, cache, progress)
     if len(feed) < 2:
         raise ValueError(f"the training set, {' + '.join(config.data)}, has fewer than two images")
-    return feed, CachedHands({name: value.to(processes.device) for name, value in held.tensors.items()}, held.name)
-
-
-def _part(dataset: Dataset, n: int) -> Dataset:
-    """At most n samples, evenly spread over the data set."""
-    if len(dataset) <= n:
-        return dataset
-    return Subset(dataset, torch.linspace(0, len(dataset) - 1, n).long().tolist())
+    on_device = {name: value.to(processes.device) for name, value in held.tensors.items()}
+    return feed, CachedHands(on_device, held.name, held.scored)

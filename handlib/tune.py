@@ -65,7 +65,7 @@ def tune_refinement(
     model = DHPE.from_pretrained(config.checkpoint)
     dataset = SyntheticHands("val", model.config.size, config.hands, hand=model.hand)
     data = CachedHands.make(dataset, folder=cache, progress=False)
-    few = CachedHands({k: v[: config.rendered_hands] for k, v in data.tensors.items()}, data.name)
+    few = data.first(config.rendered_hands)
     weights, metrics = replace(config.start, feature=0.0), []
     for name in (*SWEPT, "feature"):
         subset = few if name == "feature" else data

@@ -257,6 +257,8 @@ def test_no_gradient_comes_back(model, seeds):
 
 def test_backgrounds_are_those_given(model, seeds):
     class Blue:
+        name = "blue"
+
         def __len__(self):
             return 3
 

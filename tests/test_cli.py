@@ -5,8 +5,12 @@ import sys
 import numpy as np
 import pytest
 import trimesh
+from miniatures import write_photos
 
-from handlib import cli, results
+from handlib import cli, evaluate_cli, results
+from handlib.audit import verify
+from handlib.data import SyntheticHands
+from handlib.data.synthetic import digest
 from handlib.plots import to_image
 from handlib.train import read_log
 
@@ -14,7 +18,8 @@ from handlib.train import read_log
 @pytest.fixture
 def run(monkeypatch, capsys, trained):
     """Calls `handlib …` with the cache of the tests; returns its exit status and what it printed."""
-    monkeypatch.setattr(cli, "CACHE", trained.cache)
+    for module in (cli, evaluate_cli):
+        monkeypatch.setattr(module, "CACHE", trained.cache)
 
     def call(*arguments):
         monkeypatch.setattr("sys.argv", ["handlib", *map(str, arguments)])
@@ -154,10 +159,49 @@ def test_evaluate_writes_a_valid_record(run, trained, tmp_path):
     assert record["data"]["n"] == 4 and "val" in record["data"]["name"]
     assert record["config"]["model"]["size"] == 64 and record["config"]["train"]["epochs"] == 2
     assert record["hand"] == {"name": "openhand", "fingertips": "smplx"}
+    assert record["data"]["digest"] == digest(SyntheticHands("val", 64, 4))
     assert all(metric["n"] == 4 for metric in record["metrics"])
     error = results.value(record, "joints_root_mean_mm")
     assert 5 < error < 300 and f"{error:.3f}" in out
-    assert len(record["curves"]["pck_root"]["pck"]) == 51
+    assert len(record["curves"]["pck_root"]["pck"]) == len(record["curves"]["joint"]["n"]) + 30 == 51
+    assert sum(record["curves"]["tone"]["n"]) == 4
+    refined = record["curves"]["refinement"]
+    assert refined["iteration"] == [0, 1] and refined["joints_root_mean_mm"][1] == pytest.approx(error, abs=1e-3)
+    assert results.value(record, "refinement_objective_end") <= results.value(record, "refinement_objective_start")
+    assert not [f for f in verify(tmp_path) if f.level == "error" and "smoke run" not in f.text]
+
+
+def test_evaluate_counts_the_tips_of_handled_things(run, trained, tmp_path):
+    options = ("--split", "object", "--n", 2, "--results-dir", tmp_path)
+    assert run("evaluate", "--checkpoint", trained.checkpoint, *options)[0] == 0
+    record = results.read(tmp_path / "run-object-n2.json")
+    assert record["config"]["scored"] == [4, 8, 12, 16, 20]
+    joints = record["curves"]["joint"]
+    assert [n for n, name in zip(joints["n"], joints["joint"], strict=True) if not name.endswith("4")] == [0] * 16
+    assert "refinement" not in record["curves"]
+
+
+def test_evaluate_real_hands(run, trained, hand, tmp_path):
+    photos = tmp_path / "secret" / "album"
+    photos.mkdir(parents=True)
+    write_photos(photos, hand)
+    options = ("--data", f"photos:{photos}", "--n", 3, "--refine", 1, "--results-dir", tmp_path)
+    status, _, err = run("evaluate", "--checkpoint", trained.checkpoint, *options)
+    assert status == 0, err
+    record = results.read(tmp_path / "run-photos-refined1-n3.json")
+    assert record["synthetic"] is False and "secret" not in json.dumps(record) and "photos:album" in record["command"]
+    assert record["data"]["n"] == 3 and "PhotoFolder album" in record["data"]["name"] and "digest" not in record["data"]
+    names = {metric["name"] for metric in record["metrics"]}
+    assert "joints_root_mean_mm" in names and "mean_iou" not in names and "tone" not in record["curves"]
+    assert results.value(record, "joints_procrustes_mean_mm") > 0
+
+
+def test_what_cannot_be_evaluated(refused, trained):
+    checkpoint = ("--checkpoint", trained.checkpoint)
+    assert "'rhd' names no data set: write KIND:PATH" in refused("evaluate", *checkpoint, "--data", "rhd")
+    assert "no folder at nowhere" in refused("evaluate", *checkpoint, "--data", "rhd:nowhere")
+    assert "there must be at least one sample" in refused("evaluate", "--n", 0)
+    assert "cannot be negative" in refused("evaluate", "--refine", -1)
 
 
 def test_train_then_predict(run, picture, tmp_path):
@@ -175,7 +219,8 @@ def test_train_then_predict(run, picture, tmp_path):
 
 
 def test_unknown_command(refused):
-    assert "unknown command 'fit': choose one of train, data, bench, predict, evaluate, results, info" in refused("fit")
+    known = "train, data, bench, predict, evaluate, results, info"
+    assert f"unknown command 'fit': choose one of {known}" in refused("fit")
     assert "unknown verb 'chek' of handlib data" in refused("data", "chek")
     assert "'rhd' names no data set: write KIND:PATH" in refused("data", "check", "rhd")
 
@@ -186,7 +231,9 @@ def test_unknown_profile(refused):
 
 
 def test_unknown_benchmark(refused):
-    assert "unknown benchmark 'foot': choose one of hand, renderer, refinement" in refused("bench", "foot")
+    assert "unknown benchmark 'foot': choose one of data, hand, renderer, refinement, training" in refused(
+        "bench", "foot"
+    )
     assert "choose one of hand" in refused("bench")
     assert "unknown profile 'huge': choose one of smoke, laptop" in refused("bench", "hand", "--profile", "huge")
 

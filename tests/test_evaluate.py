@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -6,9 +7,19 @@ import torch
 from handlib import DHPE, HandOutput
 from handlib.camera import project, px_to_crop
 from handlib.data import CachedHands, SyntheticHands
-from handlib.evaluate import compared, evaluate, pck_curve, predictions, scores
-from handlib.joints import MIDDLE_MCP
+from handlib.evaluate import (
+    compared,
+    curves,
+    depth_of_root,
+    evaluate,
+    pck_curve,
+    predictions,
+    refinement_of,
+    scores,
+)
+from handlib.joints import C21, MIDDLE_MCP, TIPS
 from handlib.metrics import align, joint_errors_mm
+from handlib.refinement_report import refinement_report
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +84,7 @@ def test_batches_do_not_matter(trained, data):
 
 
 def test_refinement_counts(trained, data):
-    few = CachedHands({key: value[:2] for key, value in data.tensors.items()}, "few")
+    few = data.first(2)
     plain, refined = (evaluate(trained.model, few, n, progress=False) for n in (0, 5))
     assert plain.keys() == refined.keys()
     assert plain["joints_root_mean_mm"] != refined["joints_root_mean_mm"]
@@ -113,13 +124,100 @@ def test_a_part_of_an_estimate_gets_the_scores_of_that_part(data):
 def test_what_other_protocols_and_tables_need_is_kept(trained, data):
     toned = CachedHands({**data.tensors, "tone": torch.linspace(0, 9, len(data))}, "toned")
     found = predictions(trained.model, toned, batch_size=5, progress=False)
-    assert torch.equal(found["tone"], toned.tensors["tone"]) and "tone" not in predictions(
-        trained.model, data, progress=False
-    )
+    assert torch.equal(found["tone"], toned.tensors["tone"])
+    assert "tone" not in compared({key: value for key, value in data.batch(torch.arange(2)).items() if key != "tone"})
     torch.testing.assert_close(found["truth_cam"], data.tensors["joints_cam"])
     torch.testing.assert_close(
         joint_errors_mm(align(found["joints_cam"], found["truth_cam"]), found["truth_cam"]), found["joints_mm"]
     )
+
+
+@pytest.fixture(scope="module")
+def partly(data) -> CachedHands:
+    """Without masks; of the first hand two tips are not known, of the second the root, of the third anything."""
+    tensors = {key: value.clone() for key, value in data.first(6).tensors.items() if key != "mask"}
+    for joints in (tensors["joints_cam"], tensors["joints_px"]):
+        joints[0, [4, 8]] = torch.nan
+        joints[1, MIDDLE_MCP] = torch.nan
+        joints[2] = torch.nan
+    tensors["visible"] = tensors["visible"] & torch.isfinite(tensors["joints_px"]).all(-1)
+    return CachedHands(tensors, "partly known", scored=TIPS)
+
+
+def test_what_is_not_known_does_not_count(trained, data, partly):
+    found = predictions(trained.model, partly, batch_size=4, progress=False)
+    whole = predictions(trained.model, data.first(6), batch_size=4, progress=False)
+    assert "mask" not in found and "target" not in found
+    counts = torch.zeros(6, 21, dtype=torch.bool)
+    counts[:, list(TIPS)] = True
+    counts[0, [4, 8]] = counts[2] = False
+    assert torch.equal(found["visible"], whole["visible"] & counts)
+    assert torch.equal(torch.isfinite(found["joints_pa_mm"]), counts)
+    counts[1] = False  # nothing to align at
+    assert torch.equal(torch.isfinite(found["joints_mm"]), counts)
+    torch.testing.assert_close(found["joints_mm"][counts], whole["joints_mm"][counts])
+    assert torch.isfinite(found["joints_cam"]).all()  # placed all the same, for protocols that need no root
+    result = scores(found)
+    assert result["joints_root_mean_mm"] == pytest.approx(float(whole["joints_mm"][counts].mean()))
+    assert all(math.isfinite(value) for value in result.values()) and "mean_iou" not in result
+
+
+def test_procrustes_fits_the_joints_that_count(trained, partly):
+    found = predictions(trained.model, partly, progress=False)
+    few = [12, 16, 20]
+    alone = align(found["joints_cam"][:1, few], found["truth_cam"][:1, few], "procrustes")
+    expected = joint_errors_mm(alone, found["truth_cam"][:1, few])
+    torch.testing.assert_close(found["joints_pa_mm"][:1, few], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_nothing_known_gives_no_score(trained, partly):
+    lost = CachedHands({key: value[2:3] for key, value in partly.tensors.items()}, "lost", partly.scored)
+    found = predictions(trained.model, lost, 2, progress=False)
+    del found["vertices_pa_mm"]
+    assert scores(found) == {} and curves(found) == {} and refinement_of(found) is None
+
+
+def test_a_mask_that_is_not_known_does_not_count(data):
+    batch = data.batch(torch.arange(3))
+    masks = batch["mask"].clone()
+    masks[1] = torch.nan
+    found = compared(batch | {"mask": masks}, mask=1 - batch["mask"])
+    assert found["mask"].shape == found["target"].shape == (2, 64, 64)
+    assert scores(found)["pixel_accuracy"] == 0
+
+
+def test_depth_of_the_root(partly):
+    truth = partly.batch(torch.arange(3))["joints_cam"]
+    depth = depth_of_root(truth)
+    assert depth[0] == truth[0, MIDDLE_MCP, 2] and depth[2] == 1
+    known = [float(z) for z in truth[1, :, 2] if math.isfinite(z)]
+    assert float(depth[1]) == pytest.approx(sum(known) / len(known)) and len(known) == 20
+
+
+def test_tables_are_those_of_the_errors(trained, data):
+    found = predictions(trained.model, data, progress=False)
+    tables = curves(found)
+    assert tables.keys() == {"pck_root", "joint", "tone"}
+    assert tables["joint"]["joint"] == list(C21.joints)
+    for k in (0, 8, 20):
+        assert tables["joint"]["mean_mm"][k] == pytest.approx(float(found["joints_mm"][:, k].mean()), abs=1e-3)
+    tone, hands = tables["tone"], found["joints_mm"].mean(1)
+    assert (tone["low"], tone["high"]) == ([0, 3, 6], [3, 6, 9]) and sum(tone["n"]) == 16
+    middle = (found["tone"] >= 3) & (found["tone"] < 6)
+    assert tone["n"][1] == int(middle.sum()) > 0
+    assert tone["mean_mm"][1] == pytest.approx(float(hands[middle].mean()), abs=1e-3)
+    for table in tables.values():
+        assert len({len(column) for column in table.values()}) == 1  # as `handlib results verify` demands
+
+
+def test_the_refinement_of_an_evaluation_is_the_report(trained, data):
+    few = data.first(4)
+    found = predictions(trained.model, few, 3, batch_size=3, progress=False)
+    report, alone = refinement_of(found), refinement_report(trained.model, few, 3, progress=False)
+    torch.testing.assert_close(report.error_mm, alone.error_mm, rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(report.objective, alone.objective, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(report.error_mm[:, -1], found["joints_mm"].mean(1))
+    assert refinement_of(predictions(trained.model, few, progress=False)) is None
 
 
 def test_pck_curve_rises_to_its_share(trained, data):

@@ -1,14 +1,18 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.data import Dataset
 
 from handlib.data import CachedHands, SyntheticHands
 from handlib.data.sample import collate
-from handlib.feed import LEFT_OUT, Feed, Pool, from_bytes, in_memory, open_data, to_bytes
+from handlib.feed import LEFT_OUT, Feed, Pool, evenly, from_bytes, in_memory, open_data, to_bytes
 
 
 class Listed(Dataset):
     """A data set that is neither synthetic nor in memory, as those of real pictures are."""
+
+    name = "listed"
 
     def __init__(self, n, seed):
         data = SyntheticHands("val", 32, n, seed=seed)
@@ -93,7 +97,8 @@ def test_synthetic_hands_come_from_the_cache(tmp_path, monkeypatch):
 def test_pool_takes_no_more_than_its_cap_and_changes_nothing():
     pool = Pool(5)
     for n in range(4):
-        pool.add({"image": torch.full((2, 3, 2, 2), n / 255), "K": torch.full((2,), float(n))})
+        value = torch.full((2, 3, 2, 2), n / 255)
+        pool.add({"image": value, "mask": value[:, 0], "K": torch.full((2,), float(n))})
         assert len(pool) == min(2 * (n + 1), 5) and pool.full == (n >= 2)
     batch = pool.batch(torch.arange(5))
     assert batch["K"].tolist() == [0, 0, 1, 1, 2]
@@ -133,6 +138,34 @@ def test_an_unknown_mask_stays_unknown(listed):
     found = both.batch(torch.tensor([0, 2, 3]))["mask"]
     assert torch.equal(found[0], batch["mask"][0]) and torch.equal(found[1], batch["mask"][0])
     assert found[2].isnan().all() and found.dtype == torch.float32
+
+
+def test_hands_without_masks_are_held_too(listed):
+    class Maskless(Listed):
+        name, scored = "maskless", (4, 8)
+
+        def __init__(self):
+            self.samples = [replace(sample, mask=None) for sample in listed.samples]
+
+    data = Maskless()
+    held = in_memory([data], 0, None, progress=False)
+    assert held.name == "maskless" and held.scored == (4, 8) and "mask" not in held.batch(torch.tensor([1]))
+    part = in_memory([evenly(data, 3)], 0, None, progress=False)
+    assert part.name == "maskless, 3 of them" and part.scored == (4, 8)
+    both = in_memory([data, listed], 0, None, progress=False)
+    assert len(both) == 10 and "mask" not in both.tensors and both.scored == (4, 8)
+    assert torch.equal(part.tensors["image"], held.tensors["image"][[0, 2, 4]])
+
+
+def test_evenly_takes_all_of_what_is_small(listed):
+    assert evenly(listed, 5) is listed and len(evenly(listed, 1)) == 1
+
+
+def test_scored_joints_are_kept(tmp_path):
+    data = SyntheticHands("object", 32, 2)
+    for _ in range(2):  # rendered, then read back
+        held = in_memory([data], 0, tmp_path, progress=False)
+        assert held.scored == data.scored == held.first(1).scored and len(held.first(1)) == 1
 
 
 def test_open_data(hand):

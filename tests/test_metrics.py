@@ -187,6 +187,21 @@ def test_auc_on_uneven_thresholds(errors, visible):
     assert auc_on(errors, torch.tensor(grid).double(), visible) == pytest.approx(reference(errors, visible, grid))
 
 
+def test_procrustes_of_some_points_is_that_of_them_alone(generator):
+    truth = torch.randn(3, 21, 3, generator=generator, dtype=torch.float64)
+    predicted = truth + 0.3 * torch.randn(3, 21, 3, generator=generator, dtype=torch.float64)
+    counted = torch.rand(3, 21, generator=generator) < 0.5
+    holes = torch.where(counted[..., None], truth, torch.nan)
+    moved = align(predicted, holes, "procrustes", counted)
+    for i in range(3):
+        alone = align(predicted[i, counted[i]], truth[i, counted[i]], "procrustes")
+        torch.testing.assert_close(moved[i, counted[i]], alone)
+    all_of_them = torch.ones_like(counted)
+    torch.testing.assert_close(
+        align(predicted, truth, "procrustes", all_of_them), align(predicted, truth, "procrustes")
+    )
+
+
 # ---- tables
 
 

@@ -22,6 +22,7 @@ from handlib.plots import (
     mesh_figure,
     overlay,
     pck_figure,
+    sphere_figure,
     to_image,
     upright,
 )
@@ -61,6 +62,26 @@ def test_several_meshes_become_a_slider(hand):
     assert [step.label for step in slider.steps] == ["a", "b", "c"] and slider.currentvalue.prefix == "pose: "
     for i, frame in enumerate(figure.frames):
         np.testing.assert_allclose(frame.data[0].x, (hand.template[:, 0] + i).numpy(), atol=1e-5)
+
+
+def test_each_mesh_may_have_its_own_colors(hand):
+    colors = [torch.full((778, 3), 0.2 * n) for n in range(3)]
+    figure = mesh_figure([hand.template] * 3, hand.faces, colors)
+    assert [int(np.asarray(frame.data[0].vertexcolor)[5, 1]) for frame in figure.frames] == [0, 51, 102]
+    assert np.asarray(figure.data[0].vertexcolor).max() == 0
+    alike = mesh_figure([hand.template] * 2, hand.faces, hand.vertex_colors)
+    assert all(frame.data[0].vertexcolor is None for frame in alike.frames)
+
+
+def test_spheres_hold_their_points():
+    clouds = {"a": torch.eye(3), "b": -torch.eye(3)[:2]}
+    figure = sphere_figure(clouds, alt="two spheres")
+    points = [trace for trace in figure.data if trace.type == "scatter3d"]
+    for trace, cloud in zip(points, clouds.values(), strict=True):
+        np.testing.assert_allclose(np.stack([trace.x, trace.y, trace.z], 1), cloud.numpy())
+    assert [trace.scene for trace in points] == ["scene", "scene2"] and figure.layout.meta == "two spheres"
+    assert figure.layout.scene.domain.x[1] <= figure.layout.scene2.domain.x[0]
+    assert [note.text for note in figure.layout.annotations] == ["a", "b"]
 
 
 def test_skeleton_inside_a_translucent_hand(hand):

@@ -197,6 +197,11 @@ def test_an_unknown_choice_is_named():
         RefinementWeights(keep="first")
 
 
+def test_without_any_term_the_hand_stays(trained, batch, first):
+    nothing = replace(BARE, joints=0, feature=0, laplacian=0, step=0.02)
+    assert torch.equal(refine(trained.model, batch["image"], first, 3, nothing).h, first.h)
+
+
 def test_no_iterations_change_nothing(trained, batch, first):
     same = refine(trained.model, batch["image"], first, 0)
     assert torch.equal(same.h, first.h) and len(same.history) == 1

@@ -16,7 +16,10 @@ def data(batch):
 
 @pytest.fixture(scope="module")
 def report(trained, data):
-    return refinement_report(trained.model, data, STEPS, RefinementWeights(step=0.02), batch_size=3, progress=False)
+    """With joints that all count: the flat heat maps of a network that has learnt nothing would hardly pull."""
+    return refinement_report(
+        trained.model, data, STEPS, RefinementWeights(step=0.02, confidence=0.0), batch_size=3, progress=False
+    )
 
 
 def test_its_ends_are_what_evaluate_measures(trained, data, report, monkeypatch):
@@ -42,6 +45,27 @@ def test_rises_are_counted():
     assert summary["error_rose_by_mean_mm"] == 4 and summary["error_rose_by_most_mm"] == 6
     fallen = RefinementReport(error[:1], torch.zeros(1, 3)).summary()
     assert fallen["error_rose_by_mean_mm"] == fallen["error_rose_by_most_mm"] == 0
+
+
+def test_metrics_and_curves_of_a_results_file():
+    error = torch.tensor([[10.0, 9.0], [10.0, 12.0], [10.0, 40.0]])
+    report = RefinementReport(error, torch.tensor([[3.0, 2.0], [3.0, 1.0], [3.0, 3.0]]))
+    metrics = {metric.name: metric for metric in report.metrics()}
+    rose, start = metrics["refinement_error_rose_fraction"], metrics["refinement_objective_start"]
+    assert (rose.value, rose.unit, rose.alignment, rose.n) == (pytest.approx(2 / 3), "fraction", "root", 3)
+    assert (start.value, start.unit, start.alignment) == (3, "objective", "none")
+    expected = float(torch.tensor([-1.0, 2.0, 30.0]).std()) / 3**0.5
+    assert metrics["refinement_error_change_standard_error_mm"].value == pytest.approx(expected)
+    curves = report.curves()
+    assert curves["refinement"] == {
+        "iteration": [0, 1],
+        "joints_root_mean_mm": [10, pytest.approx(61 / 3, abs=1e-4)],
+        "error_rose_fraction": [0, pytest.approx(2 / 3, abs=1e-4)],
+        "objective": [3, 2],
+    }
+    change = curves["refinement_change"]
+    found = [row for row in zip(*change.values(), strict=True) if row[2]]
+    assert found == [(-2, 0, 1), (0, 2, 1), (20, None, 1)]
 
 
 def test_joints_without_truth_do_not_count(trained, data, report):

@@ -45,6 +45,17 @@ def test_value_by_name(record):
         results.value(record, "iou")
 
 
+def test_files_that_are_there_and_those_that_are_not(record, tmp_path):
+    results.write(record, tmp_path)
+    found, note = results.present(tmp_path, ["run", "another", "third"])
+    assert list(found) == ["run"] and found["run"]["seed"] == 4
+    assert note == "Not measured yet, for want of the results file: `another.json`, `third.json`."
+    assert results.present(tmp_path, ["run"])[1] == ""
+    (tmp_path / "another.json").write_text("{")
+    with pytest.raises(ValueError, match="another.json: not JSON"):
+        results.present(tmp_path, ["another"])
+
+
 @pytest.mark.parametrize("field", SCHEMA)
 def test_missing_field_is_named(record, tmp_path, field):
     del record[field]

@@ -79,12 +79,13 @@ def test_skeleton_takes_the_fast_path_as_well(monkeypatch):
 
 @needs_numba
 def test_threads_change_nothing(hand):
+    """But a last bit, where the machine's matrix products are cut up otherwise."""
     pose, shape, _ = hands(5, torch.float32)
     wanted = hand(pose, shape).vertices
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert torch.equal(hand(pose, shape).vertices, wanted)
+        torch.testing.assert_close(hand(pose, shape).vertices, wanted, rtol=0, atol=1e-7)
     finally:
         torch.set_num_threads(before)
 

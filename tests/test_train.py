@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from handlib import DHPE, DHPEConfig
+from handlib.data import SyntheticHands
 from handlib.lifting import pretrain_regressor
 from handlib.train import preset, read_log, train
 
@@ -204,16 +205,14 @@ def test_each_epoch_is_told(trained, tmp_path):
 
 def test_other_data_are_opened_by_their_spec(trained, tmp_path, monkeypatch):
     """Real pictures, here in the form of a data set that is not synthetic, beside synthetic ones."""
-    import handlib.data
-
     asked = []
 
     def open_spec(spec, split, **options):
         asked.append((spec, split, options["size"]))
-        data = handlib.data.SyntheticHands(split, options["size"], 6, seed=9)
+        data = SyntheticHands(split, options["size"], 6, seed=9)
         return torch.utils.data.Subset(data, range(6))
 
-    monkeypatch.setattr(handlib.data, "open_spec", open_spec, raising=False)
+    monkeypatch.setattr("handlib.feed.open_spec", open_spec)
     config = preset(
         "smoke",
         data=("rhd:here", "synthetic"),

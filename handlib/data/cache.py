@@ -16,22 +16,29 @@ from .sample import collate
 from .synthetic import SyntheticHands
 
 CACHE = Path(os.environ.get("HANDLIB_CACHE", "~/.cache/handlib")).expanduser()  # where the commands keep theirs
-_BYTES = ("image", "mask")  # kept as uint8: a quarter of the memory
+_BYTES = ("image", "mask")  # kept as uint8: a quarter of the memory. A data set may have no masks
 _LEFT_OUT = ("parts", "depth", "box")  # no loss or score reads them, and they are as large as the pictures
 
 
 class CachedHands:
-    """All samples of a data set as stacked tensors; `batch(indices)` gives of them what training and scores need."""
+    """All samples of a data set as stacked tensors; `batch(indices)` gives of them what training and scores need.
 
-    def __init__(self, tensors: dict[str, Tensor], name: str):
-        self.tensors, self.name = tensors, name
+    scored: the rows of C21 that its score counts, as of the data set itself.
+    """
+
+    def __init__(self, tensors: dict[str, Tensor], name: str, scored: tuple[int, ...] = tuple(range(21))):
+        self.tensors, self.name, self.scored = tensors, name, tuple(scored)
 
     def __len__(self) -> int:
         return len(self.tensors["image"])
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
         rows = {key: value[indices] for key, value in self.tensors.items()}
-        return rows | {key: rows[key].float() / 255 for key in _BYTES}
+        return rows | {key: rows[key].float() / 255 for key in _BYTES if key in rows}
+
+    def first(self, n: int) -> "CachedHands":
+        """Its first n samples."""
+        return CachedHands({key: value[:n] for key, value in self.tensors.items()}, self.name, self.scored)
 
     @classmethod
     def make(
@@ -48,7 +55,7 @@ class CachedHands:
             path = Path(folder) / f"{dataset.split}-{dataset.size}-{len(dataset)}-{digest}.safetensors"
             if path.is_file():
                 try:
-                    return cls(load_file(path), dataset.name)
+                    return cls(load_file(path), dataset.name, dataset.scored)
                 except SafetensorError:
                     path.unlink()  # ours, damaged, and can be made again
         loader = DataLoader(dataset, batch_size=8, num_workers=workers, collate_fn=_collate_bytes)
@@ -58,7 +65,7 @@ class CachedHands:
         if path is not None:
             with atomic_path(path) as temporary:
                 save_file(tensors, temporary)
-        return cls(tensors, dataset.name)
+        return cls(tensors, dataset.name, dataset.scored)
 
 
 def _collate_bytes(samples: list) -> dict[str, Tensor]:
