@@ -30,6 +30,7 @@ from .dhpe import DHPE, WEIGHTS
 from .evaluate_cli import evaluate_command
 from .photo import crop_photo, predict, read_image, write_prediction
 from .renderer.backends import BACKENDS, available, choose
+from .reproduce.cli import reproduce_command
 from .train import PROFILES, TrainConfig, read_log, train
 
 
@@ -270,7 +271,8 @@ def bench_command(arguments: list[str]) -> None:
     tyro.cli(run, prog=f"handlib bench {name}", args=arguments)
 
 
-COMMANDS = {"predict": predict_command, "evaluate": evaluate_command, "results": results_command, "info": info_command}
+COMMANDS = {"predict": predict_command, "evaluate": evaluate_command, "reproduce": reproduce_command,
+            "results": results_command, "info": info_command}  # fmt: skip
 USAGE = """\
 handlib: dense 3D hand pose from one RGB image, by neural rendering
 
@@ -280,6 +282,7 @@ usage: handlib COMMAND …        (handlib COMMAND --help says more)
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
   evaluate         measure a network on a split of the benchmark, or on real data; writes a results file
   ablate STUDY     train with and without a part of the method; writes a results file
+  reproduce TABLE  the tables and figures of the paper, from training to verdict; goes on where it was interrupted
   data VERB        check a download of a real data set; render or show the benchmark
   bench NAME       time the hand model, the renderer, the refinement or training; writes a results file
   results ACTION   show the results files of a folder, or verify them
