@@ -2,10 +2,11 @@
 
     python tools/check_photographs.py FOLDER "which photographs, from where"
 
-FOLDER/annotations.json describes them (`handlib.data.PhotoFolder`). `fit` gets the projected true joints and K, and never the picture; `lite`
-gets the crop of 1.5 times their box, and never the joints. Writes results/photographs.json.
+FOLDER/annotations.json describes them (`handlib.data.PhotoFolder`). `fit` gets the projected true joints and K, and
+never the picture; `lite` gets the crop of 1.5 times their box, and never the joints. Writes results/photographs.json.
 """
 
+import json
 import sys
 import time
 from dataclasses import asdict
