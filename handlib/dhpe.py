@@ -1,8 +1,11 @@
-"""DHPE: one RGB crop of a right hand to its 3D mesh (Eq. 1): evidence, iterative regression, projection."""
+"""DHPE: one RGB crop of a right hand to its 3D mesh (Eq. 1): evidence, iterative regression, projection.
+
+image ─► F, J2D ─► E3D, three times ─► m(h) ─► Reg, Ren
+"""
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -18,8 +21,11 @@ from .files import atomic_path
 from .hand import HandModel
 from .mesh import cotangent_laplacian
 from .output import DHPEOutput, assemble
+from .pose_machine import PoseMachine
+from .pretrained import load_imagenet, load_posenet
 from .regressor import Regressor
 from .renderer import Renderer
+from .resnet import FEATURES, ResNet50
 
 WEIGHTS = Path(__file__).parent / "weights"  # what ships: from_pretrained("lite") reads lite.safetensors
 MAX_BYTES = 1 << 30
@@ -27,49 +33,94 @@ MAX_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class DHPEConfig:
-    """Everything that shapes the network. The defaults are the size named lite."""
+    """Everything that shapes the network. The defaults are the size named lite; `DHPEConfig.paper()` is the paper's."""
 
-    size: int = 128  # side of the input in pixels; images of other sizes are resized
-    feature_width: int = 16  # channels of F's first layer
+    trunk: str = "lite"  # F and J2D: "lite" (evidence.py), or "paper" (resnet.py and pose_machine.py)
+    size: int = 128  # side of F's input and of the rendered mask in pixels; images of other sizes are resized
+    pose_size: int = 0  # side of J2D's input; 0: the same
+    feature_width: int = 16  # channels of lite's F in its first layer
     features: int = 256  # length of F(x); 2048 in the paper
-    pose_width: int = 16  # channels of J2D's first layer
+    pose_width: int = 16  # channels of lite's J2D in its first layer
+    pretrained: bool = False  # the paper's F starts from ImageNet's published weights, which are downloaded
+    posenet: str = ""  # file of the published weights that the paper's J2D starts from; empty: random ones
     hidden: int = 512  # width of E3D's and Ref's two hidden layers; 0 for the paper's single layers
     iterations: int = 3
     pose_refiner: bool = True  # Eq. 6
+    evidence_2d: bool = True  # E3D sees j2D; False: F(x) alone, and there is no J2D (Kanazawa et al.)
     subpixel: bool = True  # heat-map peaks finer than a pixel; the paper takes the highest pixel
     hand: str = "openhand"
     fingertips: str = "smplx"
 
+    def __post_init__(self):
+        if self.trunk not in ("lite", "paper"):
+            raise ValueError(f"unknown trunk '{self.trunk}': choose lite or paper")
+        if self.trunk == "paper" and self.features != FEATURES:
+            raise ValueError(f"the paper's F gives {FEATURES} features, not {self.features}: set features={FEATURES}")
+        if self.trunk == "paper" and (self.pose_size or self.size) % 8:
+            raise ValueError(f"8 must divide the side of J2D's input: set pose_size=256, not {self.pose_size}")
+        if self.trunk == "lite" and (self.pretrained or self.posenet):
+            raise ValueError("there are published weights for trunk='paper' only: leave out pretrained and posenet")
+        if self.pose_refiner and not self.evidence_2d:
+            raise ValueError("without evidence_2d there is nothing to refine: set pose_refiner=False too")
+
+    @classmethod
+    def paper(cls, **overrides) -> "DHPEConfig":
+        """The networks of the paper: ResNet-50 at 224², PoseNet at 256², single layers, the highest pixel as j2D."""
+        own = {"trunk": "paper", "size": 224, "pose_size": 256, "features": FEATURES, "pretrained": True}
+        return cls(**own | {"hidden": 0, "subpixel": False} | overrides)
+
 
 class DHPE(nn.Module):
-    """The whole estimator: `DHPE(config)` starts from random weights, `DHPE.from_pretrained("lite")` from ours."""
+    """The whole estimator: `DHPE(config)` is an untrained one, `DHPE.from_pretrained("lite")` the one that ships.
 
-    def __init__(self, config: DHPEConfig | None = None):
+    published: False leaves out the published weights that the config names, where others are loaded next anyway.
+    """
+
+    def __init__(self, config: DHPEConfig | None = None, published: bool = True):
         super().__init__()
         self.config = config = config or DHPEConfig()
         self.hand = HandModel.load(config.hand, config.fingertips)
-        # channels_last: the layout in which a CPU convolves fastest
-        self.feature_extractor = FeatureExtractor(config.feature_width, config.features).to(
-            memory_format=torch.channels_last
+        self.feature_extractor, self.pose_network = _evidence(config)
+        self.regressor = Regressor(
+            self.hand, config.features, config.hidden, config.iterations, config.pose_refiner, config.evidence_2d
         )
-        self.pose_network = PoseNetwork(config.pose_width).to(memory_format=torch.channels_last)
-        self.regressor = Regressor(self.hand, config.features, config.hidden, config.iterations, config.pose_refiner)
+        if published and config.pretrained:
+            load_imagenet(self.feature_extractor)
+        if published and config.posenet and config.evidence_2d:
+            load_posenet(self.pose_network, config.posenet)
         self.renderer = Renderer(config.size)
         self.provenance: dict[str, str] = {}  # how the weights came about, as written by `save`
         self.register_buffer("laplacian", cotangent_laplacian(self.hand.template, self.hand.faces), persistent=False)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> DHPEOutput:
         """images: sRGB in [0, 1], square crops of 1.5 × the hand's box; any size, resized inside."""
-        size = _check(images)
-        small = self.resize(images)
-        features, heatmaps = self.feature_extractor(small), self.pose_network(small)
-        return self.estimate(features, heatmaps, size)
+        _check(images, finite=not self.training)  # a look at the numbers makes a GPU wait; in training the loss tells
+        features, stages = self.features(images), self.heatmaps(images)
+        output = self.estimate(features, stages[-1] if stages else None, images.shape[-1])
+        return replace(output, earlier_heatmaps=tuple(stages[:-1]))
 
-    def estimate(self, features: Float[Tensor, "b c"], heatmaps: Float[Tensor, "b 21 s s"], size: int) -> DHPEOutput:
-        """From evidence to a hand; `size` is that of the image in whose pixels joints_2d are given."""
-        peaks = heatmap_peaks(heatmaps, self.config.subpixel)
-        states = self.regressor(self.hand, features, peaks)
-        return assemble(self.hand, states, size, heatmaps, features)
+    def features(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c"]:
+        """F(x)."""
+        return self.feature_extractor(self.resize(images))
+
+    def heatmaps(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b 21 s s"]]:
+        """J2D(x): the heat maps of each of its stages, the last one being what j2D is read off."""
+        if self.pose_network is None:
+            return []
+        return self.pose_network.stages(self.resize(images, self.config.pose_size or self.config.size))
+
+    def estimate(
+        self, features: Float[Tensor, "b c"], heatmaps: Float[Tensor, "b 21 s s"] | None, size: int
+    ) -> DHPEOutput:
+        """From evidence to a hand; `size` is that of the image in whose pixels joints_2d are given.
+
+        In single precision even where the networks before it are autocast to half: a rounded vertex is a moved one.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            features = at_least_single(features)
+            peaks = None if heatmaps is None else heatmap_peaks(heatmaps, self.config.subpixel)
+            states = self.regressor(self.hand, features, peaks)
+            return assemble(self.hand, states, size, heatmaps, features)
 
     def render_mask(
         self, vertices_crop: Float[Tensor, "*batch 778 3"], size: int | None = None
@@ -78,8 +129,9 @@ class DHPE(nn.Module):
         renderer = self.renderer if size is None else Renderer(size)
         return renderer.silhouette(crop_to_px(vertices_crop, size or self.config.size), self.hand.faces)
 
-    def resize(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 s s"]:
-        size = self.config.size
+    def resize(self, images: Float[Tensor, "b 3 h w"], size: int | None = None) -> Float[Tensor, "b 3 s s"]:
+        """Images at the side of F's input, or at another."""
+        size = size or self.config.size
         if images.shape[-1] == size:
             return images
         return functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
@@ -115,7 +167,7 @@ class DHPE(nn.Module):
                 weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(f"{path}: not a safetensors checkpoint ({error}); is the file complete?") from error
-        model = cls(_read_config(metadata, path))
+        model = cls(_read_config(metadata, path), published=False)
         own = {k for k in model.state_dict() if not k.startswith("hand.")}
         if own != weights.keys():
             names = ", ".join(sorted(own ^ weights.keys())[:3])
@@ -126,6 +178,22 @@ class DHPE(nn.Module):
             raise ValueError(f"{path}: {str(error).splitlines()[-1].strip()}") from error
         model.provenance = {key: text for key, text in metadata.items() if key != "config"}
         return model.eval()
+
+
+def _evidence(config: DHPEConfig) -> tuple[nn.Module, nn.Module | None]:
+    """E2D of Eq. 1: F, and J2D unless the config does without."""
+    if config.trunk == "paper":
+        features, pose = ResNet50(), PoseMachine() if config.evidence_2d else None
+    else:
+        features = FeatureExtractor(config.feature_width, config.features)
+        pose = PoseNetwork(config.pose_width) if config.evidence_2d else None
+    layout = torch.channels_last  # in which a CPU, and tensor cores, convolve fastest
+    return features.to(memory_format=layout), pose and pose.to(memory_format=layout)
+
+
+def at_least_single(values: Tensor) -> Tensor:
+    """The same numbers in single precision, where they were in half."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _read_config(metadata: dict[str, str], path: Path) -> DHPEConfig:
@@ -141,14 +209,16 @@ def _read_config(metadata: dict[str, str], path: Path) -> DHPEConfig:
             raise ValueError(f"{path}: unknown config field '{name}'; update handlib to read it")
         if type(value) is not known[name] or (known[name] is int and not 0 <= value <= 1 << 16):
             raise ValueError(f"{path}: the config field '{name}' must be {known[name].__name__}, not {value!r}")
-    return DHPEConfig(**config)
+    try:
+        return DHPEConfig(**config)
+    except ValueError as error:
+        raise ValueError(f"{path}: its config cannot be: {error}") from error
 
 
-def _check(images: Tensor) -> int:
+def _check(images: Tensor, finite: bool) -> None:
     if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
         raise ValueError(f"images must be (B, 3, H, H): square RGB crops; got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise ValueError(f"images must be floats in [0, 1], got {images.dtype}: divide bytes by 255")
-    if not torch.isfinite(images).all():
+    if finite and not torch.isfinite(images).all():
         raise ValueError("images hold NaN or infinity")
-    return images.shape[-1]

@@ -1,7 +1,7 @@
-"""2D evidence (Sec. 3.1): the feature extractor F and the 2D pose network J2D, at the size named lite.
+"""2D evidence (Sec. 3.1): the feature extractor F and the 2D pose network J2D, at the size named lite; heat maps.
 
-Images are sRGB in [0, 1], square; both networks centre them themselves. Heat maps have a quarter of the image's side,
-and joints read off them are in crop coordinates.
+Images are sRGB in [0, 1], square; both networks centre them themselves. Lite's heat maps have a quarter of the image's
+side, and joints read off them are in crop coordinates. The paper's own F and J2D: resnet.py and pose_machine.py.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,9 @@ from torch.nn import functional
 
 from .camera import px_to_crop
 
-SIGMA = 2.5  # standard deviation of a true heat map's peak, in its pixels; narrower ones are learnt much more slowly
+# Standard deviation of a true heat map's peak, in its pixels. Narrower ones are learnt much more slowly; the published
+# weights of the paper's J2D were trained with 2.2 of its pixels.
+SIGMA = 2.5
 
 
 class Block(nn.Module):
@@ -92,9 +94,16 @@ class PoseNetwork(nn.Module):
             x = skip + functional.interpolate(block(x), size=skip.shape[-2:], mode="bilinear")
         return self.head(x)
 
+    def stages(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b joints s s"]]:
+        """The maps of all stages, of which this network has one; see `PoseMachine.stages`."""
+        return [self(images)]
+
 
 def target_heatmaps(joints_crop: Float[Tensor, "*batch 21 2"], size: int) -> Float[Tensor, "*batch 21 size size"]:
-    """y_Heat: a Gaussian of height 1 around each joint, `SIGMA` wide. A joint outside the crop leaves only its tail."""
+    """y_Heat: a Gaussian of height 1 around each joint, `SIGMA` wide. A joint outside the crop leaves only its tail.
+
+    The map of a joint that is NaN, an unknown one, is NaN.
+    """
     place = torch.arange(size, device=joints_crop.device) + 0.5
     peak = (joints_crop + 1) * (size / 2)
     x = torch.exp(-((place - peak[..., :1]) ** 2) / (2 * SIGMA**2))  # separable: (..., 21, size) along each axis
@@ -107,11 +116,12 @@ def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True
 
     The paper takes the highest pixel. A pixel of a heat map is four of the image, so `subpixel` goes on from there to
     the top of the parabola through the logarithms of its value and its two neighbours' in x, and likewise in y: exact
-    for a Gaussian, and never further than half a pixel.
+    for a Gaussian, and never further than half a pixel. Maps in half precision have peaks in single.
     """
     with torch.no_grad():
         *lead, s, _ = heatmaps.shape
         maps = heatmaps.reshape(-1, s, s)
+        maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
         best = maps.flatten(1).argmax(-1)
         row, column, map_ = (
             torch.div(best, s, rounding_mode="floor"),
@@ -128,4 +138,4 @@ def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True
                 before = log[map_, inner_row - dy, inner_column - dx]
                 curvature = (2 * centre - after - before).clamp(min=1e-6)
                 place[:, axis] += ((after - before) / (2 * curvature)).clamp(-0.5, 0.5)
-        return px_to_crop(place.to(heatmaps.dtype), s).view(*lead, 2)
+        return px_to_crop(place.to(maps.dtype), s).view(*lead, 2)

@@ -2,51 +2,81 @@
 
 Joints and meshes are in crop coordinates (camera.py) unless a name says otherwise. What the paper leaves open, the
 weights above all, is a field of `LossWeights`.
+
+Truth that is not known is NaN: a joint that nobody annotated, the mask of a data set without masks, the vertices of one
+without meshes. It is left out, and the means are over what is known; where nothing is, a loss is 0. A joint that is
+hidden but annotated counts: `visible` is for scores.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .camera import crop_box, normalise_joints, px_to_crop
-from .dhpe import DHPE
+from .camera import crop_box, focal_length, normalise_joints, project, px_to_crop
+from .dhpe import DHPE, at_least_single
 from .evidence import keeping_statistics, target_heatmaps
 from .joints import MIDDLE_MCP
 from .output import DHPEOutput
 from .parameters import MeshParameters
 
+PAPER_SIZE = 224  # pixels of the crop in which T of Eq. 12 is given
+
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms of Eq. 7. Ours to choose: the paper gives only the threshold of Eq. 12."""
+    """Weights of the terms of Eq. 7. Ours to choose: the paper gives only the threshold of Eq. 12.
+
+    A term of weight 0 is not computed, and logged as 0.
+    """
 
     articulation: float = 10.0  # Eq. 8
     shape: float = 1.0  # Eq. 9, times the switch of Eq. 12
     laplacian: float = 1.0
     feature: float = 0.1  # Eq. 2
     heatmap: float = 100.0  # Eq. 3; large because most of a heat map is zero
+    earlier_heatmaps: float = 100.0  # Eq. 3 at the first stages of the paper's J2D, as its authors train it; 0: not
     refiner: float = 1.0  # Eq. 6
     reprojection: float = 2.0  # not in the paper: Eq. 8 is blind to where the hand is, so nothing else starts t
     shape_prior: float = 1e-3  # not in the paper: settles which part of a hand's size is β and which is σ
+    vertices: float = 0.0  # not in the paper, which has no meshes to learn from: helps networks of a CPU's size
     threshold_px: float = 15.0  # T of Eq. 12, pixels of the paper's 224² crop
     scheduled: bool = True  # Eq. 12; False: the shape loss always counts (Fig. 5f, "constant weight")
 
 
-def feature_loss(features: Float[Tensor, "b c"], masked: Float[Tensor, "b c"]) -> Float[Tensor, ""]:
-    """Eq. 2: L_Feat = ‖F(x) − F(x ⊙ y_M)‖², which teaches F to look at the hand alone."""
-    return (features - masked).square().mean()
+TERMS = tuple(field.name for field in fields(LossWeights) if field.name not in ("threshold_px", "scheduled"))
+
+
+def _known(target: Float[Tensor, "*batch c"]) -> Bool[Tensor, "*batch 1"]:
+    """Which points are known: those without a NaN among their coordinates."""
+    return ~target.isnan().any(-1, keepdim=True)
+
+
+def _mean_square(difference: Tensor, known: Tensor) -> Float[Tensor, ""]:
+    """Mean of the squares where `known`, which is broadcast; 0 where nothing is known."""
+    count = known.sum() * (difference.numel() // known.numel())
+    return torch.where(known, difference, 0).square().sum() / count.clamp(min=1)
+
+
+def feature_loss(
+    features: Float[Tensor, "b c"], masked: Float[Tensor, "b c"], known: Bool[Tensor, " b"] | None = None
+) -> Float[Tensor, ""]:
+    """Eq. 2: L_Feat = ‖F(x) − F(x ⊙ y_M)‖², which teaches F to look at the hand alone. known: which have a mask."""
+    if known is None:
+        return (features - masked).square().mean()
+    return _mean_square(features - masked, known[:, None])
 
 
 def heatmap_loss(heatmaps: Float[Tensor, "b 21 s s"], joints: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:
     """Eq. 3: L_2D = ‖J2D(x) − y_Heat‖²."""
-    return (heatmaps - target_heatmaps(joints, heatmaps.shape[-1])).square().mean()
+    difference = heatmaps - target_heatmaps(joints, heatmaps.shape[-1])
+    return _mean_square(difference, _known(joints)[..., None])
 
 
 def refiner_loss(evidence: list[Float[Tensor, "b 21 2"]], joints: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:
     """Eq. 6: L_Ref = Σ_k ‖j2D(k) − y_2D‖², over the refined estimates k ≥ 1."""
-    return sum((estimate - joints).square().mean() for estimate in evidence)
+    return sum((reprojection_loss(estimate, joints) for estimate in evidence), start=joints.new_zeros(()))
 
 
 def articulation_loss(joints: Float[Tensor, "b 21 3"], target: Float[Tensor, "b 21 3"], omega: Tensor) -> Tensor:
@@ -56,21 +86,30 @@ def articulation_loss(joints: Float[Tensor, "b 21 3"], target: Float[Tensor, "b 
     camera all axes share one unit, so the estimate is normalised by its root and ω alone.
     """
     relative = joints - joints[:, MIDDLE_MCP : MIDDLE_MCP + 1]
-    return (relative / omega[:, None, None] - target).square().mean()
+    known = _known(target) & ~omega.isnan()[:, None, None]
+    return _mean_square(relative / omega.nan_to_num(1.0)[:, None, None] - target, known)
 
 
 def shape_loss(
     silhouette: Float[Tensor, "b s s"], mask: Float[Tensor, "b s s"], weight: Float[Tensor, " b"]
 ) -> Float[Tensor, ""]:
-    """Eq. 9: L_Sh = ‖Ren(m) − y_M‖², each instance with its weight of Eq. 12."""
-    return (weight * (silhouette - mask).square().mean((1, 2))).mean()
+    """Eq. 9: L_Sh = ‖Ren(m) − y_M‖², each instance with its weight of Eq. 12; the mean over those with a mask."""
+    known = ~mask.isnan().flatten(1).any(1)
+    instances = torch.where(known[:, None, None], silhouette - mask, 0).square().mean((1, 2))
+    return (weight * instances).sum() / known.sum().clamp(min=1)
 
 
 def shape_weight(
     joints: Float[Tensor, "b 21 2"], target: Float[Tensor, "b 21 2"], threshold: float
 ) -> Float[Tensor, " b"]:
-    """Eq. 12: λ_Sh of each instance, 1 once its mean 2D joint error is at most `threshold`, else 0."""
-    return ((joints - target).norm(dim=-1).mean(-1) <= threshold).to(joints.dtype)
+    """Eq. 12: λ_Sh of each instance, 1 once its mean 2D joint error is at most `threshold`, else 0.
+
+    The mean over its known joints; 0 for an instance that has none.
+    """
+    known = _known(target)[..., 0]
+    total = torch.where(known, (joints - target).norm(dim=-1), 0).sum(-1)
+    count = known.sum(-1)
+    return ((total <= threshold * count) & (count > 0)).to(joints.dtype)
 
 
 def laplacian_loss(vertices: Float[Tensor, "*batch v 3"], laplacian: Float[Tensor, "v v"]) -> Float[Tensor, ""]:
@@ -80,7 +119,37 @@ def laplacian_loss(vertices: Float[Tensor, "*batch v 3"], laplacian: Float[Tenso
 
 def reprojection_loss(joints: Float[Tensor, "b 21 2"], target: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:
     """Mean squared error of the projected joints: what Eq. 8, being relative to the root, leaves free."""
-    return (joints - target).square().mean()
+    return _mean_square(joints - target, _known(target))
+
+
+def vertex_loss(
+    vertices: Float[Tensor, "b v 3"], root: Float[Tensor, "b 3"], target: Float[Tensor, "b v 3"]
+) -> Float[Tensor, ""]:
+    """Mean squared error of the vertices relative to the root; `target` is `relative_vertices` of the truth.
+
+    Not in the paper, whose data sets have no meshes. On rendered hands, of which everything is known, a small network
+    learns faster from the surface than from 21 joints and an outline.
+    """
+    return _mean_square(vertices - root[:, None] - target, _known(target))
+
+
+def relative_vertices(
+    vertices_cam: Float[Tensor, "b v 3"], root_cam: Float[Tensor, "b 3"], K: Float[Tensor, "b 3 3"], size: int
+) -> Float[Tensor, "b v 3"]:
+    """True vertices relative to the root (middle MCP), in crop units of a crop of `size` pixels.
+
+    As norm of Eq. 8 treats joints, but in crop units: x and y as projected, z by the scale at the root's depth.
+    """
+    both = torch.cat([vertices_cam, root_cam[:, None]], 1)
+    xy = project(both, K) / (size / 2)
+    z = both[..., 2:] * (focal_length(K) / root_cam[:, 2] / (size / 2))[:, None, None]
+    points = torch.cat([xy, z], -1)
+    return points[:, :-1] - points[:, -1:]
+
+
+def filled_from_root(joints: Float[Tensor, "b 21 c"]) -> Float[Tensor, "b 21 c"]:
+    """Unknown joints put where the middle MCP is, so that boxes around all joints are boxes around the known ones."""
+    return torch.where(_known(joints), joints, joints[:, MIDDLE_MCP : MIDDLE_MCP + 1])
 
 
 def dhpe_loss(
@@ -89,35 +158,69 @@ def dhpe_loss(
     images: Float[Tensor, "b 3 s s"],
     batch: dict[str, Tensor],
     weights: LossWeights,
-) -> tuple[Float[Tensor, ""], dict[str, float]]:
-    """Eq. 7 for a batch (`data.collate`) at the network's own size: the loss, and its unweighted terms for the log.
+) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    """Eq. 7 for a batch (`data.collate`): the loss, and for the log its parts, detached and unweighted.
 
-    The articulation, reprojection and refiner terms see every step of the iteration, the others its end.
+    The parts are tensors on the loss's device: turning one into a number makes a GPU wait, so do it when you log. They
+    are the terms, 0 where there is nothing to compare (no weight, no such network, no such truth in the batch), their
+    weighted sum as `loss`, and `under_threshold`, the fraction of the instances whose 2D error is at most T (Fig. 5f).
+
+    The articulation, reprojection and refiner terms see every step of the iteration, the others its end. Only F is
+    autocast to half precision, where the caller asks for that.
     """
-    size = model.config.size
-    joints = px_to_crop(batch["joints_px"], size)
-    target = normalise_joints(batch["joints_cam"], batch["K"])
-    omega = crop_box(joints)[:, 2]
-    steps = output.history[1:]
-    last = output.mesh_crop
+    mask = batch.get("mask")  # a data set without masks gives none, or NaN among hands that have one
+    masked = None
+    if weights.feature and mask is not None:
+        masked, has_mask = _masked_features(model, images, mask)
+    with torch.autocast(images.device.type, enabled=False):
+        size = images.shape[-1]
+        joints = px_to_crop(batch["joints_px"], size)
+        target, omega = _normalised(batch, joints)
+        steps, last = output.history[1:], output.mesh_crop
+        threshold = weights.threshold_px / (PAPER_SIZE / 2)  # in crop units
+        switch = shape_weight(last.joints[..., :2].detach(), joints, threshold)
 
-    threshold = weights.threshold_px / 112  # pixels of a 224² crop to crop units
-    switch = shape_weight(last.joints[..., :2].detach(), joints, threshold)
-    counted = switch if weights.scheduled else torch.ones_like(switch)
+        terms = dict.fromkeys(TERMS, joints.new_zeros(()))
+        if weights.articulation:
+            terms["articulation"] = sum(articulation_loss(s.joints, target, omega) for s in steps) / len(steps)
+        if weights.reprojection:
+            terms["reprojection"] = sum(reprojection_loss(s.joints[..., :2], joints) for s in steps) / len(steps)
+        if weights.shape and mask is not None:
+            counted = switch if weights.scheduled else torch.ones_like(switch)
+            terms["shape"] = shape_loss(model.render_mask(last.vertices, size), mask, counted)
+        if weights.laplacian:
+            terms["laplacian"] = laplacian_loss(output.vertices, model.laplacian)
+        if masked is not None:
+            terms["feature"] = feature_loss(output.features, at_least_single(masked), has_mask)
+        if weights.heatmap and output.heatmaps is not None:
+            terms["heatmap"] = heatmap_loss(output.heatmaps, joints)
+        if weights.earlier_heatmaps and output.earlier_heatmaps:
+            earlier = [heatmap_loss(maps, joints) for maps in output.earlier_heatmaps]
+            terms["earlier_heatmaps"] = sum(earlier) / len(earlier)
+        if weights.refiner and model.config.pose_refiner:
+            terms["refiner"] = refiner_loss([s.evidence_2d for s in steps], joints)
+        if weights.shape_prior:
+            terms["shape_prior"] = MeshParameters.split(output.h).shape.square().mean()
+        if weights.vertices and "vertices_cam" in batch:
+            truth = relative_vertices(batch["vertices_cam"], batch["joints_cam"][:, MIDDLE_MCP], batch["K"], size)
+            terms["vertices"] = vertex_loss(last.vertices, last.joints[:, MIDDLE_MCP], truth)
+        total = sum(getattr(weights, name) * term for name, term in terms.items())
+    log = {"loss": total, **terms, "under_threshold": switch.mean()}
+    return total, {name: term.detach() for name, term in log.items()}
+
+
+def _masked_features(model: DHPE, images: Tensor, mask: Tensor) -> tuple[Float[Tensor, "b c"], Bool[Tensor, " b"]]:
+    """F(x ⊙ y_M), and for which images: those that have a mask."""
+    has_mask = ~mask.isnan().flatten(1).any(1)
     with keeping_statistics(model.feature_extractor):
-        masked = model.feature_extractor(images * batch["mask"][:, None])
-    terms = {
-        "articulation": sum(articulation_loss(s.joints, target, omega) for s in steps) / len(steps),
-        "reprojection": sum(reprojection_loss(s.joints[..., :2], joints) for s in steps) / len(steps),
-        "shape": shape_loss(model.render_mask(last.vertices), batch["mask"], counted),
-        "laplacian": laplacian_loss(output.vertices, model.laplacian),
-        "feature": feature_loss(output.features, masked),
-        "heatmap": heatmap_loss(output.heatmaps, joints),
-        "refiner": refiner_loss([s.evidence_2d for s in steps], joints)
-        if model.config.pose_refiner
-        else joints.new_zeros(()),
-        "shape_prior": MeshParameters.split(output.h).shape.square().mean(),
-    }
-    total = sum(getattr(weights, name) * term for name, term in terms.items())
-    log = {name: term.item() for name, term in terms.items()}
-    return total, {"loss": total.item(), **log, "under_threshold": switch.mean().item()}
+        return model.features(images * mask.nan_to_num(1.0)[:, None]), has_mask
+
+
+def _normalised(
+    batch: dict[str, Tensor], joints: Float[Tensor, "b 21 2"]
+) -> tuple[Float[Tensor, "b 21 3"], Float[Tensor, " b"]]:
+    """norm(y_J) of Eq. 8 with NaN for unknown joints, and ω in crop units. An instance without its root has none."""
+    joints_cam = batch["joints_cam"]
+    target = normalise_joints(filled_from_root(joints_cam), batch["K"])
+    target = torch.where(_known(joints_cam), target, torch.nan)
+    return target, crop_box(filled_from_root(joints))[:, 2]

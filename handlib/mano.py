@@ -1,9 +1,7 @@
 """What is peculiar to MANO's own files: they are Python 2 pickles of chumpy objects, and there is a left hand.
 
-A pickle is a program that may call anything it names. Here nothing it names is called: every name becomes a stub that
-keeps its arguments and its state, only the names that MANO's files need are admitted, and the arrays are built from
-the bytes in the stubs, after each declared length has been compared with the bytes that are there. Neither chumpy nor
-scipy is needed.
+The pickles are read without running them (pickles.py): chumpy's and scipy's objects are computed here from their
+parts, so that neither chumpy nor scipy is needed.
 
 A left hand becomes a right one on the way in (`as_right_hand`), since handlib works with right hands only. MANO's left
 hand is the mirror image in x: its fingers point towards +x, its back towards +y and its thumb towards +z.
@@ -11,28 +9,24 @@ hand is the mirror image in x: its fingers point towards +x, its back towards +y
 Errors are `ValueError`s without the file's name, which the caller knows.
 """
 
-import io
 import math
-import pickle
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from .pickles import ARRAYS, Stub, array_of, read_pickle, shape_of
+
 WEBSITE = "https://mano.is.tue.mpg.de"
 MAX_STEPS = 100_000  # opcodes of a pickle; MANO's have some hundreds
 MAX_DENSE = 1 << 20  # entries of a sparse matrix written out; MANO's joint regressor has 12448
 
-# The names that may occur, as Python 2 and 3, old and new numpy and scipy spell them, and what handlib makes of them.
-_KINDS = {
+# The names that may occur, as Python 2 and 3, old and new scipy spell them, and what handlib makes of them.
+_KINDS = ARRAYS | {
     "chumpy.ch Ch": "chumpy array",
     "chumpy.reordering Select": "chumpy selection",
     "scipy.sparse.csc csc_matrix": "sparse matrix",
     "scipy.sparse._csc csc_matrix": "sparse matrix",
-    "numpy.core.multiarray _reconstruct": "array",
-    "numpy._core.multiarray _reconstruct": "array",
-    "numpy ndarray": "array type",
-    "numpy dtype": "dtype",
     "copy_reg _reconstructor": "instance",
     "copyreg _reconstructor": "instance",
     "__builtin__ object": "object",
@@ -40,79 +34,6 @@ _KINDS = {
     "__builtin__ set": "set",
     "builtins set": "set",
 }
-_NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
-# Opcodes that reach outside the file, or that reserve memory for bytes which the file need not hold.
-_FORBIDDEN = pickle.EXT1 + pickle.EXT2 + pickle.EXT4 + pickle.PERSID + pickle.BINPERSID
-_FORBIDDEN += pickle.BYTEARRAY8 + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER
-
-
-class _Refused(ValueError):
-    pass
-
-
-class _Stub:
-    """An object of the file, not made but described: the arguments of its maker and its state."""
-
-    kind = ""
-
-    def __new__(cls, *args):
-        stub = object.__new__(cls)
-        stub.args, stub.state = args, None
-        return stub
-
-    def __setstate__(self, state):
-        self.state = state
-
-
-class _File(io.BytesIO):
-    """Bytes with an end: whoever reads past it is told so, rather than given less."""
-
-    def read(self, size=-1):
-        content = super().read(size)
-        if len(content) < size:
-            raise EOFError
-        return content
-
-    def readline(self):
-        line = super().readline()
-        if not line.endswith(b"\n"):
-            raise EOFError
-        return line
-
-
-class _Steps(dict):
-    """The unpickler's table of opcodes, less the forbidden ones, which serves `MAX_STEPS` look-ups."""
-
-    def __init__(self):
-        super().__init__(pickle._Unpickler.dispatch)
-        for code in _FORBIDDEN:
-            del self[code]
-        self.left = MAX_STEPS
-
-    def __getitem__(self, code):
-        self.left -= 1
-        if self.left < 0:
-            raise _Refused(f"refused: a pickle of more than {MAX_STEPS} steps; this is no MANO file")
-        return super().__getitem__(code)
-
-    def __missing__(self, code):
-        raise pickle.UnpicklingError(f"unexpected byte {code:#04x}")
-
-
-class _Unpickler(pickle._Unpickler):
-    """Python's own unpickler in its pure-Python form: the C one lets a file of ten bytes reserve gigabytes."""
-
-    def __init__(self, data: bytes):
-        super().__init__(_File(data), encoding="latin1")
-        self.dispatch = _Steps()
-        self.stubs = {}  # made anew for every file, so that none can change what the next one meets
-
-    def find_class(self, module: str, name: str) -> type:
-        kind = _KINDS.get(f"{module} {name}")
-        if kind is None:
-            named = ascii(f"{module}.{name}")[1:-1][:100]
-            raise _Refused(f"refused: {named}; this is no MANO file as downloaded from {WEBSITE}")
-        return self.stubs.setdefault(kind, type(kind, (_Stub,), {"kind": kind}))
 
 
 def unpickle(data: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -125,15 +46,7 @@ def unpickle(data: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
         raise ValueError(
             "a zip archive, not a pickle: unpack it, MANO_RIGHT.pkl is inside; or name it .npz if it is one"
         )
-    try:
-        holds = _Unpickler(data).load()
-    except _Refused:
-        raise
-    except Exception as error:  # a damaged pickle can make the unpickler raise anything
-        reason = " ".join(str(error).split())[:100] or "it ends too early"
-        raise ValueError(f"not a readable pickle ({reason}); is the download complete?") from error
-    if not isinstance(holds, dict):
-        raise ValueError(f"the pickle holds no dict of fields; this is no MANO file as downloaded from {WEBSITE}")
+    holds = read_pickle(data, _KINDS, MAX_STEPS, "MANO file", WEBSITE)
     fields = {}
     for name in names:
         if name in holds:
@@ -148,59 +61,22 @@ def unpickle(data: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
 
 def _array(value: Any) -> np.ndarray:
     """The array that a stub describes, computed as numpy, scipy or chumpy would."""
-    kind = value.kind if isinstance(value, _Stub) else type(value).__name__
+    kind = value.kind if isinstance(value, Stub) else type(value).__name__
     if kind == "instance" and value.args and getattr(value.args[0], "kind", None):
         kind = value.args[0].kind  # protocols 0 and 1: _reconstructor(the class, object, None)
-    if kind == "array":
-        return _from_bytes(value.state)
     if kind == "chumpy array":
         return _array(_item(value, "x"))
     if kind == "chumpy selection":
         return _selection(value)
     if kind == "sparse matrix":
         return _dense(value)
-    raise ValueError(f"must be an array of numbers, not of the type {kind}")
+    return array_of(value)
 
 
-def _item(stub: _Stub, name: str) -> Any:
+def _item(stub: Stub, name: str) -> Any:
     if not isinstance(stub.state, dict) or name not in stub.state:
         raise ValueError(f"lacks its part '{name}'")
     return stub.state[name]
-
-
-def _from_bytes(state: Any) -> np.ndarray:
-    """State of a pickled array: version, shape, dtype, whether in Fortran's order, bytes (latin1 in Python 2)."""
-    if not isinstance(state, tuple) or len(state) != 5:
-        raise ValueError("is an array without contents")
-    _, shape, dtype, fortran, content = state
-    shape, dtype = _shape(shape), _dtype(dtype)
-    content = content.encode("latin1") if isinstance(content, str) else content
-    if not isinstance(content, bytes) or math.prod(shape) * dtype.itemsize != len(content):
-        held = f"{len(content)} bytes" if isinstance(content, bytes) else "no bytes"
-        raise ValueError(f"declares the shape {shape} of {dtype} and holds {held}")
-    array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
-    return array.astype(dtype.newbyteorder("="))
-
-
-def _dtype(stub: Any) -> np.dtype:
-    """A pickled dtype: dtype("f8", …) with the byte order second in its state."""
-    code = stub.args[0] if isinstance(stub, _Stub) and stub.kind == "dtype" and stub.args else None
-    if code not in _NUMBERS:
-        what = "Python objects" if isinstance(code, str) and code.startswith("O") else "something"
-        raise ValueError(f"holds {what} instead of numbers; refused")
-    order = stub.state[1] if isinstance(stub.state, tuple) and len(stub.state) > 1 else "="
-    return np.dtype(code).newbyteorder(order if order in ("<", ">") else "=")
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    """A shape, written as a tuple or as an array of integers."""
-    if isinstance(value, _Stub):
-        value = _array(value).tolist()
-    if not isinstance(value, tuple | list) or len(value) > 8:
-        raise ValueError("declares no shape")
-    if not all(type(n) is int and 0 <= n < 1 << 40 for n in value):
-        raise ValueError("declares a shape that is not made of lengths")
-    return tuple(value)
 
 
 def _within(indices: np.ndarray, end: int) -> np.ndarray:
@@ -211,7 +87,7 @@ def _within(indices: np.ndarray, end: int) -> np.ndarray:
     return indices.astype(np.int64)
 
 
-def _selection(stub: _Stub) -> np.ndarray:
+def _selection(stub: Stub) -> np.ndarray:
     """chumpy's `Select`: elements of the flattened array `a`, in the shape `preferred_shape` when it has one.
 
     MANO's `shapedirs` is one: the first 10 of more components.
@@ -220,15 +96,15 @@ def _selection(stub: _Stub) -> np.ndarray:
     chosen = source[_within(_array(_item(stub, "idxs")), source.size)]
     if "preferred_shape" not in stub.state:
         return chosen
-    shape = _shape(stub.state["preferred_shape"])
+    shape = shape_of(stub.state["preferred_shape"])
     if math.prod(shape) != chosen.size:
         raise ValueError(f"declares the shape {shape} and holds {chosen.size} numbers")
     return chosen.reshape(shape)
 
 
-def _dense(stub: _Stub) -> np.ndarray:
+def _dense(stub: Stub) -> np.ndarray:
     """A matrix by columns (CSC): column c has data[indptr[c]:indptr[c + 1]] at these rows of `indices`."""
-    shape = _shape(_item(stub, "_shape"))
+    shape = shape_of(_item(stub, "_shape"))
     if len(shape) != 2 or math.prod(shape) > MAX_DENSE:
         raise ValueError(f"declares a sparse matrix of the shape {shape}; refused")
     data = _array(_item(stub, "data"))

@@ -30,6 +30,7 @@ class DHPEOutput:
     mesh_crop: HandOutput | None = None  # m(h) and Reg(m(h)) in crop coordinates
     evidence_2d: Float[Tensor, "*batch 21 2"] | None = None  # the last j2D, crop coordinates
     heatmaps: Float[Tensor, "*batch 21 s s"] | None = None
+    earlier_heatmaps: tuple[Tensor, ...] = ()  # of the stages before the last, each like `heatmaps`
     features: Float[Tensor, "*batch c"] | None = None
     size: int | None = None  # pixels of the square input image
     history: tuple["Iteration", ...] = ()
@@ -58,7 +59,7 @@ def assemble(
     hand: HandModel,
     states: list[Iteration],
     size: int,
-    heatmaps: Float[Tensor, "*batch 21 s s"],
+    heatmaps: Float[Tensor, "*batch 21 s s"] | None,
     features: Float[Tensor, "*batch c"],
 ) -> DHPEOutput:
     """The estimate that the last of the states stands for, on images of `size` pixels."""

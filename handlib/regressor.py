@@ -1,7 +1,8 @@
 """E3D and its 2D pose refiner (Sec. 3.2): from evidence to the 63 numbers of a hand, in a few steps.
 
 Everything is in crop coordinates. Eq. 4 and 5: h(k+1) = h(k) + E3D(F, j2D(k), h(k)). Eq. 6: j2D(k+1) = Ref(h(k), F,
-Reg(m(h(k))), j2D(k)). The same weights serve every step.
+Reg(m(h(k))), j2D(k)). The same weights serve every step. Without 2D evidence E3D sees F and h(k) alone, which is the
+iterative regression of Kanazawa et al. (CVPR 2018).
 """
 
 import torch
@@ -28,14 +29,27 @@ class Regressor(nn.Module):
     """Iterative regression from h(0).
 
     features: length of F(x). hidden: 0 for the single layers of the paper. iterations: 3 in the paper. refine_2d: the
-    2D pose refiner of Eq. 6; without it j2D stays what the heat maps said.
+    2D pose refiner of Eq. 6; without it j2D stays what the heat maps said. evidence_2d: whether E3D sees j2D.
     """
 
-    def __init__(self, hand: HandModel, features: int, hidden: int = 0, iterations: int = 3, refine_2d: bool = True):
+    def __init__(
+        self,
+        hand: HandModel,
+        features: int,
+        hidden: int = 0,
+        iterations: int = 3,
+        refine_2d: bool = True,
+        evidence_2d: bool = True,
+    ):
         super().__init__()
-        self.iterations, self.refine_2d = iterations, refine_2d
-        self.estimate = _layers(features + JOINTS_2D + SIZE, SIZE, hidden)
+        if refine_2d and not evidence_2d:
+            raise ValueError(
+                "without 2D evidence there is nothing for the 2D pose refiner to refine: switch it off too"
+            )
+        self.iterations, self.refine_2d, self.evidence_2d = iterations, refine_2d, evidence_2d
+        self.estimate = _layers(features + JOINTS_2D * evidence_2d + SIZE, SIZE, hidden)
         self.refiner = _layers(SIZE + features + JOINTS_3D + JOINTS_2D, JOINTS_2D, hidden)
+        self.refiner.requires_grad_(refine_2d)  # one that is not used stays as it is, and no optimiser waits for it
         self.register_buffer("start", MeshParameters.initial(hand))
         for last in (_last(self.estimate), _last(self.refiner)):
             nn.init.normal_(last.weight, std=1e-3)  # so that the first steps stay near h(0) and j2D
@@ -48,18 +62,26 @@ class Regressor(nn.Module):
         return evidence + self.refiner(inputs).unflatten(1, (21, 2))
 
     def forward(
-        self, hand: HandModel, features: Float[Tensor, "b c"], evidence_2d: Float[Tensor, "b 21 2"]
+        self, hand: HandModel, features: Float[Tensor, "b c"], evidence_2d: Float[Tensor, "b 21 2"] | None
     ) -> list[Iteration]:
-        """The states 0 … iterations; the last one is the estimate."""
+        """The states 0 … iterations; the last one is the estimate.
+
+        evidence_2d: j2D(0), or None without 2D evidence: j2D(k) of the states is then the skeleton's own projection.
+        """
         h = self.start.expand(len(features), -1)
-        states = [Iteration(h, evidence_2d, posed_skeleton(hand, h))]
+        states = [_state(hand, h, evidence_2d)]
         for _ in range(self.iterations):
             state = states[-1]
-            step = self.estimate(torch.cat([features, state.evidence_2d.flatten(1), state.h], 1))
-            evidence = self.refined_2d(features, state) if self.refine_2d else state.evidence_2d
-            h = state.h + step
-            states.append(Iteration(h, evidence, posed_skeleton(hand, h)))
+            seen = [state.evidence_2d.flatten(1)] if self.evidence_2d else []
+            step = self.estimate(torch.cat([features, *seen, state.h], 1))
+            evidence = self.refined_2d(features, state) if self.refine_2d else evidence_2d
+            states.append(_state(hand, state.h + step, evidence))
         return states
+
+
+def _state(hand: HandModel, h: Float[Tensor, "b 63"], evidence_2d: Float[Tensor, "b 21 2"] | None) -> Iteration:
+    joints = posed_skeleton(hand, h)
+    return Iteration(h, joints[..., :2] if evidence_2d is None else evidence_2d, joints)
 
 
 def _last(module: nn.Module) -> nn.Linear:

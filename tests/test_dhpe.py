@@ -1,4 +1,5 @@
 import json
+import urllib.error
 from dataclasses import asdict, replace
 
 import pytest
@@ -8,9 +9,11 @@ from safetensors.torch import load_file, save_file
 from handlib import DHPE, DHPEConfig, DHPEOutput
 from handlib.camera import crop_to_px
 from handlib.joints import MIDDLE_MCP
+from handlib.losses import LossWeights, dhpe_loss
 from handlib.parameters import MeshParameters
 
 TINY = DHPEConfig(size=32, feature_width=4, features=16, pose_width=4, hidden=8)
+NEWER = ("trunk", "pose_size", "pretrained", "posenet", "evidence_2d")  # fields that lite's file does not know
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +229,145 @@ def test_half_precision_file_is_smaller_and_nearly_the_same(trained, tmp_path, b
     with torch.no_grad():
         a, b = trained.model(batch["image"]), half(batch["image"])
     assert (a.joints_3d - b.joints_3d).abs().max() < 1e-3
+
+
+# ---- the paper's size
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """No test downloads anything; the calls are counted."""
+    calls = []
+
+    def refuse(url, **options):
+        calls.append(url)
+        raise urllib.error.URLError("offline")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    return calls
+
+
+@pytest.fixture(scope="module")
+def paper() -> DHPE:
+    torch.manual_seed(0)
+    return DHPE(DHPEConfig.paper(pretrained=False)).eval()
+
+
+def test_the_paper_s_sizes(paper):
+    """Sec. 3: single layers 2153 → 63 and 2216 → 42, three steps, the highest pixel; ResNet-50 less its classifier."""
+    config = paper.config
+    assert (config.size, config.pose_size, config.iterations, config.subpixel) == (224, 256, 3, False)
+    assert paper.regressor.estimate.weight.shape == (63, 2153) and paper.regressor.refiner.weight.shape == (42, 2216)
+    assert sum(p.numel() for p in paper.feature_extractor.parameters()) == 23_508_032
+
+
+@pytest.mark.parametrize("size", [224, 96])
+def test_each_network_gets_its_own_size(paper, generator, size):
+    """Whatever the image's: F 224², J2D 256² and so 32² heat maps, joints in the image's own pixels."""
+    sides = []
+    hooks = [
+        paper.feature_extractor.conv1.register_forward_pre_hook(lambda _, x: sides.append(x[0].shape[-1])),
+        paper.pose_network.layers["conv1_1"].register_forward_pre_hook(lambda _, x: sides.append(x[0].shape[-1])),
+    ]
+    with torch.no_grad():
+        out = paper(torch.rand(1, 3, size, size, generator=generator))
+    for hook in hooks:
+        hook.remove()
+    assert sides == [224, 256]
+    assert out.features.shape == (1, 2048) and out.heatmaps.shape == (1, 21, 32, 32)
+    assert [maps.shape for maps in out.earlier_heatmaps] == [(1, 21, 32, 32)] * 2
+    assert out.size == size and torch.isfinite(out.vertices).all()
+    pixels = (out.history[0].evidence_2d + 1) * 16 - 0.5
+    torch.testing.assert_close(pixels, pixels.round(), rtol=0, atol=1e-4)  # argmax: centres of pixels
+
+
+def test_all_weights_of_the_paper_s_networks_learn():
+    """By the full loss, every stage of J2D included. At a small size, since depth is what matters here."""
+    torch.manual_seed(0)
+    model = DHPE(DHPEConfig.paper(size=32, pose_size=32, pretrained=False))
+    hands = {
+        "image": torch.rand(2, 3, 32, 32), "mask": torch.rand(2, 32, 32), "joints_px": 32 * torch.rand(2, 21, 2),
+        "joints_cam": 0.1 * torch.rand(2, 21, 3) + torch.tensor([0, 0, 0.5]),
+        "K": torch.tensor([[60.0, 0, 16], [0, 60, 16], [0, 0, 1]]).expand(2, 3, 3),
+    }  # fmt: skip
+    loss, log = dhpe_loss(model, model(hands["image"]), hands["image"], hands, LossWeights())
+    loss.backward()
+    assert log["earlier_heatmaps"] > 0
+    silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not silent
+
+
+def test_published_weights_are_asked_for_once_and_never_for_a_checkpoint(offline, tmp_path):
+    config = DHPEConfig.paper(size=32, pose_size=32)
+    with pytest.warns(UserWarning, match="F starts from random weights") as caught:
+        model = DHPE(config).eval()
+    assert len(offline) == len(caught) == 1
+    model.save(tmp_path / "model.safetensors")
+    read = DHPE.from_pretrained(tmp_path / "model.safetensors")
+    assert len(offline) == 1 and read.config == config
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(read(image).vertices, model(image).vertices)
+
+
+def test_lite_asks_for_nothing(offline):
+    DHPE(TINY)
+    assert not offline
+
+
+def test_posenet_weights_that_are_not_there():
+    with pytest.raises(FileNotFoundError, match="no weights at /nowhere"):
+        DHPE(DHPEConfig.paper(pretrained=False, posenet="/nowhere/posenet.pickle"))
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"trunk": "large"}, "unknown trunk 'large': choose lite or paper"),
+        ({"trunk": "paper"}, "2048 features, not 16: set features=2048"),
+        ({"trunk": "paper", "features": 2048, "pose_size": 30}, "8 must divide"),
+        ({"pretrained": True}, "trunk='paper' only"),
+        ({"posenet": "file.pickle"}, "trunk='paper' only"),
+        ({"evidence_2d": False}, "set pose_refiner=False too"),
+    ],
+    ids=str,
+)
+def test_configs_that_cannot_be(rewrite, change, reason):
+    with pytest.raises(ValueError, match=reason):
+        replace(TINY, **change)
+    message = error_of(rewrite(change))  # and in a file from outside
+    assert "its config cannot be" in message
+
+
+def test_checkpoints_from_before_the_paper_s_trunk_are_lite(rewrite, model, images):
+    """The config that ships with lite lacks the newer fields; their defaults are what it was made with."""
+    old = {k: v for k, v in asdict(TINY).items() if k not in NEWER}
+    read = DHPE.from_pretrained(rewrite(metadata={"config": json.dumps(old)}))
+    assert read.config == TINY
+    assert torch.equal(read(images).vertices, model(images).vertices)
+
+
+def test_without_2d_evidence_there_is_no_j2d(images, tmp_path):
+    torch.manual_seed(0)
+    model = DHPE(replace(TINY, evidence_2d=False, pose_refiner=False)).eval()
+    assert model.pose_network is None and not [k for k in model.state_dict() if k.startswith("pose_network")]
+    out = model(images)
+    assert out.heatmaps is None and out.earlier_heatmaps == () and model.heatmaps(images) == []
+    assert torch.equal(out.evidence_2d, out.history[-1].joints[..., :2])
+    model.save(tmp_path / "model.safetensors")
+    assert torch.equal(DHPE.from_pretrained(tmp_path / "model.safetensors")(images).vertices, out.vertices)
+
+
+def test_j2d_may_have_a_size_of_its_own(images):
+    model = DHPE(replace(TINY, pose_size=64)).eval()
+    assert model(images).heatmaps.shape == (2, 21, 16, 16)
+
+
+def test_in_training_the_numbers_of_an_image_are_not_looked_at(model, images):
+    """That would make a GPU wait in every step; a NaN then shows in the loss."""
+    images[0, 0, 0, 0] = torch.nan
+    model.train()
+    try:
+        assert not torch.isfinite(model(images).h).all()
+    finally:
+        model.eval()

@@ -95,6 +95,38 @@ def test_flat_maps_have_a_peak_inside(value):
     assert torch.isfinite(peaks).all() and (peaks.abs() <= 1).all()
 
 
+@pytest.mark.parametrize("subpixel", [True, False])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_peaks_of_maps_in_half_precision_are_in_single(dtype, subpixel, generator):
+    """A crop coordinate near 1 in bfloat16 would be off by half a pixel of a 224² image."""
+    joints = joints_inside((3,), generator)
+    maps = target_heatmaps(joints, 32)
+    peaks = heatmap_peaks(maps.to(dtype), subpixel)
+    assert peaks.dtype == torch.float32
+    torch.testing.assert_close(peaks, heatmap_peaks(maps, subpixel), rtol=0, atol=2 / 32 if subpixel else 2 / 31)
+
+
+def test_the_highest_pixel_and_the_finer_maximum_differ_by_less_than_a_pixel(generator):
+    maps = torch.rand(5, 21, 8, 8, generator=generator)
+    coarse, fine = heatmap_peaks(maps, subpixel=False), heatmap_peaks(maps)
+    assert 0 < (fine - coarse).abs().max() <= 0.5 * 2 / 8 + 1e-6
+
+
+def test_target_of_an_unknown_joint_is_unknown(generator):
+    joints = joints_inside((2,), generator)
+    joints[1, 4] = torch.nan
+    maps = target_heatmaps(joints, 8)
+    assert maps[1, 4].isnan().all() and maps.isnan().sum() == 64
+
+
+def test_lite_has_one_stage(generator):
+    torch.manual_seed(0)
+    network = PoseNetwork(4).eval()
+    images = torch.rand(2, 3, 32, 32, generator=generator)
+    (maps,) = network.stages(images)
+    assert torch.equal(maps, network(images))
+
+
 def test_peaks_carry_no_gradient(generator):
     maps = torch.rand(1, 21, 8, 8, generator=generator, requires_grad=True)
     assert not heatmap_peaks(maps).requires_grad

@@ -1,9 +1,12 @@
+import math
 from dataclasses import fields, replace
 
 import pytest
 import torch
+from torch.autograd import gradcheck
 
-from handlib.camera import crop_box, normalise_joints
+from handlib import DHPE, DHPEConfig
+from handlib.camera import crop_box, crop_to_cam, normalise_joints, project
 from handlib.evidence import target_heatmaps
 from handlib.joints import MIDDLE_MCP
 from handlib.losses import (
@@ -11,16 +14,20 @@ from handlib.losses import (
     articulation_loss,
     dhpe_loss,
     feature_loss,
+    filled_from_root,
     heatmap_loss,
     laplacian_loss,
     refiner_loss,
+    relative_vertices,
     reprojection_loss,
     shape_loss,
     shape_weight,
+    vertex_loss,
 )
-from handlib.parameters import MeshParameters
+from handlib.parameters import MeshParameters, posed_hand
 
 B = 3
+TINY = DHPEConfig(size=64, feature_width=4, features=16, pose_width=4, hidden=8)
 
 
 def randn(generator, *shape):
@@ -140,11 +147,141 @@ def test_reprojection_loss_equals_a_loop(generator):
     same(reprojection_loss(a, b), mean_of((a[cell] - b[cell]) ** 2 for cell in cells), a, b)
 
 
+def test_vertex_loss_equals_a_loop(generator):
+    vertices, root, target = randn(generator, B, 4, 3), randn(generator, B, 3), randn(generator, B, 4, 3)
+    cells = [(n, v, c) for n in range(B) for v in range(4) for c in range(3)]
+    slow = mean_of((vertices[n, v, c] - root[n, c] - target[n, v, c]) ** 2 for n, v, c in cells)
+    same(vertex_loss(vertices, root, target), slow, vertices, root)
+
+
+def test_relative_vertices_are_the_inverse_of_the_inverse_normalisation(generator):
+    """Points of a crop, taken to the camera frame as an estimate is at test time, come back as they were."""
+    size = 64
+    K = torch.tensor([[100.0, 0, 32], [0, 100, 30], [0, 0, 1]], dtype=torch.float64).expand(B, 3, 3)
+    points = torch.rand(B, 6, 3, generator=generator, dtype=torch.float64) - 0.5
+    depth = torch.tensor([0.4, 0.6, 0.9], dtype=torch.float64)
+    cam = crop_to_cam(points, points[:, 0], depth, K, size)
+    torch.testing.assert_close(relative_vertices(cam, cam[:, 0], K, size), points - points[:, :1])
+
+
+# ---- what is not known
+
+
+def test_unknown_joints_are_left_out_of_the_means(generator):
+    """Each loss equals the mean over the known joints, and its gradient is 0 at the others, never NaN."""
+    known = [(n, j) for n in range(B) for j in range(21) if (n + j) % 3]
+    joints, flat, maps = randn(generator, B, 21, 3), randn(generator, B, 21, 2), randn(generator, B, 21, 3, 3)
+    target = torch.full((B, 21, 3), torch.nan, dtype=torch.float64)
+    for cell in known:
+        target[cell] = torch.randn(3, generator=generator, dtype=torch.float64)
+    omega = torch.rand(B, generator=generator, dtype=torch.float64) + 0.5
+    slow = mean_of(
+        ((joints[n, j, c] - joints[n, MIDDLE_MCP, c]) / omega[n] - target[n, j, c]) ** 2
+        for n, j in known
+        for c in range(3)
+    )
+    same(articulation_loss(joints, target, omega), slow, joints)
+
+    def slow_2d(factor):
+        return mean_of((factor * flat[n, j, c] - target[n, j, c]) ** 2 for n, j in known for c in range(2))
+
+    same(reprojection_loss(flat, target[..., :2]), slow_2d(1), flat)
+    same(refiner_loss([flat, 2 * flat], target[..., :2]), slow_2d(1) + slow_2d(2), flat)
+    truth = target_heatmaps(target[..., :2], 3)
+    slow = mean_of((maps[n, j, r, c] - truth[n, j, r, c]) ** 2 for n, j in known for r in range(3) for c in range(3))
+    same(heatmap_loss(maps, target[..., :2]), slow, maps)
+    root = randn(generator, B, 3)
+    slow = mean_of((joints[n, j, c] - root[n, c] - target[n, j, c]) ** 2 for n, j in known for c in range(3))
+    same(vertex_loss(joints, root, target), slow, joints, root)
+
+
+def test_instances_without_a_mask_are_left_out(generator):
+    seen, mask = randn(generator, B, 4, 4), randn(generator, B, 4, 4).detach()
+    mask[1] = torch.nan
+    weight = torch.tensor([1.0, 1.0, 0.5], dtype=torch.float64)
+    same(shape_loss(seen, mask, weight), shape_loss(seen[::2], mask[::2], weight[::2]), seen)
+    a, b = randn(generator, B, 5), randn(generator, B, 5)
+    same(feature_loss(a, b, torch.tensor([True, False, True])), feature_loss(a[::2], b[::2]), a, b)
+
+
+def test_where_nothing_is_known_there_is_nothing_to_learn(generator):
+    joints, maps, seen = randn(generator, B, 21, 3), randn(generator, B, 21, 3, 3), randn(generator, B, 4, 4)
+    nothing = torch.full((B, 21, 3), torch.nan, dtype=torch.float64)
+    omega = torch.full((B,), torch.nan, dtype=torch.float64)
+    total = (
+        articulation_loss(joints, nothing, omega)
+        + reprojection_loss(joints[..., :2], nothing[..., :2])
+        + refiner_loss([joints[..., :2]], nothing[..., :2])
+        + heatmap_loss(maps, nothing[..., :2])
+        + vertex_loss(joints, joints[:, 0], nothing)
+        + shape_loss(seen, torch.full((B, 4, 4), torch.nan, dtype=torch.float64), omega.new_ones(B))
+        + feature_loss(maps[:, 0, 0], maps[:, 1, 0], torch.zeros(B, dtype=torch.bool))
+    )
+    assert total == 0
+    assert not any(gradient.any() for gradient in torch.autograd.grad(total, (joints, maps, seen)))
+    assert shape_weight(joints[..., :2], nothing[..., :2], 1e9).tolist() == [0] * B
+
+
+def test_an_estimate_that_is_nan_is_not_taken_for_unknown(generator):
+    """A diverged network must show."""
+    joints, target = randn(generator, B, 21, 2).detach(), randn(generator, B, 21, 2)
+    joints[0, 0, 0] = torch.nan
+    assert reprojection_loss(joints, target).isnan()
+    assert shape_weight(joints, target, 1e9).tolist() == [0, 1, 1]
+
+
+def test_switch_takes_the_mean_over_the_known_joints():
+    target = torch.full((2, 21, 2), torch.nan)
+    target[:, :5] = 0
+    joints = torch.zeros(2, 21, 2)
+    joints[0, :5], joints[0, 5:] = torch.tensor([0.3, 0.4]), 100
+    joints[1, 0] = torch.tensor([5 * 0.33, 5 * 0.44])
+    assert shape_weight(joints, target, 0.5 + 1e-6).tolist() == [1, 0]
+
+
+def test_filling_keeps_the_box_of_the_known_joints(generator):
+    joints = randn(generator, B, 21, 2).detach()
+    joints[0, [0, 4, 7]] = torch.nan
+    low, high = joints[0].nan_to_num(torch.inf).amin(0), joints[0].nan_to_num(-torch.inf).amax(0)
+    filled = filled_from_root(joints)
+    torch.testing.assert_close(crop_box(filled)[0, 2], 1.5 * (high - low).max())
+    assert torch.equal(filled[1:], joints[1:])
+
+
+# ---- derivatives, against finite differences
+
+
+def double(generator, *shape):
+    return torch.rand(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+
+def test_gradients_of_every_loss(generator):
+    joints, flat, maps = double(generator, 2, 21, 3), double(generator, 2, 21, 2), double(generator, 2, 21, 3, 3)
+    target = torch.rand(2, 21, 3, generator=generator, dtype=torch.float64)
+    target[0, 3], target[1, 20] = torch.nan, torch.nan
+    omega = torch.tensor([1.5, 2.0], dtype=torch.float64)
+    seen, mask = double(generator, 2, 4, 4), double(generator, 2, 4, 4).detach()
+    mask[1] = torch.nan
+    features, masked = double(generator, 2, 5), double(generator, 2, 5)
+    laplacian = torch.rand(21, 21, generator=generator, dtype=torch.float64)
+    assert gradcheck(lambda x: articulation_loss(x, target, omega), joints)
+    assert gradcheck(lambda x: reprojection_loss(x, target[..., :2]), flat)
+    assert gradcheck(lambda x: refiner_loss([x, x**2], target[..., :2]), flat)
+    assert gradcheck(lambda x: heatmap_loss(x, target[..., :2]), maps)
+    assert gradcheck(lambda x: shape_loss(x, mask, omega), seen)
+    assert gradcheck(feature_loss, (features, masked))
+    assert gradcheck(lambda x: laplacian_loss(x, laplacian), joints)
+    assert gradcheck(lambda x, y: vertex_loss(x, y, target), (joints, double(generator, 2, 3)))
+
+
 # ---- Eq. 7
 
 
 def total_of(model, batch, weights=None):
-    return dhpe_loss(model, model(batch["image"]), batch["image"], batch, weights or LossWeights())
+    """The loss, and its log as numbers."""
+    loss, log = dhpe_loss(model, model(batch["image"]), batch["image"], batch, weights or LossWeights())
+    assert not any(value.requires_grad for value in log.values())
+    return loss, {name: value.item() for name, value in log.items()}
 
 
 def test_total_is_the_weighted_sum_of_its_terms(trained, batch):
@@ -199,12 +336,116 @@ def test_twice_the_batch_is_the_same_loss(trained, batch):
     assert doubled_log == pytest.approx(log, rel=1e-3, abs=1e-7)
 
 
-def test_without_the_refiner_its_term_is_nothing(batch):
-    from handlib import DHPE, DHPEConfig
+@pytest.mark.parametrize(
+    "options, missing",
+    [({"pose_refiner": False}, {"refiner"}), ({"pose_refiner": False, "evidence_2d": False}, {"refiner", "heatmap"})],
+    ids=["no refiner", "no 2D evidence"],
+)
+def test_a_network_without_a_part_has_no_term_for_it(batch, options, missing):
+    _, full = total_of(DHPE(TINY).eval(), batch)
+    _, log = total_of(DHPE(replace(TINY, **options)).eval(), batch)
+    assert {name for name in full if full[name] and not log[name]} == missing
 
-    config = DHPEConfig(size=64, feature_width=4, features=16, pose_width=4, hidden=8, pose_refiner=False)
-    _, log = total_of(DHPE(config).eval(), batch)
-    assert log["refiner"] == 0 and log["reprojection"] > 0
+
+def test_terms_without_weight_are_not_computed(trained, batch):
+    _, log = total_of(trained.model, batch, LossWeights(shape=0.0, feature=0.0, laplacian=0.0, scheduled=False))
+    _, full = total_of(trained.model, batch, LossWeights(scheduled=False))
+    assert full.keys() == log.keys()
+    assert {name for name in full if full[name] and not log[name]} == {"shape", "feature", "laplacian"}
+    assert log["under_threshold"] == full["under_threshold"] and log["articulation"] == full["articulation"]
+
+
+def test_vertex_term(trained, batch):
+    """From the outputs: crop units, relative to the middle MCP. Not computed unless asked for, nor without meshes."""
+    model, weights = trained.model, LossWeights(vertices=3.0)
+    loss, log = total_of(model, batch, weights)
+    plain, without = total_of(model, batch)
+    assert without["vertices"] == 0
+    assert float(loss.detach() - plain.detach()) == pytest.approx(3 * log["vertices"], rel=1e-3)
+    with torch.no_grad():
+        mesh = model(batch["image"]).mesh_crop
+    root = batch["joints_cam"][:, MIDDLE_MCP]
+    wanted = 0
+    for n in range(4):
+        both = torch.cat([batch["vertices_cam"][n], root[n : n + 1]])
+        px = project(both, batch["K"][n]) / 32
+        focal = (batch["K"][n, 0, 0] + batch["K"][n, 1, 1]) / 2
+        depth = (both[:, 2:] - root[n, 2]) * focal / root[n, 2] / 32
+        truth = torch.cat([px - px[-1], depth], 1)[:-1]
+        wanted += (mesh.vertices[n] - mesh.joints[n, MIDDLE_MCP] - truth).square().mean() / 4
+    assert log["vertices"] == pytest.approx(float(wanted), rel=1e-4)
+    without_meshes = {key: value for key, value in batch.items() if key != "vertices_cam"}
+    assert total_of(model, without_meshes, weights)[1]["vertices"] == 0
+
+
+def test_batch_without_masks(trained, batch):
+    """`collate` leaves the field out where a data set has none, such as STB."""
+    weights = LossWeights(scheduled=False)
+    _, log = total_of(trained.model, {key: value for key, value in batch.items() if key != "mask"}, weights)
+    _, wanted = total_of(trained.model, batch, weights)
+    assert log["shape"] == log["feature"] == 0 and wanted["shape"] > 0 and wanted["feature"] > 0
+    for name in log.keys() - {"shape", "feature", "loss"}:
+        assert log[name] == pytest.approx(wanted[name], rel=1e-5), name
+
+
+def test_a_hand_of_which_nothing_is_known_changes_no_term(trained, batch):
+    """As from a data set without masks, meshes and 3D: finite, with finite gradients, and silent."""
+    model, weights = trained.model, LossWeights(vertices=1.0, threshold_px=1e6)
+    three = {key: value[:3] for key, value in batch.items()}
+    four = {key: value.clone() for key, value in batch.items()}
+    for key in ("mask", "joints_px", "joints_cam", "vertices_cam"):
+        four[key][3] = torch.nan
+    model.requires_grad_(True)
+    loss, log = total_of(model, four, weights)
+    loss.backward()
+    assert all(math.isfinite(value) for value in log.values())
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
+    model.zero_grad(set_to_none=True)
+    _, wanted = total_of(model, three, weights)
+    for name in log.keys() - {"loss", "laplacian", "shape_prior", "under_threshold"}:  # these need no truth
+        assert log[name] == pytest.approx(wanted[name], rel=1e-4), name
+    assert log["under_threshold"] == pytest.approx(0.75)
+
+
+def test_a_hand_of_which_the_tips_alone_are_known(trained, batch):
+    """As in Dexter+Object: no root, so nothing for Eq. 8, but five joints for the 2D losses."""
+    tips = {key: value.clone() for key, value in batch.items()}
+    hidden = torch.tensor([j for j in range(21) if j not in (4, 8, 12, 16, 20)])
+    for key in ("joints_px", "joints_cam"):
+        tips[key][:, hidden] = torch.nan
+    with torch.no_grad():
+        _, log = total_of(trained.model, tips, LossWeights(vertices=1.0, threshold_px=1e6))
+    assert log["articulation"] == 0 and log["reprojection"] > 0 and log["heatmap"] > 0 and log["under_threshold"] == 1
+    assert all(math.isfinite(value) for value in log.values())
+
+
+def test_images_larger_than_the_network_takes(trained, batch):
+    """The losses follow the size of the batch, not of the network: nearly the same at twice the resolution."""
+
+    def doubled(x):
+        return torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+
+    large = batch | {"image": doubled(batch["image"]), "mask": doubled(batch["mask"][:, None])[:, 0]}
+    zoom = torch.tensor([2.0, 2.0, 1.0])[:, None]
+    large |= {"joints_px": 2 * batch["joints_px"], "K": zoom * batch["K"]}
+    with torch.no_grad():
+        _, log = total_of(trained.model, large, LossWeights(scheduled=False, vertices=1.0))
+        _, wanted = total_of(trained.model, batch, LossWeights(scheduled=False, vertices=1.0))
+    for name in wanted.keys() - {"refiner", "loss"}:  # which follow the peaks, and those of flat heat maps jump
+        assert log[name] == pytest.approx(wanted[name], rel=0.05, abs=2e-3), name
+
+
+def test_the_networks_alone_are_rounded_under_autocast(trained, batch):
+    """Geometry stays in single precision: the mesh of an estimate is exactly that of its h."""
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        output = trained.model(batch["image"])
+        _, log = dhpe_loss(trained.model, output, batch["image"], batch, LossWeights(scheduled=False))
+    assert {output.h.dtype, output.vertices.dtype, output.features.dtype, log["loss"].dtype} == {torch.float32}
+    torch.testing.assert_close(posed_hand(trained.model.hand, output.h).vertices, output.mesh_crop.vertices)
+    with torch.no_grad():
+        _, wanted = total_of(trained.model, batch, LossWeights(scheduled=False))
+    for name in ("heatmap", "feature", "laplacian"):  # the others follow the peaks, and those of flat maps jump
+        assert float(log[name]) == pytest.approx(wanted[name], rel=0.05, abs=1e-3), name
 
 
 @pytest.mark.parametrize(
@@ -215,13 +456,12 @@ def test_without_the_refiner_its_term_is_nothing(batch):
         ("shape", {"feature_extractor", "regressor"}),
         ("feature", {"feature_extractor"}),
         ("refiner", {"feature_extractor", "regressor"}),
+        ("vertices", {"feature_extractor", "regressor"}),
     ],
 )
 def test_each_term_teaches_its_part(batch, term, parts):
-    from handlib import DHPE, DHPEConfig
-
     torch.manual_seed(0)
-    model = DHPE(DHPEConfig(size=64, feature_width=4, features=16, pose_width=4, hidden=8))
+    model = DHPE(TINY)
     nothing = {f.name: 0.0 for f in fields(LossWeights) if f.type is float or f.type == "float"}
     weights = replace(LossWeights(**nothing | {"threshold_px": 1e6}), **{term: 1.0})
     total_of(model, batch, weights)[0].backward()
