@@ -1,6 +1,7 @@
 """The command line. Each command is a function; its docstring and its arguments are the help that it prints."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -19,6 +20,8 @@ from .bench.refinement import PROFILES as REFINEMENT_BENCHES
 from .bench.refinement import bench_refinement
 from .bench.renderer import PROFILES as RENDERER_BENCHES
 from .bench.renderer import bench_renderer
+from .bench.training import PROFILES as TRAINING_BENCHES
+from .bench.training import bench_training
 from .data import CachedHands, SyntheticHands
 from .data.cache import CACHE
 from .dhpe import DHPE, WEIGHTS
@@ -177,9 +180,10 @@ def train_command(arguments: list[str]) -> None:
         out: Path = Path("runs") / profile,
         resume: bool = True,
     ) -> None:
-        """Trains a DHPE on synthetic hands. --profile smoke|laptop (first) sets the defaults below.
+        """Trains a DHPE. --profile smoke|laptop|gpu|paper (first) sets the defaults below.
 
-        Resumes an interrupted run; Ctrl-C loses at most the current epoch. Then: handlib predict PHOTO --checkpoint
+        Resumes an interrupted run, from the last state that it saved, to the same result. In several processes, on one
+        or several GPUs: torchrun --nproc_per_node N -m handlib.cli train … Then: handlib predict PHOTO --checkpoint
         OUT/model.safetensors.
 
         Args:
@@ -188,6 +192,8 @@ def train_command(arguments: list[str]) -> None:
             resume: Go on with the run in OUT; --no-resume starts anew.
         """
         train(config, out, resume, CACHE)
+        if int(os.environ.get("RANK", "0")):  # the first of several processes speaks for all
+            return
         last = read_log(out)[-1]
         print(f"trained {last['epoch']} epochs in {last['minutes']} minutes: validation error "
               f"{last['val_joints_root_mean_mm']:.1f} mm, mean IoU {last['val_mean_iou']:.3f}")  # fmt: skip
@@ -223,6 +229,12 @@ BENCHES = {
         REFINEMENT_BENCHES,
         "fifty steps on h by gradients of a silhouette, against the same in plain torch",
         "On one thread, and on the GPU if there is one.",
+    ),
+    "training": _Bench(
+        bench_training,
+        TRAINING_BENCHES,
+        "a step of training against its networks alone",
+        "Images a second, the overhead of data, rendering and losses, and the fraction of the device's matrix rate.",
     ),
 }
 
@@ -268,7 +280,7 @@ usage: handlib COMMAND …        (handlib COMMAND --help says more)
   predict IMAGE…   meshes, joints and pictures from photographs of hands
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
   evaluate         measure a network on the synthetic test set; writes a results file
-  bench NAME       time the hand model, the renderer or the refinement against its peers; writes a results file
+  bench NAME       time the hand model, the renderer, the refinement or training; writes a results file
   results ACTION   show the results files of a folder, or verify them
   info             versions, devices, what would be used
 """
@@ -299,3 +311,7 @@ def main() -> None:
 def _fail(error: Exception) -> int:
     print(f"handlib: {error}", file=sys.stderr)
     return 2
+
+
+if __name__ == "__main__":
+    main()

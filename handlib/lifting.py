@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .camera import crop_box, normalise_joints, project, px_to_crop
-from .data.views import random_crop, random_placement
+from .camera import crop_box, crop_intrinsics, normalise_joints, project, px_to_crop
+from .data.draws import Draws
+from .data.views import random_box, random_intrinsics, random_placement
 from .dhpe import DHPE
 from .joints import MIDDLE_MCP
 from .losses import LossWeights, articulation_loss, refiner_loss, reprojection_loss
@@ -37,13 +38,14 @@ def pretrain_regressor(
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=0.1)
     losses = []
     bar = tqdm(range(steps), "lifting", unit="step", disable=not progress, leave=False)
-    for _ in bar:
-        joints_cam, K = _hands(model, pool, batch_size, generator)
+    for step in bar:
+        draws = Draws(f"lifting {seed}", step * batch_size + torch.arange(batch_size))
+        joints_cam, K = _hands(model, pool, draws)
         joints_px = project(joints_cam, K)
         joints = px_to_crop(joints_px, model.config.size)
         omega = crop_box(joints)[:, 2]
         target = normalise_joints(joints_cam, K)
-        states = model.regressor(model.hand, features, _corrupt(joints, generator))[1:]
+        states = model.regressor(model.hand, features, _corrupt(joints, draws))[1:]
         loss = (
             weights.articulation * sum(articulation_loss(s.joints, target, omega) for s in states) / len(states)
             + weights.reprojection * sum(reprojection_loss(s.joints[..., :2], joints) for s in states) / len(states)
@@ -60,22 +62,22 @@ def pretrain_regressor(
     return losses
 
 
-def _hands(model: DHPE, pool: Tensor, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Joints in the camera frame and the K of a crop, of n hands from the pool with new shapes and viewpoints."""
-    pose = pool[torch.randint(len(pool), (n,), generator=generator)]
-    shape = torch.randn(n, 10, generator=generator).clamp(-2.5, 2.5)
-    rotation, root = random_placement(generator, n)
+def _hands(model: DHPE, pool: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    """Joints in the camera frame and the K of a crop, of hands from the pool with new shapes and viewpoints."""
+    pose = pool[draws.integer(len(pool))]
+    shape = draws.normal(10).clamp(-2.5, 2.5)
+    rotation, root = random_placement(draws)
     with torch.no_grad():
         joints = model.hand.skeleton(pose, shape) @ rotation.mT
     joints = joints - joints[:, MIDDLE_MCP : MIDDLE_MCP + 1] + root[:, None]
-    return joints, random_crop(joints, model.config.size, generator, jitter=True)
+    K = random_intrinsics(draws)
+    return joints, crop_intrinsics(K, random_box(joints, K, draws, jitter=True), model.config.size)
 
 
-def _corrupt(joints: Tensor, generator: torch.Generator) -> Tensor:
+def _corrupt(joints: Tensor, draws: Draws) -> Tensor:
     """2D joints as heat maps give them: noise of a size that differs from hand to hand, and now and then a blunder."""
-    n = len(joints)
-    noise = 0.06 * torch.rand(n, 1, 1, generator=generator) * torch.randn(joints.shape, generator=generator)
-    blunder = (torch.rand(n, 21, 1, generator=generator) < 0.05) * 0.4 * torch.randn(joints.shape, generator=generator)
+    noise = 0.06 * draws.uniform(1, 1) * draws.normal(21, 2)
+    blunder = (draws.uniform(21, 1) < 0.05) * 0.4 * draws.normal(21, 2)
     return joints + noise + blunder
 
 

@@ -1,22 +1,19 @@
 from dataclasses import fields
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from handlib.camera import project
-from handlib.data import BuiltinBackgrounds, CachedHands, HandSample, SyntheticHands, collate
-from handlib.data.appearance import (
-    FOREARM_LENGTH,
-    FOREARM_RINGS,
-    MONK_TONES,
-    add_forearm,
-    shade,
-    skin_colors,
-    to_linear,
-    to_srgb,
-)
-from handlib.joints import MIDDLE_MCP
-from handlib.mesh import boundary_loop, vertex_normals
+from handlib.collision import penetration_depth
+from handlib.data import CachedHands, HandSample, SyntheticHands, collate
+from handlib.data.sample import OTHER
+from handlib.data.scene import Subjects
+from handlib.data.settings import SETTINGS
+from handlib.data.synthetic import VERSION
+from handlib.hand import TOLERATED_PENETRATION
+from handlib.joints import MIDDLE_MCP, TIPS
 from handlib.metrics import align, joint_errors_mm
 
 SIZE = 48
@@ -40,10 +37,14 @@ def samples(data) -> list[HandSample]:
 # ---- samples
 
 
-def test_a_sample_depends_on_split_seed_and_index_alone(hand, samples):
+def test_a_sample_depends_on_split_seed_and_index_alone(hand, data, samples):
     again = SyntheticHands("diverse", SIZE, 3, hand=hand)
     torch.manual_seed(5)
     assert equal(again[2], samples[2]) and equal(again[0], samples[0])
+    for alone, together in zip(samples, data.__getitems__(list(range(12))), strict=True):
+        torch.testing.assert_close(alone.joints_px, together.joints_px, rtol=0, atol=1e-3)
+        levels = (alone.image - together.image).abs() * 255
+        assert (levels > 1.01).float().mean() < 1e-3 and alone.name == together.name
     other = SyntheticHands("diverse", SIZE, 3, seed=1, hand=hand)[0]
     assert not torch.equal(other.joints_cam, samples[0].joints_cam)
     val = SyntheticHands("val", SIZE, 3, hand=hand)[0]
@@ -92,7 +93,7 @@ def test_mask_agrees_with_joints_and_vertices(samples):
     on, covered = [], []
     for sample in samples:
         column, row = sample.joints_px.long().clamp(0, SIZE - 1).unbind(-1)
-        on.append(sample.mask[row, column][sample.visible])
+        on.append((sample.parts > 0)[row, column][sample.visible].float())  # an object may be in front
         vertices = project(sample.vertices_cam, sample.K)
         place = torch.stack(torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="xy"), -1) + 0.5
         lit = place[sample.mask > 0]
@@ -157,12 +158,121 @@ def test_length_and_bounds(data):
 
 
 def test_unknown_split():
-    with pytest.raises(ValueError, match="unknown split 'test': choose one of train, val, diverse"):
+    with pytest.raises(ValueError, match="unknown split 'test': choose one of train, val, diverse, studio, object"):
         SyntheticHands("test")
 
 
 def test_name_says_what_it_is(data):
     assert data.name.startswith("SyntheticHands ") and "diverse size=48 n=40 seed=0" in data.name
+
+
+# ---- the splits
+
+
+def test_stereo_pairs_are_one_moment(hand):
+    """Two cameras 12 cm apart see the same hand: the same shape, moved sideways in the camera frame."""
+    batch = SyntheticHands("studio", SIZE, 4, hand=hand).batch(torch.arange(4))
+    left, right = batch["vertices_cam"][0::2], batch["vertices_cam"][1::2]
+    torch.testing.assert_close(left - right, torch.tensor([0.12, 0, 0]).expand_as(left), atol=1e-5, rtol=0)
+    assert not torch.equal(batch["image"][0], batch["image"][1])
+
+
+@pytest.mark.parametrize("split", ["studio", "object"])
+def test_sequences_are_smooth(hand, split):
+    step = 2 if split == "studio" else 1  # studio has two cameras
+    batch = SyntheticHands(split, 32, 100, hand=hand).batch(torch.arange(0, 60 * step, step))
+    joints = batch["joints_cam"]
+    moved = (joints[1:] - joints[:-1]).norm(dim=-1)
+    assert moved.max() < 0.05 and moved.mean() > 1e-3  # metres a frame
+    assert (joints[0] - joints[-1]).norm(dim=-1).mean() > 0.01
+    # Accelerations are small too: nothing jumps.
+    assert (joints[2:] - 2 * joints[1:-1] + joints[:-2]).norm(dim=-1).max() < 0.03
+
+
+def test_studio_and_object_each_have_one_person(hand):
+    for split in ("studio", "object"):
+        batch = SyntheticHands(split, 32, hand=hand).batch(torch.tensor([0, 299, 599]))
+        assert len(batch["tone"].unique()) == 1
+    many = SyntheticHands("diverse", 32, hand=hand).batch(torch.arange(100))["tone"]
+    assert many.min() < 1 and many.max() > 8 and torch.histc(many, 9, 0, 9).min() >= 3
+
+
+def test_no_person_is_in_two_splits(hand):
+    shapes = []
+    for split in SETTINGS:
+        count = min(SETTINGS[split].subjects, 200)
+        shapes.append(Subjects.of(f"{VERSION} {split} 0", torch.arange(count), count).shape)
+    shapes = torch.cat(shapes)
+    assert len(shapes.unique(dim=0)) == len(shapes)
+
+
+def test_gestures_face_the_camera(hand):
+    joints = SyntheticHands("studio", 32, hand=hand).batch(torch.arange(0, 600, 10))["joints_cam"]
+    up = joints[:, 9] - joints[:, 0]  # wrist to middle MCP
+    assert (up[:, 1] / up.norm(dim=-1) < -0.5).float().mean() > 0.9
+    across = torch.linalg.cross(joints[:, 5] - joints[:, 0], joints[:, 17] - joints[:, 0])
+    assert (across[:, 2].abs() / across.norm(dim=-1)).median() > 0.6
+
+
+def test_objects_are_handled(hand):
+    data = SyntheticHands("object", SIZE, hand=hand)
+    assert data.scored == TIPS and data[0].side == "left"
+    with_thing = (data.batch(torch.arange(0, 600, 20))["parts"] == OTHER).flatten(1).any(1)
+    assert with_thing.float().mean() > 0.9
+    assert SyntheticHands("diverse", SIZE, hand=hand).scored == tuple(range(21))
+
+
+def test_digits_do_not_run_through_one_another(hand):
+    batch = SyntheticHands("train", 32, hand=hand).batch(torch.arange(200))
+    depth = penetration_depth(batch["joints_cam"], hand.bone_radii)
+    assert (depth > TOLERATED_PENETRATION + 1e-3).float().mean() < 0.03  # the radii are the average hand's
+
+
+def test_other_backgrounds_can_be_given(hand):
+    class Red:
+        name = "red"
+
+        def __len__(self):
+            return 1
+
+        def photograph(self, index):
+            return torch.tensor([200, 0, 0], dtype=torch.uint8)[:, None, None].expand(3, 40, 60)
+
+    data = SyntheticHands("diverse", SIZE, 8, hand=hand, backgrounds=Red())
+    assert data.name.endswith("backgrounds=red")
+    batch, usual = data.batch(torch.arange(8)), SyntheticHands("diverse", SIZE, 8, hand=hand).batch(torch.arange(8))
+    assert torch.equal(batch["joints_cam"], usual["joints_cam"])
+    behind = batch["image"].movedim(1, -1)[batch["parts"] == 0]
+    assert (behind[:, 0] > behind[:, 1] + 0.2).float().mean() > 0.5
+
+
+def test_no_background_at_all(hand):
+    class Empty:
+        name = "empty"
+
+        def __len__(self):
+            return 0
+
+        def photograph(self, index): ...
+
+    with pytest.raises(ValueError, match="the backgrounds 'empty' hold no photograph"):
+        SyntheticHands("diverse", SIZE, backgrounds=Empty(), hand=hand)
+
+
+def test_samples_are_the_recorded_ones(hand):
+    """To a grey level, but for a pixel here and there on an edge that a last bit moves across its centre.
+
+    Recorded by tools/record_samples.py.
+    """
+    with np.load(Path(__file__).parent / "synthetic_samples.npz") as file:
+        assert str(file["version"]) == VERSION
+        for split in SETTINGS:
+            batch = SyntheticHands(split, 64, hand=hand).batch(torch.arange(3))
+            levels = (batch["image"] * 255 - torch.from_numpy(file[split]).float()).abs()
+            assert (levels > 1.01).float().mean() < 1e-3
+            torch.testing.assert_close(
+                batch["joints_cam"], torch.from_numpy(file[f"{split}_joints"]), atol=1e-5, rtol=0
+            )
 
 
 # ---- batches and the cache
@@ -190,9 +300,10 @@ def test_cache_reads_back_what_it_made(hand, tmp_path):
     assert len(made) == len(read) == 5 and made.name == data.name
     for cached in (made, read):
         batch = cached.batch(torch.tensor([3, 1]))
-        assert batch.keys() == direct.keys()
-        for key in direct:
-            torch.testing.assert_close(batch[key], direct[key], rtol=0, atol=1e-6)
+        assert batch.keys() == direct.keys() - {"parts", "depth", "box"}
+        for key in batch:
+            # Alone or in a batch, products of matrices differ in their last bit, and so may a grey level.
+            torch.testing.assert_close(batch[key], direct[key], rtol=0, atol=1.1 / 255 if key == "image" else 1e-3)
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -208,7 +319,7 @@ def test_cache_tells_data_sets_apart(hand, tmp_path):
         chosen = {"split": "val", "size": 32, "n": 2, "hand": hand} | options
         data = SyntheticHands(**chosen)
         made = CachedHands.make(data, folder=tmp_path, progress=False)
-        assert torch.equal(made.tensors["joints_cam"][0], data[0].joints_cam)
+        torch.testing.assert_close(made.tensors["joints_cam"][0], data[0].joints_cam)
     assert len(list(tmp_path.iterdir())) == 5
 
 
@@ -226,92 +337,3 @@ def test_workers_render_the_same(hand):
     data = SyntheticHands("val", 32, 3, hand=hand)
     alone, helped = (CachedHands.make(data, workers, progress=False) for workers in (0, 1))
     assert torch.equal(alone.tensors["image"], helped.tensors["image"])
-
-
-# ---- appearance
-
-
-def test_srgb_round_trip():
-    values = torch.linspace(0, 1, 300, dtype=torch.float64)
-    torch.testing.assert_close(to_srgb(to_linear(values)), values, rtol=0, atol=1e-6)
-    assert float(to_linear(torch.tensor(0.5))) == pytest.approx(0.2140, abs=1e-4)  # of the standard
-    assert to_srgb(torch.tensor([-0.5, 2.0])).tolist() == pytest.approx([0, 1])
-
-
-@pytest.mark.parametrize("tone", [0.0, 4.0, 8.0, 9.0])
-def test_whole_tones_are_those_of_the_scale(tone):
-    plain = torch.full((5, 3), 0.7)
-    found = to_srgb(skin_colors(plain, tone, torch.ones(3)))[0]
-    wanted = [int(MONK_TONES[int(tone)][i : i + 2], 16) / 255 for i in (0, 2, 4)]
-    assert found.tolist() == pytest.approx(wanted, abs=1e-3)
-
-
-def test_skin_keeps_its_relief(hand):
-    colors = skin_colors(hand.vertex_colors, 5.0, torch.ones(3))
-    own = to_linear(hand.vertex_colors)
-    torch.testing.assert_close(colors / colors.mean(0), own / own.mean(0), rtol=1e-3, atol=1e-3)
-
-
-def test_forearm_closes_on_to_the_hand(hand):
-    """One surface: each rim edge is shared, normals stay outward, the hand's own faces come first."""
-    loop = boundary_loop(hand.faces)
-    direction = torch.tensor([1.0, 0.0, 0.0])
-    vertices, faces = add_forearm(hand.template, hand.faces, loop, direction)
-    n = len(loop)
-    assert len(vertices) == 778 + FOREARM_RINGS * n and len(faces) == 1538 + 2 * FOREARM_RINGS * n
-    assert torch.equal(faces[:1538], hand.faces) and torch.equal(vertices[:778], hand.template)
-    assert set(boundary_loop(faces).tolist()) == set(range(len(vertices) - n, len(vertices)))  # open at the elbow only
-    reach = vertices[-n:].mean(0) - vertices[loop].mean(0)
-    torch.testing.assert_close(reach, FOREARM_LENGTH * direction, rtol=0, atol=1e-5)
-    arm = vertices[778:]
-    outward = arm.view(FOREARM_RINGS, n, 3) - arm.view(FOREARM_RINGS, n, 3).mean(1, keepdim=True)
-    normals = vertex_normals(vertices, faces)[778:].view(FOREARM_RINGS, n, 3)
-    assert ((outward * normals).sum(-1) > 0).float().mean() > 0.95
-
-
-def test_shade_is_brightest_towards_the_light(hand):
-    vertices = hand.template * torch.tensor([1.0, -1, -1]) + torch.tensor([0, 0, 0.5])
-    light, dark = torch.tensor([0.0, -1.0, 0.0]), torch.zeros(3)
-    colors = shade(vertices, hand.faces, torch.full((778, 3), 0.5), light, torch.full((3,), 0.8), dark, dark, 0.0)
-    facing = vertex_normals(vertices, hand.faces) @ light
-    assert colors[facing > 0.9].min() > colors[facing < 0.1].max()
-    assert (colors[facing < -0.3] == 0).all()
-
-
-def test_without_light_there_is_black(hand):
-    dark = torch.zeros(3)
-    up = torch.tensor([0.0, -1.0, 0.0])
-    colors = shade(hand.template + 0.5, hand.faces, torch.rand(778, 3), up, dark, dark, dark, 0.2)
-    assert not colors.any()
-
-
-# ---- backgrounds
-
-
-def test_backgrounds_follow_the_generator():
-    backgrounds = BuiltinBackgrounds("val")
-    draws = [backgrounds.sample(24, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
-    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
-    assert all(d.shape == (3, 24, 24) and 0 <= d.min() and d.max() <= 1 for d in draws)
-
-
-def test_splits_share_no_photograph():
-    photographs = [BuiltinBackgrounds(split).photographs for split in ("train", "val", "test")]
-    seen = [(p.shape, int(p.long().sum())) for split in photographs for p in split]
-    assert len(seen) == len(set(seen)) > 6
-
-
-def test_unknown_background_split():
-    with pytest.raises(ValueError, match="unknown split 'diverse': choose one of train, val, test"):
-        BuiltinBackgrounds("diverse")
-
-
-def test_photographs_that_are_not_installed(monkeypatch):
-    from handlib.data import backgrounds
-
-    backgrounds._read.cache_clear()
-    monkeypatch.setattr(backgrounds.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(
-        ModuleNotFoundError, match=r"scikit-learn, which is not installed: pip install 'handlib\[train\]'"
-    ):
-        BuiltinBackgrounds("val")

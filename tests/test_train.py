@@ -7,10 +7,9 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from handlib import DHPE
-from handlib.data import CachedHands, SyntheticHands
+from handlib import DHPE, DHPEConfig
 from handlib.lifting import pretrain_regressor
-from handlib.train import PROFILES, jitter_colors, preset, read_log, schedule, train
+from handlib.train import preset, read_log, train
 
 module = importlib.import_module("handlib.train")
 
@@ -52,9 +51,9 @@ def test_checkpoint_is_the_returned_model(trained, batch):
     assert read.provenance["epochs"] == "2"
 
 
-def interrupted(trained, folder, monkeypatch, where):
+def interrupted(trained, folder, monkeypatch, owner, name):
     """A run of the same config that Ctrl-C ends in its second epoch."""
-    real, calls = getattr(module, where), []
+    real, calls = getattr(owner, name), []
 
     def stop(*arguments, **options):
         calls.append(None)
@@ -63,14 +62,14 @@ def interrupted(trained, folder, monkeypatch, where):
         return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, where, stop)
+        patch.setattr(owner, name, stop)
         with pytest.raises(KeyboardInterrupt):
             train(preset("smoke"), folder, cache=trained.cache, progress=False)
 
 
-@pytest.mark.parametrize("where", ["_epoch", "evaluate"])
-def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path, monkeypatch, where):
-    interrupted(trained, tmp_path, monkeypatch, where)
+@pytest.mark.parametrize("owner, name", [(module.Trainer, "run_epoch"), (module, "evaluate")])
+def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path, monkeypatch, owner, name):
+    interrupted(trained, tmp_path, monkeypatch, owner, name)
     assert len(read_log(tmp_path)) == 1
     with open(tmp_path / "log.jsonl", "a") as log:  # the line of an epoch whose state was never written
         log.write('{"epoch": 2}\n')
@@ -79,11 +78,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path, monkeypatc
     rows, wanted = read_log(tmp_path), read_log(trained.folder)
     for row in rows + wanted:
         row.pop("minutes")
+        row.pop("images_per_second")
     assert rows == wanted
 
 
 def test_a_finished_run_is_loaded_not_repeated(trained, copy, monkeypatch):
-    monkeypatch.setattr(module, "SyntheticHands", None)  # would fail
+    monkeypatch.setattr(module, "_open", None)  # would fail
     assert same(train(preset("smoke"), copy, progress=False), trained.model)
     assert len(read_log(copy)) == 2
 
@@ -123,32 +123,10 @@ def test_a_run_without_its_config_says_what_to_do(copy):
         train(preset("smoke"), copy, progress=False)
 
 
-def test_nan_loss_stops_the_run(trained, tmp_path, monkeypatch):
-    real = module.dhpe_loss
-    monkeypatch.setattr(
-        module, "dhpe_loss", lambda *arguments: (lambda loss, log: (loss * torch.nan, log))(*real(*arguments))
-    )
-    with pytest.raises(FloatingPointError, match="the loss became nan in epoch 1, step 1.*lower --joint-learning-rate"):
-        train(preset("smoke"), tmp_path, cache=trained.cache, progress=False)
-
-
 def test_a_run_that_diverges_says_what_to_do(trained, tmp_path):
     config = preset("smoke", joint_learning_rate=1e12, warmup=0.0, gradient_clip=1e12, epochs=4)
     with pytest.raises(FloatingPointError, match="learning-rate"):
         train(config, tmp_path, cache=trained.cache, progress=False)
-
-
-def test_overfits_a_few_images(trained):
-    """One step an epoch, always on the same pictures."""
-    data = CachedHands.make(SyntheticHands("train", 64, 32), folder=trained.cache, progress=False)
-    few = CachedHands({key: value[:8] for key, value in data.tensors.items()}, "few")
-    config = preset("smoke", epochs=40, color_jitter=0.0, joint_learning_rate=3e-3)
-    torch.manual_seed(0)
-    model = DHPE(config.model)
-    optimizer = torch.optim.AdamW(model.parameters())
-    rows = [module._epoch(model, optimizer, few, config, epoch, progress=False) for epoch in range(config.epochs)]
-    for term in ("loss", "heatmap", "articulation"):
-        assert rows[-1][term] < 0.7 * rows[0][term], term
 
 
 def test_seed_decides(trained, tmp_path):
@@ -160,37 +138,6 @@ def test_seed_decides(trained, tmp_path):
     assert same(models[0], models[1]) and not same(models[0], models[2])
 
 
-def test_presets():
-    assert preset("laptop") == PROFILES["laptop"]
-    assert preset("smoke", epochs=7) == replace(PROFILES["smoke"], epochs=7)
-    with pytest.raises(ValueError, match="unknown profile 'huge': choose one of smoke, laptop"):
-        preset("huge")
-
-
-def test_schedule_rises_and_falls():
-    factors = [schedule(step / 1000, 0.1) for step in range(1001)]
-    assert 0 < factors[0] < 0.02
-    assert factors[50] == pytest.approx(0.5, abs=0.02) and max(factors) == pytest.approx(1, abs=0.02)
-    assert all(a <= b + 1e-9 for a, b in zip(factors[:100], factors[1:100], strict=False))
-    assert all(a >= b for a, b in zip(factors[101:], factors[102:], strict=False))
-    assert schedule(0.55, 0.1) == pytest.approx(0.5) and factors[-1] == pytest.approx(0)
-    assert schedule(0.0, 0.0) == 1
-
-
-def test_jitter_is_one_gain_and_offset_a_channel(generator):
-    images = 0.3 + 0.4 * torch.rand(6, 3, 8, 8, generator=generator)
-    found = jitter_colors(images, 0.1, generator)
-    assert found.min() >= 0 and found.max() <= 1
-    for before, after in zip(images.flatten(0, 1), found.flatten(0, 1), strict=True):
-        x, y = before.flatten(), after.flatten()
-        inside = (y > 0) & (y < 1)
-        design = torch.stack([x[inside], torch.ones(int(inside.sum()))], 1)
-        line = torch.linalg.lstsq(design, y[inside, None]).solution
-        assert (design @ line - y[inside, None]).abs().max() < 1e-4
-    assert (found - images).abs().max() > 0.01
-    assert torch.equal(jitter_colors(images, 0.0, generator), images)
-
-
 def test_evidence_epochs_train_the_pose_network_alone(tmp_path, trained, batch):
     """Up to the first joint epoch, which then changes everything."""
     stopped = tmp_path / "run"
@@ -200,14 +147,15 @@ def test_evidence_epochs_train_the_pose_network_alone(tmp_path, trained, batch):
 
     config = preset("smoke", epochs=2, evidence_epochs=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_joint_loss", stop_at_joint)
+        patch.setattr("handlib.trainer.dhpe_loss", stop_at_joint)
         with pytest.raises(KeyboardInterrupt):
             train(config, stopped, cache=trained.cache, progress=False)
     after = torch.load(stopped / "state.pt", weights_only=True)["model"]
     torch.manual_seed(config.seed)
     before = DHPE(config.model)
     pretrain_regressor(before, config.lifting_steps, config.loss, seed=config.seed, progress=False)
-    changed = {name.split(".")[0] for name, value in before.state_dict().items() if not torch.equal(value, after[name])}
+    values = before.state_dict()
+    changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, values[name])}
     assert changed == {"pose_network"}
     assert read_log(stopped)[0]["heatmap"] > 0
 
@@ -215,3 +163,66 @@ def test_evidence_epochs_train_the_pose_network_alone(tmp_path, trained, batch):
 def test_a_regressor_that_would_never_see_a_picture_is_refused(tmp_path):
     with pytest.raises(ValueError, match="epochs must be more than evidence_epochs"):
         train(preset("smoke", epochs=2, evidence_epochs=2), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_warm_start(trained, tmp_path):
+    """From the weights of the checkpoint, without lifting, and it is written down."""
+    config = preset("smoke", init=str(trained.checkpoint), epochs=1, joint_learning_rate=0.0, weight_decay=0.0)
+    model = train(config, tmp_path, cache=trained.cache, progress=False)
+    parent = DHPE.from_pretrained(trained.checkpoint)
+    mine, theirs = dict(model.named_parameters()), dict(parent.named_parameters())
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    origin = json.loads(DHPE.from_pretrained(tmp_path / "model.safetensors").provenance["init"])
+    assert origin["name"] == str(trained.checkpoint) and len(origin["sha256"]) == 64
+    assert json.loads(origin["provenance"]["train"])["epochs"] == 2
+    assert json.loads((tmp_path / "config.json").read_text())["init"] == str(trained.checkpoint)
+
+
+def test_lite_can_be_trained_further():
+    model = DHPE(DHPEConfig())
+    assert json.loads(module.warm_start(model, "lite"))["name"] == "lite"
+    assert same(model, DHPE.from_pretrained("lite"))
+
+
+def test_a_warm_start_of_other_networks_is_refused(trained, tmp_path):
+    config = preset("smoke", init=str(trained.checkpoint), model=replace(preset("smoke").model, hidden=16))
+    with pytest.raises(ValueError, match="its config has hidden=32, the run's 16: .*--model.hidden"):
+        train(config, tmp_path, progress=False)
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+        train(preset("smoke", init=str(tmp_path / "none")), tmp_path, progress=False)
+
+
+def test_each_epoch_is_told(trained, tmp_path):
+    seen = []
+    train(
+        preset("smoke"), tmp_path, cache=trained.cache, progress=False,
+        each_epoch=lambda: seen.append(len(read_log(tmp_path))),
+    )  # fmt: skip
+    assert seen == [1, 2]
+
+
+def test_other_data_are_opened_by_their_spec(trained, tmp_path, monkeypatch):
+    """Real pictures, here in the form of a data set that is not synthetic, beside synthetic ones."""
+    import handlib.data
+
+    asked = []
+
+    def open_spec(spec, split, **options):
+        asked.append((spec, split, options["size"]))
+        data = handlib.data.SyntheticHands(split, options["size"], 6, seed=9)
+        return torch.utils.data.Subset(data, range(6))
+
+    monkeypatch.setattr(handlib.data, "open_spec", open_spec, raising=False)
+    config = preset(
+        "smoke",
+        data=("rhd:here", "synthetic"),
+        val_data=("rhd:here",),
+        val_images=3,
+        images=4,
+        epochs=1,
+        feed="workers",
+    )
+    train(config, tmp_path, cache=trained.cache, progress=False)
+    assert asked == [("rhd:here", "train", 64), ("rhd:here", "val", 64)]
+    assert read_log(tmp_path)[0]["val_joints_root_mean_mm"] > 0

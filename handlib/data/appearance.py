@@ -1,89 +1,107 @@
-"""What a synthetic hand looks like: skin tones, light and the forearm behind the wrist."""
+"""How a surface looks under a light: skin tones, soft shading, and the shadow and shade of a hand on itself.
+
+Light is linear; a picture's values are its square root, which is close to the sRGB curve and costs nothing. Batches of
+meshes in the camera frame (y down), metres.
+"""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
-
-from ..mesh import vertex_normals
+from torch.nn import functional
 
 # The ten tones of the Monk Skin Tone scale (E. Monk, 2023), lightest first, sRGB.
 MONK_TONES = (
     "f6ede4", "f3e7db", "f7ead0", "eadaba", "d7bd96", "a07e56", "825c43", "604134", "3a312a", "292420",
 )  # fmt: skip
-FOREARM_RINGS = 6
-FOREARM_LENGTH = 0.22  # metres
+REFLECTANCE = 0.75  # of skin as light as the scale's white; the rest is headroom for the sheen
+TONES = torch.tensor([[int(t[i : i + 2], 16) for i in (0, 2, 4)] for t in MONK_TONES]) / 255
+BLUSH = (1.14, 0.93, 0.8)  # skin is redder than the scale's printed swatches, blood being under it
+DEEPEST = 0.8  # of its light that one thing can take from a surface
+WRAP = 0.25  # Lambert's term goes on past the terminator, as light does in skin
 
 
-def skin_colors(
-    vertex_colors: Float[Tensor, "v 3"], tone: float, variation: Float[Tensor, "3"]
-) -> Float[Tensor, "v 3"]:
-    """Colours of a hand of a given tone, linear light: `tone` runs from 0 to 9 along the Monk scale.
+def skin_tone(tone: Float[Tensor, " b"]) -> Float[Tensor, "b 3"]:
+    """Linear colour of skin: `tone` runs from 0 to 9 along the Monk scale."""
+    tones = TONES.to(tone)
+    low = tone.long().clamp(0, 8)
+    return to_linear(torch.lerp(tones[low], tones[low + 1], (tone - low)[:, None]))
 
-    The hand's own colours (nails, knuckles, paler palm) are kept as ratios to their mean.
+
+def relief(vertex_colors: Float[Tensor, "v 3"]) -> Float[Tensor, "v 3"]:
+    """The hand's own colours (nails, knuckles, paler palm) as ratios to their mean, to multiply a tone with."""
+    linear = to_linear(vertex_colors)
+    return linear / linear.mean(0)
+
+
+class Light:
+    """A lamp, and the sky and ground around: `light` is the unit direction towards the lamp; colours are linear."""
+
+    def __init__(
+        self,
+        light: Float[Tensor, "b 3"],
+        color: Float[Tensor, "b 3"],
+        sky: Float[Tensor, "b 3"],
+        ground: Float[Tensor, "b 3"],
+    ):
+        self.light, self.color, self.sky, self.ground = light, color, sky, ground
+
+    def shade(
+        self,
+        vertices: Float[Tensor, "b v 3"],
+        normals: Float[Tensor, "b v 3"],
+        albedo: Float[Tensor, "b v 3"],
+        gloss: Float[Tensor, "b n"],
+        lit: Float[Tensor, "b n"],
+        open_: Float[Tensor, "b n"],
+    ) -> Float[Tensor, "b v 3"]:
+        """Linear colours. `lit`: how much of the lamp, `open_`: how much of the sky a vertex sees; one or all of them.
+
+        The sheen is Blinn and Phong's.
+        """
+        toward = torch.einsum("bvc,bc->bv", normals, self.light)
+        diffuse = (((toward + WRAP) / (1 + WRAP)).clamp(min=0) * lit)[..., None] * self.color[:, None]
+        up = (1 - normals[..., 1:2]) / 2
+        ambient = torch.lerp(self.ground[:, None], self.sky[:, None], up) * open_[..., None]
+        half = functional.normalize(self.light[:, None] - functional.normalize(vertices, dim=-1), dim=-1)
+        sheen = (normals * half).sum(-1).clamp(min=0) ** 24 * gloss * lit
+        return albedo * (diffuse + ambient) + sheen[..., None] * self.color[:, None]
+
+
+def occlusion(
+    vertices: Float[Tensor, "b v 3"],
+    normals: Float[Tensor, "b v 3"],
+    centres: Float[Tensor, "b s 3"],
+    radii: Float[Tensor, "#b s"],
+    light: Float[Tensor, "b 3"],
+    apart: Float[Tensor, "v s"],
+) -> tuple[Float[Tensor, "b v"], Float[Tensor, "b v"]]:
+    """How much of a lamp and of the sky each vertex sees past some spheres: a hand's own bones, say.
+
+    A sphere of radius r, 0 for none, at distance d takes (r/d)² of the sky of a surface that faces it. It covers the
+    lamp softly, the more so the further it is. `apart`: 1 for the spheres that count for a vertex, else 0; a finger
+    does not shade itself.
     """
-    tones = torch.tensor([[int(t[i : i + 2], 16) for i in (0, 2, 4)] for t in MONK_TONES]) / 255
-    low = min(int(tone), 8)
-    target = tones[low] + (tones[low + 1] - tones[low]) * (tone - low)
-    relief = to_linear(vertex_colors) / to_linear(vertex_colors).mean(0)
-    return (to_linear(target) * variation * relief).clamp(0, 1)
+    # Every product of two points is a matrix product: the differences, three times as many numbers, are never written.
+    squared = (
+        vertices.square().sum(-1, keepdim=True) + centres.square().sum(-1)[:, None] - 2 * vertices @ centres.mT
+    ).clamp(min=1e-8)
+    along = (centres @ light[..., None]).mT - vertices @ light[..., None]
+    facing = torch.baddbmm(-(normals * vertices).sum(-1, keepdim=True), normals, centres.mT).clamp_(min=0)
+    reach = radii[:, None] * apart
+    sky = (facing * reach.square() * squared.rsqrt() / squared).clamp_(max=0.9)
+    aside = (squared - along.square()).clamp_(min=0).sqrt_()
+    along = along.clamp_(min=0)
+    penumbra = 0.004 + 0.15 * along
+    covered = ((reach + penumbra - aside) / (2 * penumbra)).clamp_(0, 1)
+    covered = covered * (along / reach.clamp(min=1e-6)).clamp_(max=1) * (reach > 0)
+    return (1 - DEEPEST * covered).prod(-1), (1 - DEEPEST * sky).prod(-1)
 
 
-def shade(
-    vertices: Float[Tensor, "v 3"],
-    faces: Int[Tensor, "f 3"],
-    albedo: Float[Tensor, "v 3"],
-    light: Float[Tensor, "3"],
-    light_color: Float[Tensor, "3"],
-    sky: Float[Tensor, "3"],
-    ground: Float[Tensor, "3"],
-    gloss: float,
-) -> Float[Tensor, "v 3"]:
-    """sRGB colours of the vertices, camera frame: one directional light, sky and ground from above and below, a sheen.
-
-    `light` is the unit direction towards the light. Lambert's term is wrapped a little past the terminator, as light is
-    in skin; the sheen is Blinn and Phong's.
-    """
-    normals = vertex_normals(vertices, faces)
-    wrap = 0.25
-    diffuse = ((normals @ light + wrap) / (1 + wrap)).clamp(min=0)[:, None] * light_color
-    up = (1 - normals[:, 1:2]) / 2  # y points down
-    ambient = sky * up + ground * (1 - up)
-    half = torch.nn.functional.normalize(light - torch.nn.functional.normalize(vertices, dim=-1), dim=-1)
-    sheen = gloss * (normals * half).sum(-1, keepdim=True).clamp(min=0) ** 24 * light_color
-    return to_srgb(albedo * (diffuse + ambient) + sheen)
+def to_linear(picture: Tensor) -> Tensor:
+    """A picture's values in [0, 1] to linear light."""
+    return picture.square()
 
 
-def add_forearm(
-    vertices: Float[Tensor, "v 3"],
-    faces: Int[Tensor, "f 3"],
-    loop: Int[Tensor, " n"],
-    direction: Float[Tensor, "3"],
-) -> tuple[Tensor, Tensor]:
-    """Extrudes the open wrist, given by its loop of vertices, along a unit direction. Returns vertices and faces.
-
-    The new faces come after the hand's, so a face index below the hand's count still means hand.
-    """
-    n, rim = len(loop), vertices[loop]
-    centre = rim.mean(0)
-    rings = []
-    for ring in range(1, FOREARM_RINGS + 1):
-        along = ring / FOREARM_RINGS
-        width = 1 + 0.35 * along  # a forearm widens towards the elbow
-        rings.append(centre + (rim - centre) * width + direction * (FOREARM_LENGTH * along))
-    numbers = torch.cat([loop, len(vertices) + torch.arange(n * FOREARM_RINGS)]).view(-1, n)
-    inner, outer = numbers[:-1], numbers[1:]
-    inner_next, outer_next = inner.roll(-1, 1), outer.roll(-1, 1)
-    # The hand's faces run along the loop, so the new ones run against it: outward normals stay outward.
-    quads = torch.stack([inner_next, inner, outer, inner_next, outer, outer_next], -1)
-    return torch.cat([vertices, *rings]), torch.cat([faces, quads.reshape(-1, 3)])
-
-
-def to_linear(srgb: Tensor) -> Tensor:
-    """sRGB in [0, 1] to linear light."""
-    return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def to_srgb(linear: Tensor) -> Tensor:
-    """Linear light to sRGB in [0, 1]; what is brighter than white is cut."""
-    linear = linear.clamp(0, 1)
-    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
+def to_picture(linear: Tensor) -> Tensor:
+    """Linear light to a picture's values in [0, 1]; what is brighter than white is cut."""
+    return linear.clamp(0, 1).sqrt()

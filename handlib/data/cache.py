@@ -17,10 +17,11 @@ from .synthetic import SyntheticHands
 
 CACHE = Path(os.environ.get("HANDLIB_CACHE", "~/.cache/handlib")).expanduser()  # where the commands keep theirs
 _BYTES = ("image", "mask")  # kept as uint8: a quarter of the memory
+_LEFT_OUT = ("parts", "depth", "box")  # no loss or score reads them, and they are as large as the pictures
 
 
 class CachedHands:
-    """All samples of a data set as stacked tensors; `batch(indices)` gives what `collate` would."""
+    """All samples of a data set as stacked tensors; `batch(indices)` gives of them what training and scores need."""
 
     def __init__(self, tensors: dict[str, Tensor], name: str):
         self.tensors, self.name = tensors, name
@@ -50,7 +51,7 @@ class CachedHands:
                     return cls(load_file(path), dataset.name)
                 except SafetensorError:
                     path.unlink()  # ours, damaged, and can be made again
-        loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=_collate_bytes)
+        loader = DataLoader(dataset, batch_size=8, num_workers=workers, collate_fn=_collate_bytes)
         bar = tqdm(loader, f"rendering {dataset.split}", unit="batch", disable=not progress)
         parts = list(bar)
         tensors = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
@@ -61,5 +62,5 @@ class CachedHands:
 
 
 def _collate_bytes(samples: list) -> dict[str, Tensor]:
-    batch = collate(samples)
+    batch = {key: value for key, value in collate(samples).items() if key not in _LEFT_OUT}
     return batch | {key: (batch[key] * 255).round().byte() for key in _BYTES}

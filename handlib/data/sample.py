@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from ..joints import MANO16
@@ -11,6 +11,7 @@ from ..joints import MANO16
 # Codes of a part mask: nothing, what else is in front (people, things, another hand), and the bones of the hand, each
 # named after the joint at its base; the wrist's is the palm.
 PARTS = ("background", "other", *MANO16.joints)
+OTHER = PARTS.index("other")  # what is greater is hand
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,28 @@ class HandSample:
     side: str  # of the hand in the original picture
     name: str
     vertices_cam: Float[Tensor, "778 3"] | None = None
-    parts: Int[Tensor, "h w"] | None = None  # codes of `PARTS`
+    parts: Integer[Tensor, "h w"] | None = None  # codes of `PARTS`
     depth: Float[Tensor, "h w"] | None = None  # metres along z; 0 where it is not known
     box: Float[Tensor, "3"] | None = None  # left, top, side of the crop in the picture, mirrored for a left hand
+    tone: Float[Tensor, ""] | None = None  # of the skin, 0 … 9 along the Monk scale
     picture: tuple[int, int] | None = None  # width and height of the original picture
 
 
 def collate(samples: list[HandSample]) -> dict[str, Tensor]:
     """A batch: every tensor field stacked, under its name. Fields that a sample lacks are left out."""
-    fields = ("image", "mask", "joints_px", "joints_cam", "visible", "K", "vertices_cam", "parts", "depth", "box")
+    fields = (
+        "image",
+        "mask",
+        "joints_px",
+        "joints_cam",
+        "visible",
+        "K",
+        "vertices_cam",
+        "parts",
+        "depth",
+        "box",
+        "tone",
+    )
     return {
         field: torch.stack([getattr(sample, field) for sample in samples])
         for field in fields

@@ -1,39 +1,44 @@
-"""`SyntheticHands`: rendered hands of which everything is known, made on the fly from a seed.
+"""`SyntheticHands`: the open benchmark. Rendered hands of which everything is known, made on the fly from a seed.
 
 A perspective camera sees the hand, as a real one would: the method's scaled orthographic camera is an assumption to be
 tested on this data, not built into it. Joints, vertices: camera frame, metres.
 """
 
-import zlib
+import copy
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import Dataset
 
-from ..camera import project
+from ..camera import crop_intrinsics, project
 from ..hand import HandModel
-from ..joints import MIDDLE_MCP
-from ..mesh import boundary_loop
-from ..renderer import Renderer
-from .appearance import FOREARM_RINGS, add_forearm, shade, skin_colors, to_linear
-from .backgrounds import BuiltinBackgrounds
+from ..joints import TIPS
+from ..renderer.backends import choose
+from . import motion
+from .backdrop import Backdrops
+from .backgrounds import Backgrounds, BuiltinBackgrounds
+from .draws import Draws
+from .layers import SAMPLES, resolve
 from .sample import HandSample
-from .views import random_crop, random_placement
+from .scene import Stage, Subjects
+from .sensor import photograph
+from .settings import SETTINGS
+from .views import random_box
 
-VERSION = "0.2"  # raised whenever a sample of the same seed changes
-SPLITS = {"train": "train", "val": "val", "diverse": "test"}  # split → split of the background photographs
-LENGTHS = {"train": 20000, "val": 500, "diverse": 500}
-SUPERSAMPLING = 2  # pictures are drawn at twice the size and averaged
-BLUSH = (1.08, 0.96, 0.9)  # skin is a little redder than the scale's printed swatches, blood being under it
+VERSION = "1.0"  # raised whenever a sample of the same seed changes
 
 
 class SyntheticHands(Dataset):
     """A map-style data set of `HandSample`.
 
-    split: "train", "val" or "diverse" (test: all viewpoints, poses, shapes and skin tones; unseen backgrounds).
-    size: side of the square crops in pixels. n: how many samples (a default a split). seed: another one gives another
-    data set of the same kind. Sample i depends on version, split, seed and i alone.
+    split: "train", "val", or one of the tests: "diverse" (all viewpoints, poses, shapes, tones), "studio" (one person's
+    gestures before a stereo camera), "object" (one person's left hand that handles things). No two splits share a
+    person, a background or a seed. size: side of the square crops in pixels. n: how many samples (a default a split).
+    seed: another one gives another data set of the same kind. backgrounds: photographs to use instead of the built-in
+    ones.
+
+    Sample i depends on version, split, seed, i, hand and backgrounds alone: not on the size (but for its pixels), the
+    device, or what else is made with it.
     """
 
     def __init__(
@@ -43,107 +48,91 @@ class SyntheticHands(Dataset):
         n: int | None = None,
         seed: int | None = None,
         hand: HandModel | None = None,
+        backgrounds: Backgrounds | None = None,
     ):
-        if split not in SPLITS:
-            raise ValueError(f"unknown split '{split}': choose one of {', '.join(SPLITS)}")
-        self.split, self.size, self.seed = split, size, seed or 0
-        self.length = LENGTHS[split] if n is None else n
+        if split not in SETTINGS:
+            raise ValueError(f"unknown split '{split}': choose one of {', '.join(SETTINGS)}")
+        self.split, self.size, self.seed, self.setting = split, size, seed or 0, SETTINGS[split]
+        self.length = self.setting.length if n is None else n
         self.hand = hand or HandModel.load()
-        self.backgrounds = BuiltinBackgrounds(SPLITS[split])
-        self.wrist = boundary_loop(self.hand.faces)
-        self.renderer = Renderer(size * SUPERSAMPLING)
+        self.backgrounds = BuiltinBackgrounds(self.setting.photographs) if backgrounds is None else backgrounds
+        self.backdrops = Backdrops(self.backgrounds)
+        self.scored = TIPS if split == "object" else tuple(range(21))
+        self._stages: dict[str, Stage] = {}
 
     @property
     def name(self) -> str:
         """What a results file records."""
         hand = f"{self.hand.name}/{self.hand.fingertips.name}"
-        return f"SyntheticHands {VERSION} {self.split} size={self.size} n={self.length} seed={self.seed} hand={hand}"
+        text = f"SyntheticHands {VERSION} {self.split} size={self.size} n={self.length} seed={self.seed} hand={hand}"
+        return text + ("" if self.backgrounds.name.startswith("builtin") else f" backgrounds={self.backgrounds.name}")
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> HandSample:
-        if not 0 <= index < self.length:
-            raise IndexError(f"{self.name} has no sample {index}")
-        generator = torch.Generator().manual_seed(zlib.crc32(f"{VERSION} {self.split} {self.seed} {index}".encode()))
-        with torch.no_grad():
-            return self._make(index, generator)
+        return self.__getitems__([index])[0]
 
-    def _make(self, index: int, generator: torch.Generator) -> HandSample:
-        vertices, faces = self._hand_and_forearm(generator)
-        joints = self.hand.regress_joints(vertices[:778])
-        K = random_crop(joints, self.size, generator, jitter=self.split == "train")
-        joints_px = project(joints, K)
+    def __getitems__(self, indices: list[int]) -> list[HandSample]:
+        """Several samples in one go, which is what a DataLoader asks for."""
+        for index in indices:
+            if not 0 <= index < self.length:
+                raise IndexError(f"{self.name} has no sample {index}")
+        fields = self.batch(torch.tensor(indices))
+        return [
+            HandSample(
+                **{key: value[row] for key, value in fields.items()},
+                side=self.setting.side,
+                name=f"{self.split}-{self.seed}-{index:06d}",
+            )
+            for row, index in enumerate(indices)
+        ]
 
-        # A picture is drawn at twice its size: pixel coordinates, and so K, double.
-        large = torch.diag(torch.tensor([SUPERSAMPLING, SUPERSAMPLING, 1.0])) @ K
-        vertices_px = torch.cat([project(vertices, large), vertices[:, 2:]], -1)
-        colors = self._colors(vertices, faces, generator)
-        background = self.backgrounds.sample(self.size, generator)
-        background = functional.interpolate(background[None], scale_factor=SUPERSAMPLING, mode="nearest")[0]
-        face, weights = self.renderer.rasterize(vertices_px, faces)
-        covered = face >= 0
-        skin = (weights[covered][..., None] * colors[faces[face[covered]]]).sum(-2)
-        background[:, covered] = skin.T
-        image = functional.avg_pool2d(background, SUPERSAMPLING)
-        seen = (covered & (face < len(self.hand.faces))).float()  # the forearm's faces come last
-        mask = (functional.avg_pool2d(seen[None], SUPERSAMPLING)[0] >= 0.5).float()
-        return HandSample(
-            image=self._sensor(image, generator),
-            mask=mask,
-            joints_px=joints_px,
-            joints_cam=joints,
-            visible=((joints_px >= 0) & (joints_px < self.size)).all(-1),
-            K=K,
-            side="right",
-            name=f"{self.split}-{self.seed}-{index:06d}",
-            vertices_cam=vertices[:778],
-        )
+    @torch.no_grad()
+    def batch(self, indices: Tensor, device: str | torch.device = "cpu") -> dict[str, Tensor]:
+        """What `collate` gives for these samples, made together on a device."""
+        indices = torch.as_tensor(indices).to(device)
+        stage = self._stage(indices.device)
+        key = f"{VERSION} {self.split} {self.seed}"
+        draws = Draws(key, indices)
+        people = torch.zeros_like(indices) if self.setting.subjects == 1 else draws.integer(self.setting.subjects)
+        subjects = Subjects.of(key, people, self.setting.subjects)
+        moved = self._motion(stage.hand, key, draws, indices, subjects)
+        scene = stage(self.setting, moved.surroundings, subjects, moved)
 
-    def _hand_and_forearm(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """A posed hand somewhere in front of the camera, and its forearm."""
-        pose, shape = self.hand.sample(1, generator)
-        vertices = self.hand(pose[0], shape[0]).vertices
-        bend = 0.35 * torch.randn(3, generator=generator)
-        direction = functional.normalize(torch.tensor([1.0, 0.0, 0.0]) + bend.clamp(-0.8, 0.8), dim=0)
-        vertices, faces = add_forearm(vertices, self.hand.faces, self.wrist, direction)
-        rotation, root = random_placement(generator)
-        turned = vertices @ rotation.mT
-        return turned - self.hand.regress_joints(turned[:778])[MIDDLE_MCP] + root, faces
+        box = random_box(scene.joints, moved.K, draws, self.setting.jitter)
+        K = crop_intrinsics(moved.K, box, self.size)
+        vertices_px = torch.cat([SAMPLES * project(scene.vertices, K), scene.vertices[..., 2:]], -1)
+        rasterize = choose("auto", indices.device.type).rasterize
+        face = rasterize(vertices_px, stage.faces[None], SAMPLES * self.size, SAMPLES * self.size)
+        seen = resolve(face, vertices_px, stage.faces, scene.colors, stage.part)
+        behind = self.backdrops(moved.backdrop, self.size)
+        picture = photograph(seen.color + (1 - seen.cover)[:, None] * behind, draws)
+        joints_px = project(scene.joints, K)
+        inside = ((joints_px >= 0) & (joints_px < self.size)).all(-1)
+        return {
+            "image": picture,
+            "mask": seen.mask.float(),
+            "joints_px": joints_px,
+            "joints_cam": scene.joints,
+            "visible": inside,
+            "K": K,
+            "vertices_cam": scene.vertices[:, :778].contiguous(),
+            "parts": seen.part,
+            "depth": seen.depth,
+            "box": box,
+            "tone": subjects.tone,
+        }
 
-    def _colors(self, vertices: Tensor, faces: Tensor, generator: torch.Generator) -> Tensor:
-        """Skin of a random tone, or a sleeve on the forearm, under a random light."""
+    def _motion(self, hand: HandModel, key: str, draws: Draws, indices: Tensor, subjects: Subjects) -> motion.Motion:
+        if self.setting.motion == "gestures":
+            return motion.gestures(hand, key, indices // 2, indices % 2)
+        if self.setting.motion == "handling":
+            return motion.handling(hand, key, indices)
+        return motion.free(hand, draws, subjects.shape)
 
-        def uniform(low: float, high: float, n: int = 1) -> Tensor:
-            return low + (high - low) * torch.rand(n, generator=generator)
-
-        tone = float(uniform(0, 9))
-        skin = skin_colors(self.hand.vertex_colors, tone, uniform(0.92, 1.1, 3) * torch.tensor(BLUSH))
-        rim = len(self.wrist)
-        arm = skin.mean(0).expand(rim * FOREARM_RINGS, 3)
-        if uniform(0, 1) < 0.5:  # a sleeve from some ring on
-            sleeve = to_linear(uniform(0, 1, 3))
-            first = int(uniform(0, FOREARM_RINGS - 1)) * rim
-            arm = torch.cat([arm[:first], sleeve.expand(len(arm) - first, 3)])
-        light = functional.normalize(torch.randn(3, generator=generator) + torch.tensor([0.0, -0.7, -0.7]), dim=0)
-        brightness = uniform(0.35, 0.9)
-        tint = uniform(0.85, 1.15, 3)
-        return shade(
-            vertices,
-            faces,
-            torch.cat([skin, arm]),
-            light,
-            light_color=brightness * tint,
-            sky=uniform(0.1, 0.4) * uniform(0.85, 1.15, 3),
-            ground=uniform(0.05, 0.25) * uniform(0.85, 1.15, 3),
-            gloss=float(uniform(0, 0.15)),
-        )
-
-    def _sensor(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        """Defocus, noise and the 256 grey levels of a file."""
-        if torch.rand((), generator=generator) < 0.3:
-            kernel = torch.tensor([1.0, 2.0, 1.0]) / 4
-            kernel = (kernel[:, None] * kernel).expand(3, 1, 3, 3)
-            image = functional.conv2d(functional.pad(image[None], (1, 1, 1, 1), "replicate"), kernel, groups=3)[0]
-        noise = 0.025 * torch.rand((), generator=generator) * torch.randn(image.shape, generator=generator)
-        return ((image + noise).clamp(0, 1) * 255).round() / 255
+    def _stage(self, device: torch.device) -> Stage:
+        if str(device) not in self._stages:
+            hand = self.hand if self.hand.faces.device == device else copy.deepcopy(self.hand).to(device)
+            self._stages[str(device)] = Stage(hand)
+        return self._stages[str(device)]

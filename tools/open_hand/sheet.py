@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from handlib import HandModel, Renderer
-from handlib.data.appearance import shade, skin_colors
+from handlib.data.appearance import REFLECTANCE, Light, relief, skin_tone, to_picture
+from handlib.mesh import vertex_normals
 from handlib.plots import to_image
 
 SIZE, SPAN = 240, 0.24  # pixels and metres of a picture
@@ -33,11 +34,14 @@ def view(direction: tuple[float, float, float]) -> Tensor:
 def picture(hand: HandModel, vertices: Tensor, direction: tuple[float, float, float], tone: float = 3.6) -> Image.Image:
     """One shaded picture of a mesh (778, 3)."""
     seen = (vertices - (vertices.amax(0) + vertices.amin(0)) / 2) @ view(direction).T
-    colors = shade(
-        seen + torch.tensor([0.0, 0, 0.6]), hand.faces, skin_colors(hand.vertex_colors, tone, torch.ones(3)),
-        torch.nn.functional.normalize(torch.tensor([-0.5, -0.7, -0.9]), dim=0), torch.full((3,), 0.85),
-        torch.full((3,), 0.35), torch.full((3,), 0.25), 0.05,
-    )  # fmt: skip
+    lamp = torch.nn.functional.normalize(torch.tensor([[-0.5, -0.7, -0.9]]), dim=1)
+    light = Light(lamp, torch.full((1, 3), 0.85), torch.full((1, 3), 0.35), torch.full((1, 3), 0.25))
+    albedo = relief(hand.vertex_colors) * skin_tone(torch.tensor([tone])) * REFLECTANCE
+    normals, all_of_it = vertex_normals(seen, hand.faces), torch.ones(1, 1)
+    placed = seen + torch.tensor([0.0, 0, 0.6])
+    colors = to_picture(
+        light.shade(placed[None], normals[None], albedo[None], 0.05 * all_of_it, all_of_it, all_of_it)[0]
+    )
     pixels = torch.cat([seen[:, :2] / SPAN * SIZE + SIZE / 2, 0.6 + seen[:, 2:]], 1)
     return to_image(Renderer(SIZE).rgb(pixels, hand.faces, colors, torch.ones(3, SIZE, SIZE)))
 

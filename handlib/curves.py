@@ -1,0 +1,58 @@
+"""Curves of a training run, drawn from its log with matplotlib: of one that has ended, or, again and again, of one that
+has not."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .checkpoint import read_log
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LOSSES = ("loss",)
+SCORES = {"val_joints_root_mean_mm": "validation error (mm)", "val_mean_iou": "validation mean IoU"}
+
+
+def curve(out: str | os.PathLike[str], terms: tuple[str, ...] = LOSSES) -> "Figure":
+    """The loss terms of a run over its epochs, with the rows within epochs, beside its validation scores."""
+    from matplotlib.figure import Figure  # needs no display, and leaves pyplot's list of figures alone
+
+    rows, epochs = read_log(out, steps=True), read_log(out)
+    steps = {}  # of an epoch: the last one seen, a little less than all
+    for row in rows:
+        steps[row["epoch"]] = max(steps.get(row["epoch"], 1), row.get("step", 1))
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    left, *others = figure.subplots(1, 1 + len(SCORES))
+    for term in terms:
+        within = [row for row in rows if "step" in row and term in row]
+        place = [row["epoch"] - 1 + row["step"] / steps[row["epoch"]] for row in within]
+        (line,) = left.plot(place, [row[term] for row in within], linewidth=0.8, alpha=0.5)
+        known = [row for row in epochs if term in row]
+        left.plot(
+            [row["epoch"] for row in known], [row[term] for row in known], "o-", color=line.get_color(), label=term
+        )
+    left.set(xlabel="epoch", yscale="log", title="loss")
+    left.legend()
+    for axes, (score, title) in zip(others, SCORES.items(), strict=True):
+        known = [row for row in epochs if score in row]
+        axes.plot([row["epoch"] for row in known], [row[score] for row in known], "o-", color="tab:green")
+        axes.set(xlabel="epoch", title=title)
+    return figure
+
+
+def live_curve(out: str | os.PathLike[str], terms: tuple[str, ...] = LOSSES) -> Callable[[], None]:
+    """What draws the curve of a run in place of the last one in a notebook: `train(…, each_epoch=live_curve(out))`."""
+    from IPython.display import display
+
+    handle = None
+
+    def draw() -> None:
+        nonlocal handle
+        figure = curve(out, terms)
+        if handle is None:
+            handle = display(figure, display_id=True)
+        else:
+            handle.update(figure)
+
+    return draw

@@ -1,0 +1,133 @@
+"""What a camera does to a scene: blur, exposure, colour cast, noise, and the compression of its files.
+
+Everything is continuous in its inputs, so that a last bit that differs between two machines does not show. Batches.
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from .appearance import to_picture
+from .draws import Draws
+
+PSF = 7  # side of the blur's kernel in pixels
+_TILE = 512
+# The tables of Annex K of the JPEG standard (ITU-T T.81), for quality 50.
+_LUMA = (
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
+    14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+)  # fmt: skip
+_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))  # of JFIF
+_CHROMA = (17, 18, 24, 47, 18, 21, 26, 66, 24, 26, 56, 99, 47, 66, 99, 99)  # the upper left quarter; 99 elsewhere
+
+
+def photograph(scene: Float[Tensor, "b 3 h w"], draws: Draws) -> Float[Tensor, "b 3 h w"]:
+    """Linear light to a picture of 256 grey levels in [0, 1]."""
+    size = scene.shape[-1]
+    motion = draws.uniform(low=0, high=6) * (size / 224) * draws.chance(0.3)
+    defocus = draws.uniform(low=0.3, high=1.4) * (size / 224)
+    scene = blur(scene, motion, draws.uniform(high=math.pi), defocus)
+
+    # A camera meters half of what it should: dark scenes stay a little dark.
+    luma = scene.mean((1, 2, 3)).clamp(min=1e-3)
+    gain = (0.22 / luma).sqrt() * draws.uniform(low=0.75, high=1.3)
+    cast = gain[:, None] * draws.uniform(3, low=0.9, high=1.1)
+    picture = to_picture(scene * cast[..., None, None])
+    # Shot noise grows with the root of the light, so in the root of the light it is the same everywhere.
+    sigma = draws.uniform(low=0.002, high=0.03)
+    picture = picture + sigma[:, None, None, None] * noise(draws, *scene.shape[-2:])
+    picture = jpeg(picture.clamp(0, 1), draws.uniform(low=35, high=97))
+    return (picture * 255).round() / 255
+
+
+def blur(
+    scene: Float[Tensor, "b 3 h w"],
+    length: Float[Tensor, " b"],
+    angle: Float[Tensor, " b"],
+    sigma: Float[Tensor, " b"],
+) -> Float[Tensor, "b 3 h w"]:
+    """A straight motion of `length` pixels during the exposure, out of focus by a Gaussian of `sigma` pixels."""
+    b = len(scene)
+    place = torch.arange(PSF, device=scene.device) - PSF // 2
+    time = torch.linspace(-0.5, 0.5, PSF, device=scene.device)
+    x = place - (length * angle.cos())[:, None, None] * time[:, None]  # (b, time, PSF)
+    y = place - (length * angle.sin())[:, None, None] * time[:, None]
+    spread = 2 * sigma.clamp(min=0.25).square()[:, None, None]
+    kernel = torch.einsum("bti,btj->bij", (-y.square() / spread).exp(), (-x.square() / spread).exp())
+    kernel = kernel / kernel.sum((1, 2), keepdim=True)
+    weights = kernel[:, None, None].expand(b, 3, 1, PSF, PSF).reshape(b * 3, 1, PSF, PSF)
+    padded = functional.pad(scene.flatten(0, 1)[None], [PSF // 2] * 4, "replicate")
+    return functional.conv2d(padded, weights, groups=b * 3).view_as(scene)
+
+
+def noise(draws: Draws, height: int, width: int) -> Float[Tensor, "b 3 h w"]:
+    """Standard normal noise: windows of one large sheet of it, which repeats beyond its edge."""
+    corners = draws.integer(_TILE, 2).tolist()
+    sheet = _sheet(str(draws.device), max(height, width))
+    return torch.stack([sheet[:, row : row + height, column : column + width] for row, column in corners])
+
+
+@lru_cache
+def _sheet(device: str, size: int) -> Float[Tensor, "3 s s"]:
+    """Windows of `size` fit in from every corner in the first tile."""
+    tile = torch.randn(3, _TILE, _TILE, generator=torch.Generator().manual_seed(1))
+    place = torch.arange(_TILE + size) % _TILE
+    return tile[:, place[:, None], place].to(device)
+
+
+def jpeg(picture: Float[Tensor, "b 3 h w"], quality: Float[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
+    """What JPEG at a quality in (0, 100] leaves of a picture in [0, 1]; colour at half the resolution.
+
+    Its rounding jumps, and where two machines differ by a last bit, a whole block would. Here each step is steep but
+    continuous.
+    """
+    b, _, h, w = picture.shape
+    rows, columns = -h % 16, -w % 16
+    padded = functional.pad(picture, (0, columns, 0, rows), "replicate")
+    to_ycc = 255 * picture.new_tensor(_YCC)
+    ycc = (to_ycc @ padded.flatten(2)).view(padded.shape)
+    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)[:, None, None, None]
+    luma_table, chroma_table = ((table * scale).round().clamp(min=1) for table in _tables(str(picture.device)))
+    luma = _blocks(ycc[:, :1] - 128, luma_table) + 128
+    chroma = _blocks(functional.avg_pool2d(ycc[:, 1:], 2), chroma_table)
+    chroma = functional.interpolate(chroma, scale_factor=2, mode="bilinear")
+    ycc = torch.cat([luma, chroma], 1)[..., :h, :w]
+    return (torch.linalg.inv(to_ycc) @ ycc.flatten(2)).view(b, 3, h, w).clamp(0, 1)
+
+
+def _blocks(plane: Float[Tensor, "b c h w"], table: Float[Tensor, "b 1 8 8"]) -> Float[Tensor, "b c h w"]:
+    """The discrete cosine transform of blocks of 8 by 8, quantised by a table, and back."""
+    b, c, h, w = plane.shape
+    dct = _dct(str(plane.device))
+    x = (dct @ plane.view(-1, 8, w)).view(-1, 8) @ dct.T
+    steps = table.view(b, 1, 8, 1, 8)
+    x = _staircase(x.view(b, -1, 8, w // 8, 8) / steps) * steps
+    x = (x.view(-1, 8) @ dct).view(-1, 8, w)
+    return (dct.T @ x).view(b, c, h, w)
+
+
+def _staircase(x: Tensor) -> Tensor:
+    """Nearly the nearest whole number, but continuous."""
+    for _ in range(2):
+        x = x - torch.sin(2 * math.pi * x) / (2 * math.pi)
+    return x
+
+
+@lru_cache
+def _dct(device: str) -> Float[Tensor, "8 8"]:
+    """Rows are the cosines, orthonormal."""
+    k, n = torch.arange(8.0)[:, None], torch.arange(8.0)
+    rows = torch.cos(math.pi * (n + 0.5) * k / 8) / 2
+    return torch.cat([rows[:1] / math.sqrt(2), rows[1:]]).to(device)
+
+
+@lru_cache
+def _tables(device: str) -> Float[Tensor, "2 1 8 8"]:
+    chroma = torch.full((8, 8), 99.0)
+    chroma[:4, :4] = torch.tensor(_CHROMA).view(4, 4)
+    return torch.stack([torch.tensor(_LUMA).float().view(8, 8), chroma])[:, None].to(device)
