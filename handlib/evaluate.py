@@ -3,6 +3,8 @@
 Joints: placed in the camera frame by the inverse of Eq. 8 with the true depth of the root, then aligned at the root.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -49,43 +51,48 @@ def compared(
 
     `joints_mm` and `joints_pa_mm` (b, 21): errors, root-aligned and after Procrustes; `visible` (b, 21); `joints_cam`
     and `truth_cam` (b, 21, 3), for other protocols; `vertices_pa_mm` (b): mean vertex error after Procrustes; `mask`,
-    `target` (b, s, s) bool; `tone` (b) where the data set knows it.
+    `target` (m, s, s) bool, of the m pictures whose mask is known; `tone` (b) where the data set knows it. Errors of
+    joints that nobody annotated are NaN.
     """
     found = {}
     if joints_cam is not None:
         truth = batch["joints_cam"]
+        whole = torch.isfinite(truth).all(-1).all(-1)  # Procrustes needs every joint
         found["joints_mm"] = joint_errors_mm(align(joints_cam, truth, "root"), truth)
-        found["joints_pa_mm"] = joint_errors_mm(align(joints_cam, truth, "procrustes"), truth)
+        aligned = align(joints_cam, torch.where(whole[:, None, None], truth, joints_cam), "procrustes")
+        found["joints_pa_mm"] = joint_errors_mm(aligned, truth)  # NaN where the truth is
+        found["joints_pa_mm"][~whole] = torch.nan
         found |= {"visible": batch["visible"], "joints_cam": joints_cam, "truth_cam": truth}
     if vertices_cam is not None and "vertices_cam" in batch:
         vertices = batch["vertices_cam"]
         found["vertices_pa_mm"] = joint_errors_mm(align(vertices_cam, vertices, "procrustes"), vertices).mean(1)
     if mask is not None:
-        found |= {"mask": mask > 0.5, "target": batch["mask"] > 0.5}
+        known = ~batch["mask"].isnan().flatten(1).any(1)
+        found |= {"mask": mask[known] > 0.5, "target": batch["mask"][known] > 0.5}
     return found | {name: batch[name] for name in ("tone",) if name in batch}
 
 
 def scores(found: dict[str, Tensor]) -> dict[str, float]:
     """One number a metric from `predictions`; every name says alignment, unit and range.
 
-    Of a method that answers only in part there are only the scores of its answers.
+    Of a method that answers only in part, or where the truth is known only in part, there are only those scores.
     """
     result = {}
     if "joints_mm" in found:
         errors, aligned, visible = found["joints_mm"], found["joints_pa_mm"], found["visible"]
         result |= {
-            "joints_root_mean_mm": float(errors.mean()),
-            "joints_root_median_mm": float(errors.median()),
+            "joints_root_mean_mm": float(errors.nanmean()),
+            "joints_root_median_mm": float(errors.nanmedian()),
             "joints_root_auc_20_50_mm": auc(errors, 20, 50, visible=visible),
             "joints_root_auc_0_50_mm": auc(errors, 0, 50, visible=visible),
             "joints_root_auc_reference_20_50_mm": auc_reference(errors, 8, visible),
-            "joints_procrustes_mean_mm": float(aligned.mean()),
+            "joints_procrustes_mean_mm": float(aligned.nanmean()),
         }
-    if "mask" in found:
+    if len(found.get("mask", ())):
         result |= segmentation_scores(found["mask"], found["target"])
     if "vertices_pa_mm" in found:
-        result["vertices_procrustes_mean_mm"] = float(found["vertices_pa_mm"].mean())
-    return result
+        result["vertices_procrustes_mean_mm"] = float(found["vertices_pa_mm"].nanmean())
+    return {name: value for name, value in result.items() if not math.isnan(value)}
 
 
 def pck_curve(found: dict[str, Tensor]) -> dict[str, list[float]]:

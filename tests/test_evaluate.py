@@ -110,12 +110,38 @@ def test_a_part_of_an_estimate_gets_the_scores_of_that_part(data):
     assert scores(compared(batch)) == {}
 
 
+def test_what_nobody_annotated_does_not_count(data):
+    """One joint of one hand, and one mask: the scores of the rest are those of the rest."""
+    batch = data.batch(torch.arange(4))
+    truth, mask, visible = batch["joints_cam"].clone(), batch["mask"].clone(), torch.ones(4, 21, dtype=torch.bool)
+    truth[1, 8], mask[2], visible[1, 8] = torch.nan, torch.nan, False
+    partly = {**batch, "joints_cam": truth, "mask": mask, "visible": visible}
+    generator = torch.Generator().manual_seed(0)
+    estimate = batch["joints_cam"] + 0.01 * torch.randn(4, 21, 3, generator=generator)
+    found, whole = (compared(b, estimate, mask=1 - batch["mask"]) for b in (partly, batch))
+    assert found["joints_mm"].isnan().nonzero().tolist() == [[1, 8]]
+    assert len(found["mask"]) == 3 and found["joints_pa_mm"][1].isnan().all()
+    got = scores(found)
+    rest = torch.ones(4, 21, dtype=torch.bool)
+    rest[1, 8] = False
+    assert got["joints_root_mean_mm"] == pytest.approx(float(whole["joints_mm"][rest].mean()))
+    assert got["joints_procrustes_mean_mm"] == pytest.approx(float(whole["joints_pa_mm"][[0, 2, 3]].mean()))
+    assert got["mean_iou"] == pytest.approx(0)
+
+
+def test_scores_of_nothing_known_are_left_out(data):
+    batch = data.batch(torch.arange(2))
+    unknown = {**batch, "joints_cam": batch["joints_cam"] * torch.nan, "mask": batch["mask"] * torch.nan,
+               "visible": torch.zeros(2, 21, dtype=torch.bool)}  # fmt: skip
+    assert scores(compared(unknown, batch["joints_cam"], mask=batch["mask"])) == {}
+
+
 def test_what_other_protocols_and_tables_need_is_kept(trained, data):
-    toned = CachedHands({**data.tensors, "tone": torch.linspace(0, 9, len(data))}, "toned")
+    bare = {key: value for key, value in data.tensors.items() if key != "tone"}
+    toned = CachedHands({**bare, "tone": torch.linspace(0, 9, len(data))}, "toned")
     found = predictions(trained.model, toned, batch_size=5, progress=False)
-    assert torch.equal(found["tone"], toned.tensors["tone"]) and "tone" not in predictions(
-        trained.model, data, progress=False
-    )
+    assert torch.equal(found["tone"], toned.tensors["tone"])
+    assert "tone" not in predictions(trained.model, CachedHands(bare, "bare"), progress=False)
     torch.testing.assert_close(found["truth_cam"], data.tensors["joints_cam"])
     torch.testing.assert_close(
         joint_errors_mm(align(found["joints_cam"], found["truth_cam"]), found["truth_cam"]), found["joints_mm"]
