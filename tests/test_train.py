@@ -210,7 +210,7 @@ def test_other_data_are_opened_by_their_spec(trained, tmp_path, monkeypatch):
 
     def open_spec(spec, split, **options):
         asked.append((spec, split, options["size"]))
-        data = handlib.data.SyntheticHands(split, options["size"], 6, seed=9)
+        data = handlib.data.SyntheticHands("train" if split == "train" else "val", options["size"], 6, seed=9)
         return torch.utils.data.Subset(data, range(6))
 
     monkeypatch.setattr(handlib.data, "open_spec", open_spec, raising=False)
@@ -224,5 +224,5 @@ def test_other_data_are_opened_by_their_spec(trained, tmp_path, monkeypatch):
         feed="workers",
     )
     train(config, tmp_path, cache=trained.cache, progress=False)
-    assert asked == [("rhd:here", "train", 64), ("rhd:here", "val", 64)]
+    assert asked == [("rhd:here", "train", 64), ("rhd:here", "test", 64)]
     assert read_log(tmp_path)[0]["val_joints_root_mean_mm"] > 0
