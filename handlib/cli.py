@@ -1,6 +1,7 @@
 """The command line. Each command is a function; its docstring and its arguments are the help that it prints."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,6 +12,8 @@ import tyro
 from tqdm.auto import tqdm
 
 from . import audit, jit, results
+from .ablate import PROFILES as STUDIES
+from .ablate import schedule_study
 from .bench.data import PROFILES as DATA_BENCHES
 from .bench.data import bench_data
 from .bench.hand import PROFILES as HAND_BENCHES
@@ -27,6 +30,7 @@ from .dhpe import DHPE, WEIGHTS
 from .evaluate_cli import evaluate_command
 from .photo import crop_photo, predict, read_image, write_prediction
 from .renderer.backends import BACKENDS, available, choose
+from .reproduce.cli import reproduce_command
 from .train import PROFILES, TrainConfig, read_log, train
 
 
@@ -103,7 +107,8 @@ def info_command() -> None:
     there = available()
     missing = [name for name in BACKENDS if name not in there]
     also = f"; not installed: {', '.join(missing)}" if missing else ""
-    print(f"{'renderer':12} auto = {choose('auto').name} (there are: {', '.join(there)}{also})")
+    picked = ", ".join(f"{choose('auto', device).name} on {device}" for device in ("cpu", "cuda"))
+    print(f"{'renderer':12} auto = {picked} (there are: {', '.join(there)}{also})")
     print(f"{'hand model':12} {'compiled loops on the CPU' if jit.AVAILABLE else 'plain torch (numba is missing)'}")
     lite = WEIGHTS / "lite.safetensors"
     print(f"{'lite':12} {lite if lite.is_file() else 'not shipped with this version'}")
@@ -152,6 +157,43 @@ def train_command(arguments: list[str]) -> None:
         print("wrote", out / "model.safetensors")
 
     tyro.cli(run, prog="handlib train", args=arguments)
+
+
+def ablate_command(arguments: list[str]) -> None:
+    """`handlib ablate schedule`: a profile, then overrides of any field of its training runs."""
+    study, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if study in ("-h", "--help"):
+        print("usage: handlib ablate STUDY …   (handlib ablate STUDY --help says more)\n")
+        print("  schedule     the switch of Eq. 12 against a constant weight of the shape loss (Fig. 5f)")
+        return
+    if study != "schedule":
+        raise ValueError(f"unknown study '{study}': choose schedule")
+    profile, rest = _profile(rest, STUDIES)
+
+    def run(
+        config: tyro.conf.OmitArgPrefixes[Annotated[TrainConfig, tyro.conf.arg(name="")]] = STUDIES[profile],
+        out: Path = Path("runs") / f"schedule-{profile}",
+        resume: bool = True,
+        results_dir: Path = Path("results"),
+    ) -> None:
+        """Trains twice from one seed, with the switch of Eq. 12 and with a constant weight; writes one results file.
+
+        --profile smoke|laptop|gpu (first) sets the defaults below. Interrupted, it goes on where it stopped.
+
+        Args:
+            config: Every field of the runs' profile, to override.
+            out: Folder of the two runs, scheduled and constant.
+            resume: Go on with the runs in OUT; --no-resume starts anew.
+            results_dir: Folder that holds results files.
+        """
+        # What repeats the run, in any number of sittings.
+        kept = [argument for argument in arguments if argument not in ("--resume", "--no-resume")]
+        record = schedule_study(config, out, shlex.join(["handlib", "ablate", *kept]), resume, CACHE)
+        if int(os.environ.get("RANK", "0")):  # the first of several processes speaks for all
+            return
+        print("wrote", results.write(record, results_dir))
+
+    tyro.cli(run, prog="handlib ablate schedule", args=rest)
 
 
 class _Bench(NamedTuple):
@@ -229,7 +271,8 @@ def bench_command(arguments: list[str]) -> None:
     tyro.cli(run, prog=f"handlib bench {name}", args=arguments)
 
 
-COMMANDS = {"predict": predict_command, "evaluate": evaluate_command, "results": results_command, "info": info_command}
+COMMANDS = {"predict": predict_command, "evaluate": evaluate_command, "reproduce": reproduce_command,
+            "results": results_command, "info": info_command}  # fmt: skip
 USAGE = """\
 handlib: dense 3D hand pose from one RGB image, by neural rendering
 
@@ -238,6 +281,8 @@ usage: handlib COMMAND …        (handlib COMMAND --help says more)
   predict IMAGE…   meshes, joints and pictures from photographs of hands
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
   evaluate         measure a network on a split of the benchmark, or on real data; writes a results file
+  ablate STUDY     train with and without a part of the method; writes a results file
+  reproduce TABLE  the tables and figures of the paper, from training to verdict; goes on where it was interrupted
   data VERB        check a download of a real data set; render or show the benchmark
   bench NAME       time the hand model, the renderer, the refinement or training; writes a results file
   results ACTION   show the results files of a folder, or verify them
@@ -255,6 +300,8 @@ def main() -> None:
     try:
         if command == "train":
             train_command(rest)
+        elif command == "ablate":
+            ablate_command(rest)
         elif command == "bench":
             bench_command(rest)
         elif command == "data":
@@ -262,7 +309,8 @@ def main() -> None:
         elif command in COMMANDS:
             tyro.cli(COMMANDS[command], prog=f"handlib {command}", args=rest)
         else:
-            raise ValueError(f"unknown command '{command}': choose one of train, data, bench, {', '.join(COMMANDS)}")
+            known = ", ".join(("train", "ablate", "data", "bench", *COMMANDS))
+            raise ValueError(f"unknown command '{command}': choose one of {known}")
     except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
         sys.exit(_fail(error))
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,8 +54,12 @@ def parts(kernel: Callable, batch: int, *arguments: Tensor) -> None:
     _threads(lambda k: kernel(*(a[bounds[k] : bounds[k + 1]] if len(a) > 1 else a for a in arrays)), range(threads))
 
 
-def _arrays(arguments: tuple[Tensor | float, ...]) -> list:
-    return [a.detach().contiguous().numpy() if isinstance(a, Tensor) else a for a in arguments]
+def _arrays(arguments: tuple[Tensor | float, ...]) -> list[np.ndarray | float]:
+    return [_array(a) if isinstance(a, Tensor) else a for a in arguments]
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return (tensor.detach() if tensor.requires_grad else tensor).contiguous().numpy()
 
 
 def _threads(work: Callable[[int], None], items: range) -> None:

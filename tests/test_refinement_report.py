@@ -7,6 +7,7 @@ from handlib.refinement import RefinementWeights
 from handlib.refinement_report import RefinementReport, refinement_report
 
 STEPS = 4
+WEIGHTS = RefinementWeights(step=0.02, confidence=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +18,7 @@ def data(batch):
 @pytest.fixture(scope="module")
 def report(trained, data):
     """With joints that all count: the flat heat maps of a network that has learnt nothing would hardly pull."""
-    return refinement_report(
-        trained.model, data, STEPS, RefinementWeights(step=0.02, confidence=0.0), batch_size=3, progress=False
-    )
+    return refinement_report(trained.model, data, STEPS, WEIGHTS, batch_size=3, progress=False)
 
 
 def test_its_ends_are_what_evaluate_measures(trained, data, report, monkeypatch):
@@ -81,7 +80,7 @@ def test_joints_without_truth_do_not_count(trained, data, report):
             truth[:, 8] = torch.nan
             return rows | {"joints_cam": truth}
 
-    partly = refinement_report(trained.model, Partly(), STEPS, RefinementWeights(step=0.02), progress=False)
+    partly = refinement_report(trained.model, Partly(), STEPS, WEIGHTS, progress=False)
     assert torch.isfinite(partly.error_mm).all() and not torch.allclose(partly.error_mm, report.error_mm)
     torch.testing.assert_close(partly.objective, report.objective, rtol=1e-3, atol=1e-5)
 

@@ -8,7 +8,8 @@ from scipy.spatial import Delaunay
 
 from handlib import Renderer
 from handlib.parameters import MeshParameters, posed_hand
-from handlib.renderer.backends import REFERENCE, available, choose
+from handlib.renderer import backends
+from handlib.renderer.backends import REFERENCE, available, check, choose
 from handlib.renderer.edges import VisibilityGradient, edge_push
 from handlib.renderer.interpolate import barycentrics
 from handlib.renderer.rasterize import EMPTY, rasterize
@@ -262,18 +263,31 @@ def test_unknown_backend_and_gradient():
         Renderer(8, gradient="exact")
 
 
-def test_auto_picks_what_fits_the_device():
+@pytest.mark.parametrize("triton", [False, True])
+def test_auto_picks_what_fits_the_device(triton, monkeypatch):
+    monkeypatch.setattr(backends, "TRITON", triton)
+    monkeypatch.setattr(backends, "_triton", lambda: REFERENCE._replace(name="fast"))  # needs no Triton
     assert choose("auto").name == "fast"
-    assert choose("auto", "cuda") is REFERENCE
-    with pytest.raises(ValueError, match="the fast renderer runs on the CPU, the vertices are on cuda"):
-        choose("fast", "cuda")
+    assert choose("auto", "cuda").name == ("fast" if triton else "reference")
+    assert choose("auto", "mps") is REFERENCE and choose("reference", "cuda") is REFERENCE
+    with pytest.raises(ValueError, match="the fast renderer runs on cpu and cuda, not on mps"):
+        choose("fast", "mps")
+    if not triton:
+        with pytest.raises(ModuleNotFoundError, match="needs triton and a C compiler on CUDA"):
+            choose("fast", "cuda")
 
 
 def test_without_numba(monkeypatch):
     monkeypatch.setattr("handlib.jit.AVAILABLE", False)
+    monkeypatch.setattr(backends, "TRITON", False)
     assert choose("auto") is REFERENCE
+    for fails in (choose, check):
+        with pytest.raises(ModuleNotFoundError, match="pip install numba"):
+            fails("fast")
+    monkeypatch.setattr(backends, "TRITON", True)
+    Renderer(8, "fast")  # may be meant for a GPU
     with pytest.raises(ModuleNotFoundError, match="pip install numba"):
-        choose("fast")
+        Renderer(8, "fast").silhouette(SHEET, torch.tensor([[0, 1, 2]]))
 
 
 def test_pytorch3d_as_a_backend(generator):

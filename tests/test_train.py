@@ -209,8 +209,9 @@ def test_other_data_are_opened_by_their_spec(trained, tmp_path, monkeypatch):
 
     def open_spec(spec, split, **options):
         asked.append((spec, split, options["size"]))
-        data = SyntheticHands(split, options["size"], 6, seed=9)
-        return torch.utils.data.Subset(data, range(6))
+        data = torch.utils.data.Subset(SyntheticHands("val", options["size"], 6, seed=9), range(6))
+        data.name = spec
+        return data
 
     monkeypatch.setattr("handlib.feed.open_spec", open_spec)
     config = preset(
@@ -223,5 +224,5 @@ def test_other_data_are_opened_by_their_spec(trained, tmp_path, monkeypatch):
         feed="workers",
     )
     train(config, tmp_path, cache=trained.cache, progress=False)
-    assert asked == [("rhd:here", "train", 64), ("rhd:here", "val", 64)]
+    assert asked == [("rhd:here", "train", 64), ("rhd:here", "test", 64)]
     assert read_log(tmp_path)[0]["val_joints_root_mean_mm"] > 0

@@ -2,9 +2,8 @@
 
     python tools/check_photographs.py FOLDER "which photographs, from where"
 
-FOLDER/annotations.json is a list of {"image": path, "side": "left" or "right", "K": 3×3 of that image,
-"xyz": 21×3 metres, camera frame, C21 order}. `fit` gets the projected true joints and K, and never the picture; `lite`
-gets the crop of 1.5 times their box, and never the joints. Writes results/photographs.json.
+FOLDER/annotations.json describes them (`handlib.data.PhotoFolder`). `fit` gets the projected true joints and K, and
+never the picture; `lite` gets the crop of 1.5 times their box, and never the joints. Writes results/photographs.json.
 """
 
 import json
@@ -16,37 +15,32 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from handlib import DHPE, fit, results
-from handlib.camera import crop_box, project
+from handlib import DHPE, fit, refine, results
+from handlib.data import HandSample, PhotoFolder
 from handlib.joints import MIDDLE_MCP
 from handlib.metrics import align, joint_errors_mm
-from handlib.photo import crop_photo, predict, read_image
 
 
-def errors(entry: dict, folder: Path, model: DHPE) -> dict[str, float]:
+def errors(sample: HandSample, model: DHPE) -> dict[str, float]:
     """Mean joint errors of one photograph in millimetres, by method and alignment."""
-    joints, K = torch.tensor(entry["xyz"]), torch.tensor(entry["K"])
-    photo = crop_photo(read_image(folder / entry["image"]), crop_box(project(joints, K)).tolist(), entry["side"])
-    K[:2, 2] -= torch.tensor(photo.box[:2])
-    if photo.side == "left":  # the crop was mirrored
-        joints = joints * torch.tensor([-1.0, 1.0, 1.0])
-        K[0, 2] = photo.image.shape[-1] - K[0, 2]
-    fitted = fit(project(joints, K), K).joints_3d
+    joints, K = sample.joints_cam, sample.K
+    fitted = fit(sample.joints_px, K).joints_3d
     found = {"fit_procrustes": joint_errors_mm(align(fitted, joints, "procrustes"), joints).mean()}
-    for iterations in (0, 50):
-        output = predict(model, photo, iterations)
+    images = sample.image[None]
+    with torch.no_grad():
+        first = model(images)
+    for name, output in (("lite", first), ("lite_refined50", refine(model, images, first))):
         placed = output.in_camera(K[None], joints[None, MIDDLE_MCP, 2]).joints[0]
         for mode in ("root", "procrustes"):
-            name = f"lite{'_refined50' if iterations else ''}_{mode}"
-            found[name] = joint_errors_mm(align(placed, joints, mode), joints).mean()
+            found[f"{name}_{mode}"] = joint_errors_mm(align(placed, joints, mode), joints).mean()
     return {name: float(error) for name, error in found.items()}
 
 
 def main(folder: Path, description: str) -> None:
     started = time.perf_counter()
     model = DHPE.from_pretrained("lite")
-    entries = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
-    rows = [errors(entry, folder, model) for entry in tqdm(entries, "photographs")]
+    photographs = PhotoFolder(folder)
+    rows = [errors(photographs[i], model) for i in tqdm(range(len(photographs)), "photographs")]
     metrics = []
     for name in rows[0]:
         values = torch.tensor([row[name] for row in rows])

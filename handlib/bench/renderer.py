@@ -29,11 +29,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .. import jit, results
+from .. import results
 from ..camera import crop_to_px
 from ..hand import HandModel
 from ..parameters import MeshParameters, posed_hand
 from ..renderer import Renderer
+from ..renderer.backends import fast_serves
 from ..results import Metric
 from .memory import peak_memory_mb
 from .timing import in_turns, one_thread, record_name, speedup
@@ -67,7 +68,7 @@ PROFILES = {"smoke": RendererBench(batches=(1, 2), size=32, seconds=0.0), "lapto
 
 def contestants(size: int, device: str = "cpu") -> dict[str, Renderer]:
     """The renderers that are compared; the peer only where it is installed."""
-    fast = jit.AVAILABLE and device == "cpu"
+    fast = fast_serves(device.split(":")[0])
     found = {name: Renderer(size, gradient=name, supersampling=1) for name in ("antialias", "soft", "kato")}
     if fast:  # then the plain torch is another
         found["reference_antialias"] = Renderer(size, "reference")

@@ -40,7 +40,8 @@ class HandSample:
 
 
 def collate(samples: list[HandSample]) -> dict[str, Tensor]:
-    """A batch: every tensor field stacked, under its name. Fields that a sample lacks are left out."""
+    """A batch: every tensor field stacked, under its name. Fields that a sample lacks are left out, but for the mask:
+    where some samples have one, that of the others is NaN, unknown."""
     fields = (
         "image",
         "mask",
@@ -54,8 +55,10 @@ def collate(samples: list[HandSample]) -> dict[str, Tensor]:
         "box",
         "tone",
     )
+    values = {field: [getattr(sample, field) for sample in samples] for field in fields}
+    if any(mask is not None for mask in values["mask"]):
+        unknown = torch.full_like(samples[0].image[0], torch.nan)
+        values["mask"] = [unknown if mask is None else mask for mask in values["mask"]]
     return {
-        field: torch.stack([getattr(sample, field) for sample in samples])
-        for field in fields
-        if all(getattr(sample, field) is not None for sample in samples)
+        field: torch.stack(found) for field, found in values.items() if all(value is not None for value in found)
     }

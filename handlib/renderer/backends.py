@@ -1,5 +1,8 @@
-"""Who does the work behind `Renderer`: plain torch on any device, compiled loops on the CPU, or pytorch3d."""
+"""Who does the work behind `Renderer`: plain torch on any device, compiled loops on CPU and CUDA, or pytorch3d."""
 
+import importlib.util
+import os
+import shutil
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,16 +12,21 @@ from .. import jit
 from . import edges, kato, rasterize, soft
 
 BACKENDS = ("reference", "fast", "pytorch3d")
+# Every build of torch for CUDA brings Triton, which compiles its launchers with the system's C compiler.
+TRITON = importlib.util.find_spec("triton") is not None and any(
+    map(shutil.which, filter(None, (os.environ.get("CC"), "gcc", "clang")))
+)
 
 
 class Backend(NamedTuple):
-    """Four functions; the modules of REFERENCE's document them."""
+    """Its functions; the modules of REFERENCE's document them."""
 
     name: str
     rasterize: Callable[..., Tensor]
     edge_push: Callable[..., Tensor]
     kato_push: Callable[..., Tensor]
     soft_silhouette: Callable[..., Tensor]
+    silhouette_error: Callable[..., Tensor] | None = None  # where it is one step; `Renderer` has the several
 
 
 REFERENCE = Backend("reference", rasterize.rasterize, edges.edge_push, kato.kato_push, soft.soft_silhouette)
@@ -26,20 +34,32 @@ REFERENCE = Backend("reference", rasterize.rasterize, edges.edge_push, kato.kato
 
 def choose(name: str, device: str = "cpu") -> Backend:
     """The backend of that name; `"auto"` is "fast" where that serves the device, else "reference"."""
-    if name not in ("auto", *BACKENDS):
-        raise ValueError(f"unknown backend '{name}': choose auto or one of {', '.join(BACKENDS)}")
+    check(name)
     if name == "pytorch3d":
         return _pytorch3d()
     if name == "fast":
-        if not jit.AVAILABLE:
-            raise ModuleNotFoundError("the fast renderer needs numba: pip install numba, or choose backend='reference'")
-        if device != "cpu":
-            raise ValueError(f"the fast renderer runs on the CPU, the vertices are on {device}: choose backend='auto'")
-    if name == "reference" or not jit.AVAILABLE or device != "cpu":
+        if device not in ("cpu", "cuda"):
+            raise ValueError(f"the fast renderer runs on cpu and cuda, not on {device}: choose backend='auto'")
+        if not fast_serves(device):
+            raise ModuleNotFoundError(_missing(device))
+    if name == "reference" or not fast_serves(device):
         return REFERENCE
-    from . import fast, fast_kato, fast_soft  # late: importing numba takes half a second
+    return _numba() if device == "cpu" else _triton()
 
-    return Backend("fast", fast.rasterize, fast.edge_push, fast_kato.kato_push, fast_soft.soft_silhouette)
+
+def check(name: str) -> None:
+    """An error when there is no backend of that name, or when it serves no device here."""
+    if name not in ("auto", *BACKENDS):
+        raise ValueError(f"unknown backend '{name}': choose auto or one of {', '.join(BACKENDS)}")
+    if name == "pytorch3d":
+        _pytorch3d()
+    if name == "fast" and not (fast_serves("cpu") or fast_serves("cuda")):
+        raise ModuleNotFoundError(_missing("cpu"))
+
+
+def fast_serves(device: str) -> bool:
+    """Whether what the fast renderer needs on that device is installed."""
+    return {"cpu": jit.AVAILABLE, "cuda": TRITON}.get(device, False)
 
 
 def available() -> list[str]:
@@ -47,11 +67,38 @@ def available() -> list[str]:
     found = []
     for name in BACKENDS:
         try:
-            choose(name)
+            check(name)
         except ModuleNotFoundError:
             continue
         found.append(name)
     return found
+
+
+def _missing(device: str) -> str:
+    if device == "cuda":
+        needs = "triton and a C compiler on CUDA: install both"
+    else:
+        needs = "numba on the CPU: pip install numba"
+    return f"the fast renderer needs {needs}, or choose backend='reference'"
+
+
+def _numba() -> Backend:
+    from . import fast, fast_kato, fast_silhouette, fast_soft  # late: importing numba takes half a second
+
+    return Backend(
+        "fast",
+        fast.rasterize,
+        fast.edge_push,
+        fast_kato.kato_push,
+        fast_soft.soft_silhouette,
+        fast_silhouette.silhouette_error,
+    )
+
+
+def _triton() -> Backend:
+    from . import cuda, cuda_edges, cuda_kato, cuda_soft  # late: on a CPU there may be no Triton
+
+    return Backend("fast", cuda.rasterize, cuda_edges.edge_push, cuda_kato.kato_push, cuda_soft.soft_silhouette)
 
 
 def _pytorch3d() -> Backend:

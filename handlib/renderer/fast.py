@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..jit import each, jit
-from .rasterize import TINY_AREA
+from .rasterize import EMPTY, TINY_AREA
 
 
 def rasterize(
@@ -38,9 +38,14 @@ def edge_push(
 
 @jit
 def _rasterize(vertices, faces, face):
+    face[:] = EMPTY
+    fill(vertices, faces, np.full(face.shape, np.inf, np.float32), face)
+
+
+@jit
+def fill(vertices, faces, nearest, face):
+    """Draws the faces over what `face` shows, whose depths are `nearest`."""
     height, width = face.shape
-    face[:] = -1
-    nearest = np.full((height, width), np.inf, np.float32)
     for n in range(len(faces)):
         i, j, k = faces[n]
         # In double precision, as the reference.
@@ -69,23 +74,28 @@ def _rasterize(vertices, faces, face):
         for row in range(top, bottom + 1):
             py = row + 0.5
             r0, r1, r2, rz = b0 * py + c0, b1 * py + c1, b2 * py + c2, bz * py + cz
-            entered = False
             for column in range(left, right + 1):
                 px = column + 0.5
                 e0, e1, e2 = a0 * px + r0, a1 * px + r1, a2 * px + r2
-                if (e0 > 0 or (e0 == 0 and own0)) and (e1 > 0 or (e1 == 0 and own1)) and (e2 > 0 or (e2 == 0 and own2)):
-                    entered = True
+                least = e0 if e0 < e1 else e1  # one branch that is hard to foresee instead of three
+                least = least if least < e2 else e2
+                if least >= 0:
                     z = np.float32(az * px + rz)
-                    if z < nearest[row, column]:
+                    if z < nearest[row, column] and (
+                        least > 0 or (_holds(e0, own0) and _holds(e1, own1) and _holds(e2, own2))
+                    ):
                         nearest[row, column] = z
                         face[row, column] = n
-                elif entered:
-                    break  # a triangle is convex
 
 
 @jit
 def _owns(a, b):
     return a > 0 or (a == 0 and b > 0)
+
+
+@jit
+def _holds(e, own):
+    return e > 0 or (e == 0 and own)
 
 
 @jit
@@ -120,7 +130,7 @@ def _push_outline(vertices, faces, face, push, row, column, axis, step):
         if not gap * gap2 > 0 or _neighbours(vertices, faces, f, g):
             return
         near = f if gap < 0 else g
-    w0, w1, w2 = _weights(vertices, faces, near, (x + x2) / 2, (y + y2) / 2)
+    w0, w1, w2 = weights(vertices, faces, near, (x + x2) / 2, (y + y2) / 2)
     push[faces[near, 0], axis] += w0 * step
     push[faces[near, 1], axis] += w1 * step
     push[faces[near, 2], axis] += w2 * step
@@ -144,7 +154,7 @@ def twice_area(vertices, corners):
 
 
 @jit
-def _weights(vertices, faces, n, x, y):
+def weights(vertices, faces, n, x, y):
     """Barycentric weights of a point in face n."""
     i, j, k = faces[n]
     x0, y0 = vertices[i, 0] - x, vertices[i, 1] - y
@@ -158,5 +168,5 @@ def _weights(vertices, faces, n, x, y):
 @jit
 def _plane(vertices, faces, n, x, y):
     """Depth of face n's plane at a point."""
-    w0, w1, w2 = _weights(vertices, faces, n, x, y)
+    w0, w1, w2 = weights(vertices, faces, n, x, y)
     return w0 * vertices[faces[n, 0], 2] + w1 * vertices[faces[n, 1], 2] + w2 * vertices[faces[n, 2], 2]

@@ -1,0 +1,230 @@
+"""Markdown tables from a `Collection`: every cell is a number of results files, a published one marked as such, or
+says that there is none."""
+
+from typing import NamedTuple
+
+from .. import published
+from .collection import Collection, Value
+from .experiments import EXPERIMENTS, TABLES
+from .hands import PUBLISHED, SPLITS, TITLES
+from .measure import headline
+
+NOT_RUN, NONE = "not run", "–"  # a run that is missing; a number that cannot be
+CRITERIA = {
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean accuracy",
+    "mean_iou": "mean IoU",
+    "frequency_weighted_iou": "frequency-weighted IoU",
+}
+
+
+class Rendered(NamedTuple):
+    """A table: `rows` of texts under `header`, and what must be known to read it."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def markdown(self) -> str:
+        line = "| " + " | ".join(self.header) + " |"
+        rule = "|" + "|".join(" --- " for _ in self.header) + "|"
+        body = ["| " + " | ".join(row) + " |" for row in self.rows]
+        notes = ["", *self.notes] if self.notes else []
+        return "\n".join([f"**{self.title}**", "", line, rule, *body, *notes])
+
+
+def tables(runs: Collection, names: tuple[str, ...] = tuple(TABLES)) -> dict[str, Rendered]:
+    """The tables of these names of which there is anything to show."""
+    makers = {"results": results_table, "ablations": ablation_table, "schedule": schedule_table,
+              "iterations": iterations_table, "segmentation": segmentation_table, "joints": joints_table,
+              "tones": tones_table, "mesh": mesh_table}  # fmt: skip
+    return {name: makers[name](runs) for name in names if name in makers and _any(runs, name)}
+
+
+def test_title(test: str) -> str:
+    """A test set as a column's head; of a split of the benchmark with the set that it stands for."""
+    return f"{test} (synthetic, stands for {PUBLISHED[test]})" if test in SPLITS else TITLES.get(test, test)
+
+
+def results_table(runs: Collection) -> Rendered:
+    """Fig. 5a–c as numbers: AUC of every method on every test set, beside published ones."""
+    rows = [(EXPERIMENTS[name].title, *_aucs(runs, name)) for name in TABLES["results"].experiments]
+    for method in dict.fromkeys(entry.method for entry in published.AUC):
+        cells = []
+        for test in runs.tests:
+            entries = [e for e in published.AUC if (e.method, e.data) == (method, PUBLISHED.get(test))]
+            cells.append("; ".join(e.text for e in entries if e.value is not None) or NONE)
+        rows.append((f"{method}, {published.MARK}", *cells))
+    what = (f"The {published.MARK} numbers are of the real data sets, so they are not to be compared with those of the "
+            "benchmark, which only stands for them." if runs.synthetic else
+            f"The {published.MARK} numbers mix alignments; see the chapter on protocols.")  # fmt: skip
+    return Rendered(
+        f"AUC of the PCK curve, {runs.suite}", ("method", *map(test_title, runs.tests)), tuple(rows),
+        (*_about(runs), _grids(runs), what),
+    )  # fmt: skip
+
+
+def ablation_table(runs: Collection) -> Rendered:
+    """Fig. 5d, e as numbers, with the difference from the full method, seed by seed."""
+    header, rows = ["variant"], []
+    for test in runs.tests:
+        header += [test_title(test), "− DHPE"]
+    for name in TABLES["ablations"].experiments:
+        row = [EXPERIMENTS[name].title]
+        for test, cell in zip(runs.tests, _aucs(runs, name), strict=True):
+            change = runs.difference(name, "full", test, headline(test)) if name != "full" else None
+            row += [cell, NONE if change is None else f"{change.mean:+.3f}" + _spread(change)]
+        rows.append(tuple(row))
+    note = f"The paper's own values are {published.MISSING}: it draws them as curves."
+    return Rendered(f"Ablations, AUC, {runs.suite}", tuple(header), tuple(rows), (*_about(runs), _grids(runs), note))
+
+
+def schedule_table(runs: Collection) -> Rendered:
+    """Fig. 5f: the end of the training with Eq. 12's weight of the shape loss, and with a constant one."""
+    rows = []
+    for label, title in (("scheduled", "Eq. 12"), ("constant", "constant")):
+        cells = [
+            _cell(runs.value("schedule", "val", f"{label}_{metric}"), digits, runs)
+            for metric, digits in (("under_threshold", 3), ("joints_root_mean_mm", 1), ("mean_iou", 3))
+        ]
+        rows.append((title, *cells))
+    header = ("weight of the shape loss", "training hands under T", "validation error (mm)", "validation mean IoU")
+    return Rendered(f"Weight of the shape loss, {runs.suite}", header, tuple(rows), _about(runs))
+
+
+def iterations_table(runs: Collection) -> Rendered:
+    """The mean error after some numbers of steps of Eq. 13."""
+    curves = {test: curve for test in runs.tests if (curve := runs.curve("iterations", test, "steps"))}
+    longest = max(len(curve["iteration"]) for curve in curves.values())
+    shown = sorted({0, 1, 2, 5, 10, 20, 30, 50, longest - 1} & set(range(longest)))
+    rows = []
+    for test, curve in curves.items():
+        rose = _cell(runs.value("iterations", test, "error_rose_fraction"), 3, runs)
+        rows.append((test_title(test), *(f"{curve['joints_root_mean_mm'][k]:.2f}" for k in shown), rose))
+    header = ("test set", *(f"{k} steps" for k in shown), "hands whose error rose")
+    return Rendered(f"Mean error (mm) after steps of refinement, {runs.suite}", header, tuple(rows), _about(runs))
+
+
+def segmentation_table(runs: Collection) -> Rendered:
+    """Table 2: four criteria on the first test set that has masks."""
+    test = next(test for test in runs.tests if _has(runs, "segmentation", test, "mean_iou"))
+    rows = [
+        (EXPERIMENTS[name].title, *(_cell(runs.value(name, test, metric), 3, runs) for metric in CRITERIA))
+        for name in TABLES["segmentation"].experiments
+    ]
+    note = f"The paper's Table 2 is of RHD; its values are {published.MISSING}."
+    return Rendered(
+        f"Segmentation on {test_title(test)}, {runs.suite}", ("method", *CRITERIA.values()), tuple(rows),
+        (*_about(runs), note),
+    )  # fmt: skip
+
+
+def joints_table(runs: Collection) -> Rendered:
+    """Mean error of each joint of the full method."""
+    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "by_joint"))}
+    joints = next(iter(curves.values()))["joint"]
+    means = [curve["mean_mm"] for curve in curves.values()]
+    rows = [
+        (joint, *(NONE if mean[row] is None else f"{mean[row]:.1f}" for mean in means))
+        for row, joint in enumerate(joints)
+    ]
+    return Rendered(
+        f"Mean error of each joint (mm), DHPE, {runs.suite}", ("joint", *map(test_title, curves)), tuple(rows),
+        _about(runs),
+    )  # fmt: skip
+
+
+def tones_table(runs: Collection) -> Rendered:
+    """Mean error by skin tone of the full method."""
+    rows = []
+    for test in runs.tests:
+        curve = runs.curve("full", test, "by_tone")
+        if curve is None:
+            continue
+        columns = (curve[name] for name in ("low", "high", "mean_mm", "standard_error_mm", "n"))
+        for low, high, mean, error, n in zip(*columns, strict=True):
+            measured = NONE if mean is None else f"{mean:.1f}" + (f" ± {error:.1f}" if error is not None else "")
+            rows.append((test_title(test), f"{low + 1:g} to {high + 1:g}", measured, f"{n:g}"))
+    note = "Tones are those of the Monk scale, 1 the lightest; ± is the standard error over hands, not over seeds."
+    return Rendered(
+        f"Error by skin tone (mm), DHPE, {runs.suite}", ("test set", "tone", "mean error", "hands"), tuple(rows),
+        (*_about(runs), note),
+    )  # fmt: skip
+
+
+def mesh_table(runs: Collection) -> Rendered:
+    """Mean vertex error after Procrustes, where the true mesh is known."""
+    metric = "vertices_procrustes_mean_mm"
+    tests = [test for test in runs.tests if _has(runs, "mesh", test, metric)]
+    rows = [
+        (EXPERIMENTS[name].title, *(_cell(runs.value(name, test, metric), 1, runs) for test in tests))
+        for name in TABLES["mesh"].experiments
+    ]
+    return Rendered(
+        f"Dense vertex error (mm, after Procrustes), {runs.suite}", ("method", *map(test_title, tests)), tuple(rows),
+        _about(runs),
+    )  # fmt: skip
+
+
+def missing_runs(runs: Collection) -> list[str]:
+    """What is missing of a suite, a line an experiment, with the command that makes it."""
+    lines = []
+    for name, experiment in EXPERIMENTS.items():
+        tests = ("val",) if experiment.measure == "schedule" else runs.tests
+        found, wanted = sum(len(runs.runs(name, test)) for test in tests), len(tests) * runs.wanted()
+        if found < wanted:
+            lines.append(f"{experiment.title}: {found} of {wanted} runs are there; `{runs.command(name)}`")
+    return lines
+
+
+# ---- cells and notes
+
+
+def _any(runs: Collection, table: str) -> bool:
+    """Whether any run of a table is there, with what the table shows."""
+    wanted = {"segmentation": "mean_iou", "mesh": "vertices_procrustes_mean_mm"}.get(table)
+    if wanted:
+        return any(_has(runs, table, test, wanted) for test in runs.tests)
+    curve = {"joints": "by_joint", "tones": "by_tone", "iterations": "steps"}.get(table)
+    tests = ("val",) if table == "schedule" else runs.tests
+    found = [run for name in TABLES[table].experiments for test in tests for run in runs.runs(name, test)]
+    return any(curve in run["curves"] for run in found) if curve else bool(found)
+
+
+def _has(runs: Collection, table: str, test: str, metric: str) -> bool:
+    return any(runs.by_seed(name, test, metric) for name in TABLES[table].experiments)
+
+
+def _aucs(runs: Collection, experiment: str) -> list[str]:
+    return [_cell(runs.value(experiment, test, headline(test)), 3, runs) for test in runs.tests]
+
+
+def _cell(value: Value | None, digits: int, runs: Collection) -> str:
+    if value is None:
+        return NOT_RUN
+    return value.text(digits) + (f" ({value.seeds} of {runs.wanted()} seeds)" if value.seeds < runs.wanted() else "")
+
+
+def _spread(value: Value) -> str:
+    return "" if value.spread is None else f" ± {value.spread:.3f}"
+
+
+def _about(runs: Collection) -> tuple[str, ...]:
+    """The note under every table: data, seeds, and what ± is."""
+    kind = "rendered hands, not photographs" if runs.synthetic else "real data sets"
+    counts = sorted({record["data"]["n"] for record in runs.records})
+    return (
+        f"Ours: profile {runs.profile}, {kind}, {' or '.join(map(str, counts))} hands a test set; "
+        f"mean ± standard deviation over up to {runs.wanted()} seeds.",
+    )
+
+
+def _grids(runs: Collection) -> str:
+    """Alignment and thresholds of the AUC of each test set."""
+    said = []
+    for test in runs.tests:
+        metric = runs.metric(test, headline(test))
+        if metric is not None:
+            said.append(f"{test}: {metric['alignment']}, {metric['grid']}")
+    return "Alignment and thresholds: " + "; ".join(said) + "."
