@@ -214,6 +214,8 @@ def chapter_cost(folder: str | os.PathLike[str], chapter: str) -> str:
     if not path.is_file():
         return f"The cost of this chapter was not measured: {path} is missing."
     measured = read(path)
+    if not any(metric["name"] == f"{chapter}_minutes" for metric in measured["metrics"]):
+        return f"The cost of this chapter was not measured yet: {path} is older than it."
     minutes, memory = value(measured, f"{chapter}_minutes"), value(measured, f"{chapter}_peak_memory_mb")
     return (
         f"Running this notebook at the {measured['profile']} profile took {minutes:.1f} min and {memory / 1000:.1f} GB "

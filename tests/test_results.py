@@ -1,6 +1,8 @@
 import json
 import math
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +132,10 @@ def test_outside_a_checkout_there_is_no_commit(monkeypatch):
 
     monkeypatch.setattr(results.subprocess, "run", missing)
     assert results._git() == {}
+
+
+def test_a_chapter_without_a_measured_cost(tmp_path):
+    assert "was not measured" in results.chapter_cost(tmp_path, "data")  # no file
+    folder = Path(__file__).parents[1] / "results"
+    assert "was not measured yet" in results.chapter_cost(folder, "of a chapter that does not exist")
+    assert re.search(r"took \d+\.\d min and \d+\.\d GB", results.chapter_cost(folder, "hand"))
