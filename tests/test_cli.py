@@ -57,7 +57,8 @@ def picture(batch, tmp_path_factory):
 def test_help_lists_the_commands(run, arguments):
     status, out, err = run(*arguments)
     assert status == 0 and not err
-    for command in ("predict", "train", "evaluate", "ablate STUDY", "reproduce TABLE", "data VERB", "bench NAME", "results ACTION", "info"):
+    verbs = ("ablate STUDY", "reproduce TABLE", "data VERB", "bench NAME", "results ACTION")
+    for command in ("predict", "train", "evaluate", *verbs, "info"):
         assert f"\n  {command} " in out
 
 
