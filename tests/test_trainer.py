@@ -247,9 +247,9 @@ def test_overfits_sixteen_images(feed, tmp_path):
     config = replace(SMALL, loss=weights, model=model, color_jitter=0.0, weight_decay=0.0, gradient_clip=10.0)
     trainer = trainer_of(config, tmp_path)
     data = feed(trainer.pool, 16).data
-    for step in range(300):
-        trainer.model.train(step < 180)
-        trainer.train_step(data.batch(torch.arange(16)), 16, 6e-3 * schedule(step / 300, 0.05), 16)
+    for step in range(600):
+        trainer.model.train(step < 300)
+        trainer.train_step(data.batch(torch.arange(16)), 16, 6e-3 * schedule(step / 600, 0.05), 16)
     assert evaluate(trainer.model, data, progress=False)["joints_root_mean_mm"] < 2
 
 
