@@ -234,27 +234,23 @@ def test_taken_rows_are_the_estimate_of_those_images(trained, batch):
 
 
 @pytest.mark.slow
-def test_overfits_sixteen_images(trained, feed, tmp_path):
-    """To less than 2 mm; perspective, which the model's camera does not know, leaves 1.3 to the best of all meshes."""
-    weights = OVERFIT_WEIGHTS
-    model = DHPEConfig(size=64, feature_width=8, features=64, pose_width=8, hidden=256)
-    config = replace(
-        SMALL, images=16, batch_size=16, epochs=OVERFIT_STEPS, loss=weights, model=model, color_jitter=0.0,
-        weight_decay=0.0, joint_learning_rate=3e-3, gradient_clip=10.0,
+def test_overfits_sixteen_images(feed, tmp_path):
+    """To less than 2 mm. The best of all meshes leaves 1.3: the model's camera knows no perspective.
+
+    Towards the end with the running statistics of batch normalisation, which are those that count afterwards.
+    """
+    weights = LossWeights(
+        articulation=100.0, reprojection=30.0, refiner=1.0, heatmap=10.0, feature=0.0, laplacian=0.0, shape=0.0,
+        shape_prior=0.0,
     )  # fmt: skip
+    model = DHPEConfig(size=64, feature_width=4, features=64, pose_width=4, hidden=256)
+    config = replace(SMALL, loss=weights, model=model, color_jitter=0.0, weight_decay=0.0, gradient_clip=10.0)
     trainer = trainer_of(config, tmp_path)
-    fed = feed(trainer.pool, 16)
-    while trainer.epoch < config.epochs:
-        trainer.run_epoch(fed, False)
-    scores = evaluate(trainer.model, fed.data, progress=False)
-    assert scores["joints_root_mean_mm"] < 2
-
-
-OVERFIT_STEPS = 500
-OVERFIT_WEIGHTS = LossWeights(
-    articulation=30.0, reprojection=10.0, refiner=3.0, heatmap=30.0, feature=0.0, laplacian=0.0, shape=0.0,
-    shape_prior=0.0,
-)  # fmt: skip
+    data = feed(trainer.pool, 16).data
+    for step in range(300):
+        trainer.model.train(step < 180)
+        trainer.train_step(data.batch(torch.arange(16)), 16, 6e-3 * schedule(step / 300, 0.05), 16)
+    assert evaluate(trainer.model, data, progress=False)["joints_root_mean_mm"] < 2
 
 
 def test_schedule_rises_and_falls():

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..camera import crop_to_cam, crop_to_px
 from ..data import CachedHands
 from ..dhpe import DHPE
+from ..evaluate import depth_of_root
 from ..evidence import heatmap_peaks
 from ..hand import HandModel
 from ..joints import C21, MIDDLE_MCP
@@ -24,6 +25,8 @@ from ..refinement import refine
 from ..renderer import Renderer
 
 SCALE_BONE = (MIDDLE_MCP, C21.index("middle2"))  # of Zimmermann & Brox: from the MCP to the PIP of the middle finger
+
+BONE_LENGTH = 0.03  # metres, about; of a hand where it is not annotated, whose protocols take no notice of the size
 
 
 class View(NamedTuple):
@@ -64,10 +67,11 @@ DEFAULTS = FitOptions()
 
 
 def view_of(batch: dict[str, Tensor]) -> View:
-    """The part of a batch (`data.collate`) that a method may see."""
+    """The part of a batch (`data.collate`) that a method may see; where the truth is not known, a stand-in."""
     joints = batch["joints_cam"]
     a, b = SCALE_BONE
-    return View(batch["image"], batch["K"], joints[:, MIDDLE_MCP, 2], (joints[:, a] - joints[:, b]).norm(dim=-1))
+    length = (joints[:, a] - joints[:, b]).norm(dim=-1).nan_to_num(BONE_LENGTH)
+    return View(batch["image"], batch["K"], depth_of_root(joints), length)
 
 
 def estimate_of(hand: HandModel, h: Float[Tensor, "b 63"], view: View) -> Estimate:
@@ -82,7 +86,10 @@ def estimate_of(hand: HandModel, h: Float[Tensor, "b 63"], view: View) -> Estima
 def detect(model: DHPE, images: Float[Tensor, "b 3 s s"]) -> tuple[Float[Tensor, "b 21 2"], Float[Tensor, "b 21"]]:
     """J2D's joints in crop coordinates and how sure it is of each: the height of its heat map, within 0.05 … 1."""
     with torch.no_grad():
-        heatmaps = model.eval().pose_network(model.resize(images))
+        stages = model.eval().heatmaps(images)
+    if not stages:
+        raise ValueError("this DHPE has no J2D, so it cannot find joints: give one whose config has evidence_2d")
+    heatmaps = stages[-1]
     return heatmap_peaks(heatmaps, model.config.subpixel), heatmaps.amax((-2, -1)).clamp(0.05, 1)
 
 

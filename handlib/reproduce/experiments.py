@@ -8,21 +8,15 @@ from typing import NamedTuple
 from ..ablation import ABLATIONS, Ablation
 from ..baselines import BASELINES
 
-MEASURES = ("method", "iterations", "schedule")
-
 
 class Experiment(NamedTuple):
-    """training: the run that it needs, by name: "full", a row of `ABLATIONS`, a baseline, or "schedule".
-
-    measure: "method" gives all scores of a method; "iterations" the error at each step of Eq. 13; "schedule" is the
-    study of Eq. 12 (handlib.ablate), whose curves are those of its training.
-    """
+    """training: the run that it needs, by name: "full", a row of `ABLATIONS`, a baseline, or "schedule", the study of
+    Eq. 12 (handlib.ablate), whose curves are those of its training."""
 
     name: str
     title: str  # as in a table
     training: str
     refined: bool = False  # Eq. 13, before it is measured
-    measure: str = "method"
 
 
 class Table(NamedTuple):
@@ -38,9 +32,11 @@ _TITLES = {
     "no_test_refinement": "without test refinement",
     "no_augmentation": "without test refinement and augmentation",
     "no_refiner": "without test refinement and pose refiner",
-    "no_evidence_losses": "without test refinement and 2D losses",
+    "no_evidence_losses": "without test refinement and 2D losses (Kanazawa et al.)",
     "no_shape_loss": "without shape loss",
 }
+_KANAZAWA = ("no_evidence_losses", "kanazawa")  # the row of the ablations that is also a baseline: one run for both
+NETWORKS = ("zimmermann", "handsegnet", "encoder-decoder")  # trained by a loop of their own; the others by DHPE's
 FITTED = ("panteleris", "pso")  # model fitting: on the 2D joints of the full method's J2D
 
 
@@ -51,25 +47,26 @@ def _trained(ablation: Ablation) -> tuple[bool, ...]:
 
 def _ablated(name: str) -> Experiment:
     same = _trained(ABLATIONS[name]) == _trained(ABLATIONS["full"])
-    return Experiment(name, _TITLES[name], "full" if same else name, ABLATIONS[name].test_refinement)
+    training = "full" if same else _KANAZAWA[1] if name == _KANAZAWA[0] else name
+    return Experiment(name, _TITLES[name], training, ABLATIONS[name].test_refinement)
 
 
+_OTHERS = [(name, baseline) for name, baseline in BASELINES.items() if name != _KANAZAWA[1]]
 EXPERIMENTS = {
     e.name: e
     for e in (
         *map(_ablated, _TITLES),
-        *(Experiment(name, b.title, "full" if name in FITTED else name) for name, b in BASELINES.items()),
-        Experiment("iterations", "steps of test refinement", "full", measure="iterations"),
-        Experiment("schedule", "weight of the shape loss, Eq. 12 against constant", "schedule", measure="schedule"),
+        *(Experiment(name, b.title, "full" if name in FITTED else name) for name, b in _OTHERS),
+        Experiment("schedule", "weight of the shape loss, Eq. 12 against constant", "schedule"),
     )
 }
 
-_COMPARED = ("full", "no_test_refinement", "direct", "kanazawa", "zimmermann", "panteleris", "pso")
+_COMPARED = ("full", "no_test_refinement", "direct", "no_evidence_losses", "zimmermann", "panteleris", "pso")
 TABLES = {
     "results": Table("Accuracy beside other methods", "Fig. 5a–c", _COMPARED),
     "ablations": Table("What each part is worth", "Fig. 5d, e", tuple(_TITLES)),
     "schedule": Table("When the shape loss counts", "Fig. 5f", ("schedule",)),
-    "iterations": Table("Steps of test-time refinement", "Fig. 5e", ("iterations",)),
+    "iterations": Table("Steps of test-time refinement", "Fig. 5e", ("full",)),
     "segmentation": Table(
         "Segmentation in four criteria", "Table 2", ("full", "no_test_refinement", "handsegnet", "encoder-decoder")
     ),

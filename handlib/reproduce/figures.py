@@ -10,7 +10,7 @@ from ..files import atomic_path
 from .collection import Collection
 from .experiments import EXPERIMENTS, TABLES
 from .hands import PUBLISHED, SPLITS, TITLES
-from .measure import headline
+from .measure import headline, pck_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,13 +45,13 @@ def write_figures(runs: Collection, names: tuple[str, ...], folder: str | os.Pat
 
 def _pck(runs: Collection, experiments: tuple[str, ...], where: str) -> "Figure | None":
     """PCK curves of experiments, a panel a test set, with the AUC of each in its legend."""
-    tests = [t for t in runs.tests if any(runs.curve(name, t, "pck_root") for name in experiments)]
+    tests = [t for t in runs.tests if any(runs.curve(name, t, pck_name(t)) for name in experiments)]
     if not tests:
         return None
     figure, panels = _figure(len(tests), 4.6)
     for test, axes in zip(tests, panels, strict=True):
         for style, name in zip(STYLES, experiments, strict=False):
-            curve = runs.curve(name, test, "pck_root")
+            curve = runs.curve(name, test, pck_name(test))
             if curve is None:
                 continue
             value = runs.value(name, test, headline(test))
@@ -88,13 +88,13 @@ def _schedule(runs: Collection) -> "Figure | None":
 
 
 def _iterations(runs: Collection) -> "Figure | None":
-    curves = {test: curve for test in runs.tests if (curve := runs.curve("iterations", test, "steps"))}
+    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "refinement"))}
     if not curves:
         return None
     figure, panels = _figure(len(curves), 3.4)
     for axes, (test, mean) in zip(panels, curves.items(), strict=True):
-        for record in runs.runs("iterations", test):
-            curve = record["curves"]["steps"]
+        for record in runs.runs("full", test):
+            curve = record["curves"]["refinement"]
             axes.plot(curve["iteration"], curve["joints_root_mean_mm"], color="C0", linewidth=0.6, alpha=0.5)
         axes.plot(mean["iteration"], mean["joints_root_mean_mm"], color="C0")
         axes.set(title=_title(test), xlabel="steps of Eq. 13", ylabel="mean error (mm)")
@@ -103,7 +103,7 @@ def _iterations(runs: Collection) -> "Figure | None":
 
 
 def _joints(runs: Collection) -> "Figure | None":
-    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "by_joint"))}
+    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "joint"))}
     if not curves:
         return None
     figure, (axes,) = _figure(1, 8)

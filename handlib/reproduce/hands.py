@@ -10,7 +10,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..baselines import FitOptions
 from ..data import CachedHands, SyntheticHands, open_spec
 from ..data.specs import HANDS, parse_spec
 from ..feed import evenly, in_memory, open_data
@@ -72,16 +71,16 @@ class Hands:
         return in_memory([dataset], config.workers, cache, progress)
 
 
-def fit_options(
-    config: TrainConfig, resume: bool, cache: str | os.PathLike[str] | None, progress: bool, device: str
-) -> FitOptions:
-    """For a baseline that is trained: the training and validation hands of `handlib.train` with the same config."""
+def training_hands(
+    config: TrainConfig, cache: str | os.PathLike[str] | None, progress: bool
+) -> tuple[CachedHands, CachedHands]:
+    """The training and validation hands of `handlib.train` with this config, in memory."""
     size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
     data = in_memory(
         open_data(config.data, "train", size, hand, config.images, config.data_seed), config.workers, cache, progress
     )
     val = [evenly(d, config.val_images) for d in open_data(config.val_data, "val", size, hand, config.val_images)]
-    return FitOptions(resume, cache, (data, in_memory(val, config.workers, cache, progress)), None, progress, device)
+    return data, in_memory(val, config.workers, cache, progress)
 
 
 def parse_data(text: str) -> Hands:

@@ -2,16 +2,13 @@
 
 from dataclasses import asdict
 
-import torch
 from torch import Tensor
 
+from .. import evaluate
 from ..baselines import DHPEMethod, Method, predictions
 from ..data import CachedHands
-from ..evaluate import pck_curve, scores
-from ..metrics import error_by_joint, error_by_tone
 from ..protocols import PROTOCOLS
 from ..refinement import RefinementWeights
-from ..refinement_report import refinement_report
 from ..results import Metric, describe
 
 # Beside alignment at the root, which all have whose root is known: the protocols of the set's own literature.
@@ -35,41 +32,31 @@ def headline(test: str) -> str:
     return HEADLINE.get(test, USUAL_HEADLINE)
 
 
+def pck_name(test: str) -> str:
+    """The PCK curve that belongs to the headline."""
+    return "pck_dexter_object" if test in HEADLINE else "pck_root"
+
+
 def measured(
     method: Method, data: CachedHands, test: str, progress: bool = True, device: str = "cpu"
 ) -> tuple[list[Metric], Curves]:
     """All that a method's estimates on a test set come to; of a method that answers in part, what its answers do."""
-    found = predictions(method, data, progress=progress, device=device)
-    metrics = [m for m in describe(scores(found), len(data)) if m.value == m.value]  # NaN: nothing to measure it on
-    curves: Curves = {}
-    if "joints_cam" in found:
-        visible, truth = found["visible"], found["truth_cam"]
+    if isinstance(method, DHPEMethod):
+        found = evaluate.predictions(method.model, data, method.iterations, progress=progress)
+        found = {name: value.cpu() for name, value in found.items()}
+    else:
+        found = predictions(method, data, progress=progress, device=device)
+    metrics, drawn = describe(evaluate.scores(found), len(data)), {}
+    if "joints_cam" in found and found["visible"].any():
         for name in OWN_PROTOCOLS.get(test, ()):
-            metrics += PROTOCOLS[name].scores(found["joints_cam"], truth, visible)
-        known = visible & torch.isfinite(found["joints_mm"])
-        if known.any():
-            errors = torch.where(known, found["joints_mm"], 0)
-            curves["pck_root"] = pck_curve(found | {"joints_mm": errors, "visible": known})
-            curves["by_joint"] = error_by_joint(errors, known)
-            if "tone" in found:
-                curves["by_tone"] = error_by_tone(errors, found["tone"], known)
-    return metrics, {name: _without_nan(curve) for name, curve in curves.items()}
-
-
-def refinement_steps(
-    method: DHPEMethod, data: CachedHands, iterations: int, progress: bool = True
-) -> tuple[list[Metric], Curves]:
-    """The mean error at each step of Eq. 13, on the hands whose root is known."""
-    report = refinement_report(method.model, data, iterations, progress=progress)
-    n, summary = len(report.error_mm), report.summary()
-    metrics = [
-        Metric("joints_root_mean_start_mm", summary["joints_root_mean_start_mm"], "mm", "root", n=n),
-        Metric("joints_root_mean_end_mm", summary["joints_root_mean_end_mm"], "mm", "root", n=n),
-        Metric("error_rose_fraction", summary["error_rose_fraction"], "fraction", "root", n=n),
-        Metric("objective_rose_fraction", summary["objective_rose_fraction"], "fraction", "none", n=n),
-    ]
-    rounded = [round(value, 4) for value in report.mean_mm.tolist()]
-    return metrics, {"steps": {"iteration": list(range(iterations + 1)), "joints_root_mean_mm": rounded}}
+            metrics += PROTOCOLS[name].scores(found["joints_cam"], found["truth_cam"], found["visible"])
+        drawn = evaluate.curves(found)
+        if pck_name(test) != "pck_root":
+            errors = PROTOCOLS["dexter_object"].errors(found["joints_cam"], found["truth_cam"], found["visible"])
+            drawn[pck_name(test)] = evaluate.pck_curve({"joints_mm": errors.mm, "visible": errors.counted})
+    if report := evaluate.refinement_of(found):
+        metrics, drawn = metrics + report.metrics(), drawn | report.curves()
+    return metrics, {name: _without_nan(curve) for name, curve in drawn.items()}
 
 
 def refinement_settings(iterations: int) -> dict[str, object]:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from .. import results
 from ..checkpoint import MACHINE, read_log
-from .experiments import EXPERIMENTS, Experiment, chosen
+from .experiments import EXPERIMENTS, NETWORKS, Experiment, chosen
 from .hands import Hands, pathless
 from .scales import SCALES, Scale
 
@@ -104,8 +104,8 @@ class Plan:
         images = scale.test_images
         total = left * self._training_cost(unit.training)
         for job in unit.jobs if jobs is None else jobs:
-            steps = scale.iterations if job.experiment.refined or job.experiment.measure == "iterations" else 0
-            if job.experiment.measure != "schedule":
+            steps = scale.iterations if job.experiment.refined else 0
+            if job.test != "val":
                 total += images * (FITTING_COST.get(job.experiment.name, 0.0) + ESTIMATE_COST + steps * REFINED_COST)
         return total + left * train.val_images * train.epochs * ESTIMATE_COST
 
@@ -114,7 +114,7 @@ class Plan:
             run = self.scale.schedule
             return 2 * run.images * (run.epochs - (1 - EVIDENCE_COST) * run.evidence_epochs)
         run, step = self.scale.train, TRAINING_COST.get(training, 1.0)
-        dhpe = training == "direct" or training not in TRAINING_COST
+        dhpe = training not in NETWORKS
         if not dhpe:
             return run.images * run.epochs * step
         added = 0.0  # images that augmentation adds, over all epochs
@@ -129,7 +129,7 @@ class Plan:
             return 0.0
         run, step = self.scale.rate_run(), TRAINING_COST.get(training, 1.0)
         return len(self.scale.rate_factors) * (
-            step * run.images * run.epochs + run.lifting_steps * LIFTING_COST * (step == 1.0)
+            step * run.images * run.epochs + run.lifting_steps * LIFTING_COST * (training not in NETWORKS)
         )
 
     def tunes(self, training: str) -> bool:
@@ -198,12 +198,17 @@ def make_plan(
     suite, jobs = suite_name(profile, hands), {}
     for experiment in chosen(table, only):
         for seed in scale.seeds:
-            for test in ("val",) if experiment.measure == "schedule" else hands.tests:
+            for test in tests_of(experiment, hands.tests):
                 record = f"{PREFIX}{suite}-{experiment.name}-{test}-seed{seed}"
                 jobs.setdefault((seed, experiment.training), []).append(Job(experiment, test, seed, record))
     units = tuple(Unit(training, seed, tuple(found)) for (seed, training), found in sorted(jobs.items(), key=_order))
     plan = Plan(table, profile, scale, hands, Path(out) / suite, units)
     return replace(plan, units=_share(plan, *_parse(shard)), share=shard) if shard else plan
+
+
+def tests_of(experiment: Experiment, tests: tuple[str, ...]) -> tuple[str, ...]:
+    """Where an experiment is measured: the study of Eq. 12 on the validation hands, as its training goes on."""
+    return ("val",) if experiment.training == "schedule" else tests
 
 
 def suite_name(profile: str, hands: Hands) -> str:

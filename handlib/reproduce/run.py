@@ -29,9 +29,9 @@ from ..files import atomic_path
 from ..hand import HandModel
 from ..profiles import TrainConfig
 from ..train import train
-from .experiments import FITTED
-from .hands import fit_options
-from .measure import measured, on, refinement_settings, refinement_steps
+from .experiments import FITTED, NETWORKS
+from .hands import training_hands
+from .measure import measured, on, refinement_settings
 from .plan import Job, Plan, Unit, described_run, rated_as
 
 _LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "ROLE_WORLD_SIZE",
@@ -101,8 +101,6 @@ class Runner:
             config = replace(config, model=parts.of_model(config.model), loss=parts.of_loss(config.loss))
             if not parts.augmentation:
                 config = replace(config, augment_from=None)
-            if not config.model.evidence_2d:  # no J2D to train alone: all epochs are joint ones
-                config = replace(config, evidence_epochs=0)
         factor = self._rate_factor(rated_as(training))
         return replace(
             config,
@@ -113,15 +111,14 @@ class Runner:
     def _trained(self, training: str, config: TrainConfig, folder: Path, resume: bool) -> Method:
         if training in ABLATIONS:
             return DHPEMethod(train(config, folder, resume, self.cache, self.progress))
-        return BASELINES[training].fit(config, folder, self._options(config, resume))
+        options = FitOptions(resume, self.cache, None, None, self.progress, self.device)
+        if training in NETWORKS:
+            options = replace(options, data=self.training_set(config.images))
+        return BASELINES[training].fit(config, folder, options)
 
-    def _options(self, config: TrainConfig, resume: bool) -> FitOptions:
-        return replace(self.training_set(config.images), resume=resume)
-
-    def _training_set(self, images: int) -> FitOptions:
+    def _training_set(self, images: int) -> tuple[CachedHands, CachedHands]:
         """Once for all baselines."""
-        config = replace(self.plan.scale.train, images=images)
-        return fit_options(config, self.resume, self.cache, self.progress, self.device)
+        return training_hands(replace(self.plan.scale.train, images=images), self.cache, self.progress)
 
     def _rate_factor(self, training: str) -> float:
         """What a training multiplies the profile's learning rates with: chosen once, and kept in a file."""
@@ -158,16 +155,13 @@ class Runner:
     def _record(self, unit: Unit, job: Job, config: TrainConfig, method: Method) -> dict:
         started = time.perf_counter()
         scale, experiment, data = self.plan.scale, job.experiment, self.test_set(job.test)
-        iterations = scale.iterations if experiment.refined or experiment.measure == "iterations" else 0
-        if experiment.measure == "iterations":
-            metrics, curves = refinement_steps(method, data, iterations, self.progress)
-        else:
-            if experiment.name in FITTED:
-                options = FitOptions(detector=method.model, progress=self.progress, device=self.device)
-                method = BASELINES[experiment.name].fit(config, self.plan.run_folder(unit), options)
-            elif isinstance(method, DHPEMethod):
-                method = DHPEMethod(method.model, iterations)
-            metrics, curves = measured(method, data, job.test, self.progress, self.device)
+        iterations = scale.iterations if experiment.refined else 0
+        if experiment.name in FITTED:
+            options = FitOptions(detector=method.model, progress=self.progress, device=self.device)
+            method = BASELINES[experiment.name].fit(config, self.plan.run_folder(unit), options)
+        elif isinstance(method, DHPEMethod):
+            method = DHPEMethod(method.model, iterations)
+        metrics, curves = measured(method, data, job.test, self.progress, self.device)
         log = read_log(self.plan.run_folder(unit))
         settings = {"train": described_run(asdict(config)), "refine": refinement_settings(iterations)}
         record = results.record(

@@ -8,6 +8,7 @@ from .collection import Collection, Value
 from .experiments import EXPERIMENTS, TABLES
 from .hands import PUBLISHED, SPLITS, TITLES
 from .measure import headline
+from .plan import tests_of
 
 NOT_RUN, NONE = "not run", "–"  # a run that is missing; a number that cannot be
 CRITERIA = {
@@ -95,12 +96,12 @@ def schedule_table(runs: Collection) -> Rendered:
 
 def iterations_table(runs: Collection) -> Rendered:
     """The mean error after some numbers of steps of Eq. 13."""
-    curves = {test: curve for test in runs.tests if (curve := runs.curve("iterations", test, "steps"))}
+    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "refinement"))}
     longest = max(len(curve["iteration"]) for curve in curves.values())
     shown = sorted({0, 1, 2, 5, 10, 20, 30, 50, longest - 1} & set(range(longest)))
     rows = []
     for test, curve in curves.items():
-        rose = _cell(runs.value("iterations", test, "error_rose_fraction"), 3, runs)
+        rose = _cell(runs.value("full", test, "refinement_error_rose_fraction"), 3, runs)
         rows.append((test_title(test), *(f"{curve['joints_root_mean_mm'][k]:.2f}" for k in shown), rose))
     header = ("test set", *(f"{k} steps" for k in shown), "hands whose error rose")
     return Rendered(f"Mean error (mm) after steps of refinement, {runs.suite}", header, tuple(rows), _about(runs))
@@ -122,7 +123,7 @@ def segmentation_table(runs: Collection) -> Rendered:
 
 def joints_table(runs: Collection) -> Rendered:
     """Mean error of each joint of the full method."""
-    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "by_joint"))}
+    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "joint"))}
     joints = next(iter(curves.values()))["joint"]
     means = [curve["mean_mm"] for curve in curves.values()]
     rows = [
@@ -139,7 +140,7 @@ def tones_table(runs: Collection) -> Rendered:
     """Mean error by skin tone of the full method."""
     rows = []
     for test in runs.tests:
-        curve = runs.curve("full", test, "by_tone")
+        curve = runs.curve("full", test, "tone")
         if curve is None:
             continue
         columns = (curve[name] for name in ("low", "high", "mean_mm", "standard_error_mm", "n"))
@@ -171,7 +172,7 @@ def missing_runs(runs: Collection) -> list[str]:
     """What is missing of a suite, a line an experiment, with the command that makes it."""
     lines = []
     for name, experiment in EXPERIMENTS.items():
-        tests = ("val",) if experiment.measure == "schedule" else runs.tests
+        tests = tests_of(experiment, runs.tests)
         found, wanted = sum(len(runs.runs(name, test)) for test in tests), len(tests) * runs.wanted()
         if found < wanted:
             lines.append(f"{experiment.title}: {found} of {wanted} runs are there; `{runs.command(name)}`")
@@ -186,7 +187,7 @@ def _any(runs: Collection, table: str) -> bool:
     wanted = {"segmentation": "mean_iou", "mesh": "vertices_procrustes_mean_mm"}.get(table)
     if wanted:
         return any(_has(runs, table, test, wanted) for test in runs.tests)
-    curve = {"joints": "by_joint", "tones": "by_tone", "iterations": "steps"}.get(table)
+    curve = {"joints": "joint", "tones": "tone", "iterations": "refinement"}.get(table)
     tests = ("val",) if table == "schedule" else runs.tests
     found = [run for name in TABLES[table].experiments for test in tests for run in runs.runs(name, test)]
     return any(curve in run["curves"] for run in found) if curve else bool(found)

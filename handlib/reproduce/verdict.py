@@ -141,7 +141,8 @@ def steps_saturate(runs: Collection) -> Judgement:
     """The error falls with the steps of Eq. 13, and half of the steps bring most of the fall."""
     answers, said = [], []
     for test in runs.tests:
-        curves = [run["curves"]["steps"]["joints_root_mean_mm"] for run in runs.runs("iterations", test)]
+        found = [run["curves"].get("refinement") for run in runs.runs("full", test)]
+        curves = [curve["joints_root_mean_mm"] for curve in found if curve]
         if not curves:
             continue
         gain = Value.of(curve[0] - curve[-1] for curve in curves)
@@ -151,7 +152,7 @@ def steps_saturate(runs: Collection) -> Judgement:
         share = f", {half / gain.mean:.0%} of it in half the steps" if gain.mean > 0 else ""
         said.append(f"{test}: falls by {gain.text(2)} mm{share} ({_seeds(gain)})")
     if not answers:
-        return Judgement(UNTESTABLE, f"not run: `{runs.command('iterations')}`")
+        return Judgement(UNTESTABLE, f"not run: `{runs.command('full')}`")
     return Judgement(_verdict(answers), "; ".join(said))
 
 
