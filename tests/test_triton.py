@@ -260,14 +260,13 @@ from triton.compiler import ASTSource
 for name, (types, constants) in json.loads(sys.argv[1]).items():
     module, kernel = name.split(".")
     kernel = getattr(importlib.import_module("handlib.renderer." + module), kernel)
-    for real in ("fp32", "fp64"):
-        names = kernel.arg_names
-        signature = dict(zip(names, [t.replace("R", real) for t in types] + ["constexpr"] * len(constants)))
-        source = ASTSource(kernel, signature, dict(zip(((n,) for n in range(len(types), len(names))), constants)))
-        options = dict(num_warps=1, enable_fp_fusion=False)
-        code = triton.compile(source, target=GPUTarget("cuda", 75, 32), options=options)
-        assert code.asm["cubin"] and (name != "cuda._draw" or "fma.rn.f64" not in code.asm["ptx"]), name
-        print(name)
+    names = kernel.arg_names
+    signature = dict(zip(names, [t.replace("R", "fp32") for t in types] + ["constexpr"] * len(constants)))
+    source = ASTSource(kernel, signature, dict(zip(((n,) for n in range(len(types), len(names))), constants)))
+    options = dict(num_warps=1, enable_fp_fusion=False)
+    code = triton.compile(source, target=GPUTarget("cuda", 75, 32), options=options)
+    assert code.asm["cubin"] and (name != "cuda._draw" or "fma.rn.f64" not in code.asm["ptx"]), name
+    print(name)
 """
 
 
@@ -281,7 +280,7 @@ def test_kernels_compile_for_a_gpu():
         env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    assert len(done.stdout.splitlines()) == 2 * len(COMPILED)
+    assert done.stdout.split() == list(COMPILED)
 
 
 # ---- on a GPU
