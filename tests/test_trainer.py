@@ -235,22 +235,23 @@ def test_taken_rows_are_the_estimate_of_those_images(trained, batch):
 
 @pytest.mark.slow
 def test_overfits_sixteen_images(feed, tmp_path):
-    """To less than 2 mm. The best of all meshes leaves 1.3: the model's camera knows no perspective.
-
-    Towards the end with the running statistics of batch normalisation, which are those that count afterwards.
-    """
+    """To less than 2 mm. The farthest of the hands: of near ones, perspective, which the model's camera does not know,
+    leaves more than that to the best of all meshes."""
     weights = LossWeights(
-        articulation=100.0, reprojection=30.0, refiner=1.0, heatmap=10.0, feature=0.0, laplacian=0.0, shape=0.0,
+        articulation=100.0, reprojection=30.0, refiner=1.0, heatmap=3.0, feature=0.0, laplacian=0.0, shape=0.0,
         shape_prior=0.0,
     )  # fmt: skip
-    model = DHPEConfig(size=64, feature_width=4, features=64, pose_width=4, hidden=256)
+    model = DHPEConfig(size=64, feature_width=4, features=128, pose_width=4, hidden=512)
     config = replace(SMALL, loss=weights, model=model, color_jitter=0.0, weight_decay=0.0, gradient_clip=10.0)
     trainer = trainer_of(config, tmp_path)
-    data = feed(trainer.pool, 16).data
-    for step in range(600):
-        trainer.model.train(step < 300)
-        trainer.train_step(data.batch(torch.arange(16)), 16, 6e-3 * schedule(step / 600, 0.05), 16)
-    assert evaluate(trainer.model, data, progress=False)["joints_root_mean_mm"] < 2
+    tensors = feed(trainer.pool, 32).data.tensors
+    far = tensors["joints_cam"][:, 9, 2].argsort(descending=True)[:16]
+    data = CachedHands({name: value[far] for name, value in tensors.items()}, "far")
+    trainer.model.train()
+    for step in range(240):
+        rate = 6e-3 * min((step + 1) / 20, 1.0, 0.02 + (240 - step) / 100)
+        trainer.train_step(data.batch(torch.arange(16)), 16, rate, 16)
+    assert evaluate(trainer.model.eval(), data, progress=False)["joints_root_mean_mm"] < 2
 
 
 def test_schedule_rises_and_falls():
