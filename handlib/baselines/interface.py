@@ -86,7 +86,10 @@ def estimate_of(hand: HandModel, h: Float[Tensor, "b 63"], view: View) -> Estima
 def detect(model: DHPE, images: Float[Tensor, "b 3 s s"]) -> tuple[Float[Tensor, "b 21 2"], Float[Tensor, "b 21"]]:
     """J2D's joints in crop coordinates and how sure it is of each: the height of its heat map, within 0.05 … 1."""
     with torch.no_grad():
-        heatmaps = model.eval().pose_network(model.resize(images))
+        stages = model.eval().heatmaps(images)
+    if not stages:
+        raise ValueError("this DHPE has no J2D, so it cannot find joints: give one whose config has evidence_2d")
+    heatmaps = stages[-1]
     return heatmap_peaks(heatmaps, model.config.subpixel), heatmaps.amax((-2, -1)).clamp(0.05, 1)
 
 

@@ -26,7 +26,9 @@ class Segmenter(nn.Module):
         return functional.interpolate(scores, images.shape[-2:], mode="bilinear")[:, 0]
 
     def loss(self, images: Float[Tensor, "b 3 s s"], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        loss = functional.binary_cross_entropy_with_logits(self.logits(images), batch["mask"])
+        """Cross-entropy over the pictures whose mask is known, that is not NaN; there must be one."""
+        known = ~batch["mask"].isnan().flatten(1).any(1)
+        loss = functional.binary_cross_entropy_with_logits(self.logits(images)[known], batch["mask"][known])
         return loss, {"loss": loss.item()}
 
     @torch.no_grad()

@@ -17,12 +17,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import Subset
 from tqdm.auto import tqdm
 
-from ..data import CachedHands, SyntheticHands
+from ..data import CachedHands
+from ..feed import in_memory, open_data
 from ..files import atomic_path
 from ..hand import HandModel
-from ..train import TrainConfig, jitter_colors, read_log, schedule
+from ..train import TrainConfig, color_noise, jitter_colors, read_log, schedule
 from .evaluation import measure
 from .interface import DEFAULTS, FitOptions, Method
 
@@ -36,7 +38,8 @@ def train_network(
     """Trains the network that `make` makes and returns it in evaluation mode; a finished run is loaded.
 
     Of the config it uses images, val_images, epochs, batch_size, learning_rate, weight_decay, warmup, gradient_clip,
-    color_jitter, seed, workers and the size and hand of the model. A resumed run equals an uninterrupted one.
+    color_jitter, seed, workers, the data and the size and hand of the model; pictures are held in memory. A resumed run
+    equals an uninterrupted one.
     """
     if min(config.images, config.batch_size) < 2 or config.epochs < 1:
         raise ValueError("images and batch_size must be at least 2, for batch normalisation, and epochs at least 1")
@@ -46,7 +49,7 @@ def train_network(
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     rows, seconds = _prepare(network, optimizer, config, out, options.resume)
     if len(rows) < config.epochs:
-        data, val = options.data or _rendered(config, options)
+        data, val = options.data or _opened(config, options)
     for epoch in range(len(rows), config.epochs):
         clock = time.perf_counter()
         terms = _epoch(network, optimizer, data, config, epoch, options)
@@ -91,13 +94,20 @@ def _write_log(out: Path, rows: list[dict[str, float]]) -> None:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def _rendered(config: TrainConfig, options: FitOptions) -> tuple[CachedHands, CachedHands]:
-    """The training and validation hands of `handlib.train`, from the same cache."""
+def _opened(config: TrainConfig, options: FitOptions) -> tuple[CachedHands, CachedHands]:
+    """The training and validation hands of `handlib.train`, in memory, from the same cache."""
     size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
-    sets = (SyntheticHands("train", size, config.images, hand=hand), SyntheticHands("val", size, config.val_images,
-                                                                                   hand=hand))  # fmt: skip
-    train, val = (CachedHands.make(s, config.workers, options.cache, options.progress) for s in sets)
-    return train, val
+    data = open_data(config.data, "train", size, hand, config.images, config.data_seed)
+    val = open_data(config.val_data, "val", size, hand, config.val_images)
+    val = [part if len(part) <= config.val_images else Subset(part, _spread(len(part), config.val_images))
+           for part in val]  # fmt: skip
+    train, held = (in_memory(sets, config.workers, options.cache, options.progress) for sets in (data, val))
+    return train, held
+
+
+def _spread(length: int, n: int) -> list[int]:
+    """n indices, evenly spread."""
+    return torch.linspace(0, length - 1, n).long().tolist()
 
 
 def _epoch(
@@ -120,7 +130,8 @@ def _epoch(
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * schedule((epoch + step / len(batches)) / config.epochs, config.warmup)
         batch = data.batch(indices)
-        images = jitter_colors(batch["image"], config.color_jitter, generator).to(options.device)
+        noise = color_noise(len(indices), config.color_jitter, generator)
+        images = jitter_colors(batch["image"], noise).to(options.device)
         loss, terms = network.loss(images, {name: value.to(options.device) for name, value in batch.items()})
         if not torch.isfinite(loss):
             raise FloatingPointError(
