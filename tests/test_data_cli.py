@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 from miniatures import save, write_do, write_rhd
 from PIL import Image
 
-from handlib.data import RHD, SyntheticHands
+import handlib.data
+from handlib.data import RHD, BuiltinBackgrounds, SyntheticHands
 from handlib.data.cli import Split, data_command
 from handlib.data.sample import PARTS
 from handlib.data.settings import SETTINGS
 from handlib.data.sheet import PALETTE, depth_image, parts_image, sample_images, sample_sheet, skeleton_image, spread
+from handlib.data.synthetic import VERSION
 
 
 @pytest.fixture
@@ -26,6 +29,15 @@ def call(capsys):
         return capsys.readouterr().out
 
     return run
+
+
+def test_the_card_says_what_the_splits_are():
+    card = (Path(handlib.data.__file__).parent / "README.md").read_text("utf-8")
+    assert f"`SyntheticHands` {VERSION}" in card.splitlines()[0]
+    for name, setting in SETTINGS.items():
+        assert f"`{name}` {setting.length:,}" in card
+    photographs = [len(BuiltinBackgrounds(split)) for split in ("train", "val", "test")]
+    assert "{} for training, {} for validation, {} for the tests".format(*photographs) in card
 
 
 def test_splits_are_those_of_the_benchmark():
