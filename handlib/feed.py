@@ -43,7 +43,8 @@ def in_memory(
 ) -> CachedHands:
     """All samples of some data sets, read once; synthetic ones are kept in the folder `cache`, if it is named.
 
-    Fields that not all have, such as masks, are left out; of joints those count that count in every one of them.
+    Fields that not all have are left out, but for masks, which are NaN where a data set has none; of joints those count
+    that count in every one of them.
     """
     parts = []
     for dataset in datasets:
@@ -52,10 +53,11 @@ def in_memory(
         else:
             loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=_collate_bytes)
             batches = list(loader)
+            batches = with_masks(batches)
             tensors = {name: torch.cat([batch[name] for batch in batches]) for name in common(batches)}
             parts.append(CachedHands(tensors, *_name_and_scored(dataset)))
-    names = common([part.tensors for part in parts])
-    tensors = {name: torch.cat([part.tensors[name] for part in parts]) for name in names}
+    rows = with_masks([part.tensors for part in parts])
+    tensors = {name: torch.cat([row[name] for row in rows]) for name in common(rows)}
     scored = tuple(row for row in parts[0].scored if all(row in part.scored for part in parts))
     return CachedHands(tensors, " + ".join(part.name for part in parts), scored)
 
@@ -72,6 +74,18 @@ def _name_and_scored(dataset: Dataset) -> tuple[str, tuple[int, ...]]:
         name, scored = _name_and_scored(dataset.dataset)
         return f"{name}, {len(dataset)} of them", scored
     return getattr(dataset, "name", type(dataset).__name__), getattr(dataset, "scored", tuple(range(21)))
+
+
+def with_masks(rows: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """Rows as of `to_bytes`, whose masks can be put together: unknown ones where only some have any."""
+    if len({row["mask"].dtype if "mask" in row else None for row in rows}) == 1:
+        return list(rows)
+
+    def masks(row: dict[str, Tensor]) -> Tensor:
+        n, _, height, width = row["image"].shape
+        return row["mask"].half() if "mask" in row else torch.full((n, height, width), torch.nan, dtype=torch.half)
+
+    return [row | {"mask": masks(row)} for row in rows]
 
 
 def common(rows: Sequence[dict[str, Tensor]]) -> list[str]:

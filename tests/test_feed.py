@@ -152,8 +152,10 @@ def test_hands_without_masks_are_held_too(listed):
     assert held.name == "maskless" and held.scored == (4, 8) and "mask" not in held.batch(torch.tensor([1]))
     part = in_memory([evenly(data, 3)], 0, None, progress=False)
     assert part.name == "maskless, 3 of them" and part.scored == (4, 8)
-    both = in_memory([data, listed], 0, None, progress=False)
-    assert len(both) == 10 and "mask" not in both.tensors and both.scored == (4, 8)
+    both, rows = in_memory([data, listed], 0, None, progress=False), torch.arange(5)
+    assert len(both) == 10 and both.scored == (4, 8)
+    masks = both.batch(torch.arange(10))["mask"]  # those that there are stay, the others are unknown
+    assert masks[:5].isnan().all() and torch.equal(masks[5:], in_memory([listed], 0, None, False).batch(rows)["mask"])
     assert torch.equal(part.tensors["image"], held.tensors["image"][[0, 2, 4]])
 
 
