@@ -1,18 +1,50 @@
-"""Ships a training run as lite: `python tools/ship_lite.py runs/lite` writes handlib/weights/lite.safetensors."""
+"""Ships a training run as lite: `python tools/ship_lite.py runs/lite`.
 
+Writes handlib/weights/lite.safetensors, and the run's learning curve as results/lite-training.json.
+"""
+
+import json
+import shlex
 import sys
 from pathlib import Path
 
-from handlib import DHPE
+from handlib import DHPE, results
+from handlib.data import SyntheticHands
 from handlib.dhpe import WEIGHTS
+from handlib.results import Metric
+from handlib.train import read_log
+
+CURVES = ("loss", "articulation", "heatmap", "under_threshold", "val_joints_root_mean_mm")
+CURVES += ("val_joints_root_auc_20_50_mm", "val_joints_procrustes_mean_mm", "val_mean_iou")
 
 
-def main(run: Path) -> None:
+def main(run: Path, command: str) -> None:
+    """command: what the run was made by."""
     model = DHPE.from_pretrained(run / "model.safetensors")
     path = WEIGHTS / "lite.safetensors"
     model.save(path, model.provenance, half=True)
     print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB")
 
+    rows = [row for row in read_log(run) if "val_mean_iou" in row]
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    data = SyntheticHands("val", config["model"]["size"], config["val_images"])
+    record = results.record(
+        "lite-training",
+        "how lite learnt: its losses, and its validation error after every epoch",
+        [Metric("minutes", rows[-1]["minutes"], "minutes", n=1)],
+        profile=config["profile"],
+        config=config,
+        data={"name": data.name, "n": len(data)},
+        hand={"name": model.hand.name, "fingertips": model.hand.fingertips.name},
+        started=0.0,
+        command=command,
+        seed=config["seed"],
+        curves={"epoch": [row["epoch"] for row in rows], **{name: [row[name] for row in rows] for name in CURVES}},
+    )
+    print("wrote", results.write(record | {"minutes": rows[-1]["minutes"]}, Path(__file__).parents[1] / "results"))
+
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if len(sys.argv) < 3:
+        sys.exit(f"{__doc__}\nusage: python tools/ship_lite.py RUN COMMAND THAT MADE IT")
+    main(Path(sys.argv[1]), shlex.join(sys.argv[2:]))
