@@ -48,7 +48,7 @@ def _pck(runs: Collection, experiments: tuple[str, ...], where: str) -> "Figure 
     tests = [t for t in runs.tests if any(runs.curve(name, t, pck_name(t)) for name in experiments)]
     if not tests:
         return None
-    figure, panels = _figure(len(tests), 4.6)
+    figure, panels = _figure(len(tests), 4.6, 5.0)
     for test, axes in zip(tests, panels, strict=True):
         for style, name in zip(STYLES, experiments, strict=False):
             curve = runs.curve(name, test, pck_name(test))
@@ -62,7 +62,7 @@ def _pck(runs: Collection, experiments: tuple[str, ...], where: str) -> "Figure 
             curve = published.RHD_CURVE
             axes.plot(curve["threshold_mm"], curve["pck"], "k:", label=f"{published.OURS}: {said.text}")
         axes.set(title=_title(test), xlabel="error threshold (mm)", ylabel="joints within it", xlim=LOW_MM, ylim=(0, 1))
-        axes.legend(fontsize=6.5, loc="upper left")
+        axes.legend(fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, -0.18))  # below: curves fill the panel
     figure.suptitle(f"{where}; {_data(runs)}; legend: AUC, mean ± standard deviation over seeds", fontsize=8)
     return figure
 
@@ -118,10 +118,10 @@ def _joints(runs: Collection) -> "Figure | None":
     return figure
 
 
-def _figure(panels: int, width: float) -> tuple["Figure", "list[Axes]"]:
+def _figure(panels: int, width: float, height: float = 3.6) -> tuple["Figure", "list[Axes]"]:
     from matplotlib.figure import Figure  # needs no display, and leaves pyplot's list of figures alone
 
-    figure = Figure(figsize=(width * panels, 3.6), layout="constrained")
+    figure = Figure(figsize=(width * panels, height), layout="constrained")
     return figure, list(figure.subplots(1, panels, squeeze=False)[0])
 
 
