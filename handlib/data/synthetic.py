@@ -36,9 +36,9 @@ class SyntheticHands(Dataset):
 
     split: "train", "val", or one of the tests: "diverse" (all viewpoints, poses, shapes, tones), "studio" (one person's
     gestures before a stereo camera), "object" (one person's left hand that handles things). No two splits share a
-    person; training, validation and tests share no photograph either. size: side of the square crops in pixels. n: how many samples (a default a split).
-    seed: another one gives another data set of the same kind. backgrounds: photographs to use instead of the built-in
-    ones.
+    person; training, validation and tests share no photograph either. size: side of the square crops in pixels. n: how
+    many samples (a default a split). seed: another one gives another data set of the same kind. backgrounds:
+    photographs to use instead of the built-in ones.
 
     Sample i depends on version, split, seed, i, hand and backgrounds alone: not on the size (but for its pixels), the
     device, or what else is made with it.
