@@ -1,9 +1,10 @@
 """Behind a hand: a crop of a photograph with patches of others and of plain shapes before it. Batches, linear light."""
 
 import math
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,11 +32,11 @@ class Backdrops:
         canvas = self._crop(draws, size)
         place = (torch.arange(size, device=canvas.device) + 0.5) / size
         for _ in range(PATCHES):
-            inside, there = _region(draws, place), draws.chance(0.5)
-            _cover(canvas, inside, there, self._crop(draws, size, there))
+            region, there = _Region.drawn(draws), draws.chance(0.5)
+            _cover(canvas, region, there, place, self._crop(draws, size, there))
         for _ in range(SHAPES):
-            inside, there = _region(draws, place), draws.chance(0.5)
-            _cover(canvas, inside, there, _stripes(draws, place)[there])
+            region, there = _Region.drawn(draws), draws.chance(0.5)
+            _cover(canvas, region, there, place, _Stripes.drawn(draws).rows(there).picture(place))
         return canvas
 
     def _crop(self, draws: Draws, size: int, wanted: Tensor | None = None) -> Float[Tensor, "n 3 size size"]:
@@ -74,27 +75,54 @@ class Backdrops:
         return self._squares[key]
 
 
-def _cover(canvas: Tensor, inside: Tensor, there: Tensor, picture: Tensor) -> None:
-    """Puts the pictures of those samples where there is one over their canvases, inside a region."""
-    canvas[there] = torch.where(inside[there][:, None], picture, canvas[there])
+class _Region(NamedTuple):
+    """A turned ellipse or rectangle somewhere in the picture, of each sample."""
+
+    centre: Float[Tensor, "n 2"]
+    half: Float[Tensor, "n 2"]
+    angle: Float[Tensor, " n"]
+    round_: Bool[Tensor, " n"]
+
+    @classmethod
+    def drawn(cls, draws: Draws) -> "_Region":
+        centre, half = draws.uniform(2, low=-0.1, high=1.1), draws.uniform(2, low=0.08, high=0.45)
+        return cls(centre, half, draws.uniform(high=math.pi), draws.chance(0.5))
+
+    def rows(self, wanted: Tensor) -> "_Region":
+        return _Region(*(part[wanted] for part in self))
+
+    def holds(self, place: Float[Tensor, " s"]) -> Bool[Tensor, "n s s"]:
+        angle = self.angle[:, None, None]
+        x, y = (place - self.centre[:, :1])[:, None], (place - self.centre[:, 1:])[:, :, None]
+        u = (angle.cos() * x + angle.sin() * y) / self.half[:, :1, None]
+        v = (angle.cos() * y - angle.sin() * x) / self.half[:, 1:, None]
+        return torch.where(self.round_[:, None, None], u.square() + v.square(), torch.maximum(u.abs(), v.abs())) < 1
 
 
-def _region(draws: Draws, place: Float[Tensor, " s"]) -> Tensor:
-    """A turned ellipse or rectangle somewhere in the picture, (b, s, s) bool."""
-    centre, half = draws.uniform(2, low=-0.1, high=1.1), draws.uniform(2, low=0.08, high=0.45)
-    angle = draws.uniform(high=math.pi)[:, None, None]
-    x, y = (place - centre[:, :1])[:, None], (place - centre[:, 1:])[:, :, None]
-    u = (angle.cos() * x + angle.sin() * y) / half[:, :1, None]
-    v = (angle.cos() * y - angle.sin() * x) / half[:, 1:, None]
-    round_ = draws.chance(0.5)[:, None, None]
-    return torch.where(round_, u.square() + v.square(), torch.maximum(u.abs(), v.abs())) < 1
-
-
-def _stripes(draws: Draws, place: Float[Tensor, " s"]) -> Float[Tensor, "b 3 s s"]:
+class _Stripes(NamedTuple):
     """Waves of any direction between two colours; many are so long that they are a gradient."""
-    angle, frequency = draws.uniform(high=2 * math.pi), 2 ** draws.uniform(low=-1.0, high=5.0)
-    x, y = (angle.cos() * frequency)[:, None] * place, (angle.sin() * frequency)[:, None] * place
-    wave = torch.sin(x[:, None] + y[:, :, None] + draws.uniform(high=6.0)[:, None, None])
-    part = (wave + 0.5).clamp_(0, 1)[:, None]
-    first, second = (to_linear(draws.uniform(3, 1, 1)) for _ in range(2))
-    return torch.lerp(first, second, part)
+
+    angle: Float[Tensor, " n"]
+    frequency: Float[Tensor, " n"]
+    phase: Float[Tensor, " n"]
+    first: Float[Tensor, "n 3 1 1"]
+    second: Float[Tensor, "n 3 1 1"]
+
+    @classmethod
+    def drawn(cls, draws: Draws) -> "_Stripes":
+        angle, frequency = draws.uniform(high=2 * math.pi), 2 ** draws.uniform(low=-1.0, high=5.0)
+        return cls(angle, frequency, draws.uniform(high=6.0), *(to_linear(draws.uniform(3, 1, 1)) for _ in range(2)))
+
+    def rows(self, wanted: Tensor) -> "_Stripes":
+        return _Stripes(*(part[wanted] for part in self))
+
+    def picture(self, place: Float[Tensor, " s"]) -> Float[Tensor, "n 3 s s"]:
+        x = (self.angle.cos() * self.frequency)[:, None] * place + self.phase[:, None]
+        y = (self.angle.sin() * self.frequency)[:, None] * place
+        part = torch.sin(x[:, None] + y[:, :, None]).add_(0.5).clamp_(0, 1)[:, None]
+        return torch.lerp(self.first, self.second, part)
+
+
+def _cover(canvas: Tensor, region: _Region, there: Tensor, place: Tensor, picture: Tensor) -> None:
+    """Puts the pictures of the samples that have one over their canvases, inside their regions."""
+    canvas[there] = torch.where(region.rows(there).holds(place)[:, None], picture, canvas[there])
