@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
-from .data import CachedHands, SyntheticHands, open_spec
+from .data import CachedHands, SyntheticHands, open_backgrounds, open_spec
 from .data.sample import collate
 from .hand import HandModel
 
@@ -20,19 +20,26 @@ FEEDS = ("memory", "workers", "device")
 
 
 def open_data(
-    specs: Sequence[str], split: str, size: int, hand: HandModel, images: int | None = None, seed: int = 0
+    specs: Sequence[str],
+    split: str,
+    size: int,
+    hand: HandModel,
+    images: int | None = None,
+    seed: int = 0,
+    backgrounds: str = "",
 ) -> list[Dataset]:
     """The data sets that a config names: "synthetic", or a spec of `handlib.data.open_spec`, such as "rhd:PATH".
 
     split: "train" or "val"; of real data, which have no such split, the latter is the test set. images, seed: of the
-    synthetic hands.
+    synthetic hands. backgrounds: a spec of `handlib.data.open_backgrounds` for those of the training set.
     """
     if not specs:
         raise ValueError("no data named: --data synthetic, or for example --data rhd:PATH stb:PATH")
     found: list[Dataset] = []
     for spec in specs:
         if spec == "synthetic":
-            found.append(SyntheticHands(split, size, images, seed=seed, hand=hand))
+            behind = open_backgrounds(backgrounds) if backgrounds and split == "train" else None
+            found.append(SyntheticHands(split, size, images, seed=seed, hand=hand, backgrounds=behind))
             continue
         found.append(open_spec(spec, "train" if split == "train" else "test", size=size))
     return found

@@ -18,6 +18,7 @@ class TrainConfig:
     images: int = 1200  # synthetic training hands
     val_images: int = 200  # of the validation set, at most
     data_seed: int = 0  # of the synthetic training hands: another one gives other hands
+    backgrounds: str = ""  # nyu:FILE or pictures:FOLDER to put behind training hands; "": the built-in photographs
     feed: Literal["memory", "workers", "device"] = "memory"  # read once; anew by workers; rendered on the device
     init: str = ""  # start from the weights of a checkpoint ("lite" or a path) instead of random ones and lifting
     epochs: int = 8  # in all

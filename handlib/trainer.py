@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from .camera import px_to_crop
 from .checkpoint import RunFolder
+from .data import open_backgrounds
 from .dhpe import DHPE
 from .feed import Feed, Pool
 from .hand import HandOutput
@@ -46,6 +47,7 @@ class Trainer:
         self.optimizer = processes.optimizer(optimizer)
         self.average = {k: v.clone() for k, v in self._weights().items()} if config.average else {}
         self.pool = Pool(config.augment_cap)
+        self.backgrounds = open_backgrounds(config.backgrounds) if config.backgrounds else None  # of augmented hands
         self.epoch, self.step, self.updates, self.seconds = 0, 0, 0, 0.0
         self.pool_at_start = 0  # rows of the pool when the epoch began: those it trains on
         self.sums: dict[str, Tensor] = {}  # of the terms of the epoch's steps so far
@@ -223,7 +225,8 @@ class Trainer:
         generator = torch.Generator().manual_seed(number)
         seeds = seeds.to(images.device)
         rows = {name: value[seeds] for name, value in batch.items()}
-        found = augment(self.model, taken(detached(output), seeds), images[seeds], rows, generator)
+        estimates = taken(detached(output), seeds)
+        found = augment(self.model, estimates, images[seeds], rows, generator, backgrounds=self.backgrounds)
         for rows in self.processes.gather(found):
             self.pool.add(rows)
 

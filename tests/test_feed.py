@@ -190,3 +190,13 @@ def test_what_cannot_be_rendered_on_the_device(listed):
 
 def test_memory_is_cached_hands(listed):
     assert isinstance(Feed([listed], "memory", Pool(0), progress=False).data, CachedHands)
+
+
+def test_training_hands_before_backgrounds_of_ones_own(hand, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "red.png")
+    spec = f"pictures:{tmp_path}"
+    (train,), (val,) = (open_data(["synthetic"], split, 32, hand, 2, backgrounds=spec) for split in ("train", "val"))
+    assert len(train.backgrounds) == 1 and "ImageFolderBackgrounds" in train.name
+    assert val.backgrounds.name == "builtin/val"

@@ -44,7 +44,7 @@ def _of(data, pool, n):
     return feed
 
 
-def recoloured(model, output, images, batch, generator):
+def recoloured(model, output, images, batch, generator, backgrounds=None):
     """Stands for augmentation: three negatives of every seed, of a random brightness."""
     assert len(output.h) == len(images) and not output.h.requires_grad
     gain = torch.rand(3 * len(images), 1, 1, 1, generator=generator)
@@ -111,7 +111,7 @@ def test_instances_join_the_training_set(feed, tmp_path, augmentation):
 def test_rows_of_the_pool_are_no_seeds(feed, tmp_path, monkeypatch, augmentation):
     counts = []
 
-    def count(model, output, images, batch, generator):
+    def count(model, output, images, batch, generator, backgrounds=None):
         counts.append(len(images))
         return recoloured(model, output, images, batch, generator)
 

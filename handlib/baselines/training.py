@@ -97,7 +97,7 @@ def _write_log(out: Path, rows: list[dict[str, float]]) -> None:
 def _opened(config: TrainConfig, options: FitOptions) -> tuple[CachedHands, CachedHands]:
     """The training and validation hands of `handlib.train`, in memory, from the same cache."""
     size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
-    data = open_data(config.data, "train", size, hand, config.images, config.data_seed)
+    data = open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds)
     val = open_data(config.val_data, "val", size, hand, config.val_images)
     val = [part if len(part) <= config.val_images else Subset(part, _spread(len(part), config.val_images))
            for part in val]  # fmt: skip

@@ -77,7 +77,10 @@ def training_hands(
     """The training and validation hands of `handlib.train` with this config, in memory."""
     size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
     data = in_memory(
-        open_data(config.data, "train", size, hand, config.images, config.data_seed), config.workers, cache, progress
+        open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds),
+        config.workers,
+        cache,
+        progress,
     )
     val = [evenly(d, config.val_images) for d in open_data(config.val_data, "val", size, hand, config.val_images)]
     return data, in_memory(val, config.workers, cache, progress)
