@@ -26,9 +26,10 @@ class RefinementWeights:
     """What Eq. 13 leaves open, and what we add to it. Steps are Adam's, since h mixes radians and crop units.
 
     Chosen on the validation split by `tools/tune_refinement.py`, which writes what it found to
-    results/refinement-tuning.json; but its last sweep, made after lite's results were, would leave the feature term out,
-    which is the paper's, and take a `laplacian` of 10. What limits refinement is the 2D joints: `confidence`, `robust` and `peaks` are
-    there because a heat map that is low is usually wrong. All three at 0 and `update_2d` at 1 are the bare equation.
+    results/refinement-tuning.json. Its last sweep, made after the results of lite were, would leave the feature term
+    out, which is the paper's, and take a `laplacian` of 10. What limits refinement is the 2D joints: `confidence`,
+    `robust` and `peaks` are there because a heat map that is low is usually wrong. All three at 0 and `update_2d` at 1
+    are the bare equation.
     """
 
     step: float = 0.005  # γ
