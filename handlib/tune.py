@@ -2,7 +2,7 @@
 
 A value takes the place of the one before it only if the mean error over the hands falls by more than twice the
 standard error of that fall, hand by hand: with a few hundred hands the best of a grid is else a matter of luck.
-The feature term needs the renderer and F at every step, forty times the cost of the rest, so the other fields are
+The feature term needs the renderer and F at every step, which costs more than all the rest, so the other fields are
 chosen without it and on more hands.
 """
 

@@ -3,7 +3,7 @@ import pytest
 from miniatures import picture, save, write_do, write_nyu, write_rhd
 
 from handlib.data import open_backgrounds, open_spec
-from handlib.data.specs import HANDS, is_spec, parse_spec
+from handlib.data.specs import HANDS, parse_spec
 
 
 @pytest.fixture(scope="module")
@@ -55,4 +55,3 @@ def test_wrong_specs(spec, complaint):
 
 def test_paths_may_have_colons_and_commas():
     assert parse_spec("rhd:C:\\data,old", HANDS) == ("rhd", {}, "C:\\data,old")
-    assert is_spec("stb,camera=SK:/x") and is_spec("nyu:x") and not is_spec("diverse") and not is_spec("x:y")

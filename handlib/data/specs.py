@@ -50,12 +50,6 @@ def open_backgrounds(spec: str) -> NYUBackgrounds | ImageFolderBackgrounds:
     return BACKGROUNDS[kind](path, **_arguments(BACKGROUNDS[kind], arguments, {"path"}, spec))
 
 
-def is_spec(text: str) -> bool:
-    """Whether a text is one of the above, rather than a name of something else."""
-    kind = text.partition(":")[0].partition(",")[0]
-    return ":" in text and kind in HANDS | BACKGROUNDS
-
-
 def parse_spec(spec: str, kinds: dict[str, Callable]) -> tuple[str, dict[str, str], str]:
     """Kind, arguments and path of `kind[,name=value…]:PATH`."""
     head, colon, path = spec.partition(":")

@@ -40,7 +40,7 @@ def reproduce_command(
 
     Args:
         table: all, the name of a table, or show.
-        profile: How large it all is; laptop takes three to four hours on two cores, as two shards.
+        profile: How large it all is; laptop takes many hours; --dry-run measures how many.
         data: Real data sets to train and test on, rhd:PATH,stb:PATH,do:PATH; by default the open benchmark.
         only: Names of experiments, to run no others.
         shard: i/n, to run the i-th of n shares alone.

@@ -43,7 +43,7 @@ SCALES = {
         _SMOKE, replace(_SMOKE, lifting_steps=0, augment_from=None), seeds=(0,), test_images=4, iterations=2,
         rate_factors=(1.0,),
     ),
-    # Three to four hours on two cores, as two processes (--shard) of one thread each.
+    # For two cores, as two processes (--shard) of one thread each; `--dry-run` measures how long that takes.
     "laptop": Scale(
         _LAPTOP, replace(_LAPTOP, images=1200, epochs=8, lifting_steps=0, augment_from=None), test_images=150,
         rate_images=600,
