@@ -5,7 +5,15 @@ hands, each as its 2D joints with errors like a heat map's, from all viewpoints,
 (Eq. 6, Eq. 8). Features are zero meanwhile; joint training then starts from a regressor that can already lift.
 """
 
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -13,11 +21,48 @@ from .camera import crop_box, crop_intrinsics, normalise_joints, project, px_to_
 from .data.draws import Draws
 from .data.views import random_box, random_intrinsics, random_placement
 from .dhpe import DHPE
+from .files import atomic_path
 from .joints import MIDDLE_MCP
 from .losses import LossWeights, articulation_loss, refiner_loss, reprojection_loss
 from .parameters import MeshParameters
 
+VERSION = 1  # of what is below: another one makes kept regressors useless
 POOL = 20_000  # different poses; each is seen from many sides
+
+
+def lifted(
+    model: DHPE,
+    steps: int,
+    weights: LossWeights,
+    seed: int = 0,
+    cache: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> None:
+    """`pretrain_regressor` of a new model, or what it has come to before: `cache` is a folder that keeps regressors.
+
+    Runs that differ in what comes after lifting, as ablations do, need it once. The seed must be the one that the
+    model's random weights are of.
+    """
+    if cache is None:
+        pretrain_regressor(model, steps, weights, seed=seed, progress=progress)
+        return
+    used = {name: getattr(weights, name) for name in ("articulation", "reprojection", "refiner", "shape_prior")}
+    start = hashlib.sha256()  # the random weights that lifting begins with
+    for value in model.regressor.state_dict().values():
+        start.update(value.detach().cpu().numpy().tobytes())
+    described = {"config": asdict(model.config), "steps": steps, "loss": used, "seed": seed, "start": start.hexdigest(),
+                 "version": VERSION}  # fmt: skip
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+    path = Path(cache) / f"lifted-{digest}.safetensors"
+    if path.is_file():
+        try:
+            model.regressor.load_state_dict(load_file(path))
+            return
+        except SafetensorError:
+            path.unlink()  # ours, damaged, and can be made again
+    pretrain_regressor(model, steps, weights, seed=seed, progress=progress)
+    with atomic_path(path) as temporary:
+        save_file({k: v.contiguous() for k, v in model.regressor.state_dict().items()}, temporary)
 
 
 def pretrain_regressor(

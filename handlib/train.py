@@ -3,23 +3,21 @@
 The loop is `Trainer` (trainer.py), what it is fed with feed.py, the folder checkpoint.py, several devices processes.py.
 """
 
-import hashlib
 import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, replace
 
 import torch
 
 from .checkpoint import RunFolder, read_log
 from .data import CachedHands
-from .dhpe import DHPE, WEIGHTS
+from .dhpe import DHPE
 from .evaluate import evaluate
 from .feed import Feed, Pool, evenly, in_memory, open_data
+from .first_weights import first_weights, warm_start
 from .hand import HandModel
-from .lifting import pretrain_regressor
 from .processes import Processes
 from .profiles import PROFILES, TrainConfig, preset
 from .trainer import Trainer, color_noise, jitter_colors, schedule
@@ -64,7 +62,9 @@ def train(
     clock = time.perf_counter()
     torch.manual_seed(config.seed)
     model = DHPE(config.model)
-    notes = _first_weights(model, config, state is None and processes.is_main, progress)
+    notes = {}
+    if processes.is_main:  # the other processes are given the main one's
+        notes = first_weights(model, config if state is None else replace(config, lifting_steps=0), cache, progress)
     trainer = Trainer(model, config, processes, folder, notes)
     if state is None:
         trainer.seconds = time.perf_counter() - clock
@@ -94,33 +94,6 @@ def _one_epoch(trainer: Trainer, feed: Feed, val: CachedHands, progress: bool) -
             trainer.save()
             trainer.save_model()
     trainer.processes.wait()
-
-
-def _first_weights(model: DHPE, config: TrainConfig, needed: bool, progress: bool) -> dict[str, str]:
-    """Those of a checkpoint, or random ones with a regressor that can lift; returns notes for the checkpoints."""
-    if config.init:
-        return {"init": warm_start(model, config.init)}
-    if needed and config.lifting_steps:
-        pretrain_regressor(model, config.lifting_steps, config.loss, seed=config.seed, progress=progress)
-    return {}
-
-
-def warm_start(model: DHPE, name_or_path: str) -> str:
-    """Gives a model the weights of a checkpoint of the same config; returns, as JSON, which file it was and how that
-    came about."""
-    parent = DHPE.from_pretrained(name_or_path)
-    mine, theirs = asdict(model.config), asdict(parent.config)
-    different = [name for name in mine if mine[name] != theirs.get(name)]
-    if different:
-        name = different[0]
-        raise ValueError(
-            f"{name_or_path}: its config has {name}={theirs.get(name)!r}, the run's {mine[name]!r}: start from a "
-            f"checkpoint of the same networks, or give --model.{name.replace('_', '-')}"
-        )
-    model.load_state_dict(parent.state_dict())
-    path = WEIGHTS / "lite.safetensors" if name_or_path == "lite" else Path(name_or_path).expanduser()
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return json.dumps({"name": name_or_path, "sha256": digest, "provenance": parent.provenance})
 
 
 def _open(

@@ -23,6 +23,7 @@ from torch.nn import functional
 from ..camera import crop_to_px, px_to_crop, unproject
 from ..dhpe import DHPEConfig
 from ..evidence import PoseNetwork, heatmap_peaks
+from ..first_weights import start_evidence
 from ..joints import C21, MIDDLE_MCP
 from ..losses import LossWeights, heatmap_loss
 from ..train import TrainConfig
@@ -106,4 +107,11 @@ def canonical(
 
 def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> Zimmermann:
     """Trains it on the pictures and epochs of a DHPE of this config."""
-    return train_network(lambda: Zimmermann(config.model, config.loss), config, out, options)
+
+    def make() -> Zimmermann:
+        network = Zimmermann(config.model, config.loss)
+        if config.init_evidence:
+            start_evidence(None, network.pose_network, config)
+        return network
+
+    return train_network(make, config, out, options)

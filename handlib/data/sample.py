@@ -59,6 +59,4 @@ def collate(samples: list[HandSample]) -> dict[str, Tensor]:
     if any(mask is not None for mask in values["mask"]):
         unknown = torch.full_like(samples[0].image[0], torch.nan)
         values["mask"] = [unknown if mask is None else mask for mask in values["mask"]]
-    return {
-        field: torch.stack(found) for field, found in values.items() if all(value is not None for value in found)
-    }
+    return {field: torch.stack(found) for field, found in values.items() if all(value is not None for value in found)}
