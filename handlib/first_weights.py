@@ -1,4 +1,4 @@
-"""What a training starts from: a checkpoint, the evidence networks of one, or random weights and lifting."""
+"""What a training starts from: a checkpoint, the J2D of one, or random weights; and lifting."""
 
 import hashlib
 import json
@@ -12,10 +12,6 @@ from .dhpe import DHPE, WEIGHTS
 from .lifting import lifted
 from .profiles import TrainConfig
 
-# What F and J2D depend on, as names of fields of DHPEConfig.
-FEATURES = ("trunk", "feature_width", "features")
-POSE = ("trunk", "pose_width")
-
 
 def first_weights(
     model: DHPE, config: TrainConfig, cache: str | os.PathLike[str] | None = None, progress: bool = True
@@ -27,8 +23,8 @@ def first_weights(
     if config.init:
         return {"init": warm_start(model, config.init)}
     notes = {}
-    if config.init_evidence:
-        notes["init_evidence"] = start_evidence(model.feature_extractor, model.pose_network, config)
+    if config.init_pose and model.pose_network is not None:
+        notes["init_pose"] = start_pose(model.pose_network, config)
     if config.lifting_steps:
         lifted(model, config.lifting_steps, config.loss, seed=config.seed, cache=cache, progress=progress)
     return notes
@@ -43,23 +39,18 @@ def warm_start(model: DHPE, name_or_path: str) -> str:
     return _origin(parent, name_or_path)
 
 
-def start_evidence(features: nn.Module | None, pose: nn.Module | None, config: TrainConfig) -> str:
-    """Gives F and J2D, or the one of them that there is, the weights that they have in `config.init_evidence`; returns
-    what `warm_start` does.
+def start_pose(network: nn.Module, config: TrainConfig) -> str:
+    """Gives J2D the weights that it has in the checkpoint `config.init_pose`; returns what `warm_start` does.
 
-    The paper's F and J2D start from published weights, too, and all else from random ones.
+    The paper's J2D starts from published weights, too. Its F does as well, but lite's is no start: beside 2D joints it
+    has learnt to say next to nothing.
     """
-    name_or_path = config.init_evidence
-    parent = DHPE.from_pretrained(name_or_path)
-    if features is not None:
-        _check_equal(config.model, parent, FEATURES, name_or_path)
-        features.load_state_dict(parent.feature_extractor.state_dict())
-    if pose is not None:
-        _check_equal(config.model, parent, POSE, name_or_path)
-        if parent.pose_network is None:
-            raise ValueError(f"{name_or_path}: has no J2D: start from a checkpoint whose config has evidence_2d")
-        pose.load_state_dict(parent.pose_network.state_dict())
-    return _origin(parent, name_or_path)
+    parent = DHPE.from_pretrained(config.init_pose)
+    _check_equal(config.model, parent, ("trunk", "pose_width"), config.init_pose)
+    if parent.pose_network is None:
+        raise ValueError(f"{config.init_pose}: has no J2D: start from a checkpoint whose config has evidence_2d")
+    network.load_state_dict(parent.pose_network.state_dict())
+    return _origin(parent, config.init_pose)
 
 
 def _check_equal(config, parent: DHPE, fields: tuple[str, ...], name_or_path: str) -> None:

@@ -21,7 +21,7 @@ class TrainConfig:
     backgrounds: str = ""  # nyu:FILE or pictures:FOLDER to put behind training hands; "": the built-in photographs
     feed: Literal["memory", "workers", "device"] = "memory"  # read once; anew by workers; rendered on the device
     init: str = ""  # start from the weights of a checkpoint ("lite" or a path) instead of random ones and lifting
-    init_evidence: str = ""  # start F and J2D alone from those of a checkpoint, as the paper does from published ones
+    init_pose: str = ""  # start J2D alone from that of a checkpoint, as the paper does from published weights
     epochs: int = 8  # in all
     evidence_epochs: int = (
         3  # of these the first ones, which train J2D alone: the paper's starts from published weights
@@ -61,8 +61,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.average < 1:
             raise ValueError(f"average must be at least 0 and less than 1, not {self.average}")
-        if self.init and self.init_evidence:
-            raise ValueError("init starts all networks from a checkpoint, init_evidence two of them: give one")
+        if self.init and self.init_pose:
+            raise ValueError("init starts all networks from a checkpoint, init_pose J2D alone: give one")
         if self.evidence_epochs and not self.model.evidence_2d:
             raise ValueError("evidence_epochs must be 0 for a model without evidence_2d: it has no J2D to train")
         if self.augment_from is not None and self.augment_from < self.evidence_epochs:

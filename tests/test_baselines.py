@@ -168,6 +168,15 @@ def test_zimmermann_learns(few):
         assert last[term] < share * first[term], term
 
 
+def test_zimmermann_can_start_from_a_trained_j2d(options, tmp_path):
+    trained, path = DHPE(preset("smoke").model), tmp_path / "trained.safetensors"
+    trained.save(path)
+    config = preset("smoke", init_pose=str(path), epochs=1, learning_rate=0.0, weight_decay=0.0)
+    network = BASELINES["zimmermann"].fit(config, tmp_path / "run", options)
+    theirs = dict(trained.pose_network.named_parameters())
+    assert all(torch.equal(value, theirs[name]) for name, value in network.pose_network.named_parameters())
+
+
 def test_lifting_overfits(detector, few):
     """From heat maps that are right, both lifting networks learn a few hands by heart."""
     batch = few.batch(torch.arange(4))

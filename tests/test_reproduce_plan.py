@@ -132,9 +132,21 @@ def test_data_without_a_training_split(tmp_path):
 def test_what_is_tuned():
     assert rated_as("no_refiner") == rated_as("full") == "full" and rated_as("zimmermann") == "zimmermann"
     assert rated_as("schedule") is None
-    run = SCALES["laptop"].rate_run()
+    laptop = SCALES["laptop"]
+    run = laptop.rate_run("full")
     run.check()
-    assert run.epochs == SCALES["laptop"].rate_epochs and run.images < SCALES["laptop"].train.images
+    assert run.epochs == laptop.rate_epochs and run.images < laptop.train.images
+
+
+def test_cheaper_methods_train_for_more_epochs():
+    """About as long as the full method, lifting included, by the plan's own costs; their tuning in proportion."""
+    laptop, plan = SCALES["laptop"], make_plan("all", "laptop", Hands(), "runs")
+    full = plan._training_cost("full")
+    for training, epochs in laptop.epochs.items():
+        assert laptop.run(training).epochs == epochs > laptop.train.epochs
+        assert 0.6 < plan._training_cost(training) / full < 1.4, training
+        assert laptop.rate_run(training).epochs == round(laptop.rate_epochs * epochs / laptop.train.epochs)
+    assert laptop.run("no_refiner") == laptop.train
 
 
 @pytest.mark.parametrize("profile", SCALES)

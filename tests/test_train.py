@@ -228,37 +228,33 @@ def test_other_data_are_opened_by_their_spec(trained, tmp_path, monkeypatch):
     assert read_log(tmp_path)[0]["val_joints_root_mean_mm"] > 0
 
 
-def test_evidence_networks_of_a_checkpoint(trained, tmp_path):
-    """F and J2D are the checkpoint's, the regressor is the run's own, and it is written down."""
+def test_j2d_of_a_checkpoint(trained, tmp_path):
+    """J2D is the checkpoint's, all else is the run's own, and it is written down."""
     frozen = {"epochs": 1, "joint_learning_rate": 0.0, "weight_decay": 0.0}
-    config = preset("smoke", init_evidence=str(trained.checkpoint), **frozen)
+    config = preset("smoke", init_pose=str(trained.checkpoint), **frozen)
     model = train(config, tmp_path / "a", cache=trained.cache, progress=False)
     alone = train(preset("smoke", **frozen), tmp_path / "b", cache=trained.cache, progress=False)
     parent, own = (dict(m.named_parameters()) for m in (DHPE.from_pretrained(trained.checkpoint), alone))
     for name, value in model.named_parameters():
-        source = own if name.startswith("regressor") else parent
-        assert torch.equal(value, source[name]), name
+        assert torch.equal(value, (parent if name.startswith("pose_network") else own)[name]), name
     notes = DHPE.from_pretrained(tmp_path / "a" / "model.safetensors").provenance
-    assert json.loads(notes["init_evidence"])["name"] == str(trained.checkpoint) and "init" not in notes
+    assert json.loads(notes["init_pose"])["name"] == str(trained.checkpoint) and "init" not in notes
 
 
-def test_evidence_networks_that_do_not_fit_are_refused(trained, tmp_path):
-    wider = preset("smoke", init_evidence=str(trained.checkpoint), model=replace(preset("smoke").model, pose_width=8))
+def test_a_j2d_that_does_not_fit_is_refused(trained, tmp_path):
+    wider = preset("smoke", init_pose=str(trained.checkpoint), model=replace(preset("smoke").model, pose_width=8))
     with pytest.raises(ValueError, match="its config has pose_width=4, the run's 8: .*--model.pose-width"):
         train(wider, tmp_path, progress=False)
     with pytest.raises(ValueError, match="give one"):
-        train(preset("smoke", init="lite", init_evidence="lite"), tmp_path, progress=False)
+        train(preset("smoke", init="lite", init_pose="lite"), tmp_path, progress=False)
     blind = DHPE(replace(preset("smoke").model, evidence_2d=False, pose_refiner=False))
     blind.save(tmp_path / "blind.safetensors")
     with pytest.raises(ValueError, match="has no J2D"):
-        train(preset("smoke", init_evidence=str(tmp_path / "blind.safetensors")), tmp_path / "run", progress=False)
+        train(preset("smoke", init_pose=str(tmp_path / "blind.safetensors")), tmp_path / "run", progress=False)
 
 
-def test_evidence_networks_do_without_the_regressors_size(trained, tmp_path):
-    """A run whose regressor differs may start from the same F and J2D; one without J2D takes F alone."""
-    small = replace(preset("smoke").model, hidden=8, evidence_2d=False, pose_refiner=False)
-    config = preset("smoke", init_evidence=str(trained.checkpoint), epochs=1, lifting_steps=0, joint_learning_rate=0.0,
-                    weight_decay=0.0, model=small)  # fmt: skip
-    model = train(config, tmp_path, cache=trained.cache, progress=False)
-    parent = dict(DHPE.from_pretrained(trained.checkpoint).named_parameters())
-    assert all(torch.equal(v, parent[f"feature_extractor.{k}"]) for k, v in model.feature_extractor.named_parameters())
+def test_a_network_without_j2d_needs_no_start(trained, tmp_path):
+    blind = replace(preset("smoke").model, evidence_2d=False, pose_refiner=False)
+    config = preset("smoke", init_pose="lite", epochs=1, lifting_steps=0, model=blind)
+    train(config, tmp_path, cache=trained.cache, progress=False)
+    assert "init_pose" not in DHPE.from_pretrained(tmp_path / "model.safetensors").provenance

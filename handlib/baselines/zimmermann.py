@@ -23,7 +23,7 @@ from torch.nn import functional
 from ..camera import crop_to_px, px_to_crop, unproject
 from ..dhpe import DHPEConfig
 from ..evidence import PoseNetwork, heatmap_peaks
-from ..first_weights import start_evidence
+from ..first_weights import start_pose
 from ..joints import C21, MIDDLE_MCP
 from ..losses import LossWeights, heatmap_loss
 from ..train import TrainConfig
@@ -110,8 +110,8 @@ def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = 
 
     def make() -> Zimmermann:
         network = Zimmermann(config.model, config.loss)
-        if config.init_evidence:
-            start_evidence(None, network.pose_network, config)
+        if config.init_pose:
+            start_pose(network.pose_network, config)
         return network
 
     return train_network(make, config, out, options)

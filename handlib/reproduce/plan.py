@@ -27,7 +27,7 @@ from .scales import SCALES, Scale
 PREFIX = "reproduce-"
 # Rough costs of a hand, relative to one joint training step of DHPE on it; for the plan alone, no result is made of it.
 TRAINING_COST = {"direct": 0.8, "kanazawa": 0.7, "zimmermann": 0.5, "handsegnet": 0.6, "encoder-decoder": 0.4}
-EVIDENCE_COST, LIFTING_COST = 0.5, 6.0  # an image of an evidence epoch; a step of lifting, which sees no image
+EVIDENCE_COST, LIFTING_COST = 0.5, 4.0  # an image of an evidence epoch; a step of lifting, which sees no image
 ESTIMATE_COST, REFINED_COST = 0.4, 0.25  # a first estimate with its scores; each step of Eq. 13
 FITTING_COST = {"panteleris": 15.0, "pso": 10.0}
 
@@ -107,13 +107,13 @@ class Plan:
             steps = scale.iterations if job.experiment.refined else 0
             if job.test != "val":
                 total += images * (FITTING_COST.get(job.experiment.name, 0.0) + ESTIMATE_COST + steps * REFINED_COST)
-        return total + left * train.val_images * train.epochs * ESTIMATE_COST
+        return total + left * train.val_images * scale.run(unit.training).epochs * ESTIMATE_COST
 
     def _training_cost(self, training: str) -> float:
         if training == "schedule":
             run = self.scale.schedule
             return 2 * run.images * (run.epochs - (1 - EVIDENCE_COST) * run.evidence_epochs)
-        run, step = self.scale.train, TRAINING_COST.get(training, 1.0)
+        run, step = self.scale.run(training), TRAINING_COST.get(training, 1.0)
         dhpe = training not in NETWORKS
         if not dhpe:
             return run.images * run.epochs * step
@@ -127,7 +127,7 @@ class Plan:
         """Of the choice of a learning rate, if it is not made yet."""
         if not self.tunes(training) or self.rate_file(training).is_file():
             return 0.0
-        run, step = self.scale.rate_run(), TRAINING_COST.get(training, 1.0)
+        run, step = self.scale.rate_run(training), TRAINING_COST.get(training, 1.0)
         return len(self.scale.rate_factors) * (
             step * run.images * run.epochs + run.lifting_steps * LIFTING_COST * (training not in NETWORKS)
         )
@@ -151,7 +151,8 @@ class Plan:
         folders = [self.run_folder(unit)]
         if unit.training == "schedule":
             folders = [folders[0] / name for name in ("scheduled", "constant")]
-        epochs = self.scale.schedule.epochs if unit.training == "schedule" else self.scale.train.epochs
+        schedule = unit.training == "schedule"
+        epochs = (self.scale.schedule if schedule else self.scale.run(unit.training)).epochs
         logs = [len(read_log(f)) if (f / "log.jsonl").is_file() else 0 for f in folders]
         return sum(logs) / len(logs) / max(epochs, 1)
 

@@ -95,7 +95,7 @@ class Runner:
 
     def _config(self, training: str) -> TrainConfig:
         """The run of a training, at the learning rate that was chosen for it."""
-        config = self.plan.scale.train
+        config = self.plan.scale.run(training)
         if training in ABLATIONS:
             parts = ABLATIONS[training]
             config = replace(config, model=parts.of_model(config.model), loss=parts.of_loss(config.loss))
@@ -131,7 +131,7 @@ class Runner:
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"{path} is damaged: delete it, and the learning rate is chosen again") from error
         self.say(f"  choosing the learning rate of {training}")
-        run, scale = self.plan.scale.rate_run(), self.plan.scale
+        run, scale = self.plan.scale.rate_run(training), self.plan.scale
         options = FitOptions(self.resume, self.cache, None, None, self.progress, self.device)
 
         def fit(config: TrainConfig, folder: Path, options: FitOptions) -> Method:
