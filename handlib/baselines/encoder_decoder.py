@@ -1,6 +1,7 @@
 """A plain encoder–decoder that segments: four strided convolutions down, four interpolations up, no shortcuts.
 
-No original: it is the simplest network that could do it, at as many parameters as the evidence networks of DHPE.
+No original: it is the simplest network that could do it, at as many parameters as the evidence networks of DHPE;
+beside lite it sees pictures at half of their side.
 """
 
 import os
@@ -10,7 +11,7 @@ from torch import nn
 from ..evidence import conv
 from ..train import TrainConfig
 from .interface import DEFAULTS, FitOptions
-from .segmentation import Segmenter, equal_width
+from .segmentation import Segmenter, equal_width, input_size
 from .training import train_network
 
 FACTORS = (1, 2, 4, 8)  # channels over width at a half, a quarter, an eighth and a sixteenth of the side
@@ -32,6 +33,6 @@ class EncoderDecoder(Segmenter):
 
 def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> EncoderDecoder:
     """Trains it, at the size of DHPE's evidence networks, on the pictures and epochs of a DHPE of this config."""
-    size = config.model.size
+    size = input_size(config.model)
     width = equal_width(lambda w: EncoderDecoder(size, w), config.model)
     return train_network(lambda: EncoderDecoder(size, width), config, out, options)

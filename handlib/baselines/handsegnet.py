@@ -6,8 +6,8 @@ of it.
 
 What differs from the original: all widths are divided by one number, so that it has as many parameters as the evidence
 networks of DHPE; batch normalisation, because it starts from random weights, not from a body-pose network's; it sees
-crops, as everything here does, not whole pictures. Two scores under a softmax matter by their difference alone, which
-is the one that this network gives.
+crops, as everything here does, not whole pictures, and beside lite at half of their side. Two scores under a softmax
+matter by their difference alone, which is the one that this network gives.
 """
 
 import os
@@ -17,7 +17,7 @@ from torch import nn
 from ..evidence import conv
 from ..train import TrainConfig
 from .interface import DEFAULTS, FitOptions
-from .segmentation import Segmenter, equal_width
+from .segmentation import Segmenter, equal_width, input_size
 from .training import train_network
 
 GROUPS = ((1, 2), (2, 2), (4, 4), (8, 4))  # channels over width, layers
@@ -40,6 +40,6 @@ class HandSegNet(Segmenter):
 
 def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> HandSegNet:
     """Trains it, at the size of DHPE's evidence networks, on the pictures and epochs of a DHPE of this config."""
-    size = config.model.size
+    size = input_size(config.model)
     width = equal_width(lambda w: HandSegNet(size, w), config.model)
     return train_network(lambda: HandSegNet(size, width), config, out, options)

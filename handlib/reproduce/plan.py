@@ -26,7 +26,7 @@ from .scales import SCALES, Scale
 
 PREFIX = "reproduce-"
 # Rough costs of a hand, relative to one joint training step of DHPE on it; for the plan alone, no result is made of it.
-TRAINING_COST = {"direct": 0.8, "kanazawa": 0.7, "zimmermann": 0.5, "handsegnet": 0.6, "encoder-decoder": 0.4}
+TRAINING_COST = {"direct": 1.0, "kanazawa": 0.5, "zimmermann": 0.9, "handsegnet": 1.6, "encoder-decoder": 1.6}
 EVIDENCE_COST, LIFTING_COST = 0.5, 4.0  # an image of an evidence epoch; a step of lifting, which sees no image
 ESTIMATE_COST, REFINED_COST = 0.4, 0.25  # a first estimate with its scores; each step of Eq. 13
 FITTING_COST = {"panteleris": 15.0, "pso": 10.0}

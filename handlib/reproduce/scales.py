@@ -43,8 +43,8 @@ class Scale:
 # J2D starts trained, as the paper's does: every method that has one starts from lite's. From random weights so few
 # hands would leave all of them near the mean pose, where nothing can be told apart.
 _LAPTOP = replace(
-    PROFILES["laptop"], init_pose="lite", images=2000, val_images=120, epochs=3, evidence_epochs=0, feature_every=4,
-    average=0.99, augment_from=1, augment_every=4, augment_cap=1000,
+    PROFILES["laptop"], init_pose="lite", images=1600, val_images=100, epochs=3, evidence_epochs=0, feature_every=4,
+    average=0.99, augment_from=1, augment_every=4, augment_cap=800,
 )  # fmt: skip
 _GPU = replace(PROFILES["gpu"], images=40_000, feed="memory")
 _SMOKE = replace(PROFILES["smoke"], images=16, val_images=8, augment_from=1, augment_cap=8)
@@ -56,8 +56,8 @@ SCALES = {
     ),
     # For two cores, as two processes (--shard) of one thread each; `--dry-run` measures how long that takes.
     "laptop": Scale(
-        _LAPTOP, replace(_LAPTOP, images=1000, epochs=5, lifting_steps=0, augment_from=None), test_images=120,
-        epochs={"direct": 4, "kanazawa": 9, "zimmermann": 9, "handsegnet": 8, "encoder-decoder": 11}, rate_images=400,
+        _LAPTOP, replace(_LAPTOP, images=800, epochs=6, lifting_steps=0, augment_from=None), test_images=120,
+        epochs={"kanazawa": 9, "zimmermann": 5}, rate_images=400,
     ),
     "gpu": Scale(
         _GPU, replace(_GPU, images=20_000, lifting_steps=0, augment_from=None), rate_images=10_000, rate_epochs=6
