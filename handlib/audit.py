@@ -129,11 +129,15 @@ def changed_since(commit: str) -> bool | None:
 
 
 def paths(folder: str | os.PathLike[str], names: tuple[str, ...] = ()) -> list[Path]:
-    """The results files of a folder, or those named. `FileNotFoundError` says which are not there."""
+    """The results files of a folder, those of reproductions in folders of their own (`reproduce-SUITE`) among them; or
+    those named. `FileNotFoundError` says which are not there."""
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of results at {folder}: name one with --results-dir")
-    found = [folder / f"{name.removesuffix('.json')}.json" for name in names] or sorted(folder.glob("*.json"))
+    found = [folder / f"{name.removesuffix('.json')}.json" for name in names] or [
+        *sorted(folder.glob("*.json")),
+        *sorted(folder.glob("reproduce-*/*.json")),
+    ]
     for path in found:
         if not path.is_file():
             raise FileNotFoundError(f"no results file at {path}: `handlib results show` lists those that there are")

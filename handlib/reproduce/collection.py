@@ -121,12 +121,14 @@ class Collection:
 
 
 def read_collections(folder: str | os.PathLike[str]) -> dict[str, Collection]:
-    """The suites whose results files lie in a folder, or in `SUITE/results` of it, each with at least one record.
+    """The suites whose results files lie in a folder, or in `reproduce-SUITE` or `SUITE/results` of it, each with at
+    least one record.
 
     Other results files that lie there are passed over. `ValueError` for a file that is damaged or does not belong.
     """
     folder, suites = Path(folder), {}
-    for path in sorted([*folder.glob(f"{PREFIX}*.json"), *folder.glob(f"*/results/{PREFIX}*.json")]):
+    places = (f"{PREFIX}*.json", f"{PREFIX}*/{PREFIX}*.json", f"*/results/{PREFIX}*.json")
+    for path in sorted(path for place in places for path in folder.glob(place)):
         record = results.read(path)
         if record["profile"] == "smoke":
             continue

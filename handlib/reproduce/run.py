@@ -163,6 +163,8 @@ class Runner:
             method = DHPEMethod(method.model, iterations)
         metrics, curves = measured(method, data, job.test, self.progress, self.device)
         log = read_log(self.plan.run_folder(unit))
+        trained = log[-1]["minutes"] if log else 0.0  # which several experiments may share
+        metrics.append(results.Metric("training_minutes", trained, "minutes"))
         settings = {"train": described_run(asdict(config)), "refine": refinement_settings(iterations)}
         record = results.record(
             job.record,
@@ -174,8 +176,7 @@ class Runner:
             started=started,
             curves=curves,
         )
-        # Measuring, and the training that several experiments may share.
-        return record | {"minutes": round(record["minutes"] + (log[-1]["minutes"] if log else 0.0), 3)}
+        return record | {"minutes": round(record["minutes"] + trained, 3)}
 
     def _schedule(self, unit: Unit, job: Job) -> dict:
         """The study of Eq. 12, under this reproduction's name."""
