@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 from . import results
 
 # Files of handlib that present numbers and make none; a change to them makes no result older.
-PRESENTATION = ("audit.py", "cli.py", "plots.py", "published.py", "results.py", "static", "widgets.py")
+PRESENTATION = (
+    "audit.py", "cli.py", "plots.py", "published.py", "results.py", "static", "widgets.py",
+    *(f"reproduce/{name}.py" for name in ("cli", "collection", "figures", "tables", "verdict")),
+)  # fmt: skip
 UNITS = {"fraction": ("", 3), "mm": (" mm", 1)}
 PERFECT = 1 + 1e-6
 

@@ -41,10 +41,19 @@ def _record(plan, job: Job, auc: float, gain_mm: float, scheduled_mm: float) -> 
         metrics, curves = _schedule(job.seed, scheduled_mm)
     else:
         metrics, curves = _method(job, auc, gain_mm, plan.scale.iterations)
+    train = {
+        "seed": job.seed,
+        "images": 10,
+        "epochs": 2,
+        "learning_rate": 1e-3,
+        "joint_learning_rate": 3e-4,
+        "data": ["synthetic"],
+    }
+    metrics.append(Metric("training_minutes", 4.0 + job.seed, "minutes"))
     about = {"suite": plan.suite, "experiment": job.experiment.name, "test": job.test, "scale": plan.described}
     return _template() | {
         "name": job.record, "metrics": [asdict(metric) for metric in metrics], "curves": curves, "seed": job.seed,
-        "profile": plan.profile, "config": about | {"train": {"seed": job.seed}}, "synthetic": not plan.hands.specs,
+        "profile": plan.profile, "config": about | {"train": train}, "synthetic": not plan.hands.specs,
         "data": {"name": f"{job.test} hands", "n": 150},
     }  # fmt: skip
 

@@ -6,7 +6,7 @@ from handlib.reproduce import TABLES, read_collections
 from handlib.reproduce.cli import rendered, shown
 from handlib.reproduce.collection import STUDENT, Value
 from handlib.reproduce.figures import figures, write_figures
-from handlib.reproduce.tables import NOT_RUN, missing_runs, results_table, tables
+from handlib.reproduce.tables import NOT_RUN, missing_runs, published_table, results_table, tables
 
 NAMES = tuple(TABLES)
 
@@ -63,15 +63,34 @@ def test_every_table_has_its_numbers(runs):
         assert "rendered hands, not photographs" in table.markdown()
 
 
-def test_published_numbers_are_marked(runs):
+def test_published_numbers_stand_apart_from_rendered_hands(runs):
+    assert published.MARK not in "".join(cell for row in results_table(runs).rows for cell in row)
+    texts = rendered(runs, ("results",))
+    assert texts.keys() == {"results", "published"} and "on real data sets" in texts["published"]
+    assert column(published_table(), "DHPE", "RHD") == "0.926 (published)"
+    assert column(published_table(), "Iqbal et al. 2018", "DO").endswith("0.565 (published, 0–100 mm)")
+
+
+def test_published_numbers_are_marked_beside_real_ones(tmp_path):
+    runs = read_collections(write_suite(tmp_path, auc, data=REAL))["laptop-rhd-stb-do"]
     table = results_table(runs)
-    assert column(table, "DHPE, published", "diverse") == "0.926 (published)"
-    assert column(table, "Iqbal et al. 2018, published", "object").endswith("0.565 (published, 0–100 mm)")
+    assert column(table, "DHPE", "RHD") == "0.820 ± 0.020"
+    assert column(table, "DHPE, published", "RHD") == "0.926 (published)"
     known = {f"{entry.value:.3f}" for entry in published.AUC if entry.value is not None}
     for row in table.rows:
         for cell in row[1:]:
             assert published.MARK in cell or cell[:5] not in known
-    assert "not to be compared" in table.markdown()
+    assert "mix alignments" in table.markdown() and "published" not in rendered(runs, ("results",))
+
+
+def test_what_the_trainings_were(runs):
+    """A row a training, not a row an experiment: three of them share that of the full method."""
+    table = tables(runs, ("cost",))["cost"]
+    names = [row[0] for row in table.rows]
+    assert len(names) == len(set(names)) and {"full", "kanazawa", "handsegnet"} <= set(names)
+    assert "no_test_refinement" not in names and "schedule" not in names
+    assert column(table, "full", "minutes") == "5.0 ± 1.0" and column(table, "full", "learning rate") == "3e-04"
+    assert column(table, "zimmermann", "learning rate") == "1e-03"
 
 
 def test_what_is_missing_is_said(tmp_path):
@@ -168,5 +187,5 @@ def test_show_prints_tables_and_saves_nothing(folder):
 
 def test_tables_are_saved_beside_the_runs(folder, tmp_path):
     text = shown(folder, ("results", "joints"), tmp_path)
-    assert {path.stem for path in (tmp_path / "tables").iterdir()} == {"results", "joints"}
+    assert {path.stem for path in (tmp_path / "tables").iterdir()} == {"results", "published", "joints"}
     assert (tmp_path / "tables" / "results.md").read_text().strip() in text

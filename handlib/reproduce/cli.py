@@ -13,7 +13,7 @@ from .figures import write_figures
 from .hands import parse_data
 from .plan import make_plan
 from .run import Runner, launched_share, speed
-from .tables import missing_runs, tables
+from .tables import missing_runs, published_table, tables
 from .verdict import verdict_table
 
 Profile = Literal["smoke", "laptop", "gpu", "paper"]
@@ -32,8 +32,8 @@ def reproduce_command(
 ) -> None:
     """Trains and measures what the paper's tables need, then makes them, from results files alone.
 
-    TABLE: all, results, ablations, schedule, iterations, segmentation, joints, tones, mesh, verdict; or show, which
-    runs nothing and shows the tables of what is there. Interrupted, run it again: it goes on where it stopped.
+    TABLE: all, results, ablations, schedule, iterations, segmentation, joints, tones, mesh, cost, verdict; or show,
+    which runs nothing and shows the tables of what is there. Interrupted, run it again: it goes on where it stopped.
 
     On several machines: --shard 1/3 … 3/3, then bring the folders OUT/*/results together. With several GPUs: torchrun
     --nproc_per_node N -m handlib.cli reproduce all …, which gives each process a share and a GPU.
@@ -88,6 +88,8 @@ def shown(folder: Path, names: tuple[str, ...], out: Path | None = None) -> str:
 def rendered(runs: Collection, names: tuple[str, ...]) -> dict[str, str]:
     """Tables as markdown, by name."""
     texts = {name: table.markdown() for name, table in tables(runs, names).items()}
+    if "results" in texts and runs.synthetic:
+        texts["published"] = published_table().markdown()
     return texts | ({"verdict": verdict_table(runs).markdown()} if "verdict" in names else {})
 
 
