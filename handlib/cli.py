@@ -118,7 +118,8 @@ def info_command() -> None:
 def _profile(arguments: list[str], known: Iterable[str]) -> tuple[str, list[str]]:
     """The value of --profile, and the other arguments."""
     profile = "laptop"
-    arguments = [part for argument in arguments for part in argument.split("=", 1)]
+    # --profile=gpu as --profile gpu; a value may hold a "=" of its own, as rhd,joint0=wrist:PATH does.
+    arguments = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
     if "--profile" in arguments:
         at = arguments.index("--profile")
         profile = arguments[at + 1] if at + 1 < len(arguments) else ""

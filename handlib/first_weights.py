@@ -59,7 +59,7 @@ def _check_equal(config, parent: DHPE, fields: tuple[str, ...], name_or_path: st
         if mine != theirs:
             raise ValueError(
                 f"{name_or_path}: its config has {name}={theirs!r}, the run's {mine!r}: start from a checkpoint of the "
-                f"same networks, or give --model.{name.replace('_', '-')}"
+                f"same networks, or give --{name.replace('_', '-')}"
             )
 
 

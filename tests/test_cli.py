@@ -231,6 +231,25 @@ def test_unknown_profile(refused):
     assert "unknown profile" in refused("train", "--profile")
 
 
+def test_options_of_a_training(run, monkeypatch):
+    """As the book writes them: a value may hold an equals sign, and networks' options have no prefix."""
+    seen = []
+
+    def train(config, *_):
+        seen.append(config)
+        raise ValueError("seen")
+
+    monkeypatch.setattr(cli, "train", train)
+    spec = "rhd,joint0=wrist:PATH/RHD_published_v2"
+    run("train", "--profile=paper", "--data", spec, "stb,joint0=ring:STB", "--val-data", spec, "--epochs=30",
+        "--posenet", "a=b.pickle", "--hand=MANO_RIGHT.pkl", "--fingertips", "paper")  # fmt: skip
+    (config,) = seen
+    assert config.profile == "paper" and config.epochs == 30
+    assert config.data == (spec, "stb,joint0=ring:STB") and config.val_data == (spec,)
+    model = config.model
+    assert (model.posenet, model.hand, model.fingertips) == ("a=b.pickle", "MANO_RIGHT.pkl", "paper")
+
+
 def test_unknown_benchmark(refused):
     known = "choose one of data, hand, renderer, refinement, training"
     assert f"unknown benchmark 'foot': {known}" in refused("bench", "foot")

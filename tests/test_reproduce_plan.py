@@ -123,10 +123,29 @@ def test_the_paper_needs_its_data(tmp_path):
     assert "/there" not in str(plan.described) and "/there" not in plan.hands.described
 
 
+def test_a_plan_counts_the_hands_of_the_data_it_names(tmp_path):
+    """Not the synthetic hands of the profile, which a run on real data never sees."""
+    plan = plan_of(tmp_path, profile="paper", data=REAL, only=("no_augmentation",))
+    train, unit = plan.scale.train, plan.units[0]
+    assert plan.hands.training_images(train) == 41_258 + 30_000  # the paper's
+    assert {name: plan.hands.test_images(name, 10_000) for name in plan.hands.tests} == {
+        "rhd": 2_728, "stb": 6_000, "do": 3_145}  # fmt: skip
+    assert plan.hands.test_images("stb", 500) == 500
+    trained = 71_258 * train.epochs
+    assert trained < plan.cost(unit) < 1.01 * trained + 0.5 * (2_728 + 6_000 + 3_145)
+    small = plan_of(tmp_path, profile="laptop", data="stb,camera=SK:/there/STB", only=("no_augmentation",))
+    assert small.hands.training_images(small.scale.train) == 15_000
+    rates = small.scale.rate_run("full")
+    assert small.rate_cost("full") >= len(small.scale.rate_factors) * 15_000 * rates.epochs
+    synthetic = plan_of(tmp_path, only=("no_augmentation",))
+    assert synthetic.hands.training_images(synthetic.scale.train) == synthetic.scale.train.images
+
+
 def test_data_without_a_training_split(tmp_path):
     """Trained on the benchmark, measured on real hands."""
     plan = plan_of(tmp_path, data="do:/there")
     assert plan.scale.train.data == ("synthetic",) and plan.hands.tests == ("do",)
+    assert plan.hands.training_images(plan.scale.train) == plan.scale.train.images
 
 
 def test_what_is_tuned():

@@ -188,7 +188,7 @@ def test_lite_can_be_trained_further():
 
 def test_a_warm_start_of_other_networks_is_refused(trained, tmp_path):
     config = preset("smoke", init=str(trained.checkpoint), model=replace(preset("smoke").model, hidden=16))
-    with pytest.raises(ValueError, match="its config has hidden=32, the run's 16: .*--model.hidden"):
+    with pytest.raises(ValueError, match="its config has hidden=32, the run's 16: .*--hidden"):
         train(config, tmp_path, progress=False)
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         train(preset("smoke", init=str(tmp_path / "none")), tmp_path, progress=False)
@@ -243,7 +243,7 @@ def test_j2d_of_a_checkpoint(trained, tmp_path):
 
 def test_a_j2d_that_does_not_fit_is_refused(trained, tmp_path):
     wider = preset("smoke", init_pose=str(trained.checkpoint), model=replace(preset("smoke").model, pose_width=8))
-    with pytest.raises(ValueError, match="its config has pose_width=4, the run's 8: .*--model.pose-width"):
+    with pytest.raises(ValueError, match="its config has pose_width=4, the run's 8: .*--pose-width"):
         train(wider, tmp_path, progress=False)
     with pytest.raises(ValueError, match="give one"):
         train(preset("smoke", init="lite", init_pose="lite"), tmp_path, progress=False)

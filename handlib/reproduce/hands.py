@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..data import CachedHands, SyntheticHands, open_spec
+from ..data import CachedHands, SyntheticHands, dexter_object, freihand, open_spec, rhd, stb
 from ..data.specs import HANDS, parse_spec
 from ..feed import evenly, in_memory, open_data
 from ..hand import HandModel
@@ -56,6 +56,16 @@ class Hands:
             raise ValueError(f"profile {config.profile} trains on real data sets: say where they are, --data {wanted}")
         feed = config.feed if self.training == ("synthetic",) or config.feed != "device" else "workers"
         return replace(config, data=self.training, val_data=self.training[:1], feed=feed)
+
+    def training_images(self, config: TrainConfig) -> int:
+        """How many hands a run trains on, for the plan: the config's synthetic ones; real sets are taken whole, and
+        counted as officially they are."""
+        return sum(config.images if spec == "synthetic" else official(spec, "train") for spec in self.training)
+
+    def test_images(self, name: str, n: int) -> int:
+        """How many of a test set's hands are measured where n are asked for, for the plan."""
+        specs = [spec for spec in self.specs if kind_of(spec) == name]
+        return min(n, *(official(spec, "test", n) for spec in specs)) if specs else n
 
     def test(
         self, name: str, config: TrainConfig, n: int, cache: str | os.PathLike[str] | None, progress: bool = True
@@ -104,6 +114,23 @@ def parse_data(text: str) -> Hands:
 
 def kind_of(spec: str) -> str:
     return spec.partition(":")[0].partition(",")[0]
+
+
+def official(spec: str, split: str, unknown: int = 0) -> int:
+    """How many pictures of a split its data set officially has; nothing is opened. `unknown`: of one that anybody may
+    have made."""
+    kind, arguments, _ = parse_spec(spec, HANDS)
+    if kind == "rhd":
+        return rhd.COUNTS[split]
+    if kind == "stb":
+        cameras = stb.CAMERAS.get(arguments.get("camera", "BB"), ())
+        return len(cameras) * len(stb.SEQUENCES[split]) * stb.FRAMES
+    if kind == "do":
+        return sum(dexter_object.FRAMES.values()) if split == "test" else 0
+    if kind == "freihand":
+        versions = int(arguments.get("backgrounds", freihand.BACKGROUNDS)) if split == "train" else 1
+        return versions * freihand.COUNTS[split]
+    return unknown
 
 
 def pathless(specs: Sequence[str]) -> list[str]:

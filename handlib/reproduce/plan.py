@@ -101,36 +101,36 @@ class Plan:
     def cost(self, unit: Unit, jobs: tuple[Job, ...] | None = None, left: float = 1.0) -> float:
         """Of jobs of a unit (by default all) and the part `left` of its training, in training steps of one hand."""
         train, scale = self.scale.train, self.scale
-        images = scale.test_images
         total = left * self._training_cost(unit.training)
         for job in unit.jobs if jobs is None else jobs:
             steps = scale.iterations if job.experiment.refined else 0
             if job.test != "val":
+                images = self.hands.test_images(job.test, scale.test_images)
                 total += images * (FITTING_COST.get(job.experiment.name, 0.0) + ESTIMATE_COST + steps * REFINED_COST)
         return total + left * train.val_images * scale.run(unit.training).epochs * ESTIMATE_COST
 
     def _training_cost(self, training: str) -> float:
         if training == "schedule":
             run = self.scale.schedule
-            return 2 * run.images * (run.epochs - (1 - EVIDENCE_COST) * run.evidence_epochs)
+            return 2 * self.hands.training_images(run) * (run.epochs - (1 - EVIDENCE_COST) * run.evidence_epochs)
         run, step = self.scale.run(training), TRAINING_COST.get(training, 1.0)
+        images = self.hands.training_images(run)
         dhpe = training not in NETWORKS
         if not dhpe:
-            return run.images * run.epochs * step
+            return images * run.epochs * step
         added = 0.0  # images that augmentation adds, over all epochs
         if run.augment_from is not None and training != "no_augmentation":
             added = run.augment_cap * (run.epochs - run.augment_from) / 2
         epochs = run.epochs - (1 - EVIDENCE_COST) * run.evidence_epochs
-        return step * (run.images * epochs + added) + run.lifting_steps * LIFTING_COST
+        return step * (images * epochs + added) + run.lifting_steps * LIFTING_COST
 
     def rate_cost(self, training: str) -> float:
         """Of the choice of a learning rate, if it is not made yet."""
         if not self.tunes(training) or self.rate_file(training).is_file():
             return 0.0
         run, step = self.scale.rate_run(training), TRAINING_COST.get(training, 1.0)
-        return len(self.scale.rate_factors) * (
-            step * run.images * run.epochs + run.lifting_steps * LIFTING_COST * (training not in NETWORKS)
-        )
+        lifting = 0 if training in NETWORKS else run.lifting_steps * LIFTING_COST
+        return len(self.scale.rate_factors) * (step * self.hands.training_images(run) * run.epochs + lifting)
 
     def tunes(self, training: str) -> bool:
         return len(self.scale.rate_factors) > 1 and rated_as(training) is not None
@@ -190,7 +190,8 @@ def make_plan(
 ) -> Plan:
     """The runs of a table, or of "all". only: names of experiments. shard: "i/n", the i-th of n shares.
 
-    Shares are disjoint, together they are all, and they depend on nothing but the table, the profile and `only`.
+    Shares are disjoint, together they are all, and they depend on nothing but the table, the profile, which data are
+    named, wherever they are, and `only`.
     """
     if profile not in SCALES:
         raise ValueError(f"unknown profile '{profile}': choose one of {', '.join(SCALES)}")
