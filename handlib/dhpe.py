@@ -29,6 +29,7 @@ from .resnet import FEATURES, ResNet50
 
 WEIGHTS = Path(__file__).parent / "weights"  # what ships: from_pretrained("lite") reads lite.safetensors
 MAX_BYTES = 1 << 30
+LAYOUT = torch.channels_last  # in which a CPU, and tensor cores, convolve fastest
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,16 @@ class DHPEConfig:
             raise ValueError("there are published weights for trunk='paper' only: leave out pretrained and posenet")
         if self.pose_refiner and not self.evidence_2d:
             raise ValueError("without evidence_2d there is nothing to refine: set pose_refiner=False too")
+
+    @property
+    def pose_side(self) -> int:
+        """Side of J2D's input in pixels."""
+        return self.pose_size or self.size
+
+    @property
+    def heatmap_side(self) -> int:
+        """Side of J2D's heat maps in their pixels."""
+        return -(-self.pose_side // (8 if self.trunk == "paper" else 4))
 
     @classmethod
     def paper(cls, **overrides) -> "DHPEConfig":
@@ -107,7 +118,7 @@ class DHPE(nn.Module):
         """J2D(x): the heat maps of each of its stages, the last one being what j2D is read off."""
         if self.pose_network is None:
             return []
-        return self.pose_network.stages(self.resize(images, self.config.pose_size or self.config.size))
+        return self.pose_network.stages(self.resize(images, self.config.pose_side))
 
     def estimate(
         self, features: Float[Tensor, "b c"], heatmaps: Float[Tensor, "b 21 s s"] | None, size: int
@@ -182,13 +193,15 @@ class DHPE(nn.Module):
 
 def _evidence(config: DHPEConfig) -> tuple[nn.Module, nn.Module | None]:
     """E2D of Eq. 1: F, and J2D unless the config does without."""
-    if config.trunk == "paper":
-        features, pose = ResNet50(), PoseMachine() if config.evidence_2d else None
-    else:
-        features = FeatureExtractor(config.feature_width, config.features)
-        pose = PoseNetwork(config.pose_width) if config.evidence_2d else None
-    layout = torch.channels_last  # in which a CPU, and tensor cores, convolve fastest
-    return features.to(memory_format=layout), pose and pose.to(memory_format=layout)
+    paper = config.trunk == "paper"
+    features = ResNet50() if paper else FeatureExtractor(config.feature_width, config.features)
+    return features.to(memory_format=LAYOUT), new_pose_network(config) if config.evidence_2d else None
+
+
+def new_pose_network(config: DHPEConfig) -> PoseNetwork | PoseMachine:
+    """J2D of the config's trunk with random weights. It looks at images of `DHPEConfig.pose_side`."""
+    pose = PoseMachine() if config.trunk == "paper" else PoseNetwork(config.pose_width)
+    return pose.to(memory_format=LAYOUT)
 
 
 def at_least_single(values: Tensor) -> Tensor:

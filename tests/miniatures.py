@@ -16,6 +16,7 @@ from PIL import Image
 from handlib.camera import quaternion_to_rotation
 from handlib.hand import HandModel
 from handlib.joints import C21, RHD21, STB21, TIPS, JointOrder
+from handlib.pose_machine import layers
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 RHD_K = np.array([[282.9, 0, 160.0], [0, 282.9, 159.5], [0, 0, 1]])
@@ -264,3 +265,18 @@ def write_photos(folder: Path, model: HandModel, n: int = 4):
         )
     (folder / "annotations.json").write_text(json.dumps(entries))
     return joints, K, pictures
+
+
+# ---- the published weights of J2D, at their full size
+
+
+def posenet_arrays() -> dict[str, np.ndarray]:
+    """The published dict: TensorFlow's names, kernels as (height, width, inputs, outputs), and another network's."""
+    random = np.random.default_rng(0)
+    published = {"PosePrior/fc_xyz/weights": np.zeros((512, 63), np.float32)}
+    for layer, (inputs, outputs, kernel) in layers().items():
+        shape = (kernel, kernel, inputs, outputs)
+        scale = np.float32(1.4 / (inputs * kernel**2) ** 0.5)  # at which 31 layers neither die nor explode
+        published[f"PoseNet2D/{layer}/weights"] = scale * random.standard_normal(shape, np.float32)
+        published[f"PoseNet2D/{layer}/biases"] = np.float32(0.1) * random.standard_normal(outputs, np.float32)
+    return published

@@ -9,6 +9,7 @@ from pathlib import Path
 from handlib import results
 from handlib.joints import C21
 from handlib.metrics import TONE_EDGES
+from handlib.reproduce.equipment import Equipment
 from handlib.reproduce.hands import parse_data
 from handlib.reproduce.measure import headline, pck_name
 from handlib.reproduce.plan import Job, make_plan
@@ -25,10 +26,11 @@ def write_suite(
     leave_out: Callable[[Job], bool] = lambda job: False,
     gain_mm: float = 3.0,
     scheduled_mm: float = 30.0,
+    equipment: Equipment = Equipment(),  # noqa: B008
 ) -> Path:
     """A results file for every job of `reproduce all`: its headline and mean IoU are `auc(job)`, refinement lowers the
     error by `gain_mm`, most of it early, and the study of Eq. 12 ends at `scheduled_mm` against 32 mm."""
-    plan = make_plan("all", profile, parse_data(data), folder)
+    plan = make_plan("all", profile, parse_data(data), folder, equipment=equipment)
     for unit in plan.units:
         for job in unit.jobs:
             if not leave_out(job):

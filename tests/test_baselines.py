@@ -3,10 +3,12 @@
 import importlib
 import json
 import math
+import pickle
 from dataclasses import replace
 
 import pytest
 import torch
+from miniatures import posenet_arrays
 
 from handlib import DHPE, MeshParameters
 from handlib.baselines import (
@@ -35,8 +37,10 @@ from handlib.dhpe import DHPEConfig
 from handlib.evaluate import evaluate
 from handlib.evidence import target_heatmaps
 from handlib.joints import MIDDLE_MCP
-from handlib.losses import LossWeights
+from handlib.losses import LossWeights, heatmap_loss
 from handlib.metrics import align, joint_errors_mm
+from handlib.pose_machine import PoseMachine
+from handlib.pretrained import read_posenet
 from handlib.train import preset, read_log
 
 training = importlib.import_module("handlib.baselines.training")
@@ -281,6 +285,70 @@ def test_lifting_does_not_move_the_heat_maps(few):
     _, joints, rotation = network(batch["image"])
     (joints.sum() + rotation.sum()).backward()
     assert all(p.grad is None for p in network.pose_network.parameters())
+
+
+def paper_trunk(**changes):
+    """The paper's J2D, whose layers have one size only, on the smallest pictures."""
+    return DHPEConfig.paper(**{"size": 64, "pose_size": 32, "pose_width": 4, "pretrained": False} | changes)
+
+
+def test_zimmermann_has_the_j2d_of_its_trunk(few):
+    """The paper's looks at its own size; its last stage is lifted, and every stage learns."""
+    batch = few.batch(torch.arange(4))
+    weights = LossWeights()
+    network = Zimmermann(paper_trunk(), weights).eval()  # no dropout
+    assert isinstance(network.pose_network, PoseMachine)
+    torch.nn.init.normal_(network.pose_network.layers["conv7_7"].weight)  # so that its maps are not those before it
+    stages = network.heatmaps(batch["image"])
+    assert [tuple(maps.shape) for maps in stages] == [(4, 21, 4, 4)] * 3
+    heatmaps, joints, _ = network(batch["image"])
+    assert torch.equal(heatmaps, stages[-1]) and torch.equal(joints, network.lift(stages[-1])[0])
+    total, terms = network.loss(batch["image"], batch)
+    points = px_to_crop(batch["joints_px"], 64)
+    wanted = [heatmap_loss(maps, points).item() for maps in stages]
+    assert terms["heatmap"] == pytest.approx(weights.heatmap * wanted[-1])
+    assert terms["earlier_heatmaps"] == pytest.approx(weights.earlier_heatmaps * (wanted[0] + wanted[1]) / 2)
+    assert terms["loss"] == pytest.approx(sum(value for name, value in terms.items() if name != "loss"))
+    total.backward()
+    assert all(p.grad is not None and p.grad.any() for p in network.pose_network.parameters())
+    assert "earlier_heatmaps" not in Zimmermann(SMALL, weights).loss(batch["image"], batch)[1]
+    without = Zimmermann(paper_trunk(), replace(weights, earlier_heatmaps=0.0))
+    assert "earlier_heatmaps" not in without.loss(batch["image"], batch)[1]
+    assert network.predict(view_of(batch)).joints_cam.shape == (4, 21, 3)
+
+
+@pytest.mark.parametrize("size", [64, 66, 128])
+@pytest.mark.parametrize("trunk", ["lite", "paper"])
+def test_the_side_of_heat_maps(trunk, size):
+    config = replace(SMALL, size=size) if trunk == "lite" else paper_trunk(size=size, pose_size=size // 8 * 8)
+    heatmaps, _, rotation = Zimmermann(config, LossWeights())(torch.rand(2, 3, size, size))
+    assert heatmaps.shape[-1] == config.heatmap_side and rotation.shape == (2, 3, 3)
+
+
+@pytest.mark.slow
+def test_zimmermann_starts_from_published_weights(options, tmp_path):
+    """And from those of another J2D, where the config names one: as DHPE does."""
+    file = tmp_path / "posenet.pickle"
+    file.write_bytes(pickle.dumps(posenet_arrays()))
+    still = {"epochs": 1, "learning_rate": 0.0, "weight_decay": 0.0}
+    config = preset("smoke", model=paper_trunk(posenet=str(file)), **still)
+    network = BASELINES["zimmermann"].fit(config, tmp_path / "run", options)
+    published = read_posenet(file)
+    assert all(torch.equal(value, published[name]) for name, value in network.pose_network.state_dict().items())
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match="no weights at"):
+        BASELINES["zimmermann"].fit(config, tmp_path / "other", options)
+
+
+@pytest.mark.slow
+def test_the_paper_s_j2d_can_start_from_a_checkpoint_s(options, tmp_path, monkeypatch):
+    parent, path = DHPE(paper_trunk()), tmp_path / "parent.safetensors"
+    path.write_bytes(b"read by nobody")
+    monkeypatch.setattr(DHPE, "from_pretrained", lambda name: parent)
+    config = preset("smoke", model=paper_trunk(), init_pose=str(path), epochs=1, learning_rate=0.0, weight_decay=0.0)
+    network = BASELINES["zimmermann"].fit(config, tmp_path / "run", options)
+    theirs = parent.pose_network.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in network.pose_network.state_dict().items())
 
 
 # ---- segmentation

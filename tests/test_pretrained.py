@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mano_files import Call, Name, Python2Pickle
+from miniatures import posenet_arrays
 
 from handlib import pretrained
 from handlib.joints import C21, RHD21
@@ -19,15 +20,7 @@ from handlib.resnet import ResNet50
 
 @pytest.fixture(scope="module")
 def arrays() -> dict[str, np.ndarray]:
-    """The published dict: TensorFlow's names, kernels as (height, width, inputs, outputs), and another network's."""
-    random = np.random.default_rng(0)
-    published = {"PosePrior/fc_xyz/weights": np.zeros((512, 63), np.float32)}
-    for layer, (inputs, outputs, kernel) in layers().items():
-        shape = (kernel, kernel, inputs, outputs)
-        scale = np.float32(1.4 / (inputs * kernel**2) ** 0.5)  # at which 31 layers neither die nor explode
-        published[f"PoseNet2D/{layer}/weights"] = scale * random.standard_normal(shape, np.float32)
-        published[f"PoseNet2D/{layer}/biases"] = np.float32(0.1) * random.standard_normal(outputs, np.float32)
-    return published
+    return posenet_arrays()
 
 
 @pytest.fixture

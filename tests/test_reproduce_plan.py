@@ -5,11 +5,12 @@ from reproduction import REAL, write_suite
 
 from handlib.ablation import ABLATIONS
 from handlib.baselines import BASELINES
-from handlib.reproduce import EXPERIMENTS, SCALES, TABLES, make_plan
+from handlib.reproduce import EXPERIMENTS, SCALES, TABLES, Equipment, make_plan, read_collections
 from handlib.reproduce.experiments import chosen
 from handlib.reproduce.hands import Hands, parse_data
 from handlib.reproduce.plan import rated_as
 
+GIVEN = Equipment("/a/posenet.pickle", "/b/MANO_RIGHT.pkl", "paper", "nyu:/c/nyu depth.mat")
 SPEED = 32.0  # hands a second in joint training at the laptop profile, of one core
 
 
@@ -87,7 +88,7 @@ def test_results_of_another_scale_are_refused(tmp_path):
     plan = plan_of(tmp_path)
     write_suite(plan.results, lambda job: 0.5, leave_out=lambda job: job.experiment.name != "full")
     other = replace(plan, scale=replace(plan.scale, test_images=7))
-    with pytest.raises(ValueError, match="made at another scale: choose another --out"):
+    with pytest.raises(ValueError, match="made at another scale or with other options: choose another --out"):
         other.missing(other.units[0])
 
 
@@ -146,6 +147,46 @@ def test_data_without_a_training_split(tmp_path):
     plan = plan_of(tmp_path, data="do:/there")
     assert plan.scale.train.data == ("synthetic",) and plan.hands.tests == ("do",)
     assert plan.hands.training_images(plan.scale.train) == plan.scale.train.images
+
+
+def test_options_reach_every_run_and_no_record_says_where_files_are(tmp_path):
+    plan = make_plan("all", "paper", parse_data(REAL), tmp_path, equipment=GIVEN)
+    plain = make_plan("all", "paper", parse_data(REAL), tmp_path)
+    for run in (plan.scale.train, plan.scale.schedule, plan.scale.run("zimmermann"), plan.scale.rate_run("direct")):
+        assert (run.model.posenet, run.model.hand, run.model.fingertips) == (GIVEN.posenet, GIVEN.hand, "paper")
+        assert run.backgrounds == GIVEN.backgrounds and run.data == plain.scale.train.data
+    for run in ("train", "schedule"):
+        found, usual = (p.described[run] for p in (plan, plain))
+        assert found["backgrounds"] == "nyu:nyu depth.mat" and usual["backgrounds"] == ""
+        named = {"posenet": "posenet.pickle", "hand": "MANO_RIGHT.pkl", "fingertips": "paper"}
+        assert found == usual | {"backgrounds": found["backgrounds"], "model": usual["model"] | named}
+    assert plan.units == plain.units  # names of records among it
+    assert "with --posenet posenet.pickle --hand MANO_RIGHT.pkl" in plan.text(SPEED, "assumed")
+    assert "\n  with" not in plain.text(SPEED, "assumed")
+    assert make_plan("all", "paper", parse_data(REAL), tmp_path, equipment=Equipment()) == plain
+
+
+def test_a_machine_s_folders_make_no_difference(tmp_path):
+    moved = Equipment("posenet.pickle", "else/where/MANO_RIGHT.pkl", "paper", "nyu:nyu depth.mat")
+    a, b = (make_plan("all", "paper", parse_data(REAL), tmp_path, equipment=given) for given in (GIVEN, moved))
+    assert a.described == b.described and GIVEN.words == moved.words
+    assert Equipment.of(a.described["train"]) == GIVEN.pathless == moved.pathless
+
+
+def test_a_collection_names_the_options_of_its_runs(tmp_path):
+    write_suite(tmp_path, lambda job: 0.5, "paper", REAL, lambda job: job.experiment.name != "direct", equipment=GIVEN)
+    said = read_collections(tmp_path)["paper-rhd-stb-do"].command("pso")
+    assert said == (
+        "handlib reproduce all --profile paper --only pso --data rhd:PATH,stb:PATH,do:PATH --posenet posenet.pickle "
+        "--hand MANO_RIGHT.pkl --fingertips paper --backgrounds 'nyu:nyu depth.mat'"
+    )
+
+
+def test_options_that_cannot_be(tmp_path):
+    with pytest.raises(ValueError, match="published weights for trunk='paper' only"):
+        make_plan("all", "laptop", Hands(), tmp_path, equipment=Equipment(posenet="posenet.pickle"))
+    with pytest.raises(ValueError, match="unknown fingertip set 'mine': choose one of smplx, freihand"):
+        Equipment(fingertips="mine")
 
 
 def test_what_is_tuned():

@@ -1,19 +1,30 @@
 """Runs of tiny networks: how they are made, kept, resumed and shared. No number here means anything."""
 
 import json
+import shutil
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from miniatures import STB_SEQUENCES, write_do, write_rhd, write_stb
+from PIL import Image
 
 from handlib import results
 from handlib.ablation import ABLATIONS
 from handlib.baselines import Estimate
 from handlib.dhpe import DHPEConfig
-from handlib.reproduce import SCALES, make_plan, plan, read_collections
+from handlib.files import OPENHAND
+from handlib.reproduce import SCALES, Equipment, make_plan, plan, read_collections
+from handlib.reproduce import run as running
 from handlib.reproduce.cli import reproduce_command
 from handlib.reproduce.hands import parse_data
+from handlib.reproduce.locks import LOCK, Busy, alone_in
 from handlib.reproduce.run import Runner, launched_share, speed
 
 TINY = DHPEConfig(size=32, feature_width=2, features=8, pose_width=2, hidden=8)
@@ -32,12 +43,14 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-def runner(out, cache, *only, say=lambda line: None, resume=True, data="", profile="smoke"):
-    return Runner(make_plan("all", profile, parse_data(data), out, only), cache, resume, progress=False, say=say)
+def runner(out, cache, *only, say=lambda line: None, resume=True, data="", profile="smoke", given=plan.NOTHING):
+    made = make_plan("all", profile, parse_data(data), out, only, equipment=given)
+    return Runner(made, cache, resume, progress=False, say=say)
 
 
 def without_time(path):
     record = results.read(path)
+    record["metrics"] = [metric for metric in record["metrics"] if metric["name"] != "training_minutes"]
     return {key: record[key] for key in ("name", "config", "seed", "data", "metrics", "curves", "claim", "command")}
 
 
@@ -143,7 +156,7 @@ def test_fitting_segmentation_and_schedule(whole, cache):
     records = {path.stem.removeprefix("reproduce-smoke-"): results.read(path) for path in written}
     assert len(records) == 7
     assert {m["name"] for m in records["encoder-decoder-diverse-seed0"]["metrics"]} == {
-        "pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou"
+        "pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou", "training_minutes"
     }  # fmt: skip
     assert "pck_root" in records["pso-studio-seed0"]["curves"]
     schedule = records["schedule-val-seed0"]
@@ -190,6 +203,173 @@ def test_learning_rates_are_chosen_once(tmp_path, cache, monkeypatch):
     run.plan.rate_file("full").write_text("{}")
     with pytest.raises(ValueError, match="is damaged: delete it"):
         run._config("full")
+
+
+def test_options_are_used_and_named_without_their_folders(tmp_path, cache):
+    """A hand and backgrounds of one's own, through DHPE's training, a network's own loop and the study of Eq. 12."""
+    shutil.copy(OPENHAND, tmp_path / "MINE.npz")
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(tmp_path / "photos" / "grey.png")
+    given = Equipment("", str(tmp_path / "MINE.npz"), "paper", f"pictures:{tmp_path / 'photos'}")
+    written = runner(tmp_path / "out", cache, "no_refiner", "encoder-decoder", "schedule", given=given)()
+    assert len(written) == 7
+    for path in written:
+        assert str(tmp_path) not in path.read_text()
+        record = results.read(path)
+        assert record["hand"] == {"name": "MINE", "fingertips": "paper"}
+        assert record["command"].endswith("--hand MINE.npz --fingertips paper --backgrounds pictures:photos")
+        assert record["config"]["train"]["model"]["hand"] == "MINE.npz" and "MINE" in record["data"]["name"]
+        assert record["config"]["train"]["backgrounds"] == "pictures:photos"
+    for run in ("no_refiner-seed0", "encoder-decoder-seed0", "schedule-seed0/constant"):
+        config = json.loads((tmp_path / "out" / "smoke" / "runs" / run / "config.json").read_text())
+        assert config["model"]["hand"] == given.hand and config["backgrounds"] == given.backgrounds
+    with pytest.raises(ValueError, match="or with other options"):
+        runner(tmp_path / "out", cache, "no_refiner")()
+
+
+@pytest.mark.parametrize("missing", ["hand", "backgrounds", "data"])
+def test_missing_files_are_an_error_before_anything_is_trained(tmp_path, cache, missing):
+    given = {"hand": str(tmp_path / "NO.pkl")} if missing == "hand" else {}
+    if missing == "backgrounds":
+        given["backgrounds"] = f"pictures:{tmp_path / 'NO'}"
+    data = f"do:{tmp_path / 'NO'}" if missing == "data" else ""
+    with pytest.raises(FileNotFoundError, match="NO"):
+        runner(tmp_path / "out", cache, "encoder-decoder", data=data, given=Equipment(**given))()
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_weights_are_an_error_too(tmp_path, cache, monkeypatch):
+    tiny = DHPEConfig.paper(size=32, pose_size=32, pretrained=False)
+    monkeypatch.setitem(SCALES, "smoke", replace(SCALE, train=replace(_RUN, model=tiny),
+                                                 schedule=replace(_RUN, model=tiny)))  # fmt: skip
+    with pytest.raises(FileNotFoundError, match="no weights at .*NO.pickle: follow the link"):
+        runner(tmp_path / "out", cache, "full", given=Equipment(posenet=str(tmp_path / "NO.pickle")))()
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_takes_the_options(whole, capsys, tmp_path):
+    shutil.copy(OPENHAND, tmp_path / "MINE.npz")
+    reproduce_command("mesh", profile="smoke", hand=str(tmp_path / "MINE.npz"), dry_run=True, out=tmp_path / "out")
+    assert "  with --hand MINE.npz\n" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="or with other options"):
+        reproduce_command("mesh", profile="smoke", fingertips="paper", dry_run=True, out=whole[0])
+
+
+# ---- several processes
+
+
+@contextmanager
+def another_process(folder):
+    """One that holds the lock of a folder until it is killed, which is how this ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    script = (
+        "import filelock, sys, time\nwith filelock.FileLock(sys.argv[1]):\n    print(1, flush=True)\n    time.sleep(99)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, folder / LOCK], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"1\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_lock_lasts_as_long_as_its_process(tmp_path):
+    with another_process(tmp_path / "a"):
+        with pytest.raises(Busy, match="another process works in"), alone_in(tmp_path / "a"):
+            pytest.fail("two in one folder")
+        with alone_in(tmp_path / "b"):
+            pass
+    with alone_in(tmp_path / "a"):  # the other was killed
+        with pytest.raises(Busy), alone_in(tmp_path / "a"):
+            pytest.fail("not even twice in one process")
+    with pytest.raises(Killed), alone_in(tmp_path / "a"):
+        raise Killed
+    with alone_in(tmp_path / "a"):
+        pass
+
+
+def test_what_another_process_is_at_is_left_for_later_and_taken_over_when_it_dies(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(running, "PAUSE", 0.01)
+    said = []
+
+    def say(line):
+        said.append(line)
+        if "encoder-decoder-object" in line:  # the last that can be done
+            process.kill()
+            process.wait()
+
+    with another_process(tmp_path / "smoke" / "runs" / "no_refiner-seed0") as process:
+        written = runner(tmp_path, cache, "no_refiner", "encoder-decoder", say=say)()
+    assert ["no_refiner" in path.name for path in written] == [False] * 3 + [True] * 3
+    assert said[0].startswith("no_refiner-seed0 is left for later: another process works in")
+    assert sum("left for later" in line for line in said) == 1 and said[1].startswith("[2/2] encoder-decoder-seed0")
+
+
+def test_what_another_process_has_done_meanwhile_is_not_done_again(whole, tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(running, "PAUSE", 0.01)
+    folder = tmp_path / "smoke" / "runs" / "full-seed0"
+    folder.mkdir(parents=True)
+    lock = FileLock(folder / LOCK)
+    lock.acquire()
+
+    def say(line):
+        assert "left for later" in line
+        shutil.copytree(whole[0] / "smoke" / "results", tmp_path / "smoke" / "results")
+        lock.release()
+
+    run = runner(tmp_path, cache, "full", say=say)
+    monkeypatch.setattr(run, "_trained", None)  # would fail
+    assert run() == []
+
+
+def test_one_process_chooses_a_learning_rate_and_the_others_read_it(tmp_path, cache, monkeypatch):
+    scale = replace(SCALE, rate_factors=(0.3, 1.0, 3.0))
+    first, second = runner(tmp_path, cache), runner(tmp_path, cache)
+    at_it, go_on, found = threading.Event(), threading.Event(), []
+
+    def trained(training, config, folder, resume):
+        at_it.set()
+        assert go_on.wait(60)
+        folder.mkdir(parents=True)
+        (folder / "log.jsonl").write_text(json.dumps({"val_joints_root_mean_mm": -config.learning_rate}) + "\n")
+        return Nothing()
+
+    for run in (first, second):
+        run.plan = replace(run.plan, scale=scale)
+    monkeypatch.setattr(first, "_trained", trained)
+    monkeypatch.setattr(second, "_trained", None)  # would fail
+    thread = threading.Thread(target=lambda: found.append(first._config("full")))
+    thread.start()
+    assert at_it.wait(60)
+    with pytest.raises(Busy, match="rates/full"):
+        second._config("no_shape_loss")
+    go_on.set()
+    thread.join()
+    assert second._config("full") == found[0]
+    assert found[0].learning_rate == pytest.approx(3 * scale.train.learning_rate)
+
+
+def test_made_anew_is_what_is_older_than_the_start(whole, tmp_path, cache):
+    """So several processes of the command with --no-resume, too, make each of them once."""
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    model = tmp_path / "smoke" / "runs" / "full-seed0" / "model.safetensors"
+    before = model.stat().st_mtime_ns
+    run, other = (runner(tmp_path, cache, "no_test_refinement", resume=False) for _ in range(2))
+    assert len(run()) == 3 and model.stat().st_mtime_ns > before
+    assert other() == [] == run()
+
+
+@pytest.mark.slow
+def test_two_processes_of_one_command_share_its_work(tmp_path):
+    words = [sys.executable, "-m", "handlib.cli", "reproduce", "all", "--profile", "smoke", "--out", tmp_path,
+             "--only", "encoder-decoder", "handsegnet"]  # fmt: skip
+    processes = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    wrote = [line.split()[-1] for text in said for line in text.splitlines() if line.startswith("  wrote ")]
+    assert len(wrote) == len(set(wrote)) == 6 == len(list((tmp_path / "smoke" / "results").iterdir()))
 
 
 def test_launched_processes_take_shares(monkeypatch):

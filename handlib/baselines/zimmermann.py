@@ -7,9 +7,13 @@ Canonical frame: origin at the wrist; y towards the middle finger's MCP; the lit
 y, on the side of positive x. Lengths are divided by the middle finger's proximal phalanx, whose true length a protocol
 gives back.
 
-What differs from the original: the 2D network is handlib's J2D, not a convolutional pose machine, and no HandSegNet
-crops its picture; the lifting networks have the original's layers at `pose_width` 16, and learn from the heat maps
-that J2D gives, not from ideal ones; right hands only, so they are not told the side; all parts learn in one run.
+The 2D network is the J2D of the config's trunk. The paper's is the original's own convolutional pose machine, whose
+last stage is lifted and all of whose stages learn; it starts from the published weights that the config names. Lite's
+is small and has one stage.
+
+What differs from the original: no HandSegNet crops the picture; the lifting networks have the original's layers at
+`pose_width` 16, and learn from the heat maps that J2D gives, not from ideal ones; right hands only, so they are not
+told the side; all parts learn in one run.
 """
 
 import os
@@ -21,11 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..camera import crop_to_px, px_to_crop, unproject
-from ..dhpe import DHPEConfig
-from ..evidence import PoseNetwork, heatmap_peaks
+from ..dhpe import DHPEConfig, new_pose_network
+from ..evidence import heatmap_peaks
 from ..first_weights import start_pose
 from ..joints import C21, MIDDLE_MCP
 from ..losses import LossWeights, heatmap_loss
+from ..pretrained import load_posenet
 from ..train import TrainConfig
 from .interface import DEFAULTS, SCALE_BONE, Estimate, FitOptions, View
 from .training import resized, train_network
@@ -58,26 +63,40 @@ class Zimmermann(nn.Module):
     def __init__(self, config: DHPEConfig, weights: LossWeights):
         super().__init__()
         self.config, self.weights = config, weights
-        w, size = config.pose_width, config.size // 4
-        self.pose_network = PoseNetwork(w).to(memory_format=torch.channels_last)
+        w, size = config.pose_width, config.heatmap_side
+        self.pose_network = new_pose_network(config)
         self.pose_prior = HeatmapNetwork(size, (2 * w, 4 * w, 8 * w), (32 * w, 32 * w), 0.2, 63)
         self.viewpoint = HeatmapNetwork(size, (4 * w, 8 * w, 16 * w), (16 * w, 8 * w), 0.25, 3)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor, Tensor]:
         """Heat maps (b, 21, s, s), canonical joints (b, 21, 3) in bones, and the rotation (b, 3, 3) to their frame."""
-        heatmaps = self.pose_network(resized(images, self.config.size))
+        heatmaps = self.heatmaps(images)[-1]
+        return heatmaps, *self.lift(heatmaps)
+
+    def heatmaps(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b 21 s s"]]:
+        """Those of each of J2D's stages."""
+        return self.pose_network.stages(resized(images, self.config.pose_side))
+
+    def lift(self, heatmaps: Float[Tensor, "b 21 s s"]) -> tuple[Float[Tensor, "b 21 3"], Float[Tensor, "b 3 3"]]:
+        """Canonical joints in bones, and the rotation to their frame."""
         seen = heatmaps.detach()  # the original, too, trains the lifting without moving the heat maps
-        return heatmaps, self.pose_prior(seen).unflatten(1, (21, 3)), roma.rotvec_to_rotmat(self.viewpoint(seen))
+        return self.pose_prior(seen).unflatten(1, (21, 3)), roma.rotvec_to_rotmat(self.viewpoint(seen))
 
     def loss(self, images: Float[Tensor, "b 3 s s"], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Mean squared errors of the heat maps (Eq. 3), the canonical joints and the entries of the rotation."""
-        heatmaps, joints, rotation = self(images)
+        """Mean squared errors of the heat maps (Eq. 3), at earlier stages too where J2D has some, the canonical joints
+        and the entries of the rotation."""
+        *earlier, heatmaps = self.heatmaps(images)
+        joints, rotation = self.lift(heatmaps)
         true_joints, true_rotation = canonical(batch["joints_cam"])
+        points = px_to_crop(batch["joints_px"], self.config.size)
         terms = {
-            "heatmap": self.weights.heatmap * heatmap_loss(heatmaps, px_to_crop(batch["joints_px"], self.config.size)),
+            "heatmap": self.weights.heatmap * heatmap_loss(heatmaps, points),
             "canonical": functional.mse_loss(joints, true_joints),
             "rotation": functional.mse_loss(rotation, true_rotation),
         }
+        if earlier and self.weights.earlier_heatmaps:  # as DHPE's own
+            mean = sum(heatmap_loss(maps, points) for maps in earlier) / len(earlier)
+            terms["earlier_heatmaps"] = self.weights.earlier_heatmaps * mean
         total = sum(terms.values())
         return total, {"loss": total.item(), **{name: term.item() for name, term in terms.items()}}
 
@@ -110,6 +129,8 @@ def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = 
 
     def make() -> Zimmermann:
         network = Zimmermann(config.model, config.loss)
+        if config.model.posenet:
+            load_posenet(network.pose_network, config.model.posenet)
         if config.init_pose:
             start_pose(network.pose_network, config)
         return network

@@ -3,7 +3,9 @@
     experiments.py   what is compared: rows of tables, what each trains, which tables they make
     scales.py        how large it all is, for each profile
     hands.py         what is trained on and what is measured on: the benchmark, or real data sets
+    equipment.py     weights, hand and backgrounds from outside, which all trainings share
     plan.py          the runs that are needed, what is there, how long the rest takes; shares for several machines
+    locks.py         how processes on one disk keep out of each other's way
     run.py           does them, one results file for each (experiment, test set, seed)
     measure.py       from a method and a test set to the metrics and curves of a results file
     collection.py    results files, gathered: means and spreads over seeds
@@ -18,9 +20,10 @@ runs never enter them.
 """
 
 from .collection import Collection, read_collections
+from .equipment import Equipment
 from .experiments import EXPERIMENTS, TABLES, Experiment
 from .plan import Plan, make_plan
 from .scales import SCALES, Scale
 
-__all__ = ["EXPERIMENTS", "SCALES", "TABLES", "Collection", "Experiment", "Plan", "Scale", "make_plan",
+__all__ = ["EXPERIMENTS", "SCALES", "TABLES", "Collection", "Equipment", "Experiment", "Plan", "Scale", "make_plan",
            "read_collections"]  # fmt: skip

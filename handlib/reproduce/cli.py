@@ -8,6 +8,7 @@ import tyro
 from ..data.cache import CACHE
 from ..files import atomic_path
 from .collection import Collection, read_collections
+from .equipment import Equipment
 from .experiments import TABLES
 from .figures import write_figures
 from .hands import parse_data
@@ -24,6 +25,10 @@ def reproduce_command(
     /,
     profile: Profile = "laptop",
     data: str = "",
+    posenet: str = "",
+    hand: str = "openhand",
+    fingertips: str = "smplx",
+    backgrounds: str = "",
     only: tuple[str, ...] = (),
     shard: str = "",
     resume: bool = True,
@@ -35,16 +40,21 @@ def reproduce_command(
     TABLE: all, results, ablations, schedule, iterations, segmentation, joints, tones, mesh, cost, verdict; or show,
     which runs nothing and shows the tables of what is there. Interrupted, run it again: it goes on where it stopped.
 
-    On several machines: --shard 1/3 … 3/3, then bring the folders OUT/*/results together. With several GPUs: torchrun
-    --nproc_per_node N -m handlib.cli reproduce all …, which gives each process a share and a GPU.
+    In several processes: start the same command several times on one disk, and they divide the work. With several GPUs:
+    torchrun --nproc_per_node N -m handlib.cli reproduce all …, which gives each process a share and a GPU. On machines
+    without a common disk: --shard 1/3 … 3/3, then bring the folders OUT/*/results together.
 
     Args:
         table: all, the name of a table, or show.
-        profile: How large it all is; laptop takes many hours; --dry-run measures how many.
+        profile: How large it all is; laptop is for two cores; the plan says how long it will take.
         data: Real data sets to train and test on, rhd:PATH,stb:PATH,do:PATH; by default the open benchmark.
+        posenet: Published weights that the full J2D starts from; see the error message for where to get them.
+        hand: The hand model: openhand, or a file such as MANO_RIGHT.pkl.
+        fingertips: Which vertices stand for the tips: smplx, freihand, manopth or paper.
+        backgrounds: nyu:FILE or pictures:FOLDER to put behind training hands; by default built-in photographs.
         only: Names of experiments, to run no others.
         shard: i/n, to run the i-th of n shares alone.
-        resume: Go on with what is in OUT; --no-resume makes every run of the plan anew.
+        resume: Go on with what is in OUT; --no-resume makes anew whatever is older than its start.
         dry_run: Print the plan alone.
         out: Folder of the runs; with show, any folder of results files will do, too.
     """
@@ -54,7 +64,8 @@ def reproduce_command(
     share = launched_share()  # before anything looks for a GPU
     if share and shard:
         raise ValueError("--shard is for processes that are started one by one; torchrun gives out the shares itself")
-    plan = make_plan(table, profile, parse_data(data), out, only, shard or share)
+    equipment = Equipment(posenet, hand, fingertips, backgrounds)
+    plan = make_plan(table, profile, parse_data(data), out, only, shard or share, equipment)
     print(plan.text(*speed(plan)), flush=True)
     if dry_run:
         return

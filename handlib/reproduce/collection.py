@@ -5,12 +5,14 @@ Smoke runs are left out, always. Records of one experiment on one test set must 
 
 import math
 import os
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import results
+from .equipment import Equipment
 from .experiments import EXPERIMENTS
 from .plan import PREFIX
 
@@ -114,10 +116,12 @@ class Collection:
         return len(self.records[0]["config"]["scale"]["seeds"])
 
     def command(self, experiment: str) -> str:
-        """What makes the results of an experiment."""
+        """What makes the results of an experiment, as this suite has them."""
         kinds = self.suite.removeprefix(self.profile).strip("-")
-        data = "" if not kinds else " --data " + ",".join(f"{kind}:PATH" for kind in kinds.split("-"))
-        return f"handlib reproduce all --profile {self.profile} --only {experiment}{data}"
+        words = ["handlib", "reproduce", "all", "--profile", self.profile, "--only", experiment]
+        if kinds:
+            words += ["--data", ",".join(f"{kind}:PATH" for kind in kinds.split("-"))]
+        return shlex.join(words + Equipment.of(self.records[0]["config"]["scale"]["train"]).words)
 
 
 def read_collections(folder: str | os.PathLike[str]) -> dict[str, Collection]:

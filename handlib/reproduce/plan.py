@@ -20,11 +20,13 @@ from typing import Any, NamedTuple
 
 from .. import results
 from ..checkpoint import MACHINE, read_log
+from .equipment import Equipment, pathless_backgrounds, pathless_model
 from .experiments import EXPERIMENTS, NETWORKS, Experiment, chosen
 from .hands import Hands, pathless
 from .scales import SCALES, Scale
 
 PREFIX = "reproduce-"
+NOTHING = Equipment()
 # Rough costs of a hand, relative to one joint training step of DHPE on it; for the plan alone, no result is made of it.
 TRAINING_COST = {"direct": 1.0, "kanazawa": 0.5, "zimmermann": 0.9, "handsegnet": 1.6, "encoder-decoder": 1.6}
 EVIDENCE_COST, LIFTING_COST = 0.5, 4.0  # an image of an evidence epoch; a step of lifting, which sees no image
@@ -64,6 +66,7 @@ class Plan:
     out: Path
     units: tuple[Unit, ...]
     share: str = ""  # "1/2" of all
+    equipment: Equipment = NOTHING  # of the scale's runs, which have it already
 
     @property
     def suite(self) -> str:
@@ -93,7 +96,9 @@ class Plan:
         if not path.is_file():
             return False
         if results.read(path)["config"].get("scale") != self.described:
-            raise ValueError(f"{path} was made at another scale: choose another --out, or move that file away")
+            raise ValueError(
+                f"{path} was made at another scale or with other options: choose another --out, or move that file away"
+            )
         return True
 
     # ---- how long it takes
@@ -168,6 +173,8 @@ class Plan:
             f"  trained on {' + '.join(pathless(self.hands.training))}, measured on {', '.join(self.hands.tests)}; "
             f"seeds {', '.join(map(str, self.scale.seeds))}; in {self.out}",
         ]
+        if words := self.equipment.words:
+            lines.append(f"  with {' '.join(words)}")
         for name, value in minutes.items():
             if name.startswith("rate of "):
                 lines.append(f"  {name:28} {value:8.1f} min   {len(self.scale.rate_factors)} short runs")
@@ -186,9 +193,16 @@ class Plan:
 
 
 def make_plan(
-    table: str, profile: str, hands: Hands, out: str | os.PathLike[str], only: tuple[str, ...] = (), shard: str = ""
+    table: str,
+    profile: str,
+    hands: Hands,
+    out: str | os.PathLike[str],
+    only: tuple[str, ...] = (),
+    shard: str = "",
+    equipment: Equipment = NOTHING,
 ) -> Plan:
-    """The runs of a table, or of "all". only: names of experiments. shard: "i/n", the i-th of n shares.
+    """The runs of a table, or of "all". only: names of experiments. shard: "i/n", the i-th of n shares. equipment: of
+    every training.
 
     Shares are disjoint, together they are all, and they depend on nothing but the table, the profile, which data are
     named, wherever they are, and `only`.
@@ -196,7 +210,8 @@ def make_plan(
     if profile not in SCALES:
         raise ValueError(f"unknown profile '{profile}': choose one of {', '.join(SCALES)}")
     scale = SCALES[profile]
-    scale = replace(scale, train=hands.config(scale.train), schedule=hands.config(scale.schedule))
+    train, schedule = (equipment.equipped(hands.config(run)) for run in (scale.train, scale.schedule))
+    scale = replace(scale, train=train, schedule=schedule)
     suite, jobs = suite_name(profile, hands), {}
     for experiment in chosen(table, only):
         for seed in scale.seeds:
@@ -204,7 +219,7 @@ def make_plan(
                 record = f"{PREFIX}{suite}-{experiment.name}-{test}-seed{seed}"
                 jobs.setdefault((seed, experiment.training), []).append(Job(experiment, test, seed, record))
     units = tuple(Unit(training, seed, tuple(found)) for (seed, training), found in sorted(jobs.items(), key=_order))
-    plan = Plan(table, profile, scale, hands, Path(out) / suite, units)
+    plan = Plan(table, profile, scale, hands, Path(out) / suite, units, equipment=equipment)
     return replace(plan, units=_share(plan, *_parse(shard)), share=shard) if shard else plan
 
 
@@ -235,7 +250,15 @@ def described(scale: Scale, hands: Hands) -> dict[str, Any]:
 def described_run(fields: dict[str, Any]) -> dict[str, Any]:
     """A training config, as a dict, without paths and without what changes no result."""
     kept = {name: value for name, value in json.loads(json.dumps(fields)).items() if name not in MACHINE}
-    return kept | {name: pathless(kept[name]) for name in ("data", "val_data")}
+    sets = {name: pathless(kept[name]) for name in ("data", "val_data")}
+    return (
+        kept
+        | sets
+        | {
+            "backgrounds": pathless_backgrounds(kept["backgrounds"]),
+            "model": pathless_model(kept["model"]),
+        }
+    )
 
 
 def _order(item: tuple[tuple[int, str], Any]) -> tuple[int, int]:

@@ -1,15 +1,17 @@
 """Does the runs of a plan. One that is killed goes on where it stopped: trainings from their folders, results files
 that are there are not made again.
 
-Under torchrun or accelerate every process takes a share of the runs, with a GPU of its own where there is one: runs are
-independent, so this is faster than to spread each of them, and it is how the baselines are spread at all.
+Several processes of one command, on one disk, divide the work among themselves: each locks what it works on, passes
+over what another has locked, and comes back to it at the end, in case that the other has died. Under torchrun or
+accelerate every process takes a share of the runs, with a GPU of its own where there is one: runs are independent, so
+this is faster than to spread each of them, and it is how the baselines are spread at all.
 """
 
 import json
 import os
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +25,7 @@ from ..ablation import ABLATIONS
 from ..baselines import BASELINES, DHPEMethod, FitOptions, Method, best_learning_rate
 from ..bench.training import full_step, make_trainer
 from ..checkpoint import read_log
-from ..data import CachedHands, SyntheticHands
+from ..data import CachedHands, SyntheticHands, open_spec
 from ..feed import Feed
 from ..files import atomic_path
 from ..hand import HandModel
@@ -31,15 +33,18 @@ from ..profiles import TrainConfig
 from ..train import train
 from .experiments import FITTED, NETWORKS
 from .hands import training_hands
+from .locks import Busy, alone_in
 from .measure import measured, on, refinement_settings
 from .plan import Job, Plan, Unit, described_run, rated_as
 
 _LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "ROLE_WORLD_SIZE",
              "GROUP_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # fmt: skip
+PAUSE = 5.0  # seconds between looks at what other processes have locked, once nothing else is left
 
 
 class Runner:
-    """resume: go on with what is there. cache: folder of rendered hands."""
+    """resume: go on with what is there; without it, with what is newer than this object. cache: folder of rendered
+    hands."""
 
     def __init__(
         self,
@@ -54,39 +59,73 @@ class Runner:
         self.device = "cuda" if gpu else "cpu"
         self.test_set = lru_cache(None)(self._test_set)
         self.training_set = lru_cache(1)(self._training_set)
-        self._tuned: set[str] = set()  # in this sitting
+        self._since = time.time()
 
     def __call__(self) -> list[Path]:
-        """Runs what is missing; returns the results files that were written.
+        """Runs what is missing; returns the results files that were written, by this process. When it returns, none is
+        missing: it waits for what other processes are at, and takes over from those that die.
 
-        A training that diverges does not stop the others: `FloatingPointError`, at the end, names all that did.
+        A training that diverges does not stop the others: `FloatingPointError`, at the end, names all that did. A file
+        that is named but cannot be read does, before anything is trained.
         """
-        written, diverged = [], []
-        for number, unit in enumerate(self.plan.units, 1):
-            jobs = self.plan.missing(unit) if self.resume else unit.jobs
-            if not jobs:
-                continue
-            self.say(f"[{number}/{len(self.plan.units)}] {unit.name}: {len(jobs)} results")
-            try:
-                for path in self._unit(unit, jobs):
-                    self.say(f"  wrote {path}")
-                    written.append(path)
-            except FloatingPointError as error:
-                diverged.append(f"{unit.name}: {error}")
-                self.say(f"  {error}")
+        written, diverged, told = [], [], set()
+        todo = [unit for unit in self.plan.units if self._jobs(unit)]
+        if todo:
+            self._check_files()
+        while todo:
+            locked = []
+            for unit in todo:
+                try:
+                    with alone_in(self.plan.run_folder(unit)):
+                        for path in self._unit(unit):
+                            self.say(f"  wrote {path}")
+                            written.append(path)
+                except Busy as busy:
+                    locked.append(unit)
+                    if unit.name not in told:
+                        self.say(f"{unit.name} is left for later: {busy}")
+                        told.add(unit.name)
+                except FloatingPointError as error:
+                    diverged.append(f"{unit.name}: {error}")
+                    self.say(f"  {error}")
+            if len(locked) == len(todo):
+                time.sleep(PAUSE)
+            todo = locked
         if diverged:
             raise FloatingPointError(
                 f"{len(diverged)} of the trainings diverged, the others are done:\n" + "\n".join(diverged)
             )
         return written
 
-    def _unit(self, unit: Unit, jobs: tuple[Job, ...]):
+    def _check_files(self) -> None:
+        """Opens whatever was named: the last of it is else needed when hours have passed."""
+        self.plan.equipment.check()
+        for spec in self.plan.hands.specs:
+            open_spec(spec, "test", self.plan.scale.train.model.size)
+
+    def _jobs(self, unit: Unit) -> tuple[Job, ...]:
+        """What is still to be done."""
+        if self.resume:
+            return self.plan.missing(unit)
+        return tuple(job for job in unit.jobs if not self._is_there(self.plan.results / f"{job.record}.json"))
+
+    def _is_there(self, path: Path) -> bool:
+        """Whether a file need not be made: any will do, or one of this sitting, made here or by another process."""
+        return path.is_file() and (self.resume or path.stat().st_mtime >= self._since)
+
+    def _unit(self, unit: Unit) -> Iterator[Path]:
         """Trains, then measures job by job; gives the path of each results file when it is written."""
+        jobs = self._jobs(unit)  # once more: until its folder was locked, another process may have done it
+        if not jobs:
+            return
+        head = f"[{self.plan.units.index(unit) + 1}/{len(self.plan.units)}] {unit.name}: {len(jobs)} results"
         if unit.training == "schedule":
+            self.say(head)
             for job in jobs:
                 yield results.write(self._schedule(unit, job), self.plan.results)
             return
         config = replace(self._config(unit.training), seed=unit.seed)
+        self.say(head)
         method = self._trained(unit.training, config, self.plan.run_folder(unit), self.resume)
         for job in jobs:
             yield results.write(self._record(unit, job, config, method), self.plan.results)
@@ -121,16 +160,22 @@ class Runner:
         return training_hands(replace(self.plan.scale.train, images=images), self.cache, self.progress)
 
     def _rate_factor(self, training: str) -> float:
-        """What a training multiplies the profile's learning rates with: chosen once, and kept in a file."""
+        """What a training multiplies the profile's learning rates with: chosen once, and kept in a file. `Busy` while
+        another process chooses it."""
         if not self.plan.tunes(training):
             return 1.0
         path = self.plan.rate_file(training)
-        if path.is_file() and (self.resume or training in self._tuned):
-            try:
-                return float(json.loads(path.read_text())["factor"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path} is damaged: delete it, and the learning rate is chosen again") from error
-        self.say(f"  choosing the learning rate of {training}")
+        if not self._is_there(path):
+            with alone_in(path.with_suffix("")):
+                if not self._is_there(path):
+                    self._choose_rate(training, path)
+        try:
+            return float(json.loads(path.read_text())["factor"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is damaged: delete it, and the learning rate is chosen again") from error
+
+    def _choose_rate(self, training: str, path: Path) -> None:
+        self.say(f"choosing the learning rate of {training}")
         run, scale = self.plan.scale.rate_run(training), self.plan.scale
         options = FitOptions(self.resume, self.cache, None, None, self.progress, self.device)
 
@@ -138,11 +183,9 @@ class Runner:
             return self._trained(training, config, folder, options.resume)
 
         best = best_learning_rate(fit, run, path.with_suffix(""), options, scale.rate_factors)
-        self._tuned.add(training)
         factor = best.learning_rate / run.learning_rate
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps({"factor": factor, "tried": scale.rate_factors}) + "\n")
-        return factor
 
     # ---- measuring
 
@@ -187,6 +230,7 @@ class Runner:
             "name": job.record,
             "profile": self.plan.profile,
             "config": self._about(job) | {"train": described_run(asdict(config))},
+            "hand": self._hand,
         }
 
     def _about(self, job: Job) -> dict:
@@ -195,22 +239,26 @@ class Runner:
         return {"suite": suite, "experiment": job.experiment.name, "test": job.test, "scale": scale}
 
     def _common(self, job: Job, data: str, n: int) -> dict:
-        model = self.plan.scale.train.model
         return {
             "profile": self.plan.profile,
             "command": self._command(job),
             "seed": job.seed,
             "data": {"name": data, "n": n},
-            "hand": {"name": Path(model.hand).stem, "fingertips": model.fingertips},
+            "hand": self._hand,
             "device": self.device,
         }
+
+    @property
+    def _hand(self) -> dict[str, str]:
+        model = self.plan.scale.train.model
+        return {"name": Path(model.hand).stem, "fingertips": model.fingertips}
 
     def _command(self, job: Job) -> str:
         """It makes this results file among others: all seeds and test sets of the experiment."""
         words = ["handlib", "reproduce", "all", "--profile", self.plan.profile, "--only", job.experiment.name]
         if self.plan.hands.specs:
             words += ["--data", self.plan.hands.described]
-        return shlex.join(words)
+        return shlex.join(words + self.plan.equipment.words)
 
 
 def launched_share() -> str:

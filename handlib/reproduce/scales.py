@@ -54,7 +54,7 @@ SCALES = {
         _SMOKE, replace(_SMOKE, lifting_steps=0, augment_from=None), seeds=(0,), test_images=4, iterations=2,
         rate_factors=(1.0,),
     ),
-    # For two cores, as two processes (--shard) of one thread each; `--dry-run` measures how long that takes.
+    # For two cores, as two processes of one thread each; `--dry-run` measures how long that takes.
     "laptop": Scale(
         _LAPTOP, replace(_LAPTOP, images=800, epochs=6, lifting_steps=0, augment_from=None), test_images=120,
         epochs={"kanazawa": 9, "zimmermann": 5}, rate_images=400,
