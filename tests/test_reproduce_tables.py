@@ -57,6 +57,8 @@ def test_every_table_has_its_numbers(runs):
     assert column(made["joints"], "wrist", "diverse") == "21.0" and column(made["joints"], "little4", "diverse") == "–"
     assert [row[2] for row in made["tones"].rows[:3]] == ["20.0 ± 1.0", "21.0", "–"]
     assert made["iterations"].header[1] == "0 steps" and made["iterations"].header[-2] == "50 steps"
+    assert "150 hands a validation set" in made["schedule"].markdown()
+    assert "150 hands a test set" in made["results"].markdown()
     for table in made.values():
         lines = table.markdown().split("\n")
         assert len({line.count(" | ") for line in lines[2:3] + lines[4 : 4 + len(table.rows)]}) == 1

@@ -108,7 +108,7 @@ def schedule_table(runs: Collection) -> Rendered:
         ]
         rows.append((title, *cells))
     header = ("weight of the shape loss", "training hands under T", "validation error (mm)", "validation mean IoU")
-    return Rendered(f"Weight of the shape loss, {runs.suite}", header, tuple(rows), _about(runs))
+    return Rendered(f"Weight of the shape loss, {runs.suite}", header, tuple(rows), _about(runs, "validation"))
 
 
 def iterations_table(runs: Collection) -> Rendered:
@@ -120,7 +120,7 @@ def iterations_table(runs: Collection) -> Rendered:
     for test, curve in curves.items():
         rose = _cell(runs.value("full", test, "refinement_error_rose_fraction"), 3, runs)
         rows.append((test_title(test), *(f"{curve['joints_root_mean_mm'][k]:.2f}" for k in shown), rose))
-    header = ("test set", *(f"{k} steps" for k in shown), "hands whose error rose")
+    header = ("test set", *(f"{k} step{'s' * (k != 1)}" for k in shown), "hands whose error rose")
     return Rendered(f"Mean error (mm) after steps of refinement, {runs.suite}", header, tuple(rows), _about(runs))
 
 
@@ -249,12 +249,13 @@ def _spread(value: Value) -> str:
     return "" if value.spread is None else f" ± {value.spread:.3f}"
 
 
-def _about(runs: Collection) -> tuple[str, ...]:
+def _about(runs: Collection, measured_on: str = "test") -> tuple[str, ...]:
     """The note under every table: data, seeds, and what ± is."""
     kind = "rendered hands, not photographs" if runs.synthetic else "real data sets"
-    counts = sorted({record["data"]["n"] for record in runs.records})
+    counted = [r for r in runs.records if (r["config"]["test"] == "val") == (measured_on == "validation")]
+    counts = sorted({record["data"]["n"] for record in counted})
     return (
-        f"Ours: profile {runs.profile}, {kind}, {' or '.join(map(str, counts))} hands a test set; "
+        f"Ours: profile {runs.profile}, {kind}, {' or '.join(map(str, counts))} hands a {measured_on} set; "
         f"mean ± standard deviation over up to {runs.wanted()} seeds.",
     )
 
