@@ -17,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 CODE      := $(shell find handlib -type f -not -path '*/__pycache__/*')
 CHAPTERS  := $(shell grep -ls '^jupytext:' book/*.md)
 NOTEBOOKS := $(CHAPTERS:.md=.ipynb)
-RESULTS   := $(wildcard results/*.json)
+RESULTS   := $(wildcard results/*.json results/*/*.json)
 PAGES     := $(wildcard book/*.md book/*.bib book/_ext/*.py book/_static/*) _config.yml _toc.yml
 TESTS     := $(shell find tests tools -type f -not -path '*/__pycache__/*')
 

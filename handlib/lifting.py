@@ -59,7 +59,7 @@ def lifted(
             model.regressor.load_state_dict(load_file(path))
             return
         except SafetensorError:
-            path.unlink()  # ours, damaged, and can be made again
+            path.unlink(missing_ok=True)  # ours, damaged, and can be made again
     pretrain_regressor(model, steps, weights, seed=seed, progress=progress)
     with atomic_path(path) as temporary:
         save_file({k: v.contiguous() for k, v in model.regressor.state_dict().items()}, temporary)

@@ -534,3 +534,30 @@ def test_best_learning_rate_goes_by_joints_where_there_are_some(tmp_path, option
     best = best_learning_rate(fit, config, tmp_path, options, (1e-6, 1.0))
     ends = {f: read_log(tmp_path / f"rate-times-{f:g}")[-1]["val_joints_root_mean_mm"] for f in (1e-6, 1.0)}
     assert best.learning_rate == config.learning_rate * min(ends, key=ends.get)
+
+
+def test_a_rate_that_diverges_is_out(tmp_path, options, monkeypatch):
+    """The others are still compared; only when all diverge is it an error."""
+    real, config = BASELINES["encoder-decoder"].fit, preset("smoke", epochs=1)
+
+    def fit(run, folder, options):
+        if run.learning_rate > 2 * config.learning_rate:
+            raise FloatingPointError("training diverged")
+        return real(run, folder, options)
+
+    assert best_learning_rate(fit, config, tmp_path, options, (3.0, 1.0)) == config
+    with pytest.raises(FloatingPointError, match="diverged"):
+        best_learning_rate(fit, config, tmp_path, options, (3.0, 9.0))
+
+
+def test_what_each_makes_of_a_config():
+    """For records: what a baseline leaves out of the run that it is given is not said to be in it."""
+    config = preset("laptop", init_pose="lite", average=0.9, augment_from=3)
+    used = {name: baseline.used(config) for name, baseline in BASELINES.items()}
+    assert used["direct"].model.iterations == 1 and not used["direct"].model.pose_refiner
+    assert used["kanazawa"].lifting_steps == 0 and not used["kanazawa"].model.evidence_2d
+    assert used["kanazawa"].loss.heatmap == 0
+    for name in ("zimmermann", "handsegnet", "encoder-decoder"):
+        assert used[name].lifting_steps == used[name].average == 0 and used[name].augment_from is None
+    assert used["zimmermann"].init_pose == "lite" and used["handsegnet"].init_pose == ""
+    assert used["pso"] == config

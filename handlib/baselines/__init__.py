@@ -11,10 +11,12 @@ goes on where an interrupted run stopped. Model fitting has nothing to train: it
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..profiles import TrainConfig
 from . import direct, encoder_decoder, handsegnet, kanazawa, panteleris, pso, zimmermann
 from .evaluation import measure, predictions
 from .interface import DHPEMethod, Estimate, FitOptions, Method, View, view_of
-from .training import best_learning_rate, train_network
+from .segmentation import mask_run
+from .training import best_learning_rate, network_run, train_network
 
 __all__ = [
     "BASELINES",
@@ -37,17 +39,25 @@ class Baseline(NamedTuple):
 
     title: str  # as in a table
     fit: Callable[..., Method]  # (TrainConfig, folder of the run, FitOptions) → Method
+    used: Callable[[TrainConfig], TrainConfig]  # the run that `fit` makes of a config
     gives: tuple[str, ...]
     trained: bool  # False: model fitting on the joints of `FitOptions.detector`
 
 
+def _as_given(config: TrainConfig) -> TrainConfig:
+    """Of what has nothing to train: the run of the DHPE whose J2D it is given."""
+    return config
+
+
 _MESH = ("joints_cam", "vertices_cam", "mask")
 BASELINES = {
-    "direct": Baseline("direct regression of h", direct.fit, _MESH, True),
-    "kanazawa": Baseline("iterative regression from features (Kanazawa et al.)", kanazawa.fit, _MESH, True),
-    "zimmermann": Baseline("lifted heat maps (Zimmermann & Brox)", zimmermann.fit, ("joints_cam",), True),
-    "panteleris": Baseline("least squares on 2D joints (Panteleris et al.)", panteleris.fit, _MESH, False),
-    "pso": Baseline("particle swarm (Oikonomidis et al.)", pso.fit, _MESH, False),
-    "handsegnet": Baseline("HandSegNet (Zimmermann & Brox)", handsegnet.fit, ("mask",), True),
-    "encoder-decoder": Baseline("plain encoder–decoder", encoder_decoder.fit, ("mask",), True),
+    "direct": Baseline("direct regression of h", direct.fit, direct.direct, _MESH, True),
+    "kanazawa": Baseline(
+        "iterative regression from features (Kanazawa et al.)", kanazawa.fit, kanazawa.kanazawa, _MESH, True
+    ),
+    "zimmermann": Baseline("lifted heat maps (Zimmermann & Brox)", zimmermann.fit, network_run, ("joints_cam",), True),
+    "panteleris": Baseline("least squares on 2D joints (Panteleris et al.)", panteleris.fit, _as_given, _MESH, False),
+    "pso": Baseline("particle swarm (Oikonomidis et al.)", pso.fit, _as_given, _MESH, False),
+    "handsegnet": Baseline("HandSegNet (Zimmermann & Brox)", handsegnet.fit, mask_run, ("mask",), True),
+    "encoder-decoder": Baseline("plain encoder–decoder", encoder_decoder.fit, mask_run, ("mask",), True),
 }

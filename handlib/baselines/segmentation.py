@@ -1,6 +1,7 @@
 """What the two networks that only segment have in common: one logit a pixel, cross-entropy, and their size."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -9,8 +10,9 @@ from torch.nn import functional
 
 from ..dhpe import DHPEConfig
 from ..evidence import FeatureExtractor, PoseNetwork
+from ..profiles import TrainConfig
 from .interface import Estimate, View
-from .training import resized
+from .training import network_run, resized
 
 
 class Segmenter(nn.Module):
@@ -43,6 +45,11 @@ def input_size(config: DHPEConfig) -> int:
     At all of it they would take about seven times as long as those, on a CPU.
     """
     return config.size // 2 if config.trunk == "lite" else config.size
+
+
+def mask_run(config: TrainConfig) -> TrainConfig:
+    """A run as it is for networks that only segment: there is no J2D that could start trained."""
+    return replace(network_run(config), init_pose="")
 
 
 def parameters(module: nn.Module) -> int:

@@ -5,6 +5,7 @@ A network has `loss(images, batch) -> (loss, terms)` and is a `Method`. A run is
 """
 
 import json
+import math
 import os
 import pickle
 import time
@@ -62,6 +63,11 @@ def train_network(
             torch.save({**state, "rows": rows, "seconds": seconds}, temporary)
         _write_log(out, rows)
     return network.eval()
+
+
+def network_run(config: TrainConfig) -> TrainConfig:
+    """A run without what only DHPE's loop does: evidence epochs, lifting, an average of the weights, augmentation."""
+    return replace(config, evidence_epochs=0, lifting_steps=0, average=0.0, augment_from=None, feature_every=1)
 
 
 def _prepare(
@@ -165,15 +171,22 @@ def best_learning_rate(
     """The config with both learning rates times the factor whose run ends best: how every method is tuned, alike.
 
     Judged on the validation hands by the joints' error, or by the mean IoU of a method that gives no joints. The runs
-    stay in `out` and are resumed like any other. Where the full length is too long, give it a config of fewer epochs.
+    stay in `out` and are resumed like any other. Where the full length is too
+    long, give it a config of fewer epochs. A factor whose run diverges is out; `FloatingPointError` when all do.
     """
-    ends = {}
+    ends, reason = {}, None
     for factor in factors:
         folder = Path(out) / f"rate-times-{factor:g}"
-        fit(_faster(config, factor), folder, options)
+        try:
+            fit(_faster(config, factor), folder, options)
+        except FloatingPointError as error:  # this one diverges; another may not
+            ends[factor], reason = math.inf, error
+            continue
         row = read_log(folder)[-1]
         mask_alone = "val_joints_root_mean_mm" not in row
         ends[factor] = -row["val_mean_iou"] if mask_alone else row["val_joints_root_mean_mm"]
+    if all(math.isinf(end) for end in ends.values()):
+        raise reason
     return _faster(config, min(factors, key=ends.__getitem__))
 
 

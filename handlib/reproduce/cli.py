@@ -1,5 +1,6 @@
 """`handlib reproduce TABLE|all|show`: the plan, the runs, then the tables and figures of all that is there."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -66,6 +67,7 @@ def reproduce_command(
         raise ValueError("--shard is for processes that are started one by one; torchrun gives out the shares itself")
     equipment = Equipment(posenet, hand, fingertips, backgrounds)
     plan = make_plan(table, profile, parse_data(data), out, only, shard or share, equipment)
+    plan = replace(plan, resume=resume)
     print(plan.text(*speed(plan)), flush=True)
     if dry_run:
         return

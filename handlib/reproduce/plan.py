@@ -67,6 +67,7 @@ class Plan:
     units: tuple[Unit, ...]
     share: str = ""  # "1/2" of all
     equipment: Equipment = NOTHING  # of the scale's runs, which have it already
+    resume: bool = True  # whether what is there counts
 
     @property
     def suite(self) -> str:
@@ -89,7 +90,7 @@ class Plan:
 
     def missing(self, unit: Unit) -> tuple[Job, ...]:
         """The jobs whose results file is not there. `ValueError` for one that is of another scale, or damaged."""
-        return tuple(job for job in unit.jobs if not self._is_there(job))
+        return tuple(job for job in unit.jobs if not (self.resume and self._is_there(job)))
 
     def _is_there(self, job: Job) -> bool:
         path = self.results / f"{job.record}.json"
@@ -131,7 +132,7 @@ class Plan:
 
     def rate_cost(self, training: str) -> float:
         """Of the choice of a learning rate, if it is not made yet."""
-        if not self.tunes(training) or self.rate_file(training).is_file():
+        if not self.tunes(training) or (self.resume and self.rate_file(training).is_file()):
             return 0.0
         run, step = self.scale.rate_run(training), TRAINING_COST.get(training, 1.0)
         lifting = 0 if training in NETWORKS else run.lifting_steps * LIFTING_COST
@@ -153,6 +154,8 @@ class Plan:
 
     def trained(self, unit: Unit) -> float:
         """How much of a unit's training is done, by its log."""
+        if not self.resume:
+            return 0.0
         folders = [self.run_folder(unit)]
         if unit.training == "schedule":
             folders = [folders[0] / name for name in ("scheduled", "constant")]

@@ -208,7 +208,9 @@ class Runner:
         log = read_log(self.plan.run_folder(unit))
         trained = log[-1]["minutes"] if log else 0.0  # which several experiments may share
         metrics.append(results.Metric("training_minutes", trained, "minutes"))
-        settings = {"train": described_run(asdict(config)), "refine": refinement_settings(iterations)}
+        baseline = BASELINES.get(unit.training)
+        used = baseline.used(config) if baseline else config  # not what it was given, but what it made of that
+        settings = {"train": described_run(asdict(used)), "refine": refinement_settings(iterations)}
         record = results.record(
             job.record,
             f"{experiment.title}: accuracy on {data.name}",

@@ -1,4 +1,4 @@
-"""Each claim of the paper beside what was measured here, judged by a rule that is the same for everyone.
+"""Each claim of the paper beside what was measured here, judged by a rule that is written down with it.
 
 The rule for "A is better than B": on a test set take the difference between A and B seed by seed. It counts as shown
 when its mean is in A's favour by more than Student's t (one-sided, 95 %) times its standard error. The claim holds when
@@ -22,6 +22,7 @@ from .tables import Rendered
 HOLDS, FAILS, UNTESTABLE = "holds", "does not hold", "not testable here"
 FEWEST_SEEDS = 2
 REACHED = 0.01  # of AUC, by which a published number may be missed and still count as reached
+ENOUGH_UNDER = 0.05  # of the training hands under T, in either run, for a study of Eq. 12 to say anything
 SATURATED = 0.9  # of the gain of all steps of refinement that half of them must have brought
 
 
@@ -84,7 +85,7 @@ def better(a: str, b: str, sets: tuple[str, ...] = (), metric: str = "", sign: i
             difference = runs.difference(a, b, test, name)
             answers.append(shown(difference if sign > 0 or difference is None else _negative(difference)))
             said.append(f"{test}: {_difference(difference, runs, (a, b), test, name)}")
-        return Judgement(_verdict(answers), "; ".join(said))
+        return Judgement(_verdict(answers), f"against “{EXPERIMENTS[b].title}”, " + "; ".join(said))
 
     return judge
 
@@ -113,7 +114,7 @@ def reaches_published(runs: Collection) -> Judgement:
             answers.append(None)
             continue
         enough = value.seeds >= FEWEST_SEEDS
-        answers.append(value.mean + value.error >= entry.value - REACHED if enough else None)
+        answers.append(value.mean - value.error >= entry.value - REACHED if enough else None)
         said.append(f"{test}: {value.text()} ({value.seeds} seeds), {entry.text}")
     if not answers:
         return Judgement(UNTESTABLE, "trained and measured on rendered hands; the numbers are of RHD, SHD and DO")
@@ -134,6 +135,10 @@ def scheduled_is_better(runs: Collection) -> Judgement:
         difference = Value.of(left[seed] - right[seed] for seed in seeds)
         answers.append(shown(difference if sign > 0 else _negative(difference)))
         said.append(f"{title}: {_signed(difference, digits)} ({_seeds(difference)})")
+    under = [runs.value("schedule", "val", f"{name}_under_threshold").mean for name in ("scheduled", "constant")]
+    if max(under) < ENOUGH_UNDER:
+        few = f"at most {max(under):.1%} of the training hands came under T, so the switch has hardly acted; "
+        return Judgement(UNTESTABLE, few + "; ".join(said))
     return Judgement(_verdict(answers), "; ".join(said))
 
 
@@ -204,13 +209,14 @@ CLAIMS = (
     Claim(
         "published", "DHPE reaches its published accuracy",
         "AUC " + _said(published.OURS, *published.DATA),
-        f"mean AUC over seeds, with its error, within {REACHED} of the published one, on every real set",
+        f"mean AUC over seeds, less its error, at most {REACHED} below the published one, on every real set",
         reaches_published,
     ),
     Claim(
         "zimmermann", "better than Zimmermann & Brox by a large margin",
         "Fig. 5a, c: AUC " + _against("Zimmermann & Brox 2017", "RHD", "SHD"),
-        _RULE.format("DHPE", "lifted heat maps"), better("full", "zimmermann", ("RHD", "SHD")),
+        _RULE.format("DHPE", "lifted heat maps") + "; how large the margin is, is not tested",
+        better("full", "zimmermann", ("RHD", "SHD")),
     ),
     Claim(
         "fitting", "better than fitting a 3D model to the 2D joints",
@@ -244,8 +250,8 @@ CLAIMS = (
     ),
     Claim(
         "evidence", "features and 2D joints together are better than features alone (Kanazawa et al.)",
-        "Fig. 5e: without refiner against without 2D losses", _RULE.format("no pose refiner", "no 2D losses"),
-        better("no_refiner", "no_evidence_losses", ("RHD",)),
+        "Fig. 5d, e: without refiner against without 2D losses", _RULE.format("no pose refiner", "no 2D losses"),
+        better("no_refiner", "no_evidence_losses", ("RHD", "DO")),
     ),
     Claim(
         "shape", "estimating shape and pose together gives better poses than pose alone", "Fig. 5a, d",
@@ -253,7 +259,9 @@ CLAIMS = (
     ),
     Claim(
         "schedule", "Eq. 12 lets more instances come under T, and the test error fall faster, than a constant weight",
-        "Fig. 5f", "at the end of training: more instances under T and a lower validation error", scheduled_is_better,
+        "Fig. 5f", f"at the end of training: more instances under T and a lower validation error; not testable while "
+        f"fewer than {ENOUGH_UNDER:.0%} are under T, so that the switch has hardly acted (added after the first run)",
+        scheduled_is_better,
     ),
     Claim(
         "iterations", "the error falls with the steps of refinement; 50 are enough", "Fig. 5e",
@@ -262,7 +270,7 @@ CLAIMS = (
     ),
     Claim(
         "segmentation", "segments hands much better than networks made for it", "Table 2 (values not available)",
-        "mean IoU of DHPE above that of HandSegNet and of an encoder–decoder",
+        "mean IoU of DHPE above that of HandSegNet and of an encoder–decoder; how much, is not tested",
         all_of(
             better("full", "handsegnet", ("RHD",), "mean_iou"),
             better("full", "encoder-decoder", ("RHD",), "mean_iou"),
