@@ -184,7 +184,8 @@ def pck_figure(curves: dict[str, dict[str, list[float]]], title: str = "", alt: 
         figure.add_scatter(x=curve["threshold_mm"], y=curve["pck"], name=name, mode="lines", line_dash=DASHES[n % 4])
     figure.update_layout(
         title=title, height=340 + 20 * len(curves), meta=alt, xaxis_title="error threshold (mm)",
-        yaxis_title="joints within it", yaxis_range=[0, 1.01], margin=dict(l=10, r=10, t=50, b=10), legend=dict(orientation="h", y=-0.25),
+        yaxis_title="joints within it", yaxis_range=[0, 1.01], margin=dict(l=10, r=10, t=50, b=10),
+        legend=dict(orientation="h", y=-0.25),
     )  # fmt: skip
     return figure
 
