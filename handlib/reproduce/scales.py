@@ -40,8 +40,8 @@ class Scale:
         return replace(run, images=images, epochs=epochs, evidence_epochs=evidence, augment_from=None)
 
 
-# J2D starts trained, as the paper's does: every method that has one starts from lite's. From random weights so few
-# hands would leave all of them near the mean pose, where nothing can be told apart.
+# J2D starts trained, as the paper's does: every method that has one starts from lite's, since so few hands are no
+# training set for heat maps.
 _LAPTOP = replace(
     PROFILES["laptop"], init_pose="lite", images=1600, val_images=100, epochs=3, evidence_epochs=0, feature_every=4,
     average=0.99, augment_from=1, augment_every=4, augment_cap=800,
