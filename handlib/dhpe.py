@@ -91,7 +91,7 @@ class DHPE(nn.Module):
         super().__init__()
         self.config = config = config or DHPEConfig()
         self.hand = HandModel.load(config.hand, config.fingertips)
-        self.feature_extractor, self.pose_network = _evidence(config)
+        self.feature_extractor, self.pose_network = new_evidence(config)
         self.regressor = Regressor(
             self.hand, config.features, config.hidden, config.iterations, config.pose_refiner, config.evidence_2d
         )
@@ -191,8 +191,8 @@ class DHPE(nn.Module):
         return model.eval()
 
 
-def _evidence(config: DHPEConfig) -> tuple[nn.Module, nn.Module | None]:
-    """E2D of Eq. 1: F, and J2D unless the config does without."""
+def new_evidence(config: DHPEConfig) -> tuple[nn.Module, nn.Module | None]:
+    """E2D of Eq. 1 with random weights: F, and J2D unless the config does without."""
     paper = config.trunk == "paper"
     features = ResNet50() if paper else FeatureExtractor(config.feature_width, config.features)
     return features.to(memory_format=LAYOUT), new_pose_network(config) if config.evidence_2d else None

@@ -14,6 +14,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 from .data import CachedHands, SyntheticHands, open_backgrounds, open_spec
 from .data.sample import collate
 from .hand import HandModel
+from .profiles import TrainConfig
 
 LEFT_OUT = ("parts", "depth", "box")  # no loss or score reads them, and they are as large as the pictures
 FEEDS = ("memory", "workers", "device")
@@ -74,6 +75,24 @@ def evenly(dataset: Dataset, n: int) -> Dataset:
     if len(dataset) <= n:
         return dataset
     return Subset(dataset, torch.linspace(0, len(dataset) - 1, n).long().tolist())
+
+
+def training_hands(
+    config: TrainConfig, cache: str | os.PathLike[str] | None, progress: bool
+) -> tuple[CachedHands, CachedHands]:
+    """The training and validation hands of `handlib.train` with this config, in memory.
+
+    cache: folder that keeps rendered hands.
+    """
+    size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
+    data = in_memory(
+        open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds),
+        config.workers,
+        cache,
+        progress,
+    )
+    val = [evenly(d, config.val_images) for d in open_data(config.val_data, "val", size, hand, config.val_images)]
+    return data, in_memory(val, config.workers, cache, progress)
 
 
 def _name_and_scored(dataset: Dataset) -> tuple[str, tuple[int, ...]]:

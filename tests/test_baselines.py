@@ -360,7 +360,9 @@ def test_handsegnet_is_the_originals_at_width_64():
     assert [layer.kernel_size[0] for layer in layers] == [3] * 14 + [1] * 2
 
 
-@pytest.mark.parametrize("config", [DHPEConfig(), SMALL], ids=["lite", "smoke"])
+@pytest.mark.parametrize(
+    "config", [DHPEConfig(), SMALL, DHPEConfig.paper(pretrained=False)], ids=["lite", "smoke", "paper"]
+)
 @pytest.mark.parametrize("make", [HandSegNet, EncoderDecoder])
 def test_segmentation_has_the_size_of_the_evidence_networks(make, config):
     model = DHPE(config)

@@ -3,7 +3,7 @@ from reproduction import REAL, write_suite
 
 from handlib.reproduce import read_collections
 from handlib.reproduce.collection import Value
-from handlib.reproduce.verdict import CLAIMS, FAILS, HOLDS, UNTESTABLE, better, shown, verdict_table
+from handlib.reproduce.verdict import CLAIMS, FAILS, HOLDS, UNTESTABLE, better, shown, verdict_table, word
 
 SYNTHETIC = {"published", "others", "iqbal", "speed"}  # which no rendered hand can test
 
@@ -104,3 +104,10 @@ def test_the_table_says_rule_and_numbers(tmp_path):
     row = next(row for row in table.rows if "augmentation" in row[0])
     assert "diverse: +0.196 ± 0.004" in row[3] and "(3 seeds)" in row[3] and row[4] == "**holds**"
     assert "Student's t" in table.markdown() and "rendered hands" in table.markdown()
+
+
+def test_a_difference_in_a_word():
+    assert word(Value.of([0.03, 0.02, 0.04])) == "helps" and word(Value.of([-0.03, -0.02, -0.04])) == "hurts"
+    assert word(Value.of([0.03, -0.01, 0.04]), "A", "B") == "too close to tell"
+    assert word(Value.of([0.03, 0.02, 0.04]), "A", "B") == "A"
+    assert word(Value.of([0.03])) == "too few seeds"  # nobody knows how far it would move

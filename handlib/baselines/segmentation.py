@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..dhpe import DHPEConfig
-from ..evidence import FeatureExtractor, PoseNetwork
+from ..dhpe import DHPEConfig, new_evidence
 from ..profiles import TrainConfig
 from .interface import Estimate, View
 from .training import network_run, resized
@@ -42,7 +41,7 @@ class Segmenter(nn.Module):
 def input_size(config: DHPEConfig) -> int:
     """The side at which they look at a picture: half of it beside lite, whose evidence networks begin at a quarter.
 
-    At all of it they would take about seven times as long as those, on a CPU.
+    At all of it each of their layers has four times the pixels, which a CPU pays for.
     """
     return config.size // 2 if config.trunk == "lite" else config.size
 
@@ -63,7 +62,6 @@ def equal_width(make: Callable[[int], nn.Module], config: DHPEConfig) -> int:
     Their number grows about with the square of the width, so a guess and its neighbours will do.
     """
     with torch.device("meta"):  # shapes only
-        wanted = parameters(FeatureExtractor(config.feature_width, config.features))
-        wanted += parameters(PoseNetwork(config.pose_width))
+        wanted = sum(parameters(network) for network in new_evidence(config) if network is not None)
         guess = round(8 * (wanted / parameters(make(8))) ** 0.5)
         return min(range(max(1, guess - 2), guess + 3), key=lambda width: abs(parameters(make(width)) - wanted))

@@ -18,13 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import Subset
 from tqdm.auto import tqdm
 
 from ..data import CachedHands
-from ..feed import in_memory, open_data
+from ..feed import training_hands
 from ..files import atomic_path
-from ..hand import HandModel
 from ..train import TrainConfig, color_noise, jitter_colors, read_log, schedule
 from .evaluation import measure
 from .interface import DEFAULTS, FitOptions, Method
@@ -50,7 +48,7 @@ def train_network(
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     rows, seconds = _prepare(network, optimizer, config, out, options.resume)
     if len(rows) < config.epochs:
-        data, val = options.data or _opened(config, options)
+        data, val = options.data or training_hands(config, options.cache, options.progress)
     for epoch in range(len(rows), config.epochs):
         clock = time.perf_counter()
         terms = _epoch(network, optimizer, data, config, epoch, options)
@@ -98,22 +96,6 @@ def _prepare(
 def _write_log(out: Path, rows: list[dict[str, float]]) -> None:
     with atomic_path(out / "log.jsonl") as temporary:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def _opened(config: TrainConfig, options: FitOptions) -> tuple[CachedHands, CachedHands]:
-    """The training and validation hands of `handlib.train`, in memory, from the same cache."""
-    size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
-    data = open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds)
-    val = open_data(config.val_data, "val", size, hand, config.val_images)
-    val = [part if len(part) <= config.val_images else Subset(part, _spread(len(part), config.val_images))
-           for part in val]  # fmt: skip
-    train, held = (in_memory(sets, config.workers, options.cache, options.progress) for sets in (data, val))
-    return train, held
-
-
-def _spread(length: int, n: int) -> list[int]:
-    """n indices, evenly spread."""
-    return torch.linspace(0, length - 1, n).long().tolist()
 
 
 def _epoch(
@@ -171,8 +153,8 @@ def best_learning_rate(
     """The config with both learning rates times the factor whose run ends best: how every method is tuned, alike.
 
     Judged on the validation hands by the joints' error, or by the mean IoU of a method that gives no joints. The runs
-    stay in `out` and are resumed like any other. Where the full length is too
-    long, give it a config of fewer epochs. A factor whose run diverges is out; `FloatingPointError` when all do.
+    stay in `out` and are resumed like any other. Where the full length is too long, give it a config of fewer epochs. A
+    factor whose run diverges is out; `FloatingPointError` when all do.
     """
     ends, reason = {}, None
     for factor in factors:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ..data import CachedHands, SyntheticHands, dexter_object, freihand, open_spec, rhd, stb
 from ..data.specs import HANDS, parse_spec
-from ..feed import evenly, in_memory, open_data
+from ..feed import evenly, in_memory
 from ..hand import HandModel
 from ..profiles import PROFILES, TrainConfig
 
@@ -79,21 +79,6 @@ class Hands:
             spec = next(spec for spec in self.specs if kind_of(spec) == name)
             dataset = evenly(open_spec(spec, "test", size=size), n)
         return in_memory([dataset], config.workers, cache, progress)
-
-
-def training_hands(
-    config: TrainConfig, cache: str | os.PathLike[str] | None, progress: bool
-) -> tuple[CachedHands, CachedHands]:
-    """The training and validation hands of `handlib.train` with this config, in memory."""
-    size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
-    data = in_memory(
-        open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds),
-        config.workers,
-        cache,
-        progress,
-    )
-    val = [evenly(d, config.val_images) for d in open_data(config.val_data, "val", size, hand, config.val_images)]
-    return data, in_memory(val, config.workers, cache, progress)
 
 
 def parse_data(text: str) -> Hands:

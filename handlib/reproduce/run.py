@@ -26,13 +26,12 @@ from ..baselines import BASELINES, DHPEMethod, FitOptions, Method, best_learning
 from ..bench.training import full_step, make_trainer
 from ..checkpoint import read_log
 from ..data import CachedHands, SyntheticHands, open_spec
-from ..feed import Feed
+from ..feed import Feed, training_hands
 from ..files import atomic_path
 from ..hand import HandModel
 from ..profiles import TrainConfig
 from ..train import train
 from .experiments import FITTED, NETWORKS
-from .hands import training_hands
 from .locks import Busy, alone_in
 from .measure import measured, on, refinement_settings
 from .plan import Job, Plan, Unit, described_run, rated_as

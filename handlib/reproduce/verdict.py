@@ -67,6 +67,13 @@ def shown(difference: Value | None) -> bool | None:
     return difference.mean > difference.error
 
 
+def word(difference: Value, better: str = "helps", worse: str = "hurts") -> str:
+    """Which way a difference goes, if either. Both signs are read, so one in ten that are nothing get a word."""
+    if shown(difference) is None:
+        return "too few seeds"
+    return better if shown(difference) else worse if shown(_negative(difference)) else "too close to tell"
+
+
 def better(a: str, b: str, sets: tuple[str, ...] = (), metric: str = "", sign: int = 1) -> Callable:
     """A is better than B by the AUC of each test set, or by a metric; sign −1: of which less is better.
 
