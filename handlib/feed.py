@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from .data import CachedHands, SyntheticHands, open_backgrounds, open_spec
+from .data.cache import copied
 from .data.sample import collate
+from .data.specs import holds_out
 from .hand import HandModel
 from .profiles import TrainConfig
 
@@ -31,8 +33,9 @@ def open_data(
 ) -> list[Dataset]:
     """The data sets that a config names: "synthetic", or a spec of `handlib.data.open_spec`, such as "rhd:PATH".
 
-    split: "train" or "val"; of real data, which have no such split, the latter is the test set. images, seed: of the
-    synthetic hands. backgrounds: a spec of `handlib.data.open_backgrounds` for those of the training set.
+    split: "train" or "val"; of real data, which have no such split, the latter is what a spec holds out of the training
+    split, `rhd,hold=0.05:PATH`, and without that the test set. images, seed: of the synthetic hands. backgrounds: a
+    spec of `handlib.data.open_backgrounds` for those of the training set.
     """
     if not specs:
         raise ValueError("no data named: --data synthetic, or for example --data rhd:PATH stb:PATH")
@@ -42,7 +45,7 @@ def open_data(
             behind = open_backgrounds(backgrounds) if backgrounds and split == "train" else None
             found.append(SyntheticHands(split, size, images, seed=seed, hand=hand, backgrounds=behind))
             continue
-        found.append(open_spec(spec, "train" if split == "train" else "test", size=size))
+        found.append(open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size))
     return found
 
 
@@ -60,9 +63,8 @@ def in_memory(
             parts.append(CachedHands.make(dataset, workers, cache, progress))
         else:
             loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=_collate_bytes)
-            batches = list(loader)
-            batches = with_masks(batches)
-            tensors = {name: torch.cat([batch[name] for batch in batches]) for name in common(batches)}
+            batches = with_masks([copied(batch) for batch in loader])
+            tensors = {name: torch.cat([batch.pop(name) for batch in batches]) for name in common(batches)}
             parts.append(CachedHands(tensors, *_name_and_scored(dataset)))
     rows = with_masks([part.tensors for part in parts])
     tensors = {name: torch.cat([row[name] for row in rows]) for name in common(rows)}

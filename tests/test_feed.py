@@ -1,3 +1,5 @@
+import os
+import resource
 from dataclasses import replace
 
 import pytest
@@ -32,9 +34,27 @@ class Rendered(Listed):
         return {name: value.to(device) for name, value in collate([self.samples[i] for i in indices]).items()}
 
 
+class Repeated(Listed):
+    def __init__(self, n):
+        super().__init__(1, seed=0)
+        self.samples *= n
+
+
 @pytest.fixture(scope="module")
 def listed():
     return Rendered(5, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["synthetic", "read"])
+def test_workers_leave_no_files_open(kind):
+    """What a worker sends is an open file to the process that gets it; many systems allow 256, or 1,024."""
+    data = SyntheticHands("val", 8, 80) if kind == "synthetic" else Repeated(160)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 40, hard))
+    try:
+        assert len(in_memory([data], 1, None, progress=False)) == len(data)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture

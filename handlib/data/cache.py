@@ -60,12 +60,20 @@ class CachedHands:
                     path.unlink()  # ours, damaged, and can be made again
         loader = DataLoader(dataset, batch_size=8, num_workers=workers, collate_fn=_collate_bytes)
         bar = tqdm(loader, f"rendering {dataset.split}", unit="batch", disable=not progress)
-        parts = list(bar)
-        tensors = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        parts = [copied(part) for part in bar]
+        tensors = {key: torch.cat([part.pop(key) for part in parts]) for key in list(parts[0])}
         if path is not None:
             with atomic_path(path) as temporary:
                 save_file(tensors, temporary)
         return cls(tensors, dataset.name, dataset.scored)
+
+
+def copied(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A batch of a `DataLoader` that is to be kept.
+
+    Each tensor that comes from a worker holds an open file, and thousands of them are more than a process may have.
+    """
+    return {key: value.clone() for key, value in batch.items()}
 
 
 def _collate_bytes(samples: list) -> dict[str, Tensor]:
