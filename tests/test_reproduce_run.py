@@ -205,6 +205,28 @@ def test_learning_rates_are_chosen_once(tmp_path, cache, monkeypatch):
         run._config("full")
 
 
+def test_learning_rates_are_chosen_on_hands_held_out(tmp_path, cache, monkeypatch):
+    """Not on the test hands of a real set, which has no split for it; the runs that count train on all hands."""
+    hands = parse_data("rhd:R,stb:S")
+    scale = replace(SCALE, rate_factors=(1.0, 3.0))
+    scale = replace(scale, train=hands.config(scale.train))
+    run = runner(tmp_path, cache)
+    run.plan = replace(run.plan, scale=scale, hands=hands)
+    tried = []
+
+    def trained(training, config, folder, resume):
+        tried.append((config.data, config.val_data))
+        folder.mkdir(parents=True)
+        (folder / "log.jsonl").write_text(json.dumps({"epoch": 1, "val_joints_root_mean_mm": 1.0}) + "\n")
+        return Nothing()
+
+    monkeypatch.setattr(run, "_trained", trained)
+    rhd, stb = "rhd,joint0=wrist,hold=0.05:R", "stb,joint0=ring,hold=0.05:S"
+    assert run._config("full").data == ("rhd,joint0=wrist:R", "stb,joint0=ring:S")
+    assert tried == [((rhd, stb), (rhd,))] * 2
+    assert hands.tuning(replace(scale.train, data=("synthetic",))).val_data == ("synthetic",)
+
+
 def test_options_are_used_and_named_without_their_folders(tmp_path, cache):
     """A hand and backgrounds of one's own, through DHPE's training, a network's own loop and the study of Eq. 12."""
     shutil.copy(OPENHAND, tmp_path / "MINE.npz")

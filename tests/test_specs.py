@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from miniatures import picture, save, write_do, write_nyu, write_rhd
+from miniatures import picture, save, write_do, write_freihand, write_nyu, write_rhd, write_stb
 
 from handlib.data import open_backgrounds, open_spec
 from handlib.data.specs import HANDS, parse_spec
@@ -25,6 +25,45 @@ def test_sets_for_tests_alone(hand, tmp_path):
     assert len(open_spec(f"do,which=scored:{tmp_path}")) == 12
     with pytest.raises(ValueError, match="DexterObject is for tests alone, it has no split 'train'"):
         open_spec(f"do:{tmp_path}", "train")
+
+
+def test_hold_out(hand, tmp_path):
+    """The last part of every recording, in all its pictures; together the two parts are the whole."""
+    write_rhd(tmp_path / "rhd", hand, ("training",), 8)
+    write_freihand(tmp_path / "freihand", hand, 4, versions=2)
+    for kind, number, whole in (("rhd", [2, 6], 8), ("freihand", [2, 6], 8)):
+        spec = f"{kind},hold=0.25:{tmp_path / kind}"
+        held, rest = open_spec(spec, "val"), open_spec(spec, "train")
+        assert [len(held), len(rest)] == number and len(open_spec(f"{kind}:{tmp_path / kind}", "train")) == whole
+        assert "held=0.25" in held.name and "without=0.25" in rest.name
+        names = [{data.frame(i).name for i in range(len(data))} for data in (held, rest)]
+        assert len(names[0] | names[1]) == whole
+    assert {held.rows[0], held.rows[1]} == {3, 7}  # the fourth hand of FreiHAND, before both backgrounds
+
+
+def test_hold_out_of_a_video(hand, tmp_path):
+    """Of every sequence, by both cameras."""
+    write_stb(tmp_path, hand, 4, images=False)
+    held = open_spec(f"stb,hold=0.5:{tmp_path}", "val")
+    assert {held.places[row][2] for row in held.rows} == {2, 3}
+    assert {held.places[row][:2] for row in held.rows} == {place[:2] for place in held.places}
+    assert len(open_spec(f"stb,hold=0.5:{tmp_path}", "test")) == len(open_spec(f"stb:{tmp_path}", "test"))
+
+
+@pytest.mark.parametrize(
+    "spec, complaint",
+    [
+        ("rhd:{}", "has no split 'val': hold hands out for it, as in rhd,hold=0.05:"),
+        ("rhd,hold=much:{}", "'hold' must be a number, not 'much'"),
+        ("rhd,hold=1:{}", "hold must be more than 0 and less than 1, not 1"),
+        ("rhd,hold=0.01:{}", "no frame is left of 2: choose another hold than 0.01"),
+        ("do,hold=0.1:{}", "DexterObject is for tests alone, it has no split 'val'"),
+    ],
+)
+def test_nothing_to_hold_out(hand, tmp_path, spec, complaint):
+    write_rhd(tmp_path, hand, ("training",), 2)
+    with pytest.raises(ValueError, match=complaint):
+        open_spec(spec.format(tmp_path), "val")
 
 
 def test_backgrounds(tmp_path):

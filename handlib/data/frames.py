@@ -37,7 +37,7 @@ class RealHands(Dataset):
     def __init__(self, title: str, count: int, size: int, crop: Crop, skip_broken: bool):
         if size < 1:
             raise ValueError(f"crops of {size} pixels: size must be at least 1")
-        self.title, self.size, self.crop = title, size, crop
+        self.title, self.count, self.size, self.crop = title, count, size, crop
         self.rows: Iterable[int] = range(count)
         self.broken: dict[int, str] = {}
         if skip_broken:
@@ -46,6 +46,24 @@ class RealHands(Dataset):
     def read(self, row: int) -> Frame:
         """The frame of a row as the data set has it."""
         raise NotImplementedError(f"{type(self).__name__} must implement read")
+
+    def place(self, row: int) -> float:
+        """Where in its recording the hand of a row is, from 0 to 1; the same for all pictures of one hand."""
+        return row / self.count
+
+    def hold_out(self, fraction: float, held: bool) -> "RealHands":
+        """This set with only the last `fraction` of each recording (held), or with only what comes before.
+
+        Validation hands for sets that have none. Their end rather than a random choice, since neighbours in a video
+        are nearly the same picture.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"{self.title}: hold must be more than 0 and less than 1, not {fraction:g}")
+        self.rows = [row for row in self.rows if (self.place(row) >= 1 - fraction) == held]
+        self.title += f" {'held' if held else 'without'}={fraction:g}"
+        if not self.rows:
+            raise ValueError(f"{self.title}: no frame is left of {self.count}: choose another hold than {fraction:g}")
+        return self
 
     @property
     def name(self) -> str:

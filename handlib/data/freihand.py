@@ -84,6 +84,9 @@ class FreiHAND(RealHands):
         first = (self.root / self.stem / "rgb" / f"{i * len(self.K):08d}.jpg" for i in range(1, BACKGROUNDS))
         return 1 + sum(path.is_file() for path in first)
 
+    def place(self, row: int) -> float:
+        return row % len(self.K) / len(self.K)  # every hand is there before several backgrounds
+
     def read(self, row: int) -> Frame:
         label = row % len(self.K)
         image = read_rgb(self.root / self.stem / "rgb" / f"{row:08d}.jpg")

@@ -8,6 +8,9 @@
 | `freihand` | `FreiHAND` | train, test |
 | `photos` | `PhotoFolder` | test |
 | `nyu`, `pictures` | `NYUBackgrounds`, `ImageFolderBackgrounds`: backgrounds | |
+
+No real set has a split for validation. With `hold=0.05` among the arguments the last twentieth of the training split's
+recordings is one, and is left out of the training split: `rhd,hold=0.05:PATH`.
 """
 
 import inspect
@@ -30,18 +33,35 @@ _YES = {"yes": True, "true": True, "no": False, "false": False}
 def open_spec(spec: str, split: str = "test", size: int = 224, skip_broken: bool = False) -> RealHands:
     """The data set of hands that a spec names, such as "rhd:PATH" or "rhd,joint0=wrist,hand=visible:PATH".
 
-    split: "train" or "test"; a set for tests alone refuses "train". The arguments in the spec are those of the reader.
+    split: "train" or "test", and "val" where the spec holds hands out for it; a set for tests alone knows "test" only.
+    The arguments in the spec are those of the reader, and `hold`.
     """
     kind, arguments, path = parse_spec(spec, HANDS)
-    reader = HANDS[kind]
-    split = split_of(split)
+    reader, held = HANDS[kind], split == "val"
+    fraction = _number(arguments.pop("hold", None), "hold", spec)
+    if held and fraction is None:
+        raise ValueError(f"{spec}: has no split 'val': hold hands out for it, as in {hold_out(spec, 0.05)}")
+    split = "train" if held else split_of(split)
     taken = {"root", "folder", "split", "size", "skip_broken"}
     chosen = _arguments(reader, arguments, taken, spec)
     if "split" in inspect.signature(reader).parameters:
-        return reader(path, split=split, size=size, skip_broken=skip_broken, **chosen)
+        data = reader(path, split=split, size=size, skip_broken=skip_broken, **chosen)
+        return data if fraction is None or split == "test" else data.hold_out(fraction, held)
     if split != "test":
-        raise ValueError(f"{spec}: {reader.__name__} is for tests alone, it has no split '{split}'")
+        asked = "val" if held else split
+        raise ValueError(f"{spec}: {reader.__name__} is for tests alone, it has no split '{asked}'")
     return reader(path, size=size, skip_broken=skip_broken, **chosen)
+
+
+def hold_out(spec: str, fraction: float) -> str:
+    """The spec with some of its training hands held out; as it is where some are already."""
+    head, _, path = spec.partition(":")
+    return spec if holds_out(spec) else f"{head},hold={fraction:g}:{path}"
+
+
+def holds_out(spec: str) -> bool:
+    """Whether a set's split "val" is not empty."""
+    return "hold" in parse_spec(spec, HANDS)[1]
 
 
 def open_backgrounds(spec: str) -> NYUBackgrounds | ImageFolderBackgrounds:
@@ -59,6 +79,13 @@ def parse_spec(spec: str, kinds: dict[str, Callable]) -> tuple[str, dict[str, st
     if not all("=" in pair for pair in pairs):
         raise ValueError(f"'{spec}': write arguments as {kind},name=value:PATH")
     return kind, dict(pair.split("=", 1) for pair in pairs), path
+
+
+def _number(text: str | None, name: str, spec: str) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise ValueError(f"{spec}: '{name}' must be a number, not '{text}'") from None
 
 
 def _arguments(reader: Callable, given: dict[str, str], taken: set[str], spec: str) -> dict[str, object]:

@@ -96,6 +96,10 @@ class STB(RealHands):
         title = f"STB {self.split} camera={camera} joint0={joint0} fingertips={fingertips}"
         super().__init__(title, len(self.places), size, Crop(crop, crop_factor), skip_broken)
 
+    def place(self, row: int) -> float:
+        sequence, _, i = self.places[row]
+        return i / len(self.labels[sequence])
+
     def read(self, row: int) -> Frame:
         sequence, stem, i = self.places[row]
         image = read_rgb(folder_of(self.root, sequence) / f"{stem}_{i}.png")

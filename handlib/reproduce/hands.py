@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..data import CachedHands, SyntheticHands, dexter_object, freihand, open_spec, rhd, stb
-from ..data.specs import HANDS, parse_spec
+from ..data.specs import HANDS, hold_out, parse_spec
 from ..feed import evenly, in_memory
 from ..hand import HandModel
 from ..profiles import PROFILES, TrainConfig
 
 SPLITS = ("diverse", "studio", "object")
 PUBLISHED = {"diverse": "RHD", "studio": "SHD", "object": "DO", "rhd": "RHD", "stb": "SHD", "do": "DO"}
+HELD_OUT = 0.05  # of each real training set, where something is chosen by the error on it
 TITLES = {"rhd": "RHD", "stb": "SHD (STB)", "do": "Dexter+Object", "freihand": "FreiHAND", "photos": "photographs"}
 # The reading of each set that training uses, where a spec has no arguments: all joints those of the hand model.
 _USUAL = {spec.partition(":")[0].partition(",")[0]: spec.partition(":")[0] for spec in PROFILES["paper"].data}
@@ -56,6 +57,11 @@ class Hands:
             raise ValueError(f"profile {config.profile} trains on real data sets: say where they are, --data {wanted}")
         feed = config.feed if self.training == ("synthetic",) or config.feed != "device" else "workers"
         return replace(config, data=self.training, val_data=self.training[:1], feed=feed)
+
+    def tuning(self, config: TrainConfig) -> TrainConfig:
+        """A run that something is chosen by: on hands held out of the training sets, since the tests must not be."""
+        data = tuple(spec if spec == "synthetic" else hold_out(spec, HELD_OUT) for spec in config.data)
+        return replace(config, data=data, val_data=data[:1])
 
     def training_images(self, config: TrainConfig) -> int:
         """How many hands a run trains on, for the plan: the config's synthetic ones; real sets are taken whole, and

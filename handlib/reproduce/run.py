@@ -151,12 +151,15 @@ class Runner:
             return DHPEMethod(train(config, folder, resume, self.cache, self.progress))
         options = FitOptions(resume, self.cache, None, None, self.progress, self.device)
         if training in NETWORKS:
-            options = replace(options, data=self.training_set(config.images))
+            options = replace(options, data=self.training_set(config.images, config.data, config.val_data))
         return BASELINES[training].fit(config, folder, options)
 
-    def _training_set(self, images: int) -> tuple[CachedHands, CachedHands]:
+    def _training_set(
+        self, images: int, data: tuple[str, ...], val_data: tuple[str, ...]
+    ) -> tuple[CachedHands, CachedHands]:
         """Once for all baselines."""
-        return training_hands(replace(self.plan.scale.train, images=images), self.cache, self.progress)
+        config = replace(self.plan.scale.train, images=images, data=data, val_data=val_data)
+        return training_hands(config, self.cache, self.progress)
 
     def _rate_factor(self, training: str) -> float:
         """What a training multiplies the profile's learning rates with: chosen once, and kept in a file. `Busy` while
@@ -175,7 +178,7 @@ class Runner:
 
     def _choose_rate(self, training: str, path: Path) -> None:
         self.say(f"choosing the learning rate of {training}")
-        run, scale = self.plan.scale.rate_run(training), self.plan.scale
+        run, scale = self.plan.hands.tuning(self.plan.scale.rate_run(training)), self.plan.scale
         options = FitOptions(self.resume, self.cache, None, None, self.progress, self.device)
 
         def fit(config: TrainConfig, folder: Path, options: FitOptions) -> Method:
