@@ -125,20 +125,45 @@ class Processes:
         return nullcontext() if self.precision == "no" else self.accelerator.autocast()
 
 
-class _SumOverProcesses(torch.autograd.Function):
-    """A sum over processes whose gradient is one, too: every process' loss depends on every process' part."""
+class _Normalise(torch.autograd.Function):
+    """(x − mean) / √(variance + ε) · weight + bias with the mean and variance of all processes' x; also these two, and
+    over how many numbers they are.
+
+    aten's fused kernels do the passes over x: `native_batch_norm` finds the statistics of this process' part, and with
+    statistics given it is one linear map for each channel.
+    """
 
     @staticmethod
-    def forward(ctx, value):
-        value = value.clone()
-        distributed.all_reduce(value)
-        return value
+    def forward(ctx, x, weight, bias, eps):
+        _, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
+        mean, inverse = mean.double(), inverse.double()
+        count = mean.new_full(mean.shape, x.numel() / x.shape[1])
+        sums = torch.stack([count * mean, count * (inverse**-2 - eps + mean**2), count])
+        distributed.all_reduce(sums)
+        total, squares, count = sums
+        mean = total / count
+        variance = (squares / count - mean**2).clamp(min=0)
+        mean, variance = mean.to(weight.dtype), variance.to(weight.dtype)
+        ctx.eps, ctx.count = eps, count
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.mark_non_differentiable(mean, variance, count)
+        return torch.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)[0], mean, variance, count
 
     @staticmethod
-    def backward(ctx, grad):
-        grad = grad.clone()
-        distributed.all_reduce(grad)
-        return grad
+    def backward(ctx, grad, *_):
+        x, weight, mean, variance = ctx.saved_tensors
+        # As if mean and variance were constants; then what they add, which needs the sums of all processes.
+        grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        sums = torch.stack([grad_weight, grad_bias])
+        distributed.all_reduce(sums)
+        inverse = (variance + ctx.eps).rsqrt()
+        by_weight, by_bias = sums * (weight * inverse / ctx.count).to(weight.dtype)
+        slope = by_weight * inverse
+        offset = by_bias - slope * mean
+        grad_x = torch.addcmul(grad_x - offset[:, None, None], x, slope[:, None, None], value=-1).to(x.dtype)
+        return grad_x, grad_weight, grad_bias, None
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
@@ -147,23 +172,17 @@ class SharedBatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and distributed.is_initialized()):
             return super().forward(x)
-        values = x.to(torch.promote_types(x.dtype, torch.float32))
-        local = torch.stack([values.sum((0, 2, 3)), values.new_tensor(x.numel() / x.shape[1]).expand(x.shape[1])])
-        total, count = _SumOverProcesses.apply(local)
-        mean = total / count
-        centred = values - mean[:, None, None]
-        variance = _SumOverProcesses.apply(centred.square().sum((0, 2, 3))) / count
+        single = torch.promote_types(x.dtype, torch.float32)
+        weight = self.weight if self.affine else x.new_ones(x.shape[1], dtype=single)
+        bias = self.bias if self.affine else x.new_zeros(x.shape[1], dtype=single)
+        out, mean, variance, count = _Normalise.apply(x, weight, bias, self.eps)
         if self.track_running_stats:
             with torch.no_grad():
                 self.num_batches_tracked += 1
                 momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-                self.running_mean.lerp_(mean.detach(), momentum)
-                self.running_var.lerp_((variance * count / (count - 1)).detach(), momentum)
-        scale = (variance + self.eps).rsqrt()
-        if self.affine:
-            scale = scale * self.weight
-            return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
-        return (centred * scale[:, None, None]).to(x.dtype)
+                self.running_mean.lerp_(mean, momentum)
+                self.running_var.lerp_((variance * count / (count - 1)).to(variance.dtype), momentum)
+        return out
 
 
 def share_batch_norm(model: nn.Module) -> None:
