@@ -5,8 +5,8 @@ PROFILE ?= laptop
 ifeq ($(filter smoke laptop,$(PROFILE)),)
 $(error unknown PROFILE '$(PROFILE)': choose smoke or laptop)
 endif
-PYTHON  ?= $(shell for p in python3.11 python3.12 python3.10 python3.13 python3; do \
-             $$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3.10 python3; do \
+             $$p -c 'import sys, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$p && break; done)
 BIN     := .venv/bin
 # Cells and tests may call `handlib` itself.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -45,7 +45,7 @@ help:
 setup: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
-	@test -n '$(PYTHON)' || { echo 'No Python >= 3.10 with venv found. Install one (Debian: apt-get install python3-venv), or say which: make PYTHON=/path/to/python3'; exit 1; }
+	@test -n '$(PYTHON)' || { echo 'No Python 3.10 to 3.14 with venv found. Install one (Debian: apt-get install python3-venv), or say which: make PYTHON=/path/to/python3'; exit 1; }
 	@echo 'Installing into .venv: a few minutes, the first time.'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24'  # older ones search for minutes among torch's CUDA packages
@@ -85,7 +85,7 @@ $(STAMP)-cache: .venv/installed $(CODE) $(RESULTS)
 	@mkdir -p $(@D) && touch $@
 
 check-book: setup
-	HANDLIB_SITE=$(abspath $(SITE)) $(BIN)/python -m pytest -rfEs tests/book/test_browser.py
+	HANDLIB_SITE='$(abspath $(SITE))' $(BIN)/python -m pytest -rfEs tests/book/test_browser.py
 
 serve: setup
 	$(BIN)/python -m http.server --directory $(SITE) --bind 127.0.0.1 8000

@@ -109,7 +109,7 @@ def info_command() -> None:
     also = f"; not installed: {', '.join(missing)}" if missing else ""
     picked = ", ".join(f"{choose('auto', device).name} on {device}" for device in ("cpu", "cuda"))
     print(f"{'renderer':12} auto = {picked} (there are: {', '.join(there)}{also})")
-    print(f"{'hand model':12} {'compiled loops on the CPU' if jit.AVAILABLE else 'plain torch (numba is missing)'}")
+    print(f"{'hand model':12} {'compiled loops on the CPU' if jit.available() else 'plain torch (without numba)'}")
     lite = WEIGHTS / "lite.safetensors"
     print(f"{'lite':12} {lite if lite.is_file() else 'not shipped with this version'}")
     print(f"{'cache':12} {CACHE}")
@@ -293,6 +293,9 @@ usage: handlib COMMAND …        (handlib COMMAND --help says more)
 
 def main() -> None:
     """Entry point of `handlib`. What the user can mend ends in one line on stderr and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):  # "\\u03b2" where a terminal has no β, instead of an error
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")

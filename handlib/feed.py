@@ -135,12 +135,8 @@ def from_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
     return rows | {name: rows[name].float() / 255 for name in ("image", "mask") if name in rows}
 
 
-def _collate(samples: list) -> dict[str, Tensor]:
-    return {name: value for name, value in collate(samples).items() if name not in LEFT_OUT}
-
-
 def _collate_bytes(samples: list) -> dict[str, Tensor]:
-    return to_bytes(_collate(samples))
+    return to_bytes({name: value for name, value in collate(samples).items() if name not in LEFT_OUT})
 
 
 class Pool:
@@ -244,10 +240,10 @@ class Feed:
             self.data,
             batch_sampler=[indices.tolist() for indices in plan],
             num_workers=self.workers,
-            collate_fn=_collate,
+            collate_fn=_collate_bytes,  # through shared memory, of which a container may have little
             pin_memory=self.device.type == "cuda",
         )
-        return map(self._move, loader)
+        return (from_bytes(self._move(batch)) for batch in loader)
 
     def _move(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         kept = {name: value for name, value in batch.items() if name not in LEFT_OUT}

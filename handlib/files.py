@@ -9,10 +9,11 @@ each face has, `named_poses` (n, 45) with `pose_names` (n), and `side`, the hand
 """
 
 import os
+import secrets
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -153,10 +154,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` that becomes `path` when the block ends well, and vanishes when it does not."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Processes of several machines, or containers, may have the same number.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         yield temporary
-        temporary.chmod(0o644)  # some writers make files that only their owner may read
+        with suppress(OSError):  # a disk without permissions
+            temporary.chmod(0o644)  # some writers make files that only their owner may read
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -5,21 +5,34 @@ Compiled code is cached on disk, so only the first call on a machine waits for t
 
 import importlib.util
 import inspect
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-AVAILABLE = importlib.util.find_spec("numba") is not None
+
+@cache
+def available() -> bool:
+    """Whether numba can be used. It refuses a numpy newer than it knows, which says so once."""
+    if importlib.util.find_spec("numba") is None:
+        return False
+    try:
+        import numba  # noqa: F401  late: this takes half a second
+    except ImportError as error:
+        warnings.warn(f"numba is not used, so all is slower: {error}", stacklevel=2)
+        return False
+    return True
 
 
 def serves(*tensors: Tensor) -> bool:
     """Whether compiled loops can take these: on the CPU, single or double, and nothing asks for torch's own steps."""
     return (
-        AVAILABLE
-        and not torch.compiler.is_compiling()
+        not torch.compiler.is_compiling()
+        and available()
         and all(t.is_cpu and t.dtype in (torch.float32, torch.float64) for t in tensors)
         and not any(map(torch._C._functorch.is_functorch_wrapped_tensor, tensors))  # of vmap, jacrev, …
     )
@@ -27,10 +40,14 @@ def serves(*tensors: Tensor) -> bool:
 
 def jit(function: Callable) -> Callable:
     """The function, compiled at its first call for the types it then gets; it runs without Python's lock."""
-    from numba import njit  # late: importing numba takes half a second
+    from numba import njit  # late, as above
 
     # A checker of types, such as the tests', may have wrapped the function; numba wants it bare.
-    return njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
+    bare, options = inspect.unwrap(function), {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(bare)
+    except RuntimeError:  # no folder to cache in: neither that of the code nor the home can be written
+        return njit(**options)(bare)
 
 
 def each(kernel: Callable, batch: int, *arguments: Tensor | float) -> None:

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .camera import crop_box, crop_intrinsics, normalise_joints, project, px_to_crop
+from .data.cache import keep
 from .data.draws import Draws
 from .data.views import random_box, random_intrinsics, random_placement
 from .dhpe import DHPE
-from .files import atomic_path
 from .joints import MIDDLE_MCP
 from .losses import LossWeights, articulation_loss, refiner_loss, reprojection_loss
 from .parameters import MeshParameters
@@ -61,8 +61,7 @@ def lifted(
         except SafetensorError:
             path.unlink(missing_ok=True)  # ours, damaged, and can be made again
     pretrain_regressor(model, steps, weights, seed=seed, progress=progress)
-    with atomic_path(path) as temporary:
-        save_file({k: v.contiguous() for k, v in model.regressor.state_dict().items()}, temporary)
+    keep({k: v.contiguous() for k, v in model.regressor.state_dict().items()}, path)
 
 
 def pretrain_regressor(

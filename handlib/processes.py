@@ -9,6 +9,7 @@ Without accelerate (`pip install 'handlib[distributed]'`) one process trains in 
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
@@ -42,6 +43,9 @@ class Processes:
         self.index, self.count = self.accelerator.process_index, self.accelerator.num_processes
         if precision == "fp16" and self.device.type == "cpu":
             raise ValueError("--precision fp16 needs a GPU: choose bf16 or no")
+        emulated = self.device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+        if precision == "bf16" and emulated:
+            warnings.warn("this GPU only emulates bf16, which is slow: choose --precision fp16 or no", stacklevel=3)
 
     def _alone(self, device: str, precision: Precision) -> None:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -72,7 +72,7 @@ class TrainConfig:
 PROFILES = {
     "smoke": TrainConfig(
         images=32, val_images=16, epochs=2, evidence_epochs=0, lifting_steps=2, workers=0, profile="smoke",
-        model=DHPEConfig(size=64, feature_width=4, features=32, pose_width=4, hidden=32),
+        device="cpu", model=DHPEConfig(size=64, feature_width=4, features=32, pose_width=4, hidden=32),
     ),
     "laptop": TrainConfig(),
     "gpu": TrainConfig(

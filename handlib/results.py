@@ -267,6 +267,7 @@ def _git() -> dict[str, Any]:
         ).stdout.strip()
 
     try:
+        run("ls-files", "--error-unmatch", Path(__file__).name)  # or it is installed inside another project
         return {"commit": run("rev-parse", "HEAD"), "dirty": bool(run("status", "--porcelain", "--", "."))}
     except (OSError, subprocess.CalledProcessError):
         return {}

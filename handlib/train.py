@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 
 import torch
@@ -18,6 +19,7 @@ from .evaluate import evaluate
 from .feed import Feed, Pool, evenly, in_memory, open_data
 from .first_weights import first_weights, warm_start
 from .hand import HandModel
+from .locks import Busy, alone_in
 from .processes import Processes
 from .profiles import PROFILES, TrainConfig, preset
 from .trainer import Trainer, color_noise, jitter_colors, schedule
@@ -49,13 +51,29 @@ def train(
     cache: folder that keeps the rendered hands for other runs. each_epoch: called after every epoch, to look at the
     log for example (`curves.live_curve`).
 
+    In a script of your own, call it under `if __name__ == "__main__":` where `workers` is not 0: they may import it.
+
     `ValueError` for a config that cannot be, or a folder that cannot be used. `FloatingPointError` when the loss is no
     longer a number; the batch at which that happened is kept in the folder.
     """
     config.check()
     processes = Processes(config.device, config.precision)
-    progress = progress and processes.is_main
-    folder = RunFolder(out)
+    try:
+        with alone_in(out, ".training") if processes.is_main else nullcontext():
+            return _train(config, processes, RunFolder(out), resume, cache, progress and processes.is_main, each_epoch)
+    except Busy:
+        raise ValueError(f"another process is training in {out}: wait for it, or choose another folder") from None
+
+
+def _train(
+    config: TrainConfig,
+    processes: Processes,
+    folder: RunFolder,
+    resume: bool,
+    cache: str | os.PathLike[str] | None,
+    progress: bool,
+    each_epoch: Callable[[], object] | None,
+) -> DHPE:
     with processes.main_first():
         described = json.loads(json.dumps(asdict(config)))
         state = folder.open(described, resume) if processes.is_main else folder.state()

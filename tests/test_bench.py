@@ -84,7 +84,7 @@ def test_speedup_is_of_each_round():
 
 # ---- the hand
 
-OURS = ["handlib", "handlib_reference"] if jit.AVAILABLE else ["handlib"]  # the plain twin only where it is one
+OURS = ["handlib", "handlib_reference"] if jit.available() else ["handlib"]  # the plain twin only where it is one
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_to_crop_equals_a_loop(lead, generator):
                 assert float(found[i, j, axis]) == pytest.approx(float(wanted), abs=1e-9)
 
 
-@pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed: pip install numba")
+@pytest.mark.skipif(not jit.available(), reason="numba is not installed: pip install numba")
 @pytest.mark.parametrize("length", [1.0, 3.0, 1e-3, 0.0], ids=str)
 def test_matrix_equals_its_plain_twin(lead, length, generator):
     """The compiled one and its gradients, for quaternions of any length."""

@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -322,3 +324,11 @@ def test_wrong_options_are_refused(run):
     for arguments in (("evaluate", "--n", "many"), ("predict", "--side", "both"), ("train", "--epoch-count", "3")):
         status, _, err = run(*arguments)
         assert status == 2 and "Traceback" not in err
+
+
+def test_letters_that_the_terminal_lacks():
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "handlib.cli", "train", "--help"], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0 and "--joint-learning-rate" in done.stdout

@@ -308,6 +308,13 @@ def test_cache_reads_back_what_it_made(hand, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_hands_are_not_lost_where_they_cannot_be_kept(hand, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.warns(UserWarning, match="not kept for the next run.*set HANDLIB_CACHE to another folder"):
+        made = CachedHands.make(SyntheticHands("val", 32, 2, hand=hand), folder=tmp_path / "file", progress=False)
+    assert len(made) == 2
+
+
 def test_cache_is_not_rendered_twice(hand, tmp_path, monkeypatch):
     data = SyntheticHands("val", 32, 2, hand=hand)
     CachedHands.make(data, folder=tmp_path, progress=False)
@@ -340,11 +347,11 @@ def test_workers_render_the_same(hand):
     assert torch.equal(alone.tensors["image"], helped.tensors["image"])
 
 
-@pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed, so the plain torch is all there is")
+@pytest.mark.skipif(not jit.available(), reason="numba is not installed, so the plain torch is all there is")
 def test_plain_torch_makes_the_same_pictures(hand, monkeypatch):
     """What a GPU runs: the renderer's and the layers' plain twins instead of the compiled loops."""
     compiled = SyntheticHands("train", SIZE, hand=hand).batch(torch.arange(6))
-    monkeypatch.setattr(jit, "AVAILABLE", False)
+    monkeypatch.setattr(jit, "available", lambda: False)
     plain = SyntheticHands("train", SIZE, hand=hand).batch(torch.arange(6))
     assert compiled.keys() == plain.keys()
     torch.testing.assert_close(plain["vertices_cam"], compiled["vertices_cam"], rtol=0, atol=1e-5)

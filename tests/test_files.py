@@ -205,6 +205,14 @@ def test_every_named_pose_has_one_name(save, names):
         read_hand(save(pose_names=names))
 
 
+def test_atomic_paths_differ(tmp_path):
+    """Containers that share a disk may have processes of one number."""
+    with atomic_path(tmp_path / "a") as one, atomic_path(tmp_path / "a") as other:
+        one.write_text("1")
+        other.write_text("2")
+    assert one != other and [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_atomic_path_replaces_when_all_is_well(tmp_path):
     path = tmp_path / "new" / "file.txt"
     for text in ("first", "second"):

@@ -47,7 +47,7 @@ def test_layers_by_hand(generator):
                 assert int(found.part[b, row, column]) == p
 
 
-@pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed")
+@pytest.mark.skipif(not jit.available(), reason="numba is not installed")
 def test_compiled_layers_equal_plain_ones(generator):
     given = scene(generator)
     fast, plain = resolve(*given), resolve_reference(*given)

@@ -1,4 +1,6 @@
 import math
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 import torch
 from scipy.spatial import Delaunay
 
-from handlib import Renderer
+from handlib import Renderer, jit
 from handlib.parameters import MeshParameters, posed_hand
 from handlib.renderer import backends
 from handlib.renderer.backends import REFERENCE, available, check, choose
@@ -269,16 +271,42 @@ def test_auto_picks_what_fits_the_device(triton, monkeypatch):
     monkeypatch.setattr(backends, "_triton", lambda: REFERENCE._replace(name="fast"))  # needs no Triton
     assert choose("auto").name == "fast"
     assert choose("auto", "cuda").name == ("fast" if triton else "reference")
-    assert choose("auto", "mps") is REFERENCE and choose("reference", "cuda") is REFERENCE
-    with pytest.raises(ValueError, match="the fast renderer runs on cpu and cuda, not on mps"):
-        choose("fast", "mps")
+    assert choose("auto", "xpu") is REFERENCE and choose("reference", "cuda") is REFERENCE
+    with pytest.raises(ValueError, match="the fast renderer runs on cpu and cuda, not on xpu"):
+        choose("fast", "xpu")
+    with pytest.raises(ValueError, match="needs double precision, which mps lacks"):
+        choose("auto", "mps")
     if not triton:
-        with pytest.raises(ModuleNotFoundError, match="needs triton and a C compiler on CUDA"):
+        with pytest.raises(ModuleNotFoundError, match="needs triton, a C compiler and the headers"):
             choose("fast", "cuda")
 
 
+def test_numba_that_cannot_be_imported(tmp_path):
+    """As beside a numpy newer than it knows: said once, and plain torch does the work."""
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.5 or less')")
+    code = "from handlib import HandModel, jit; HandModel.load().template; print(jit.available(), jit.available())"
+    path = os.pathsep.join((str(tmp_path), *sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]
+    assert done.stderr.count("numba is not used, so all is slower: Numba needs NumPy 2.5 or less") == 1
+
+
+def test_numba_without_a_folder_to_cache_in(monkeypatch):
+    numba = pytest.importorskip("numba", reason="an optional extra: pip install numba")
+
+    def njit(cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(numba, "njit", njit)
+    assert jit.jit(lambda x: x + 1)(1) == 2
+
+
 def test_without_numba(monkeypatch):
-    monkeypatch.setattr("handlib.jit.AVAILABLE", False)
+    monkeypatch.setattr("handlib.jit.available", lambda: False)
     monkeypatch.setattr(backends, "TRITON", False)
     assert choose("auto") is REFERENCE
     for fails in (choose, check):

@@ -20,11 +20,11 @@ from handlib.ablation import ABLATIONS
 from handlib.baselines import Estimate
 from handlib.dhpe import DHPEConfig
 from handlib.files import OPENHAND
+from handlib.locks import LOCK, Busy, alone_in
 from handlib.reproduce import SCALES, Equipment, make_plan, plan, read_collections
 from handlib.reproduce import run as running
 from handlib.reproduce.cli import reproduce_command
 from handlib.reproduce.hands import parse_data
-from handlib.reproduce.locks import LOCK, Busy, alone_in
 from handlib.reproduce.run import Runner, launched_share, speed
 
 TINY = DHPEConfig(size=32, feature_width=2, features=8, pose_width=2, hidden=8)

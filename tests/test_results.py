@@ -1,5 +1,6 @@
 import json
 import math
+import subprocess
 import time
 
 import pytest
@@ -200,6 +201,15 @@ def test_outside_a_checkout_there_is_no_commit(monkeypatch):
         raise FileNotFoundError("git")
 
     monkeypatch.setattr(results.subprocess, "run", missing)
+    assert results._git() == {}
+
+
+def test_inside_another_project_there_is_no_commit(tmp_path, monkeypatch):
+    """A virtual environment within a checkout of something else is not that something."""
+    for command in ("init -q", "-c user.name=a -c user.email=b commit -q --allow-empty -m x"):
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
+    (tmp_path / "results.py").write_text("")
+    monkeypatch.setattr(results, "__file__", str(tmp_path / "results.py"))
     assert results._git() == {}
 
 

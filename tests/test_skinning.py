@@ -7,7 +7,7 @@ from handlib import HandModel, jit
 from handlib.rotations import rotvec_to_rotmat
 from handlib.skinning import skin
 
-needs_numba = pytest.mark.skipif(not jit.AVAILABLE, reason="numba is not installed: pip install numba")
+needs_numba = pytest.mark.skipif(not jit.available(), reason="numba is not installed: pip install numba")
 
 
 def hands(n, dtype):
@@ -73,7 +73,7 @@ def test_gradients_at_every_angle(size):
 def test_skeleton_takes_the_fast_path_as_well(monkeypatch):
     hand, (pose, shape, _) = HandModel.load(), hands(4, torch.float32)
     fast = hand.skeleton(pose, shape)
-    monkeypatch.setattr(jit, "AVAILABLE", False)
+    monkeypatch.setattr(jit, "available", lambda: False)
     torch.testing.assert_close(fast, hand.skeleton(pose, shape), atol=1e-6, rtol=0)
 
 

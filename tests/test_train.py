@@ -10,6 +10,7 @@ import torch
 from handlib import DHPE, DHPEConfig
 from handlib.data import SyntheticHands
 from handlib.lifting import pretrain_regressor
+from handlib.locks import alone_in
 from handlib.train import preset, read_log, train
 
 module = importlib.import_module("handlib.train")
@@ -31,7 +32,8 @@ def same(a, b) -> bool:
 
 
 def test_a_run_is_a_folder(trained):
-    assert {"config.json", "log.jsonl", "state.pt", "model.safetensors"} == {p.name for p in trained.folder.iterdir()}
+    files = {p.name for p in trained.folder.iterdir()} - {".training"}  # an empty file to lock; some systems leave none
+    assert files == {"config.json", "log.jsonl", "state.pt", "model.safetensors"}
     config = json.loads((trained.folder / "config.json").read_text())
     assert config == json.loads(json.dumps(asdict(preset("smoke"))))
     assert not trained.model.training
@@ -192,6 +194,13 @@ def test_a_warm_start_of_other_networks_is_refused(trained, tmp_path):
         train(config, tmp_path, progress=False)
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         train(preset("smoke", init=str(tmp_path / "none")), tmp_path, progress=False)
+
+
+def test_one_training_a_folder(tmp_path, monkeypatch):
+    """A second one would delete what the first has made, as two notebooks of one checkout could."""
+    with alone_in(tmp_path, ".training"), pytest.raises(ValueError, match="another process is training in"):
+        train(preset("smoke"), tmp_path, resume=False, progress=False)
+    assert {path.name for path in tmp_path.iterdir()} <= {".training"}
 
 
 def test_each_epoch_is_told(trained, tmp_path):

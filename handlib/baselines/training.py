@@ -82,7 +82,7 @@ def _prepare(
         return [], 0.0
     try:
         found = json.loads((out / "config.json").read_text())
-        state = torch.load(out / "state.pt", weights_only=True)
+        state = torch.load(out / "state.pt", map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(f"{out}: config.json or state.pt is missing or damaged: choose another folder") from error
     if found != described:

@@ -126,7 +126,7 @@ def contestants(model: str, batch: int, device: str = "cpu") -> dict[str, Contes
         output = mano(betas=shape, global_orient=rotation, hand_pose=pose)
         return output.vertices, output.joints
 
-    fast = jit.AVAILABLE and device == "cpu"
+    fast = jit.available() and device == "cpu"
     return {"smplx": of_smplx, "handlib": of_handlib} | ({"handlib_reference": of_reference} if fast else {})
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from ..files import atomic_path
 from .sample import collate
 from .synthetic import SyntheticHands
 
-CACHE = Path(os.environ.get("HANDLIB_CACHE", "~/.cache/handlib")).expanduser()  # where the commands keep theirs
+CACHE = Path(os.environ.get("HANDLIB_CACHE") or "~/.cache/handlib").expanduser()  # where the commands keep theirs
 _BYTES = ("image", "mask")  # kept as uint8: a quarter of the memory. A data set may have no masks
 _LEFT_OUT = ("parts", "depth", "box")  # no loss or score reads them, and they are as large as the pictures
 
@@ -57,15 +58,26 @@ class CachedHands:
                 try:
                     return cls(load_file(path), dataset.name, dataset.scored)
                 except SafetensorError:
-                    path.unlink()  # ours, damaged, and can be made again
+                    path.unlink(missing_ok=True)  # ours, damaged, and can be made again
         loader = DataLoader(dataset, batch_size=8, num_workers=workers, collate_fn=_collate_bytes)
         bar = tqdm(loader, f"rendering {dataset.split}", unit="batch", disable=not progress)
         parts = [copied(part) for part in bar]
         tensors = {key: torch.cat([part.pop(key) for part in parts]) for key in list(parts[0])}
         if path is not None:
-            with atomic_path(path) as temporary:
-                save_file(tensors, temporary)
+            keep(tensors, path)
         return cls(tensors, dataset.name, dataset.scored)
+
+
+def keep(tensors: dict[str, Tensor], path: Path) -> None:
+    """Writes what can be made again. Where that fails, on a full disk for example, says so and goes on."""
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary)
+    except (OSError, SafetensorError) as error:
+        warnings.warn(
+            f"not kept for the next run, since {path} cannot be written ({error}): set HANDLIB_CACHE to another folder",
+            stacklevel=3,
+        )
 
 
 def copied(batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,9 @@
 import importlib.util
 import os
 import shutil
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
@@ -12,9 +14,12 @@ from .. import jit
 from . import edges, kato, rasterize, soft
 
 BACKENDS = ("reference", "fast", "pytorch3d")
-# Every build of torch for CUDA brings Triton, which compiles its launchers with the system's C compiler.
-TRITON = importlib.util.find_spec("triton") is not None and any(
-    map(shutil.which, filter(None, (os.environ.get("CC"), "gcc", "clang")))
+# Every build of torch for CUDA brings Triton, which compiles its launchers with the system's C compiler and the
+# headers of Python, which some systems have in a package of their own (python3-dev).
+TRITON = (
+    importlib.util.find_spec("triton") is not None
+    and any(map(shutil.which, filter(None, (os.environ.get("CC"), "gcc", "clang"))))
+    and Path(sysconfig.get_path("include"), "Python.h").is_file()
 )
 
 
@@ -37,6 +42,8 @@ def choose(name: str, device: str = "cpu") -> Backend:
     check(name)
     if name == "pytorch3d":
         return _pytorch3d()
+    if device == "mps":
+        raise ValueError("the renderer needs double precision, which mps lacks: move what it gets to the CPU")
     if name == "fast":
         if device not in ("cpu", "cuda"):
             raise ValueError(f"the fast renderer runs on cpu and cuda, not on {device}: choose backend='auto'")
@@ -59,7 +66,7 @@ def check(name: str) -> None:
 
 def fast_serves(device: str) -> bool:
     """Whether what the fast renderer needs on that device is installed."""
-    return {"cpu": jit.AVAILABLE, "cuda": TRITON}.get(device, False)
+    return jit.available() if device == "cpu" else TRITON and device == "cuda"
 
 
 def available() -> list[str]:
@@ -76,7 +83,7 @@ def available() -> list[str]:
 
 def _missing(device: str) -> str:
     if device == "cuda":
-        needs = "triton and a C compiler on CUDA: install both"
+        needs = "triton, a C compiler and the headers of Python (python3-dev) on CUDA: install them"
     else:
         needs = "numba on the CPU: pip install numba"
     return f"the fast renderer needs {needs}, or choose backend='reference'"

@@ -29,10 +29,10 @@ from ..data import CachedHands, SyntheticHands, open_spec
 from ..feed import Feed, training_hands
 from ..files import atomic_path
 from ..hand import HandModel
+from ..locks import Busy, alone_in
 from ..profiles import TrainConfig
 from ..train import train
 from .experiments import FITTED, NETWORKS
-from .locks import Busy, alone_in
 from .measure import measured, on, refinement_settings
 from .plan import Job, Plan, Unit, described_run, rated_as
 

@@ -1,4 +1,4 @@
-"""Locks on folders, by which processes that do the same reproduction leave each other's work alone.
+"""Locks on folders, by which processes leave each other's work alone: two trainings, or the runs of a reproduction.
 
 A lock is held by the operating system for as long as its process lives: one that is killed leaves none behind, only an
 empty file. Processes on one disk see each other, also from several machines where that disk passes locks on.
@@ -19,11 +19,14 @@ class Busy(Exception):
 
 
 @contextmanager
-def alone_in(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Inside, no other process is in the same folder, which is made if it is not there. `Busy` where one is."""
+def alone_in(folder: str | os.PathLike[str], name: str = LOCK) -> Iterator[None]:
+    """Inside, no other process is in the same folder, which is made if it is not there. `Busy` where one is.
+
+    name: of the file; those who use different ones do not see each other.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / name)
     try:
         lock.acquire(timeout=0)
     except Timeout:
