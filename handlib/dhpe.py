@@ -163,9 +163,7 @@ class DHPE(nn.Module):
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "lite") -> "DHPE":
         """A trained model in evaluation mode: `"lite"`, which ships with handlib, or a file written by `save`."""
-        path = Path(name_or_path).expanduser()
-        if str(name_or_path) == "lite":
-            path = WEIGHTS / "lite.safetensors"
+        path = checkpoint_path(name_or_path)
         if not path.is_file():
             raise FileNotFoundError(f"no checkpoint at {path}: name 'lite', or make one with `handlib train`")
         if path.stat().st_size > MAX_BYTES:
@@ -189,6 +187,11 @@ class DHPE(nn.Module):
             raise ValueError(f"{path}: {str(error).splitlines()[-1].strip()}") from error
         model.provenance = {key: text for key, text in metadata.items() if key != "config"}
         return model.eval()
+
+
+def checkpoint_path(name_or_path: str | os.PathLike[str]) -> Path:
+    """The file that `DHPE.from_pretrained` reads."""
+    return WEIGHTS / "lite.safetensors" if str(name_or_path) == "lite" else Path(name_or_path).expanduser()
 
 
 def new_evidence(config: DHPEConfig) -> tuple[nn.Module, nn.Module | None]:

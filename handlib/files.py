@@ -8,6 +8,7 @@ each face has, `named_poses` (n, 45) with `pose_names` (n), and `side`, the hand
 `read_hand` returns is always a right hand; one read from a left hand's file is mirrored and has `side` "left".
 """
 
+import hashlib
 import os
 import secrets
 import zipfile
@@ -147,6 +148,15 @@ def _check(fields: dict[str, np.ndarray], path: Path) -> None:
 
 def _written(shape: tuple[int, ...]) -> str:
     return "(" + ", ".join("any" if n == ANY else str(n) for n in shape) + ")"
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -1,14 +1,13 @@
 """What a training starts from: a checkpoint, the J2D of one, or random weights; and lifting."""
 
-import hashlib
 import json
 import os
 from dataclasses import asdict
-from pathlib import Path
 
 from torch import nn
 
-from .dhpe import DHPE, WEIGHTS
+from .dhpe import DHPE, checkpoint_path
+from .files import sha256
 from .lifting import lifted
 from .profiles import TrainConfig
 
@@ -64,6 +63,5 @@ def _check_equal(config, parent: DHPE, fields: tuple[str, ...], name_or_path: st
 
 
 def _origin(parent: DHPE, name_or_path: str) -> str:
-    path = WEIGHTS / "lite.safetensors" if name_or_path == "lite" else Path(name_or_path).expanduser()
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256(checkpoint_path(name_or_path))
     return json.dumps({"name": name_or_path, "sha256": digest, "provenance": parent.provenance})

@@ -5,7 +5,6 @@ https://github.com/lmb-freiburg/hand3d, a pickle of TensorFlow's variables, whic
 being run (pickles.py).
 """
 
-import hashlib
 import os
 import warnings
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .files import sha256
 from .joints import C21, RHD21
 from .pickles import ARRAYS, BYTES, array_of, read_pickle
 from .pose_machine import HEADS, JOINTS, READERS, PoseMachine, layers
@@ -65,7 +65,7 @@ def _check_hash(cached: Path) -> None:
     wanted = cached.stem.rsplit("-", 1)[-1]
     if not cached.is_file():
         return
-    found = hashlib.sha256(cached.read_bytes()).hexdigest()
+    found = sha256(cached)
     if not found.startswith(wanted):
         raise ValueError(f"{cached}: not the published file (its SHA-256 is {found[:8]}…); delete it and run again")
 

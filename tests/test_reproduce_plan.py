@@ -88,7 +88,7 @@ def test_results_of_another_scale_are_refused(tmp_path):
     plan = plan_of(tmp_path)
     write_suite(plan.results, lambda job: 0.5, leave_out=lambda job: job.experiment.name != "full")
     other = replace(plan, scale=replace(plan.scale, test_images=7))
-    with pytest.raises(ValueError, match="made at another scale or with other options: choose another --out"):
+    with pytest.raises(ValueError, match="made at another scale or with other options or files: choose another --out"):
         other.missing(other.units[0])
 
 

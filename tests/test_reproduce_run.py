@@ -19,7 +19,7 @@ from handlib import results
 from handlib.ablation import ABLATIONS
 from handlib.baselines import Estimate
 from handlib.dhpe import DHPEConfig
-from handlib.files import OPENHAND
+from handlib.files import OPENHAND, sha256
 from handlib.locks import LOCK, Busy, alone_in
 from handlib.reproduce import SCALES, Equipment, make_plan, plan, read_collections
 from handlib.reproduce import run as running
@@ -242,11 +242,16 @@ def test_options_are_used_and_named_without_their_folders(tmp_path, cache):
         assert record["command"].endswith("--hand MINE.npz --fingertips paper --backgrounds pictures:photos")
         assert record["config"]["train"]["model"]["hand"] == "MINE.npz" and "MINE" in record["data"]["name"]
         assert record["config"]["train"]["backgrounds"] == "pictures:photos"
+        assert record["config"]["files"] == {"hand": sha256(given.hand)}
     for run in ("no_refiner-seed0", "encoder-decoder-seed0", "schedule-seed0/constant"):
         config = json.loads((tmp_path / "out" / "smoke" / "runs" / run / "config.json").read_text())
         assert config["model"]["hand"] == given.hand and config["backgrounds"] == given.backgrounds
     with pytest.raises(ValueError, match="or with other options"):
         runner(tmp_path / "out", cache, "no_refiner")()
+    with open(given.hand, "ab") as file:  # another file of the same name
+        file.write(b"\0")
+    with pytest.raises(ValueError, match="options or files"):
+        runner(tmp_path / "out", cache, "no_refiner", given=given)()
 
 
 @pytest.mark.parametrize("missing", ["hand", "backgrounds", "data"])

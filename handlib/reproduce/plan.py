@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 from .. import results
 from ..checkpoint import MACHINE, read_log
+from ..dhpe import checkpoint_path
+from ..files import sha256
 from .equipment import Equipment, pathless_backgrounds, pathless_model
 from .experiments import EXPERIMENTS, NETWORKS, Experiment, chosen
 from .hands import Hands, pathless
@@ -88,6 +90,17 @@ class Plan:
         """The scale as records have it: no paths, nothing that changes no result."""
         return described(self.scale, self.hands)
 
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """SHA-256 of every file that trainings start from: two of one name are not the same."""
+        run = self.scale.train
+        named = {
+            "init_pose": run.init_pose and checkpoint_path(run.init_pose),
+            "posenet": run.model.posenet,
+            "hand": run.model.hand if run.model.hand != "openhand" else "",
+        }
+        return {name: sha256(path) for name, path in named.items() if path and Path(path).is_file()}
+
     def missing(self, unit: Unit) -> tuple[Job, ...]:
         """The jobs whose results file is not there. `ValueError` for one that is of another scale, or damaged."""
         return tuple(job for job in unit.jobs if not (self.resume and self._is_there(job)))
@@ -96,9 +109,12 @@ class Plan:
         path = self.results / f"{job.record}.json"
         if not path.is_file():
             return False
-        if results.read(path)["config"].get("scale") != self.described:
+        config = results.read(path)["config"]
+        # Older records do not say which files they started from.
+        if config.get("scale") != self.described or config.get("files", self.files) != self.files:
             raise ValueError(
-                f"{path} was made at another scale or with other options: choose another --out, or move that file away"
+                f"{path} was made at another scale or with other options or files: choose another --out, or move that "
+                "file away"
             )
         return True
 

@@ -240,7 +240,8 @@ class Runner:
     def _about(self, job: Job) -> dict:
         """What tables find a record by."""
         suite, scale = self.plan.suite, self.plan.described
-        return {"suite": suite, "experiment": job.experiment.name, "test": job.test, "scale": scale}
+        about = {"suite": suite, "experiment": job.experiment.name, "test": job.test, "scale": scale}
+        return about | {"files": self.plan.files}
 
     def _common(self, job: Job, data: str, n: int) -> dict:
         return {
