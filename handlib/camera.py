@@ -21,7 +21,21 @@ SCALE_UNIT = 10.0  # a scale of 1 maps 0.1 m to one crop unit (half the crop), w
 FLIP = (1.0, -1.0, -1.0)  # model axes (y up, z towards the viewer) to camera axes
 SHORTEST = 1e-12  # squared length of a quaternion that still has a direction
 _FLIP = torch.tensor(FLIP)[:, None]
-_BASIS = torch.eye(4)  # the first is no rotation
+_BASIS = torch.eye(4)
+_NO_TURN = _BASIS[0]
+_XY = torch.tensor([1.0, 1.0, 0.0])
+_COPIES: dict[tuple, Tensor] = {}
+
+
+def _like(constant: Tensor, tensor: Tensor) -> Tensor:
+    """One of the constants here, as a tensor is and where it is; on a GPU it stays, since every copy there waits."""
+    if not tensor.is_cuda:
+        return constant.to(tensor)
+    key = (id(constant), tensor.dtype, tensor.device)
+    if key not in _COPIES:
+        with torch.inference_mode(False):  # a tensor made inside of it has no part in gradients, ever
+            _COPIES[key] = constant.to(tensor.device, tensor.dtype)
+    return _COPIES[key]
 
 
 def _scaled_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
@@ -41,10 +55,10 @@ def quaternion_to_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tenso
     One product with a fixed matrix, since this is a step of every inner loop and a general conversion takes many.
     """
     squared = quaternion.square().sum(-1, keepdim=True)
-    safe = torch.where(squared > SHORTEST, quaternion, _BASIS[0].to(quaternion))
+    safe = torch.where(squared > SHORTEST, quaternion, _like(_NO_TURN, quaternion))
     squared = torch.where(squared > SHORTEST, squared, 1.0)
     products = (safe[..., :, None] * safe[..., None, :]).flatten(-2)
-    return (products @ _ROTATION.to(quaternion) / squared).unflatten(-1, (3, 3))
+    return (products @ _like(_ROTATION, quaternion) / squared).unflatten(-1, (3, 3))
 
 
 def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
@@ -63,7 +77,7 @@ class Camera(NamedTuple):
     def rotation(self) -> Float[Tensor, "*batch 3 3"]:
         """Model axes to camera axes."""
         rotation = quaternion_to_rotation(self.quaternion)
-        return rotation * _FLIP.to(rotation)
+        return rotation * _like(_FLIP, rotation)
 
     def matrix(self) -> Float[Tensor, "*batch 3 4"]:
         """Model frame in metres to crop coordinates, as one affine map: (10σ·FLIP·R(q) | t)."""
@@ -86,7 +100,7 @@ class Camera(NamedTuple):
 def crop_to_px(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, "*batch n c"]:
     """Crop coordinates to pixels of a crop of `size`; z, where there is one, is scaled alike but not shifted."""
     half = size / 2
-    return points * half + points.new_tensor([half, half, 0.0][: points.shape[-1]])
+    return torch.add(points * half, _like(_XY, points)[: points.shape[-1]], alpha=half)
 
 
 def px_to_crop(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, "*batch n c"]:

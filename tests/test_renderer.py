@@ -9,6 +9,7 @@ import torch
 from scipy.spatial import Delaunay
 
 from handlib import Renderer, jit
+from handlib.camera import crop_to_px
 from handlib.parameters import MeshParameters, posed_hand
 from handlib.renderer import backends
 from handlib.renderer.backends import REFERENCE, available, check, choose
@@ -277,8 +278,38 @@ def test_auto_picks_what_fits_the_device(triton, monkeypatch):
     with pytest.raises(ValueError, match="needs double precision, which mps lacks"):
         choose("auto", "mps")
     if not triton:
-        with pytest.raises(ModuleNotFoundError, match="needs triton, a C compiler and the headers"):
+        with pytest.raises(ModuleNotFoundError, match="needs triton 3.3, a C compiler and the headers"):
             choose("fast", "cuda")
+
+
+@pytest.mark.parametrize("backend", ["fast", "reference"])
+def test_a_second_derivative_is_right_or_an_error(backend, hand):
+    """Compiled loops have none, and would leave it out in silence."""
+    first = MeshParameters.initial(hand)[None]
+    vertices = crop_to_px(posed_hand(hand, first).vertices, 24).detach().double().requires_grad_()
+    image = Renderer(24, backend).silhouette(vertices, hand.faces)
+    weight = torch.linspace(0, 1, 24).double()
+    if backend == "fast":
+        with pytest.raises(RuntimeError, match="differentiable once: choose backend='reference'"):
+            torch.autograd.grad((image * weight).sum(), vertices, create_graph=True)
+    else:
+        (push,) = torch.autograd.grad((image * weight).sum(), vertices, create_graph=True)
+        (second,) = torch.autograd.grad(push.square().sum(), vertices)
+        assert second.abs().max() > 0 and torch.isfinite(second).all()
+
+
+@pytest.mark.parametrize("backend", ["fast", "reference"])
+@pytest.mark.parametrize("gradient", ["antialias", "kato", "soft"])
+def test_half_precision_is_rendered_in_single(backend, gradient, hand):
+    vertices = crop_to_px(posed_hand(hand, MeshParameters.initial(hand)[None]).vertices, 24).half()
+    results = []
+    for given in (vertices, vertices.float()):
+        moved = given.detach().requires_grad_()
+        image = Renderer(24, backend, gradient).silhouette(moved, hand.faces)
+        (push,) = torch.autograd.grad(image.square().sum(), moved)
+        assert push.dtype == given.dtype
+        results.append(image.detach())
+    assert torch.equal(*results) and results[0].dtype == torch.float32
 
 
 def test_numba_that_cannot_be_imported(tmp_path):

@@ -5,22 +5,35 @@ import os
 import shutil
 import sysconfig
 from collections.abc import Callable
+from functools import cache, wraps
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from .. import jit
 from . import edges, kato, rasterize, soft
 
 BACKENDS = ("reference", "fast", "pytorch3d")
-# Every build of torch for CUDA brings Triton, which compiles its launchers with the system's C compiler and the
-# headers of Python, which some systems have in a package of their own (python3-dev).
-TRITON = (
-    importlib.util.find_spec("triton") is not None
-    and any(map(shutil.which, filter(None, (os.environ.get("CC"), "gcc", "clang"))))
-    and Path(sysconfig.get_path("include"), "Python.h").is_file()
-)
+
+
+def _has_triton() -> bool:
+    """Every build of torch for CUDA brings Triton. It compiles its launchers with the system's C compiler and Python's
+    headers, which some systems have in a package of their own."""
+    if importlib.util.find_spec("triton") is None:
+        return False
+    try:
+        recent = tuple(map(int, version("triton").split(".")[:2])) >= (3, 3)  # older ones pass no tuples to functions
+    except (PackageNotFoundError, ValueError):
+        recent = True  # a nightly build, which goes by another name
+    compilers = filter(None, (os.environ.get("CC"), "gcc", "clang"))
+    return recent and any(map(shutil.which, compilers)) and Path(sysconfig.get_path("include"), "Python.h").is_file()
+
+
+TRITON = _has_triton()
+VOLTA = (7, 0)  # compute capability of the oldest GPUs that Triton compiles for
 
 
 class Backend(NamedTuple):
@@ -66,7 +79,9 @@ def check(name: str) -> None:
 
 def fast_serves(device: str) -> bool:
     """Whether what the fast renderer needs on that device is installed."""
-    return jit.available() if device == "cpu" else TRITON and device == "cuda"
+    if device == "cuda":
+        return TRITON and (not torch.cuda.is_available() or torch.cuda.get_device_capability() >= VOLTA)
+    return device == "cpu" and jit.available()
 
 
 def available() -> list[str]:
@@ -83,7 +98,7 @@ def available() -> list[str]:
 
 def _missing(device: str) -> str:
     if device == "cuda":
-        needs = "triton, a C compiler and the headers of Python (python3-dev) on CUDA: install them"
+        needs = "triton 3.3, a C compiler and the headers of Python (python3-dev) on CUDA: install them"
     else:
         needs = "numba on the CPU: pip install numba"
     return f"the fast renderer needs {needs}, or choose backend='reference'"
@@ -105,7 +120,20 @@ def _numba() -> Backend:
 def _triton() -> Backend:
     from . import cuda, cuda_edges, cuda_kato, cuda_soft  # late: on a CPU there may be no Triton
 
-    return Backend("fast", cuda.rasterize, cuda_edges.edge_push, cuda_kato.kato_push, cuda_soft.soft_silhouette)
+    functions = (cuda.rasterize, cuda_edges.edge_push, cuda_kato.kato_push, cuda_soft.soft_silhouette)
+    return Backend("fast", *map(_on_its_device, functions))
+
+
+@cache
+def _on_its_device(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function on the GPU of its first argument: Triton launches on the current one."""
+
+    @wraps(function)
+    def there(first: Tensor, *arguments):
+        with torch.cuda.device_of(first):
+            return function(first, *arguments)
+
+    return there
 
 
 def _pytorch3d() -> Backend:

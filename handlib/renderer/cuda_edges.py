@@ -106,6 +106,8 @@ def _push_face(
 
                 w0, w1, w2 = barycentrics(x0, y0, x1, y1, x2, y2, mx, my)
                 step = tl.where((pair & (other < 0)) | outline, step, 0.0)
+                pushed = step != 0  # of a sliver without an area the others' weights are no numbers
+                w0, w1, w2 = tl.where(pushed, w0, 0.0), tl.where(pushed, w1, 0.0), tl.where(pushed, w2, 0.0)
                 along_x, along_y = step * right_, step * down
                 at_x0, at_x1, at_x2 = at_x0 + w0 * along_x, at_x1 + w1 * along_x, at_x2 + w2 * along_x
                 at_y0, at_y1, at_y2 = at_y0 + w0 * along_y, at_y1 + w1 * along_y, at_y2 + w2 * along_y

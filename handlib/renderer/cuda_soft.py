@@ -38,7 +38,7 @@ class _Soft(torch.autograd.Function):
         vertices, faces = vertices.contiguous(), faces.contiguous()
         reached = _reached(vertices, faces, reach)
         if b * f:
-            grid = (b, triton.cdiv(height, TILE) * triton.cdiv(width, TILE))
+            grid = (triton.cdiv(height, TILE) * triton.cdiv(width, TILE), b)  # the second may have 65,535 at most
             given = (vertices, faces, reached, clear, v, f, int(len(faces) > 1), height, width)
             _clear[grid](*given, scale, CUT, CHUNK, TILE, num_warps=4, **EXACT)
         else:
@@ -86,9 +86,9 @@ def _clear(
     TILE: tl.constexpr,
 ):
     """exp(−Σ_j softplus(±d²/σ)) of a tile."""
-    image = tl.program_id(0).to(tl.int64)
+    image = tl.program_id(1).to(tl.int64)
     tiles = (width + TILE - 1) // TILE
-    top, left = tl.program_id(1) // tiles * TILE, tl.program_id(1) % tiles * TILE
+    top, left = tl.program_id(0) // tiles * TILE, tl.program_id(0) % tiles * TILE
     lane = tl.arange(0, TILE * TILE)
     row, column = top + lane // TILE, left + lane % TILE
     dtype = vertices.dtype.element_ty
@@ -159,7 +159,8 @@ def _pull_face(
         x, y = column.to(x0.dtype) + 0.5, row.to(x0.dtype) + 0.5
         signed, edge, t = _signed(x0, y0, x1, y1, x2, y2, x, y)
         signed = signed * SCALE
-        pull = tl.where(signed > 0, 2 * SCALE, -2 * SCALE) * wanted / (1 + tl.exp(-signed))
+        # The constant last: by itself Triton takes it for single precision.
+        pull = tl.where(signed > 0, wanted, -wanted) * (2 * SCALE) / (1 + tl.exp(-signed))
         pull = tl.where(signed > -CUT, pull, 0.0)
         # The nearest point of the outline lies (1 − t) start + t end on that edge.
         w0 = tl.where(edge == 0, 1 - t, tl.where(edge == 2, t, 0.0))

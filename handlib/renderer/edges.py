@@ -38,6 +38,8 @@ class VisibilityGradient(torch.autograd.Function):
     def backward(ctx, gradient):
         image, vertices, faces, face = ctx.saved_tensors
         moved = ctx.push(image, gradient, vertices, faces, face) if ctx.needs_input_grad[1] else None
+        if torch.is_grad_enabled() and moved is not None and not moved.requires_grad:
+            raise RuntimeError("the fast renderer is differentiable once: choose backend='reference' for create_graph")
         return gradient, moved, None, None, None
 
 

@@ -83,13 +83,13 @@ class Renderer:
         On the CPU's compiled loops this is one step, at half the cost of making the picture first.
         """
         lead = vertices_px.shape[:-2]
-        if self.gradient == "antialias" and self.supersampling == 1 and not mask.requires_grad:
-            vertices, flat_faces, backend = self._flat(vertices_px, faces, 1)
-            if backend.silhouette_error is not None:
-                masks = mask[None] if mask.ndim == 2 else mask.expand(*lead, -1, -1).reshape(-1, *mask.shape[-2:])
-                if masks.shape[1:] != (self.height, self.width):
-                    raise ValueError(f"the mask is {tuple(masks.shape[1:])}, the picture {self.height, self.width}")
-                return backend.silhouette_error(vertices, flat_faces, masks).reshape(lead)
+        one_step = choose(self.backend, vertices_px.device.type).silhouette_error
+        if one_step and self.gradient == "antialias" and self.supersampling == 1 and not mask.requires_grad:
+            vertices, flat_faces, _ = self._flat(vertices_px, faces, 1)
+            masks = mask[None] if mask.ndim == 2 else mask.expand(*lead, -1, -1).reshape(-1, *mask.shape[-2:])
+            if masks.shape[1:] != (self.height, self.width):
+                raise ValueError(f"the mask is {tuple(masks.shape[1:])}, the picture {self.height, self.width}")
+            return one_step(vertices, flat_faces, masks).reshape(lead)
         return (self.silhouette(vertices_px, faces) - mask).square().mean((-2, -1))
 
     def depth(
@@ -186,17 +186,19 @@ class Renderer:
             raise ValueError(
                 f"vertices must be (..., V, 3): x, y in pixels and a depth; got {tuple(vertices_px.shape)}"
             )
-        if not torch.isfinite(vertices_px).all():
+        if not (_captured(vertices_px) or torch.isfinite(vertices_px).all()):
             raise ValueError("vertices hold NaN or infinity: the mesh diverged, or a point lies in the camera's plane")
-        vertices = vertices_px.reshape(-1, *vertices_px.shape[-2:])
+        single = torch.promote_types(vertices_px.dtype, torch.float32)  # in half precision no outline has a place
+        vertices = vertices_px.to(single).reshape(-1, *vertices_px.shape[-2:])
         if faces.ndim == 2:
             faces = faces[None]
         else:
             faces = faces.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(vertices), -1, 3)
         if self.near is not None:  # a face whose corners are one vertex is seen by no pixel
-            faces = faces.where((corners(vertices[..., 2:], faces)[..., 0] > self.near).all(-1, keepdim=True), 0)
+            far = (corners(vertices[..., 2:], faces)[..., 0] > self.near).all(-1, keepdim=True)
+            faces = faces.where(far, faces[..., :1])
         if supersampling > 1:
-            vertices = vertices * vertices.new_tensor([supersampling, supersampling, 1])
+            vertices = torch.cat([vertices[..., :2] * supersampling, vertices[..., 2:]], -1)
         return vertices, faces, choose(self.backend, vertices.device.type)
 
     def _scene(self, vertices_px: Tensor, faces: Tensor, supersampling: int = 1) -> _Scene:
@@ -228,3 +230,8 @@ class Renderer:
         """Samples to pixels."""
         image = image.movedim(-1, 1)
         return image if self.supersampling == 1 else functional.avg_pool2d(image, self.supersampling)
+
+
+def _captured(tensor: Tensor) -> bool:
+    """Whether a CUDA graph is being recorded, which nothing may wait for."""
+    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
