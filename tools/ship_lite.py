@@ -1,6 +1,7 @@
-"""Ships a training run as lite: `python tools/ship_lite.py runs/lite`.
+"""Ships a training run as lite: `python tools/ship_lite.py runs/lite lite-training-3 handlib train …`.
 
-Writes handlib/weights/lite.safetensors, and the run's learning curve as results/lite-training.json.
+Writes handlib/weights/lite.safetensors, and the run's learning curve as results/NAME.json; every sitting of lite's
+training has a file of its own.
 """
 
 import json
@@ -14,12 +15,12 @@ from handlib.dhpe import WEIGHTS
 from handlib.results import Metric
 from handlib.train import read_log
 
-CURVES = ("loss", "articulation", "heatmap", "under_threshold", "val_joints_root_mean_mm")
+CURVES = ("heatmap", "articulation", "under_threshold", "val_joints_root_mean_mm")  # those that every epoch has
 CURVES += ("val_joints_root_auc_20_50_mm", "val_joints_procrustes_mean_mm", "val_mean_iou")
 
 
-def main(run: Path, command: str) -> None:
-    """command: what the run was made by."""
+def main(run: Path, name: str, command: str) -> None:
+    """name: of the results file. command: what the run was made by."""
     model = DHPE.from_pretrained(run / "model.safetensors")
     path = WEIGHTS / "lite.safetensors"
     model.save(path, model.provenance, half=True)
@@ -29,7 +30,7 @@ def main(run: Path, command: str) -> None:
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     data = SyntheticHands("val", config["model"]["size"], config["val_images"])
     record = results.record(
-        "lite-training",
+        name,
         "how lite learnt: its losses, and its validation error after every epoch",
         [Metric("minutes", rows[-1]["minutes"], "minutes", n=1)],
         profile=config["profile"],
@@ -39,12 +40,12 @@ def main(run: Path, command: str) -> None:
         started=0.0,
         command=command,
         seed=config["seed"],
-        curves={"epoch": [row["epoch"] for row in rows], **{name: [row[name] for row in rows] for name in CURVES}},
+        curves={"epoch": [row["epoch"] for row in rows], **{key: [row[key] for row in rows] for key in CURVES if all(key in row for row in rows)}},
     )
     print("wrote", results.write(record | {"minutes": rows[-1]["minutes"]}, Path(__file__).parents[1] / "results"))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit(f"{__doc__}\nusage: python tools/ship_lite.py RUN COMMAND THAT MADE IT")
-    main(Path(sys.argv[1]), shlex.join(sys.argv[2:]))
+    if len(sys.argv) < 4:
+        sys.exit(f"{__doc__}\nusage: python tools/ship_lite.py RUN NAME COMMAND THAT MADE IT")
+    main(Path(sys.argv[1]), sys.argv[2], shlex.join(sys.argv[3:]))
