@@ -27,6 +27,7 @@ def main(run: Path, name: str, command: str) -> None:
     print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB")
 
     rows = [row for row in read_log(run) if "val_mean_iou" in row]
+    curves = {key: [row[key] for row in rows] for key in CURVES if all(key in row for row in rows)}
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     data = SyntheticHands("val", config["model"]["size"], config["val_images"])
     record = results.record(
@@ -40,7 +41,7 @@ def main(run: Path, name: str, command: str) -> None:
         started=0.0,
         command=command,
         seed=config["seed"],
-        curves={"epoch": [row["epoch"] for row in rows], **{key: [row[key] for row in rows] for key in CURVES if all(key in row for row in rows)}},
+        curves={"epoch": [row["epoch"] for row in rows], **curves},
     )
     print("wrote", results.write(record | {"minutes": rows[-1]["minutes"]}, Path(__file__).parents[1] / "results"))
 
