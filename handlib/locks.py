@@ -5,6 +5,7 @@ empty file. Processes on one disk see each other, also from several machines whe
 """
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ def alone_in(folder: str | os.PathLike[str], name: str = LOCK) -> Iterator[None]
         lock.acquire(timeout=0)
     except Timeout:
         raise Busy(f"another process works in {folder}") from None
+    except NotImplementedError:  # what older versions of filelock raise
+        warnings.warn(f"the disk of {folder} has no locks: let no other process work there", stacklevel=3)
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from filelock import FileLock
 
 from handlib import DHPE, DHPEConfig
 from handlib.data import SyntheticHands
@@ -201,6 +202,12 @@ def test_one_training_a_folder(tmp_path, monkeypatch):
     with alone_in(tmp_path, ".training"), pytest.raises(ValueError, match="another process is training in"):
         train(preset("smoke"), tmp_path, resume=False, progress=False)
     assert {path.name for path in tmp_path.iterdir()} <= {".training"}
+
+
+def test_a_disk_without_locks(tmp_path, monkeypatch):
+    monkeypatch.setattr(FileLock, "acquire", lambda *_, **__: (_ for _ in ()).throw(NotImplementedError("no flock")))
+    with pytest.warns(UserWarning, match="has no locks: let no other process work there"), alone_in(tmp_path):
+        (tmp_path / "work").write_text("done")
 
 
 def test_each_epoch_is_told(trained, tmp_path):
