@@ -26,7 +26,7 @@ from .bench.training import PROFILES as TRAINING_BENCHES
 from .bench.training import bench_training
 from .data.cache import CACHE
 from .data.cli import data_command
-from .dhpe import DHPE, WEIGHTS
+from .dhpe import DHPE, checkpoint_path
 from .evaluate_cli import evaluate_command
 from .photo import crop_photo, predict, read_image, write_prediction
 from .renderer.backends import BACKENDS, available, choose
@@ -110,7 +110,7 @@ def info_command() -> None:
     picked = ", ".join(f"{choose('auto', device).name} on {device}" for device in ("cpu", "cuda"))
     print(f"{'renderer':12} auto = {picked} (there are: {', '.join(there)}{also})")
     print(f"{'hand model':12} {'compiled loops on the CPU' if jit.available() else 'plain torch (without numba)'}")
-    lite = WEIGHTS / "lite.safetensors"
+    lite = checkpoint_path("lite")
     print(f"{'lite':12} {lite if lite.is_file() else 'not shipped with this version'}")
     print(f"{'cache':12} {CACHE}")
 

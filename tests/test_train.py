@@ -197,7 +197,7 @@ def test_a_warm_start_of_other_networks_is_refused(trained, tmp_path):
         train(preset("smoke", init=str(tmp_path / "none")), tmp_path, progress=False)
 
 
-def test_one_training_a_folder(tmp_path, monkeypatch):
+def test_one_training_a_folder(tmp_path):
     """A second one would delete what the first has made, as two notebooks of one checkout could."""
     with alone_in(tmp_path, ".training"), pytest.raises(ValueError, match="another process is training in"):
         train(preset("smoke"), tmp_path, resume=False, progress=False)
