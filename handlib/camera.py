@@ -61,6 +61,13 @@ def quaternion_to_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tenso
     return (products @ _like(_ROTATION, quaternion) / squared).unflatten(-1, (3, 3))
 
 
+def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
+    """The quaternion of the rotation b and then a; w x y z."""
+    w, x, y, z = a.unbind(-1)
+    rows = torch.stack([w, -x, -y, -z, x, w, -z, y, y, z, w, -x, z, -y, x, w], -1).unflatten(-1, (4, 4))
+    return (rows @ b[..., None])[..., 0]
+
+
 def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
     """Unit quaternion w, x, y, z of a rotation, with w ≥ 0."""
     quaternion = roma.rotmat_to_unitquat(rotation).roll(1, -1)

@@ -20,7 +20,11 @@ from .evidence import FeatureExtractor, PoseNetwork, heatmap_peaks
 from .files import atomic_path
 from .hand import HandModel
 from .mesh import cotangent_laplacian
-from .output import DHPEOutput, assemble
+from .networks.landmarks import HandEvidence, LandmarkNetwork
+from .networks.photo_trunk import PhotoTrunk
+from .networks.published import load_landmarks
+from .networks.turned_crop import TurnedCrop
+from .output import DHPEOutput, assemble, placed
 from .pose_machine import PoseMachine
 from .pretrained import load_imagenet, load_posenet
 from .regressor import Regressor
@@ -28,6 +32,8 @@ from .renderer import Renderer
 from .resnet import FEATURES, ResNet50
 
 WEIGHTS = Path(__file__).parent / "weights"  # what ships: from_pretrained("lite") reads lite.safetensors
+SHIPPED = ("lite", "photo")
+TRUNKS = ("lite", "paper", "photo")
 MAX_BYTES = 1 << 30
 LAYOUT = torch.channels_last  # in which a CPU, and tensor cores, convolve fastest
 
@@ -36,7 +42,8 @@ LAYOUT = torch.channels_last  # in which a CPU, and tensor cores, convolve faste
 class DHPEConfig:
     """Everything that shapes the network. The defaults are the size named lite; `DHPEConfig.paper()` is the paper's."""
 
-    trunk: str = "lite"  # F and J2D: "lite" (evidence.py), or "paper" (resnet.py and pose_machine.py)
+    # F and J2D: "lite" (evidence.py), "paper" (resnet.py and pose_machine.py), or "photo" (networks/photo_trunk.py)
+    trunk: str = "lite"
     size: int = 128  # side of F's input and of the rendered mask in pixels; images of other sizes are resized
     pose_size: int = 0  # side of J2D's input; 0: the same
     feature_width: int = 16  # channels of lite's F in its first layer
@@ -49,18 +56,21 @@ class DHPEConfig:
     pose_refiner: bool = True  # Eq. 6
     evidence_2d: bool = True  # E3D sees j2D; False: F(x) alone, and there is no J2D (Kanazawa et al.)
     subpixel: bool = True  # heat-map peaks finer than a pixel; the paper takes the highest pixel
+    principal: int = 128  # directions of the photo trunk's F that E3D sees; 0: no features
     hand: str = "openhand"
     fingertips: str = "smplx"
 
     def __post_init__(self):
-        if self.trunk not in ("lite", "paper"):
-            raise ValueError(f"unknown trunk '{self.trunk}': choose lite or paper")
+        if self.trunk not in TRUNKS:
+            raise ValueError(f"unknown trunk '{self.trunk}': choose one of {', '.join(TRUNKS)}")
+        if self.trunk == "photo" and (self.features, self.size) != (LandmarkNetwork.FEATURES, LandmarkNetwork.SIZE):
+            raise ValueError("the photo trunk has its own size and features: start from DHPEConfig.photo()")
         if self.trunk == "paper" and self.features != FEATURES:
             raise ValueError(f"the paper's F gives {FEATURES} features, not {self.features}: set features={FEATURES}")
         if self.trunk == "paper" and (self.pose_size or self.size) % 8:
             raise ValueError(f"8 must divide the side of J2D's input: set pose_size=256, not {self.pose_size}")
-        if self.trunk == "lite" and (self.pretrained or self.posenet):
-            raise ValueError("there are published weights for trunk='paper' only: leave out pretrained and posenet")
+        if self.trunk != "paper" and (self.pretrained or self.posenet):
+            raise ValueError("pretrained and posenet are for trunk='paper': leave them out")
         if self.pose_refiner and not self.evidence_2d:
             raise ValueError("without evidence_2d there is nothing to refine: set pose_refiner=False too")
 
@@ -81,8 +91,15 @@ class DHPEConfig:
         return cls(**own | {"hidden": 0, "subpixel": False} | overrides)
 
 
+    @classmethod
+    def photo(cls, **overrides) -> "DHPEConfig":
+        """Evidence from published networks that have seen photographs; E3D and Ref are trained here."""
+        own = {"trunk": "photo", "size": LandmarkNetwork.SIZE, "features": LandmarkNetwork.FEATURES, "hidden": 384}
+        return cls(**own | overrides)
+
+
 class DHPE(nn.Module):
-    """The whole estimator: `DHPE(config)` is an untrained one, `DHPE.from_pretrained("lite")` the one that ships.
+    """The whole estimator: `DHPE(config)` is an untrained one; "lite" and "photo" of `from_pretrained` ship trained.
 
     published: False leaves out the published weights that the config names, where others are loaded next anyway.
     """
@@ -92,9 +109,13 @@ class DHPE(nn.Module):
         self.config = config = config or DHPEConfig()
         self.hand = HandModel.load(config.hand, config.fingertips)
         self.feature_extractor, self.pose_network = new_evidence(config)
+        photo = config.trunk == "photo"
+        inputs = self.feature_extractor.inputs if photo else config.features
         self.regressor = Regressor(
-            self.hand, config.features, config.hidden, config.iterations, config.pose_refiner, config.evidence_2d
+            self.hand, inputs, config.hidden, config.iterations, config.pose_refiner, config.evidence_2d
         )
+        if photo:
+            load_landmarks(self.feature_extractor.network)
         if published and config.pretrained:
             load_imagenet(self.feature_extractor)
         if published and config.posenet and config.evidence_2d:
@@ -104,15 +125,24 @@ class DHPE(nn.Module):
         self.register_buffer("laplacian", cotangent_laplacian(self.hand.template, self.hand.faces), persistent=False)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> DHPEOutput:
-        """images: sRGB in [0, 1], square crops of 1.5 × the hand's box; any size, resized inside."""
-        _check(images, finite=not self.training)  # a look at the numbers makes a GPU wait; in training the loss tells
+        """images: sRGB in [0, 1], square crops of 1.5 × the hand's box; any size, resized inside.
+
+        The photo trunk looks at each through a turned crop that it finds itself; h is that of the image all the same.
+        """
+        _check(images, finite=not self.training)  # isfinite() makes a GPU wait; in training the loss check catches NaN
+        if self.config.trunk == "photo":
+            crop = self.feature_extractor.upright(images)
+            return self.estimate_upright(self.feature_extractor.seen(images, crop), crop, images.shape[-1])
         features, stages = self.features(images), self.heatmaps(images)
         output = self.estimate(features, stages[-1] if stages else None, images.shape[-1])
         return replace(output, earlier_heatmaps=tuple(stages[:-1]))
 
-    def features(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c"]:
-        """F(x)."""
-        return self.feature_extractor(self.resize(images))
+    def features(self, images: Float[Tensor, "b 3 h w"], crop: TurnedCrop | None = None) -> Float[Tensor, "b c"]:
+        """F(x). crop: where in each image the photo trunk looks; by default at all of it."""
+        if self.config.trunk != "photo":
+            return self.feature_extractor(self.resize(images))
+        pictures = self.resize(images) if crop is None else crop.sample(images, self.config.size)
+        return self.feature_extractor.network.features(pictures)
 
     def heatmaps(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b 21 s s"]]:
         """J2D(x): the heat maps of each of its stages, the last one being what j2D is read off."""
@@ -132,6 +162,20 @@ class DHPE(nn.Module):
             peaks = None if heatmaps is None else heatmap_peaks(heatmaps, self.config.subpixel)
             states = self.regressor(self.hand, features, peaks)
             return assemble(self.hand, states, size, heatmaps, features)
+
+    def estimate_upright(
+        self, evidence: HandEvidence, crop: TurnedCrop | None = None, size: int = LandmarkNetwork.SIZE
+    ) -> DHPEOutput:
+        """From what the photo trunk says about turned crops to hands.
+
+        crop: where each lies in its image of `size` pixels, for an estimate in the image; by default the crop is it.
+        """
+        inputs = self.feature_extractor.conditions(evidence)
+        states = self.regressor(self.hand, inputs, evidence.points[..., :2])
+        if crop is not None:
+            states = [placed(state, crop, size) for state in states]
+        output = assemble(self.hand, states, size, None, evidence.features)
+        return replace(output, crop=crop, hand_evidence=evidence)
 
     def render_mask(
         self, vertices_crop: Float[Tensor, "*batch 778 3"], size: int | None = None
@@ -153,7 +197,7 @@ class DHPE(nn.Module):
         `notes` are kept beside them: how the weights were trained. half: matrices in half precision, for a file of
         half the size; what normalises stays in single precision.
         """
-        weights = {k: v.contiguous() for k, v in self.state_dict().items() if not k.startswith("hand.")}
+        weights = {k: v.contiguous() for k, v in self.state_dict().items() if _own(k)}
         if half:
             weights = {k: v.half() if v.ndim > 1 else v for k, v in weights.items()}
         metadata = {"config": json.dumps(asdict(self.config)), **(notes or {})}
@@ -162,10 +206,10 @@ class DHPE(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "lite") -> "DHPE":
-        """A trained model in evaluation mode: `"lite"`, which ships with handlib, or a file written by `save`."""
+        """A trained model in evaluation mode: "lite" or "photo", which ship with handlib, or a file written by `save`."""
         path = checkpoint_path(name_or_path)
         if not path.is_file():
-            raise FileNotFoundError(f"no checkpoint at {path}: name 'lite', or make one with `handlib train`")
+            raise FileNotFoundError(f"no checkpoint at {path}: name 'lite' or 'photo', or make one with `handlib train`")
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(
                 f"{path}: larger than any DHPE checkpoint ({path.stat().st_size >> 20} MB); refused unread"
@@ -177,7 +221,7 @@ class DHPE(nn.Module):
         except SafetensorError as error:
             raise ValueError(f"{path}: not a safetensors checkpoint ({error}); is the file complete?") from error
         model = cls(_read_config(metadata, path), published=False)
-        own = {k for k in model.state_dict() if not k.startswith("hand.")}
+        own = {k for k in model.state_dict() if _own(k)}
         if own != weights.keys():
             names = ", ".join(sorted(own ^ weights.keys())[:3])
             raise ValueError(f"{path}: its weights do not fit its config ({names} …); was it made by another version?")
@@ -191,11 +235,19 @@ class DHPE(nn.Module):
 
 def checkpoint_path(name_or_path: str | os.PathLike[str]) -> Path:
     """The file that `DHPE.from_pretrained` reads."""
-    return WEIGHTS / "lite.safetensors" if str(name_or_path) == "lite" else Path(name_or_path).expanduser()
+    name = str(name_or_path)
+    return WEIGHTS / f"{name}.safetensors" if name in SHIPPED else Path(name_or_path).expanduser()
+
+
+def _own(key: str) -> bool:
+    """Whether a tensor of a model's state is its own: not the hand's, and not of a network that ships beside it."""
+    return not key.startswith(("hand.", "feature_extractor.network."))
 
 
 def new_evidence(config: DHPEConfig) -> tuple[nn.Module, nn.Module | None]:
-    """E2D of Eq. 1 with random weights: F, and J2D unless the config does without."""
+    """E2D of Eq. 1 with random weights: F, and J2D unless the config does without. The photo trunk is both in one."""
+    if config.trunk == "photo":
+        return PhotoTrunk(config.principal), None
     paper = config.trunk == "paper"
     features = ResNet50() if paper else FeatureExtractor(config.feature_width, config.features)
     return features.to(memory_format=LAYOUT), new_pose_network(config) if config.evidence_2d else None

@@ -1,14 +1,16 @@
 """What an estimate of a hand consists of, whoever made it: the network, test-time refinement, or `fit`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .camera import crop_to_cam, crop_to_px
+from .camera import crop_to_cam, crop_to_px, quaternion_product
 from .hand import HandModel, HandOutput
 from .joints import MIDDLE_MCP
+from .networks.landmarks import HandEvidence
+from .networks.turned_crop import TurnedCrop
 from .parameters import MeshParameters, posed_hand
 
 
@@ -33,6 +35,8 @@ class DHPEOutput:
     earlier_heatmaps: tuple[Tensor, ...] = ()  # of the stages before the last, each like `heatmaps`
     features: Float[Tensor, "*batch c"] | None = None
     size: int | None = None  # pixels of the square input image
+    crop: TurnedCrop | None = None  # through which the photo trunk looked at the image, and what it said
+    hand_evidence: HandEvidence | None = None
     history: tuple["Iteration", ...] = ()
 
     def in_camera(self, K: Float[Tensor, "*batch 3 3"], root_depth: Float[Tensor, "*batch"]) -> HandOutput:
@@ -80,6 +84,25 @@ def assemble(
     )
 
 
+def placed(state: Iteration, crop: TurnedCrop, size: int) -> Iteration:
+    """The state of a hand in a turned crop as that of the hand in the image of `size` pixels that was looked at.
+
+    A turn in the image, a scale and a shift keep a scaled orthographic camera one: h changes in its camera alone.
+    """
+    scale, turn = crop.side[:, None] / size, crop.rotation_3d()
+    shift = torch.cat([crop.center * (2 / size) - 1, torch.zeros_like(scale)], -1)
+    parts = MeshParameters.split(state.h)
+    half = -crop.angle / 2  # of the model's frame, whose z points towards the viewer
+    z_turn = torch.stack([half.cos(), 0 * half, 0 * half, half.sin()], -1)
+    translation = scale * (turn @ parts.translation[..., None])[..., 0] + shift
+    h = parts._replace(
+        quaternion=quaternion_product(z_turn, parts.quaternion), scale=parts.scale * scale, translation=translation
+    ).join()
+    points = state.joints @ turn.mT * scale[:, None] + shift[:, None]
+    evidence = state.evidence_2d @ turn[:, :2, :2].mT * scale[:, None] + shift[:, None, :2]
+    return replace(state, h=h, evidence_2d=evidence, joints=points)
+
+
 def in_metres(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
     """The hand of h in metres along the camera's axes, relative to its middle MCP: σ and t play no part."""
     parameters = MeshParameters.split(h)
@@ -95,8 +118,8 @@ def detached(output: DHPEOutput) -> DHPEOutput:
     def cut(value):
         if isinstance(value, Tensor):
             return value.detach()
-        if isinstance(value, HandOutput):
-            return HandOutput(*map(cut, value))
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*map(cut, value))
         if isinstance(value, tuple):
             return tuple(map(cut, value))
         if isinstance(value, Iteration):

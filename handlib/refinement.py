@@ -122,8 +122,11 @@ def _descend(
 
 def _joint_term(model: DHPE, first: DHPEOutput, weights: RefinementWeights) -> Callable[[Tensor, Tensor], Tensor]:
     """‖Reg_xy(m(h)) − j2D‖² of Eq. 13 for each hand, as a function of the joints (b, 21, 3) and j2D (b, 21, 2)."""
-    peaks = heatmap_peaks(first.heatmaps, model.config.subpixel)
-    counts = first.heatmaps.flatten(2).amax(-1).clamp(0, 1) ** weights.confidence
+    if first.heatmaps is None:  # the photo trunk gives points, all of one confidence
+        peaks, counts = first.history[0].evidence_2d, 1.0
+    else:
+        peaks = heatmap_peaks(first.heatmaps, model.config.subpixel)
+        counts = first.heatmaps.flatten(2).amax(-1).clamp(0, 1) ** weights.confidence
 
     def term(joints: Tensor, evidence: Tensor) -> Tensor:
         target = evidence + weights.peaks * (peaks - evidence)

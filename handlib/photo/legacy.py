@@ -12,13 +12,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
-from .camera import crop_to_px
-from .dhpe import DHPE
-from .files import atomic_path
-from .hand import HandModel
-from .joints import C21
-from .output import DHPEOutput
-from .refinement import refine
+from ..camera import crop_to_px
+from ..dhpe import DHPE
+from ..files import atomic_path
+from ..hand import HandModel
+from ..joints import C21
+from ..output import DHPEOutput
+from ..refinement import refine
 
 MAX_PIXELS = 80_000_000  # below the size at which Pillow warns
 
@@ -90,7 +90,7 @@ def write_prediction(photo: Photo, output: DHPEOutput, hand: HandModel, stem: Pa
         import trimesh
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{error.name} writes the mesh and its page: pip install 'handlib[photo]'") from error
-    from .plots import ACCESS, mesh_figure, overlay, upright
+    from ..plots import ACCESS, mesh_figure, overlay, upright
 
     left = photo.side == "left"
     mirror = torch.tensor([-1.0 if left else 1.0, 1.0, 1.0])

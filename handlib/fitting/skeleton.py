@@ -13,20 +13,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .files import PARENTS
-from .hand import HandModel
+from ..files import PARENTS
+from ..hand import HandModel
 
 _NEGLIGIBLE = 1e-7  # share of a bone in a joint; leaving it out moves the joint by less than a micrometre
 
 
 class Skeleton:
-    """`HandModel(pose, shape).joints` at a fraction of the cost: 21 joints in metres, C21 order."""
+    """`HandModel(pose, shape).joints` at a fraction of the cost: 21 joints in meters, C21 order.
 
-    def __init__(self, hand: HandModel, like: Tensor):
+    regressor: of other points than the hand's joints, such as a landmark set's (hand/landmarks.py).
+    """
+
+    def __init__(self, hand: HandModel, like: Tensor, regressor: Float[Tensor, "p 778"] | None = None):
         def constant(value: Tensor) -> Tensor:
             return value.to(like)
 
-        regressor, weights = constant(hand.joint_regressor), constant(hand.weights)
+        regressor = constant(hand.joint_regressor if regressor is None else regressor)
+        weights = constant(hand.weights)
         share = torch.einsum("iv,vk->ik", regressor, weights)
         joint, self.bone = (share.abs() > _NEGLIGIBLE).nonzero(as_tuple=True)  # the pairs (i, k)
         self.share = share[joint, self.bone][:, None, None]
@@ -37,19 +41,19 @@ class Skeleton:
         shapes = constant(hand.joint_shapes).view(10, 16, 3).permute(1, 2, 0)
         self.joints = torch.cat([constant(hand.joint_template)[..., None], shapes], -1)  # (16, 3, 11)
         self.correctives = blend[..., 10:].contiguous()  # (pairs, 3, 135)
-        self.of_joint = torch.nn.functional.one_hot(joint, 21).T.to(like)  # (21, pairs)
+        self.of_joint = torch.nn.functional.one_hot(joint, len(regressor)).T.to(like)  # (p, pairs)
         self.moves = _descendants().to(like)[:, self.bone]  # (15, pairs): which joints carry a pair along
 
     def __call__(
         self, pose: Float[Tensor, "*batch 45"], shape: Float[Tensor, "*batch 10"]
-    ) -> Float[Tensor, "*batch 21 3"]:
+    ) -> Float[Tensor, "*batch p 3"]:
         one_shape = torch.cat([torch.ones_like(shape[..., :1]), shape], -1)[..., None, :, None]
         parts = self._posed(_local(pose), self.rest @ one_shape, self.joints @ one_shape)[0]
         return self.of_joint @ parts[..., 0]
 
     def with_jacobian(
         self, pose: Float[Tensor, "*batch 45"], shape: Float[Tensor, "*batch 10"]
-    ) -> tuple[Float[Tensor, "*batch 21 3"], Float[Tensor, "*batch 21 3 45"], Float[Tensor, "*batch 21 3 10"]]:
+    ) -> tuple[Float[Tensor, "*batch p 3"], Float[Tensor, "*batch p 3 45"], Float[Tensor, "*batch p 3 10"]]:
         """Joints and their derivatives by pose and by shape."""
         local = _local(pose)
         one_shape = torch.cat([torch.ones_like(shape[..., :1]), shape], -1)[..., None]
@@ -63,9 +67,9 @@ class Skeleton:
         # A small turn dθ of joint m is the turn ω = G_m dθ of all it carries: dx = ω × (x − share·t_m).
         left = _left_jacobian(pose.unflatten(-1, (15, 3)))
         turn = rotations[..., list(PARENTS[1:]), :, :] @ left
-        carried = self.of_joint[:, None] * self.moves  # (21, 15, pairs)
+        carried = self.of_joint[:, None] * self.moves  # (p, 15, pairs)
         arm = carried @ parts[..., None, :, :] - (carried @ self.share[..., 0]) * centres[..., None, :, :]
-        by_pose = -cross_matrix(arm) @ turn[..., None, :, :, :]  # (..., 21, 15, 3, 3)
+        by_pose = -cross_matrix(arm) @ turn[..., None, :, :, :]  # (..., p, 15, 3, 3)
 
         # The correctives follow R_m − I, whose derivative is [J_l dθ]× R_m.
         change = cross_matrix(left.mT) @ local[..., None, :, :]  # (..., 15, dθ, 3, 3)

@@ -2,7 +2,7 @@
 
 import torch
 
-from handlib.skeleton import Skeleton
+from handlib.fitting.skeleton import Skeleton
 
 
 def test_joints_are_those_of_the_model(hand, lead):

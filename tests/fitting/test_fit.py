@@ -6,7 +6,7 @@ import torch
 
 from handlib import MeshParameters, Renderer, fit
 from handlib.camera import crop_box, crop_to_px, project
-from handlib.fitting import sphere_views
+from handlib.fitting.starts import sphere_views
 from handlib.output import in_metres
 from handlib.parameters import posed_hand
 

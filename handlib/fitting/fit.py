@@ -1,0 +1,186 @@
+"""`fit`: Eq. 13 without a network. A hand from 2D joints, from 3D points and its mask where there are any.
+
+The energy (posterior.py) has many minima. Starts (starts.py) come from the 3D points, or from a coarse search over poses
+and viewpoints; Levenberg–Marquardt (solver.py) descends from all of them at once on the skeleton alone, and the state of
+the least energy is the answer. Only the mask's term needs the mesh.
+"""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from tqdm import tqdm
+
+from ..hand import HandModel
+from ..output import DHPEOutput
+from .describe import describe
+from .mask import match_mask
+from .posterior import Anatomy, Noise, Observation, Posterior, State
+from .solver import descend
+from .starts import Samples, starts_from_2d, starts_from_3d
+
+FIRST, KEPT = 5, 6  # after so many iterations, so many of a hand's starts go on
+CHUNK = 16  # hands at once
+NOISE = Noise()
+
+
+@torch.no_grad()
+def fit(
+    joints_2d: Float[Tensor, "*batch 21 2"],
+    K: Float[Tensor, "*#batch 3 3"] | None = None,
+    mask: Float[Tensor, "*#batch h w"] | Bool[Tensor, "*#batch h w"] | None = None,
+    hand: HandModel | None = None,
+    visible: Float[Tensor, "*#batch 21"] | Bool[Tensor, "*#batch 21"] | None = None,
+    starts: int = 24,
+    iterations: int = 15,
+    seed: int = 0,
+    noise: float = NOISE.points,
+    progress: bool = True,
+    joints_3d: Float[Tensor, "*#batch 21 3"] | None = None,
+    side: str = "right",
+) -> DHPEOutput:
+    """A hand from its 2D joints (C21, pixels), without a network.
+
+    K: intrinsics of the image that the joints are in. With K the camera is a pinhole and `root_cam` is found, its depth
+    as certain as the size of the hand is; without K it is scaled orthographic and `root_cam` is None.
+    mask: the hand alone, without the forearm, 0 … 1, in the same pixels as the joints.
+    visible: which joints count, or weights 0 … 1; those at 0 may hold anything.
+    joints_3d: meters along the camera's axes, about any origin: a guess that is worth a centimeter a joint.
+    side: "right" or "left". Of a left hand the mirror image is fitted, and mirrored back: `h` is a right hand's.
+    starts, iterations: of the descent. noise: standard deviation of a joint over the side of the crop; less of it makes
+    the fit follow the joints more closely. progress: a bar, from 20 hands on.
+
+    Every hand is fitted by itself, so its result does not depend on the batch. `ValueError` says what cannot be fitted.
+    """
+    seen, mask = _checked(joints_2d, K, mask, visible, joints_3d)
+    width = _mirrored_width(side, mask)
+    if width is not None:
+        seen, mask = mirror(seen, width), None if mask is None else mask.flip(-1)
+    hand = hand or HandModel.load().to(joints_2d.device)
+    anatomy = Anatomy.of(hand, seen.points_px)
+    samples = Samples.of(hand, anatomy, torch.Generator().manual_seed(seed))
+    parts = []
+    rows = torch.arange(len(seen.points_px), device=joints_2d.device).split(CHUNK)
+    for index in tqdm(rows, "fit", disable=not progress or len(rows) * CHUNK < 20):
+        # From afar, every joint would be an outlier of very exact ones: those come second.
+        posterior = Posterior(anatomy, seen.take(index), replace(NOISE, points=max(noise, NOISE.points)))
+        if seen.points_3d is None:
+            each = [
+                starts_from_2d(posterior.take(slice(i, i + 1)), samples, starts, torch.Generator().manual_seed(seed))
+                for i in range(len(index))
+            ]
+            state = State(*(torch.cat(values) for values in zip(*each, strict=True)))
+        else:
+            state = starts_from_3d(posterior, samples, starts)
+        state = best_of(posterior, state, iterations)[0]
+        if noise < NOISE.points:
+            posterior = Posterior(anatomy, seen.take(index), replace(NOISE, points=noise))
+            state = descend(posterior, state, iterations)[0]
+        if mask is not None:
+            with torch.enable_grad():
+                one = [match_mask(posterior.take(slice(i, i + 1)), hand, state.take(slice(i, i + 1)), mask[index[i]])
+                       for i in range(len(index))]  # fmt: skip
+            state = State(*(torch.cat(values) for values in zip(*one, strict=True)))
+        parts.append(describe(posterior, hand, state))
+    lead, named = joints_2d.shape[:-2], ("h", "vertices", "joints_3d", "joints_2d", "root_cam")
+    fields = {name: [getattr(part, name) for part in parts] for name in named if getattr(parts[0], name) is not None}
+    fields = {name: torch.cat(values).view(*lead, *values[0].shape[1:]) for name, values in fields.items()}
+    output = DHPEOutput(**fields)
+    return output if width is None else mirror_output(output, width)
+
+
+def best_of(posterior: Posterior, state: State, iterations: int) -> tuple[State, Float[Tensor, " n"]]:
+    """The best end of several starts for each hand. `state` holds as many rows a hand, those of one hand together."""
+    n = len(posterior.sigma)
+    count = len(state.z) // n
+    energy = None
+    for keep, steps in ((min(KEPT, count), min(FIRST, iterations)), (1, iterations - FIRST)):
+        hands = torch.arange(n, device=state.z.device).repeat_interleave(count)
+        if steps > 0:
+            state, energy = descend(posterior.take(hands), state, steps)
+        energy = posterior.take(hands).energy(state) if energy is None else energy
+        kept = energy.view(n, count).topk(keep, largest=False).indices
+        index = (kept + torch.arange(n, device=kept.device)[:, None] * count).flatten()
+        state, energy, count = state.take(index), energy[index], keep
+    return state, energy
+
+
+# ---- left hands
+
+
+def mirror(seen: Observation, width: float) -> Observation:
+    """What a mirrored image of this width shows: x to width − x."""
+    points_px = seen.points_px * seen.points_px.new_tensor([-1.0, 1]) + seen.points_px.new_tensor([width, 0.0])
+    K = seen.K
+    if K is not None:
+        K = K.clone()
+        K[:, 0, 1], K[:, 0, 2] = -K[:, 0, 1], width - K[:, 0, 2]
+    points_3d = None if seen.points_3d is None else seen.points_3d * seen.points_px.new_tensor([-1.0, 1, 1])
+    return seen._replace(points_px=points_px, K=K, points_3d=points_3d)
+
+
+def mirror_output(output: DHPEOutput, width: float) -> DHPEOutput:
+    """An estimate of a mirrored image in the image itself; h stays that of the right hand."""
+    flip, flip_px = output.h.new_tensor([-1.0, 1, 1]), output.h.new_tensor([-1.0, 1])
+    return replace(
+        output,
+        vertices=output.vertices * flip,
+        joints_3d=output.joints_3d * flip,
+        joints_2d=output.joints_2d * flip_px + output.h.new_tensor([width, 0.0]),
+        root_cam=None if output.root_cam is None else output.root_cam * flip,
+    )
+
+
+def _mirrored_width(side: str, mask: Tensor | None) -> float | None:
+    if side not in ("right", "left"):
+        raise ValueError(f"side must be right or left, not {side!r}")
+    return None if side == "right" else 0.0 if mask is None else float(mask.shape[-1])
+
+
+# ---- the arguments
+
+
+def _checked(joints_2d, K, mask, visible, joints_3d) -> tuple[Observation, Tensor | None]:
+    """One row a hand in double precision, joints zero where not visible; and the masks.
+
+    `ValueError` says what cannot be fitted and what to do about it.
+    """
+    if joints_2d.dim() < 2 or joints_2d.shape[-2:] != (21, 2) or not joints_2d.numel():
+        raise ValueError(f"joints_2d must be (..., 21, 2) pixels in C21 order, got {tuple(joints_2d.shape)}")
+    lead = joints_2d.shape[:-2]
+
+    def rows(name: str, value: Tensor | None, *trailing: int) -> Tensor | None:
+        if value is None:
+            return None
+        size = value.shape[-len(trailing) :]
+        try:
+            if len(size) < len(trailing) or any(
+                want not in (got, -1) for got, want in zip(size, trailing, strict=True)
+            ):
+                raise RuntimeError
+            return value.to(joints_2d.device).double().expand(*lead, *size).reshape(-1, *size)
+        except RuntimeError:
+            wanted = ", ".join("n" if n < 0 else str(n) for n in (*lead, *trailing))
+            raise ValueError(f"{name} must be ({wanted}) like joints_2d, got {tuple(value.shape)}") from None
+
+    joints, K, mask = rows("joints_2d", joints_2d, 21, 2), rows("K", K, 3, 3), rows("mask", mask, -1, -1)
+    joints_3d = rows("joints_3d", joints_3d, 21, 3)
+    visible = joints.new_ones(joints.shape[:-1]) if visible is None else rows("visible", visible, 21)
+    joints = torch.where(visible[..., None] > 0, joints, 0)
+    if not torch.isfinite(joints).all():
+        raise ValueError("joints_2d holds NaN or infinity: pass visible=, false at the joints that were not found")
+    if ((visible > 0).sum(-1) < 4).any():
+        raise ValueError("fewer than 4 joints are visible: leave such a hand out, it cannot be placed")
+    spread = torch.stack([(j[v > 0].amax(0) - j[v > 0].amin(0)).amax() for j, v in zip(joints, visible, strict=True)])
+    if (spread <= 0).any():
+        raise ValueError("all visible joints lie at one point: joints_2d must be in pixels of the image")
+    if K is not None and not (torch.isfinite(K).all() and (torch.linalg.det(K).abs() > 1e-6).all()):
+        raise ValueError("K is not invertible: give focal lengths in pixels, or leave K out for an orthographic camera")
+    if joints_3d is not None:
+        joints_3d = torch.where(visible[..., None] > 0, joints_3d, 0)
+        if not torch.isfinite(joints_3d).all():
+            raise ValueError("joints_3d holds NaN or infinity: pass visible=, false at the joints that are not known")
+        if (joints_3d.abs() > 20).any():
+            raise ValueError("joints_3d must be meters: it holds a coordinate beyond 20")
+    return Observation(joints, visible, K, joints_3d), mask

@@ -1,0 +1,104 @@
+"""Where a fit starts: one view hides the depth of every finger, so the energy has many minima."""
+
+import math
+from typing import NamedTuple
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..hand import HandModel
+from ..joints import MIDDLE_MCP
+from .posterior import Anatomy, N, Posterior, State
+
+VIEWS, POSES = 160, 300  # of the coarse search
+
+
+class Samples(NamedTuple):
+    """Poses that a start may have, and their points."""
+
+    z: Float[Tensor, "s k"]
+    points: Float[Tensor, "s p 3"]  # meters, model axes, relative to the root; p is 42 where the 3D points are others
+
+    @classmethod
+    def of(cls, hand: HandModel, anatomy: Anatomy, generator: torch.Generator, most: int = POSES) -> "Samples":
+        """Pose samples of the model, or draws from its prior where it has none."""
+        like, prior = anatomy.limits, anatomy.prior
+        if len(hand.pose_samples):
+            rows = torch.randperm(len(hand.pose_samples), generator=generator)[:most]
+            z = prior.whiten(hand.pose_samples.to(like)[rows.to(like.device)])
+        else:
+            z = torch.randn(most, len(prior.basis), generator=generator).to(like)
+        points = anatomy.skeleton(prior.pose(z), z.new_zeros(len(z), 10))
+        return cls(z, points - points[:, MIDDLE_MCP : MIDDLE_MCP + 1])
+
+
+def starts_from_2d(posterior: Posterior, samples: Samples, count: int, generator: torch.Generator) -> State:
+    """For each of many viewpoints the best pose; of those the best `count`, of the one hand of `posterior`.
+
+    Under a scaled orthographic camera the turn in the image, the scale and the place are a similarity of the plane:
+    with points as complex numbers, y ≈ s·x + t leaves |y|² − |⟨x, y⟩|² / |x|².
+    """
+    like, weight = posterior.seen.points_px[0], posterior.seen.weight[0]
+    views = sphere_views(VIEWS, generator).to(like)
+    # Single precision is enough for a start and halves the time.
+    x = torch.view_as_complex((samples.points[:, :N].float() @ views[:, None, :2].mT.float()).contiguous())  # (views, s, 21)
+    y = torch.view_as_complex(like.float().contiguous())
+    share = (weight / weight.sum()).to(x.dtype)
+    mean_x, mean_y = x @ share, y @ share
+    x, y = x - mean_x[..., None], y - mean_y
+    product, size = (x.conj() * share) @ y, (x.abs().square() * share.real).sum(-1)
+    error = (y.abs().square() * share.real).sum() - product.abs().square() / size
+    # The samples are a coarse net, so they are held against the image with twice the noise.
+    energy = error * weight.sum() / (2 * posterior.sigma[0]) ** 2 + samples.z.square().sum(-1)
+    energy, pose = energy.min(1)
+    view = energy.topk(min(count, VIEWS), largest=False).indices
+    pose = pose[view]
+    s = product[view, pose] / size[view, pose]
+    root = mean_y - s * mean_x[view, pose]  # the origin of the points is the root
+    turn = roma.rotvec_to_rotmat(torch.stack([0 * s.real, 0 * s.real, s.angle()], -1).to(like))
+    place = torch.stack([root.real, root.imag, s.abs().log()], -1).to(like)
+    return State(samples.z[pose], like.new_zeros(len(pose), 10), turn @ views[view], place)
+
+
+def starts_from_3d(posterior: Posterior, samples: Samples, count: int) -> State:
+    """The `count` poses that lie best on each hand's 3D points when turned onto them, placed by its 2D points.
+
+    Rows: all starts of the first hand, then of the second.
+    """
+    seen = posterior.seen
+    share = (seen.weight / seen.weight.sum(1, keepdim=True))[..., None]
+    target = seen.points_3d - (share * seen.points_3d).sum(1, keepdim=True)
+    x = samples.points[:, -N:]
+    x = x - x.mean(1, keepdim=True)
+    cross = torch.einsum("nja,pjb->npab", share * target, x)
+    u, s, vt = torch.linalg.svd(cross)  # orthogonal Procrustes
+    sign = torch.sign(torch.det(u) * torch.det(vt))
+    size = (share[:, None] * x.square().sum(-1)[None, :, :, None]).sum((2, 3))
+    error = size - 2 * (s[..., 0] + s[..., 1] + sign * s[..., 2])
+    pose = error.topk(count, largest=False).indices  # (n, count)
+    row = torch.arange(len(pose), device=pose.device)[:, None]
+    u, vt, sign = u[row, pose], vt[row, pose], sign[row, pose]
+    rotation = torch.cat([u[..., :2], u[..., 2:] * sign[..., None, None]], -1) @ vt
+    flat = (samples.points[:, :N][pose] @ rotation.mT)[..., :2]
+    share, points = share[:, None], seen.points_px[:, None]
+    mean = (share * flat).sum(2, keepdim=True)
+    target = points - (share * points).sum(2, keepdim=True)
+    scale = (share * (flat - mean) * target).sum((2, 3)) / (share * (flat - mean).square()).sum((2, 3)).clamp(min=1e-12)
+    scale = scale.clamp(min=1.0)  # pixels per meter
+    place = (share * (points - scale[..., None, None] * flat)).sum(2)
+    state = State(samples.z[pose], flat.new_zeros(*pose.shape, 10), rotation, torch.cat([place, scale.log()[..., None]], -1))
+    return State(*(part.flatten(0, 1) for part in state))
+
+
+def sphere_views(n: int, generator: torch.Generator) -> Float[Tensor, "{n} 3 3"]:
+    """n rotations that bring evenly spread directions of the model (a spiral on the sphere) to the camera's z axis."""
+    number = torch.arange(n, dtype=torch.float64)
+    height = 1 - (2 * number + 1) / n
+    angle = number * math.pi * (3 - math.sqrt(5)) + 2 * math.pi * torch.rand((), generator=generator)
+    radius = (1 - height**2).sqrt()
+    z = torch.stack([radius * angle.cos(), radius * angle.sin(), height], -1)
+    x = torch.linalg.cross(z.roll(1, -1), z)
+    x = x / x.norm(dim=-1, keepdim=True)
+    return torch.stack([x, torch.linalg.cross(z, x), z], -2)

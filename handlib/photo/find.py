@@ -1,0 +1,147 @@
+"""Where the hands of a photograph are, and what the landmark network says about each.
+
+Palms are looked for first (networks/palms.py), then each hand is looked at through a turned crop, which its own points
+make better: two looks settle it. Views go from cheap and likely to thorough, and end when hands are found.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..networks.landmarks import HandEvidence, LandmarkNetwork
+from ..networks.palms import PalmNetwork
+from ..networks.turned_crop import TurnedCrop
+from .pyramid import Pyramid
+
+PALM, PRESENT = 0.5, 0.5  # least score of a palm, least presence of a hand
+SURE = 0.8  # least presence of a hand of which no palm was found
+SAME_PLACE = 0.2  # sides of a crop between the centers of two hands' crops
+SAME_POINTS = 0.25  # sides of the tight box between the points of two hands
+
+
+class Detection(NamedTuple):
+    """One hand of an image."""
+
+    crop: TurnedCrop  # through which it was looked at last; one row
+    evidence: HandEvidence  # one row
+
+    @property
+    def points_px(self) -> Float[Tensor, "21 2"]:
+        return self.crop.to_px(self.evidence.points[..., :2])[0]
+
+    @property
+    def presence(self) -> float:
+        return float(self.evidence.presence)
+
+
+class View(NamedTuple):
+    name: str
+    crops: TurnedCrop
+    border: str  # what is beyond the image: its rim repeated ("border"), or black ("zeros")
+
+
+def views(height: int, width: int) -> Iterator[View]:
+    """Where to look for palms. Tiles of fewer pixels than the network sees tell it nothing new."""
+    long, quarter = max(height, width), math.pi / 2
+    whole = TurnedCrop(torch.tensor([[width / 2, height / 2]]), torch.tensor([float(long)]), torch.zeros(1))
+    yield View("whole", whole, "zeros")
+    yield View("farther", whole.turned(0, 1.6), "border")
+    yield View("turned", _stack([whole.turned(i * quarter, 1.3) for i in (1, 2, 3)]), "border")
+    for name, part in (("halves", 0.5), ("quarters", 0.25)):
+        if part * long >= PalmNetwork.SIZE:
+            yield View(name, _tiles(height, width, part * long), "zeros")
+
+
+class Finder:
+    """The two networks and how they are used on one image after another."""
+
+    def __init__(self, palms: PalmNetwork, landmarks: LandmarkNetwork):
+        self.palms, self.landmarks = palms, landmarks
+
+    @torch.no_grad()
+    def find(self, image: Pyramid, most: int = 2) -> list[Detection]:
+        """Up to `most` hands, most certain palms first; an empty list where there is none."""
+        hands: list[Detection] = []
+        for view in views(image.height, image.width):
+            for crop in self.palm_crops(image, view):
+                hand = self.settled(image, crop)
+                if hand is not None and not any(same_hand(hand, other) for other in hands):
+                    hands.append(hand)
+                if len(hands) == most:
+                    return hands
+            if view.name == "turned" and not hands:
+                hand = self.as_crop(image)
+                hands += [] if hand is None else [hand]
+            if hands and view.name not in ("whole", "farther"):
+                break
+        return hands
+
+    def palm_crops(self, image: Pyramid, view: View, threshold: float = PALM) -> list[TurnedCrop]:
+        """Crops of the hands whose palms are in a view, most certain first."""
+        pictures = image.sample(view.crops, self.palms.SIZE, view.border)
+        found = [
+            (palm.score, view.crops.take(slice(i, i + 1)).inner(TurnedCrop.around_palm(palm)))
+            for i, palms in enumerate(self.palms.palms(pictures, threshold))
+            for palm in palms
+        ]
+        kept: list[TurnedCrop] = []
+        for _, crop in sorted(found, key=lambda pair: -pair[0]):
+            if not any(_same_place(crop, other) for other in kept):
+                kept.append(crop)
+        return kept
+
+    def look(self, image: Pyramid, crop: TurnedCrop) -> list[Detection]:
+        """What each crop shows."""
+        pictures = image.sample(crop, self.landmarks.SIZE).contiguous(memory_format=torch.channels_last)
+        evidence = self.landmarks(pictures)
+        rows = [slice(i, i + 1) for i in range(len(pictures))]
+        return [Detection(crop.take(row), HandEvidence(*(part[row] for part in evidence))) for row in rows]
+
+    def settled(self, image: Pyramid, crop: TurnedCrop, again: int = 1, presence: float = PRESENT) -> Detection | None:
+        """The hand of a crop after further looks through its own points, or none if at any look there is none."""
+        (hand,) = self.look(image, crop)
+        for _ in range(again):
+            if hand.presence < presence:
+                return None
+            (hand,) = self.look(image, TurnedCrop.around_points(hand.points_px[None]))
+        return hand if hand.presence >= presence else None
+
+    def as_crop(self, image: Pyramid) -> Detection | None:
+        """The hand of an image that is a crop of one: in each of eight turns, the surest looked at twice more."""
+        whole = next(views(image.height, image.width)).crops
+        hand = max(
+            self.look(image, _stack([whole.turned(i * math.pi / 4) for i in range(8)])), key=lambda hand: hand.presence
+        )
+        if hand.presence < SURE:
+            return None
+        return self.settled(image, TurnedCrop.around_points(hand.points_px[None]), 1, SURE)
+
+
+def same_hand(one: Detection, other: Detection) -> bool:
+    """Whether the points of two detections lie on one another."""
+    side = (other.points_px.amax(0) - other.points_px.amin(0)).max()
+    return bool((one.points_px - other.points_px).norm(dim=-1).mean() < SAME_POINTS * side)
+
+
+def _same_place(one: TurnedCrop, other: TurnedCrop) -> bool:
+    apart, ratio = float((one.center - other.center).norm()), float(one.side / other.side)
+    return apart < SAME_PLACE * float(torch.minimum(one.side, other.side)) and 0.5 < ratio < 2
+
+
+def _stack(crops: list[TurnedCrop]) -> TurnedCrop:
+    return TurnedCrop(*(torch.cat(parts) for parts in zip(*crops, strict=True)))
+
+
+def _tiles(height: int, width: int, side: float) -> TurnedCrop:
+    """Squares of this side, half overlapping."""
+
+    def centers(length: int) -> list[float]:
+        count = max(1, math.ceil((length - side) / (side / 2) - 1e-6) + 1)
+        return [length / 2] if count == 1 else [side / 2 + i * (length - side) / (count - 1) for i in range(count)]
+
+    at = torch.tensor([(x, y) for y in centers(height) for x in centers(width)])
+    return TurnedCrop(at, torch.full((len(at),), side), torch.zeros(len(at)))
