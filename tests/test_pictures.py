@@ -54,7 +54,7 @@ def test_a_file_cut_short_at_any_length(tmp_path):
     whole = (tmp_path / "x.png").read_bytes()
     for length in range(0, len(whole) - 16, 9):
         (tmp_path / "x.png").write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="x.png: not a readable PNG, JPEG, BMP or WebP picture"):
+        with pytest.raises(ValueError, match="x.png: not a readable PNG, JPEG, BMP or WEBP image"):
             read_rgb(tmp_path / "x.png")
 
 
