@@ -21,9 +21,9 @@ MAX_PIXELS = 40_000_000  # of one image; the data sets' own have 0.3 million
 
 
 def read_rgb(path: str | os.PathLike[str], mend: str = "download it again") -> UInt8[np.ndarray, "h w 3"]:
-    """A color image."""
+    """A color image as stored; it may hold codes, so transparency changes nothing."""
     with _open(path, mend) as image:
-        return rgb(image, path)
+        return rgb(image, path, flatten=False)
 
 
 def read_codes(path: str | os.PathLike[str], mend: str = "download it again") -> UInt8[np.ndarray, "h w"]:

@@ -91,13 +91,18 @@ def reduction(size: tuple[int, int], coarsest: float) -> int:
     return next((factor for factor in (8, 4, 2) if factor <= min(coarsest, *size)), 1)
 
 
-def rgb(image: Image.Image, where: str | os.PathLike[str] = "the image") -> UInt8[np.ndarray, "h w 3"]:
-    """The pixels of a loaded image as sRGB bytes. `where` names it in errors."""
+def rgb(
+    image: Image.Image, where: str | os.PathLike[str] = "the image", flatten: bool = True
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels of a loaded image as sRGB bytes. `where` names it in errors.
+
+    flatten: lay transparent pixels on gray, rather than show the colors that are stored with them.
+    """
     if image.mode.startswith("I;16") or image.mode == "F" or (image.mode == "I" and image.format == "PNG"):
         return np.repeat(_deep_gray(image, where)[..., None], 3, axis=2)
     if image.mode == "I":
         raise ImageError(f"{where}: pixels are whole numbers of 32 bits; save it with 8 or 16 bits a channel")
-    if image.has_transparency_data:
+    if flatten and image.has_transparency_data:
         ground = Image.new("RGBA", image.size, (GRAY, GRAY, GRAY, 255))
         image = Image.alpha_composite(ground, image.convert("RGBA"))
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
@@ -106,11 +111,12 @@ def rgb(image: Image.Image, where: str | os.PathLike[str] = "the image") -> UInt
 def _deep_gray(image: Image.Image, where: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w"]:
     """Gray levels of 16 bits, or real numbers from 0 to 1, rounded to bytes."""
     tags = getattr(image, "tag_v2", {})  # TIFF only
-    values = np.array(image).astype(np.float32)
-    if image.mode != "F":
+    if image.mode == "F":
+        values = unit_bytes(np.array(image), where)
+    else:
         bits = tags.get(ExifTags.Base.BitsPerSample, 16)  # 12 bits are read as 16, not scaled
-        values /= 2.0 ** (bits if isinstance(bits, int) else bits[0]) - 1
-    values = unit_bytes(values, where)
+        brightest = 2 ** (bits if isinstance(bits, int) else bits[0]) - 1
+        values = np.rint(np.arange(1 << 16).clip(max=brightest) / brightest * 255).astype(np.uint8)[np.array(image)]
     white_is_zero = tags.get(ExifTags.Base.PhotometricInterpretation) == 0  # Pillow inverts 8 bits, not more
     return 255 - values if white_is_zero else values
 
@@ -120,7 +126,9 @@ def unit_bytes(values: Num[np.ndarray, "..."], where: str | os.PathLike[str]) ->
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if not (low >= -1e-3 and high <= 1 + 1e-3):  # a resampled image overshoots a little; false for NaN
         raise ImageError(f"{where}: pixels from {low:.4g} to {high:.4g}; real numbers must be in [0, 1]: scale them")
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    scaled = np.clip(values, 0, 1)
+    scaled *= 255
+    return np.rint(scaled, out=scaled).astype(np.uint8)
 
 
 def upright(pixels: UInt8[np.ndarray, "h w c"], orientation: int) -> UInt8[np.ndarray, "h2 w2 c"]:
@@ -138,6 +146,12 @@ def exif(image: Image.Image) -> dict[int, object]:
         return dict(tags) | tags.get_ifd(ExifTags.IFD.Exif)
     except Exception:  # the pixels are good all the same
         return {}
+
+
+def orientation(tags: dict[int, object]) -> int:
+    """EXIF's number of how the camera was held, from 1, upright, to 8; 1 where the tags do not tell."""
+    value = _number(tags, ExifTags.Base.Orientation)
+    return int(value) if value in range(1, 9) else 1
 
 
 def focal_px(tags: dict[int, object], size: tuple[int, int]) -> float | None:

@@ -81,7 +81,8 @@ def _ready(mesh: Mesh, closed: bool, path: Path) -> _Ready:
         raise ValueError(f"{path}: faces of '{mesh.name}' must name vertices from 0 to {len(vertices) - 1}")
     if colors.shape != vertices.shape or not (vertices.isfinite().all() and colors.isfinite().all()):
         raise ValueError(f"{path}: '{mesh.name}' must have finite vertices, and a finite color for each")
-    if closed:
+    edges = faces[:, [0, 1, 1, 2, 2, 0]].view(-1, 2).sort(-1).values
+    if closed and (edges.unique(dim=0, return_counts=True)[1] == 1).any():
         colors = torch.cat([colors, colors[boundary_loop(faces)].mean(0, keepdim=True)])
         vertices, faces = watertight(vertices, faces)
     vertices = vertices * torch.tensor([1.0, -1.0, -1.0])

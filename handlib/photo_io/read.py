@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 
 from .decode import (
@@ -27,6 +27,7 @@ from .decode import (
     exif,
     focal_px,
     open_image,
+    orientation,
     reduction,
     rgb,
     unit_bytes,
@@ -39,7 +40,7 @@ SMALLEST = 8  # pixels of a box: fewer show no hand
 LARGEST = 4  # sides of the photograph that a box may have: the rest is gray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Photo:
     """An upright photograph. `pixels` may be fewer than the file's; boxes always count the file's."""
 
@@ -151,14 +152,22 @@ def _read(source: ImageSource, coarsest: Callable[[tuple[int, int]], float]) -> 
     return _photo(pixels, size, coarsest, tags, Path(source))
 
 
-def _photo(pixels, size, coarsest, tags, path=None) -> Photo:
+def _photo(
+    pixels: np.ndarray,
+    size: tuple[int, int],
+    coarsest: Callable[[tuple[int, int]], float],
+    tags: dict[int, object],
+    path: Path | None = None,
+) -> Photo:
     """A photograph of stored pixels (h, w, 3), which a JPEG's decoder may have reduced already."""
     factor = reduction(size, coarsest(size))
     if factor > 1 and pixels.shape[1] == size[0]:
         pixels = np.array(Image.fromarray(pixels).reduce(factor))
-    orientation = tags.get(ExifTags.Base.Orientation, 1)
-    pixels = np.ascontiguousarray(upright(pixels, orientation))  # torch has no negative strides
-    size = size[::-1] if orientation in (5, 6, 7, 8) else size
+    held = orientation(tags)
+    pixels = np.require(
+        upright(pixels, held), requirements="CW"
+    )  # torch has no negative strides, nor read-only tensors
+    size = size[::-1] if held in (5, 6, 7, 8) else size
     return Photo(torch.from_numpy(pixels).movedim(-1, 0), size, path, focal_px(tags, size), factor)
 
 

@@ -96,8 +96,8 @@ class VideoWriter:
         self.path, self.size = Path(path), size
         if self.path.suffix.lower() not in CONTAINERS:
             raise ValueError(f"{path}: videos are written as {', '.join(CONTAINERS)}; change the name's ending")
-        if not 0 < fps <= 1000:
-            raise ValueError(f"{path}: fps must be a positive number up to 1000, not {fps}")
+        if not 0.01 <= fps <= 1000:
+            raise ValueError(f"{path}: fps must be from 0.01 to 1000, not {fps}")
         try:
             _check_size(*size)
         except ValueError as error:

@@ -8,7 +8,7 @@ from exif_tags import tagged
 from PIL import ExifTags, Image, ImageOps
 
 from handlib.photo_io import decode
-from handlib.photo_io.decode import ImageError, exif, focal_px, open_image, reduction, rgb, upright
+from handlib.photo_io.decode import ImageError, exif, focal_px, open_image, orientation, reduction, rgb, upright
 
 TAG = ExifTags.Base
 
@@ -203,6 +203,13 @@ def test_upright_as_pillow_does_it(array, orientation):
     np.testing.assert_array_equal(upright(array, orientation), np.array(ImageOps.exif_transpose(picture)))
 
 
+@pytest.mark.parametrize("value", [0, 9, -1, 1.5, "6", b"6", (6,), None, float("nan")])
+def test_other_orientations_are_upright(value):
+    assert orientation({TAG.Orientation: value}) in ((6,) if value in ("6", b"6") else (1,))
+    assert orientation({}) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's
 def test_damaged_exif_does_not_cost_the_pixels(tmp_path, array):
     Image.fromarray(array).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff broken")
     with open_image(tmp_path / "a.jpg") as (image, _):

@@ -69,6 +69,9 @@ def test_printing_gets_closed_wrists_unasked(tmp_path, pair):
     (closed,) = loaded(write_meshes(tmp_path / "a.stl", pair[:1]))
     (open_wrist,) = loaded(write_meshes(tmp_path / "a.ply", pair[:1]))
     assert len(closed.faces) == 1538 + 16 and len(open_wrist.faces) == 1538
+    whole = Mesh(*watertight(pair[0].vertices_cam, pair[0].faces))
+    (again,) = loaded(write_meshes(tmp_path / "b.stl", [whole]))  # nothing is left to close
+    assert len(again.faces) == 1538 + 16
 
 
 def test_the_fan_is_flat_and_leaves_the_hand_alone(hand):

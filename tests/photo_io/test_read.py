@@ -26,7 +26,9 @@ def test_every_source_gives_the_same_image(tmp_path, array):
     tensor = torch.from_numpy(array).movedim(-1, 0)
     sources = [tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(array), array, tensor]
     sources += [array.astype(np.float64) / 255, tensor.float() / 255, array[::-1][::-1]]
-    for source in sources:
+    locked = array.copy()
+    locked.flags.writeable = False
+    for source in [*sources, locked]:
         image, photo = read_image(source), read_photo(source)
         assert image.dtype == torch.float32 and image.shape == (3, 20, 30)
         np.testing.assert_array_equal(as_array(image), array)

@@ -206,6 +206,7 @@ def test_a_broken_off_video_leaves_nothing(tmp_path):
         ("a.gif", SIZE, 25, "written as .mp4"),
         ("a.mp4", SIZE, 0, "fps must"),
         ("a.mp4", SIZE, float("nan"), "fps must"),
+        ("a.mp4", SIZE, 1e-9, "fps must"),
         ("a.mp4", SIZE, 1e9, "fps must"),
         ("a.mp4", (0, 5), 25, "0×5 pixels"),
         ("a.mp4", (20_000, 20_000), 25, "20000×20000 pixels"),
