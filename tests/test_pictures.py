@@ -28,6 +28,12 @@ def test_colours(tmp_path, format, mode):
     np.testing.assert_array_equal(read_rgb(tmp_path / "x"), np.array(image.convert("RGB")))
 
 
+def test_transparent_pixels_keep_their_numbers(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
+    Image.fromarray(array).save(tmp_path / "x.png")
+    np.testing.assert_array_equal(read_rgb(tmp_path / "x.png"), array[..., :3])
+
+
 def test_codes(tmp_path):
     codes = np.arange(35, dtype=np.uint8).reshape(5, 7)
     Image.fromarray(codes).save(tmp_path / "grey.png")
@@ -54,7 +60,7 @@ def test_a_file_cut_short_at_any_length(tmp_path):
     whole = (tmp_path / "x.png").read_bytes()
     for length in range(0, len(whole) - 16, 9):
         (tmp_path / "x.png").write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="x.png: not a readable PNG, JPEG, BMP or WebP picture"):
+        with pytest.raises(ValueError, match="x.png: not a readable PNG, JPEG, BMP or WEBP image"):
             read_rgb(tmp_path / "x.png")
 
 

@@ -193,7 +193,7 @@ def test_broken_pictures(small):
     color, mask = small / "evaluation" / "color" / "00000.png", small / "evaluation" / "mask" / "00001.png"
     content = color.read_bytes()
     color.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="color.00000.png: not a readable .* picture"):
+    with pytest.raises(ValueError, match="color.00000.png: not a readable .* image"):
         data[0]
     color.unlink()
     with pytest.raises(FileNotFoundError, match="no picture at .*color.00000.png"):

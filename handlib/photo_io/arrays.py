@@ -1,0 +1,143 @@
+"""The hands of a video as one .npz, one row for each hand in each frame; read back without trust in the file.
+
+Rows are in the order of their frames. Names are those of the JSON of one photograph, and of smplx where it has them:
+
+| field | a row's shape | what |
+|---|---|---|
+| `frame` | () | number of the frame, from 0 |
+| `is_rhand` | () | whether it is a right hand |
+| `global_orient`, `hand_pose`, `betas`, `transl` | 3, 45, 10, 3 | `mano_parameters`; meters, `flat_hand_mean=True` |
+| `time_s`, `track`, `score` | () | optional: seconds, number of the tracked hand, confidence that it is one |
+| `box_px` | 3 | optional: left, top, side of its box in pixels |
+| `joints_px`, `joints_cam_m` | (21, 2), (21, 3) | optional: C21 order; pixels of the upright frame, meters |
+| `confidence` | 21 | optional: of each joint |
+| `h` | 63 | optional: the parameters of the method; of a left hand those of its mirror image |
+
+Beside them may stand `K` (3, 3) and `image_size` (width, height), the same for all rows.
+"""
+
+import math
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..files import atomic_path
+
+MAX_BYTES = 1 << 30  # two hands at 60 frames a second for an hour have half of it
+REQUIRED = {
+    "frame": ((), "i"),
+    "is_rhand": ((), "b"),
+    "global_orient": ((3,), "f"),
+    "hand_pose": ((45,), "f"),
+    "betas": ((10,), "f"),
+    "transl": ((3,), "f"),
+}
+OPTIONAL = {
+    "time_s": ((), "f"),
+    "track": ((), "i"),
+    "score": ((), "f"),
+    "box_px": ((3,), "f"),
+    "joints_px": ((21, 2), "f"),
+    "joints_cam_m": ((21, 3), "f"),
+    "confidence": ((21,), "f"),
+    "h": ((63,), "f"),
+}
+SHARED = {"K": ((3, 3), "f"), "image_size": ((2,), "i")}  # of all rows
+_FIELDS = REQUIRED | OPTIONAL | SHARED
+_TYPES = {"f": np.float32, "i": np.int64, "b": np.bool_}
+_EXACT = {"time_s": np.float64}  # hours in milliseconds
+_WORDS = {"f": "finite numbers", "i": "whole numbers", "b": "true or false"}
+
+
+def write_hands(path: str | os.PathLike[str], hands: Mapping[str, Any]) -> Path:
+    """Writes stacked arrays, lists or tensors under the names above to an .npz, which appears whole or not at all.
+
+    Raises `ValueError` with the path and the field where a name, a shape or a number is not as it must be.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".npz":
+        raise ValueError(f"{path}: parameters are written as .npz; change the name's ending")
+    arrays = _checked({name: _numpy(name, value, path) for name, value in hands.items()}, path)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
+    return path
+
+
+def read_hands(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Reads what `write_hands` wrote, and checks it. Raises `FileNotFoundError`, or `ValueError` with the field."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no parameters at {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > MAX_BYTES:
+                raise ValueError(f"it unpacks to {unpacked >> 20} MB, more than {MAX_BYTES >> 20} are refused")
+            arrays = {}
+            for entry in archive.infolist():
+                name = entry.filename.removesuffix(".npy")
+                _known(name, path)
+                with archive.open(entry) as file:
+                    _check_header(file, entry.file_size)
+                with archive.open(entry) as file:
+                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+    except _FieldError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy raise whatever a damaged file leads them to
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: not a readable .npz archive ({reason[:200]}); write it again") from error
+    return _checked(arrays, path)
+
+
+class _FieldError(ValueError):
+    """Names the file and the field already."""
+
+
+def _check_header(file: Any, size: int) -> None:
+    """Refuses an array that its header makes larger than its bytes, before NumPy reserves memory for it."""
+    version = np.lib.format.read_magic(file)
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, _, dtype = read_header(file)
+    if math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"an array of shape {shape} in {size} bytes")
+
+
+def _known(name: str, path: Path) -> None:
+    if name not in _FIELDS:
+        raise _FieldError(f"{path}: unknown field '{name}'; the fields are {', '.join(_FIELDS)}")
+
+
+def _numpy(name: str, value: Any, path: Path) -> np.ndarray:
+    _known(name, path)
+    try:
+        return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    except ValueError as error:
+        raise _FieldError(f"{path}: the field '{name}' must be an array of numbers ({error})") from error
+
+
+def _checked(arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+    """The arrays in their types, once names, shapes, lengths and numbers are seen to be right."""
+    missing = [name for name in REQUIRED if name not in arrays]
+    if missing:
+        raise _FieldError(f"{path}: the field '{missing[0]}' is missing; a file has {', '.join(REQUIRED)}")
+    if arrays["frame"].ndim != 1:
+        raise _FieldError(f"{path}: the field 'frame' must have shape (n,), got {arrays['frame'].shape}")
+    rows, checked = len(arrays["frame"]), {}
+    for name, array in arrays.items():
+        shape, kind = _FIELDS[name]
+        shape = shape if name in SHARED else (rows, *shape)
+        if array.shape != shape:
+            raise _FieldError(f"{path}: the field '{name}' must have shape {shape}, got {array.shape}")
+        accepted = {"f": "fiu", "i": "iu", "b": "b"}[kind]
+        # In single precision; a comparison with NaN is false.
+        if rows and (array.dtype.kind not in accepted or not (np.abs(array) <= np.finfo(np.float32).max).all()):
+            raise _FieldError(f"{path}: the field '{name}' must hold {_WORDS[kind]}")
+        checked[name] = array.astype(_EXACT.get(name, _TYPES[kind]))
+    if (np.diff(checked["frame"]) < 0).any() or (checked["frame"] < 0).any():
+        raise _FieldError(f"{path}: the field 'frame' must grow from 0 on; sort the rows")
+    return checked

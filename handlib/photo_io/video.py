@@ -1,0 +1,163 @@
+"""Frames of a video, one in memory at a time, and a video of frames. Needs PyAV: pip install 'handlib[video]'.
+
+A video from outside is opened as a file alone: only containers that hold their own frames are tried, since playlists
+can name other files and addresses. Frames are upright: the rotation that a phone notes is applied.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from ..files import atomic_path
+from .decode import MAX_SIDE
+from .read import ImageSource, image_files, read_photo
+
+SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # that can be written
+ENCODERS = ("libx264", "libopenh264", "mpeg4")  # the first that PyAV was built with
+MAX_PIXELS = 36_000_000  # of a frame; 8K has 33 million
+_READ = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi", "protocol_whitelist": "file"}
+_MEND = "convert it to an .mp4 with H.264"
+_BT709 = 1  # the color space of HD video, by its number in ITU-T H.273
+
+
+class Frame(NamedTuple):
+    image: UInt8[Tensor, "3 h w"]
+    time_s: float
+
+
+def frames(path: str | os.PathLike[str], fps: float = 30.0) -> Iterator[Frame]:
+    """The frames of a video file, or of a folder of images in the order of their numbers, taken at `fps`.
+
+    Raises `FileNotFoundError` where there is nothing, `ModuleNotFoundError` without PyAV, and `ValueError` with the
+    path where a video, or the rest of it, cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not 0 < fps < float("inf"):
+            raise ValueError(f"fps must be a positive number, not {fps}")
+        return (Frame(read_photo(file).pixels, i / fps) for i, file in enumerate(image_files(path)))
+    if not path.is_file():
+        raise FileNotFoundError(f"no video at {path}")
+    _av()
+    return _decoded(path)
+
+
+def _decoded(path: Path) -> Iterator[Frame]:
+    av, count, time = _av(), 0, 0.0
+    try:
+        with av.open(str(path.absolute()), options=_READ, metadata_errors="ignore") as container:
+            if not container.streams.video:
+                raise ValueError("it holds no video")
+            stream = container.streams.video[0]
+            context = stream.codec_context
+            if context is None:
+                raise ValueError("its codec is unknown")
+            _check_size(context.width, context.height)
+            context.options = {"max_pixels": str(MAX_PIXELS)}  # a later frame may be larger than the file declares
+            step = float(1 / stream.average_rate) if stream.average_rate else 1 / 30
+            for frame in container.decode(stream):
+                _check_size(frame.width, frame.height)
+                time = frame.time if frame.time is not None else time + step * (count > 0)
+                pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+                count += 1
+                yield Frame(torch.from_numpy(np.ascontiguousarray(pixels)).movedim(-1, 0), float(time))
+            if not count:
+                raise ValueError("it holds no frames")
+    except Exception as error:  # PyAV, like Pillow, raises whatever a damaged file leads it to
+        reason = " ".join(str(error).replace(str(path.absolute()), "").split())
+        raise ValueError(f"{path}: not a readable video after {count} frames ({reason}); {_MEND}") from error
+
+
+def _check_size(width: int, height: int) -> None:
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
+        raise ValueError(f"frames of {width}×{height} pixels; 1 to {MAX_PIXELS:,} are read")
+
+
+class VideoWriter:
+    """Writes an .mp4, .mov or .mkv in H.264, or in MPEG-4 where PyAV has no such encoder.
+
+        with VideoWriter("hands.mp4", (width, height), fps=30) as video:
+            video.write(image)
+
+    Images are of any kind that `read_photo` takes. The file appears when the block ends well. Sides that are odd get
+    one more row or column, since these codecs halve them.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], size: tuple[int, int], fps: float):
+        self.path, self.size = Path(path), size
+        if self.path.suffix.lower() not in CONTAINERS:
+            raise ValueError(f"{path}: videos are written as {', '.join(CONTAINERS)}; change the name's ending")
+        if not 0.01 <= fps <= 1000:
+            raise ValueError(f"{path}: fps must be from 0.01 to 1000, not {fps}")
+        try:
+            _check_size(*size)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        self.fps = Fraction(fps).limit_denominator(1001)
+        self.count = 0  # frames written
+        self._stream = None
+        self._context = self._opened()
+
+    def __enter__(self) -> "VideoWriter":
+        return self._context.__enter__()
+
+    def __exit__(self, *error) -> bool | None:
+        return self._context.__exit__(*error)
+
+    @contextmanager
+    def _opened(self) -> Iterator["VideoWriter"]:
+        av, kind = _av(), CONTAINERS[self.path.suffix.lower()]
+        with atomic_path(self.path) as temporary, av.open(str(temporary.absolute()), "w", format=kind) as container:
+            self._stream = self._add_stream(container)
+            try:
+                yield self
+                if not self.count:
+                    raise ValueError(f"{self.path}: no frames were written")
+                container.mux(self._stream.encode(None))  # what the encoder still holds
+            finally:
+                self._stream = None
+
+    def _add_stream(self, container):
+        codec = next(name for name in ENCODERS if name in _av().codecs_available)
+        stream = container.add_stream(codec, rate=self.fps)
+        stream.width, stream.height = (n + n % 2 for n in self.size)
+        stream.pix_fmt = "yuv420p"  # what every player shows
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        if codec == "libx264":
+            stream.options = {"crf": "18"}  # visually without loss
+        else:
+            stream.bit_rate = max(100_000, int(0.2 * stream.width * stream.height * self.fps))
+        return stream
+
+    def write(self, image: ImageSource) -> None:
+        """Appends one frame, of the size of the video."""
+        if self._stream is None:
+            raise ValueError(f"{self.path}: not open; write inside of `with VideoWriter(…) as video:`")
+        photo = read_photo(image)
+        if photo.size != tuple(self.size):
+            wanted, found = (f"{width}×{height}" for width, height in (self.size, photo.size))
+            raise ValueError(f"{self.path}: frame {self.count} has {found} pixels, the video {wanted}")
+        pixels = np.pad(photo.pixels.movedim(0, -1).numpy(), [(0, n % 2) for n in photo.size[::-1]] + [(0, 0)], "edge")
+        frame = _av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame.pts, frame.time_base = self.count, 1 / self.fps
+        self._stream.container.mux(self._stream.encode(frame))
+        self.count += 1
+
+
+def _av():
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("videos need PyAV: pip install 'handlib[video]'") from error
+    return av
