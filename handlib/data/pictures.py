@@ -1,6 +1,6 @@
 """Reading the images of a data set, as bytes. A file is looked at before it is decoded: it may be anything.
 
-On top of `photo_io.decode`, whose errors name the file: only PNG, JPEG, BMP and WebP are tried, and nothing is turned
+On top of `support.images`, whose errors name the file: only PNG, JPEG, BMP and WebP are tried, and nothing is turned
 upright, since a data set's labels belong to the image as it is stored.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from ..photo_io.decode import ImageError, open_image, rgb
+from ..support.images import ImageError, open_image, rgb
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")

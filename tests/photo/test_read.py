@@ -4,9 +4,9 @@ import torch
 from exif_tags import tagged
 from PIL import Image, ImageOps
 
-from handlib.photo_io import read as module
-from handlib.photo_io.decode import GRAY, ImageError
-from handlib.photo_io.read import check_box, image_files, read_box, read_image, read_photo
+from handlib.photo import read as module
+from handlib.support.images import GRAY, ImageError
+from handlib.photo.read import check_box, image_files, read_box, read_image, read_photo
 
 
 @pytest.fixture

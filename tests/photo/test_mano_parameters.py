@@ -10,7 +10,7 @@ from mano_files import mirrored_naive
 
 from handlib import HandModel
 from handlib.files import OPENHAND, read_hand
-from handlib.photo_io.mano_parameters import SIZES, from_mano_parameters, mano_parameters
+from handlib.photo.mano_parameters import SIZES, from_mano_parameters, mano_parameters
 
 MIRROR = torch.tensor([-1.0, 1, 1], dtype=torch.float64)
 N = 6

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from handlib.photo_io import arrays as module
-from handlib.photo_io.arrays import OPTIONAL, REQUIRED, SHARED, read_hands, write_hands
+from handlib.photo import arrays as module
+from handlib.photo.arrays import OPTIONAL, REQUIRED, SHARED, read_hands, write_hands
 
 N = 5
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from handlib.photo_io import video as module
-from handlib.photo_io.video import VideoWriter, frames
+from handlib.photo import video as module
+from handlib.photo.video import VideoWriter, frames
 
 SIZE = (96, 64)
 

@@ -7,8 +7,8 @@ import tifffile
 from exif_tags import tagged
 from PIL import ExifTags, Image, ImageOps
 
-from handlib.photo_io import decode
-from handlib.photo_io.decode import ImageError, exif, focal_px, open_image, orientation, reduction, rgb, upright
+from handlib.photo import decode
+from handlib.support.images import ImageError, exif, focal_px, open_image, orientation, reduction, rgb, upright
 
 TAG = ExifTags.Base
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from .decode import (
+from ..support.images import (
     GRAY,
     MAX_PIXELS,
     SUFFIXES,

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ..files import atomic_path
-from .decode import MAX_SIDE
+from ..support.images import MAX_SIDE
 from .read import ImageSource, image_files, read_photo
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")

@@ -6,7 +6,7 @@ import pytest
 import torch
 import trimesh
 
-from handlib.photo_io.meshes import Mesh, watertight, write_meshes
+from handlib.photo.meshes import Mesh, watertight, write_meshes
 
 TURN = np.array([1.0, -1, -1])
 KINDS = [".obj", ".ply", ".glb", ".stl"]

@@ -1,0 +1,228 @@
+"""Training of E3D and Ref of the trunk `photo`, whose evidence is frozen: minutes on one core.
+
+Three steps, each kept in the folder of the run and resumed: rows of cached evidence (evidence_rows.py); lifting on
+skeletons with the errors of these rows (skeletons.py), F being silent; tuning on the rows themselves, and on photographs
+without labels, whose answers are those of a fit to their evidence (photo_rows.py), where a folder of them is given.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ..dhpe import DHPE, DHPEConfig
+from ..files import atomic_path
+from ..losses import articulation_loss, refiner_loss, reprojection_loss
+from ..networks.landmarks import HandEvidence
+from ..networks.photo_trunk import spread
+from ..parameters import MeshParameters
+from .evidence_rows import EvidenceRows, evidence_rows
+from .skeletons import CropTruth, ErrorBank, Seen, Skeletons, SkeletonSource, crop_truth
+
+PART = 1000  # rows a file, so that an interrupted run goes on
+CHUNK, CHUNK_STEPS = 10_000, 78  # skeletons at once, and for how many steps of 128
+KEEP_EVERY = 1000  # steps
+
+
+@dataclass(frozen=True)
+class PhotoTraining:
+    """How E3D and Ref of the photo trunk are trained. Rates are those of AdamW, at the top of one cycle."""
+
+    rows: int = 20_000  # rendered hands
+    lift_steps: int = 16_000
+    lift_rate: float = 1e-3
+    lift_batch: int = 128
+    errors: float = 0.5  # of the rows' errors, at most; each hand draws a share of it
+    lift_gate: float = 0.12  # mean 2D error over the hand's side, of rows whose errors are used
+    tune_steps: int = 400
+    tune_rate: float = 2e-4
+    tune_batch: int = 64
+    tune_gate: float = 0.08  # … of rows to learn from: what is worse cannot be seen
+    drop: float = 0.1  # how often F is left out, so that the hand does not hang on it
+    photographs: str = ""  # folder of photographs of hands, without labels, to tune on as well
+    seed: int = 0
+    principal: int = 128  # the model's own switches, for ablations
+    hidden: int = 384
+    iterations: int = 3
+    pose_refiner: bool = True
+
+    def model(self) -> DHPEConfig:
+        names = ("principal", "hidden", "iterations", "pose_refiner")
+        return DHPEConfig.photo(**{name: getattr(self, name) for name in names})
+
+
+SMOKE = PhotoTraining(rows=48, lift_steps=20, tune_steps=10, hidden=32, principal=8)
+
+
+class Batch(NamedTuple):
+    inputs: Float[Tensor, "b c"]  # what E3D sees beside j2D
+    points: Float[Tensor, "b 21 2"]  # j2D
+    truth: CropTruth
+
+
+def train_photo(config: PhotoTraining, out: str | os.PathLike[str], progress: bool = True) -> DHPE:
+    """Trains in the folder `out`, or goes on there; returns the model, which is also out/model.safetensors."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(config.seed)
+    model = DHPE(config.model())
+    rows = cached_rows(model, config, out, progress)
+    model.feature_extractor.learn_directions(rows.take(error_of(rows) < config.tune_gate).features.float())
+    _silence_features(model)
+    step = _Steps(model, out, progress)
+    step("lift", lift_batches(model, rows, config), config.lift_steps, config.lift_rate)
+    step("tune", tune_batches(model, rows, config), config.tune_steps, config.tune_rate)
+    model.save(out / "model.safetensors", {"train": json.dumps(asdict(config))})
+    return model.eval()
+
+
+# ---- the rows
+
+
+def cached_rows(model: DHPE, config: PhotoTraining, out: Path, progress: bool) -> EvidenceRows:
+    network, parts = model.feature_extractor.network, []
+    for first in range(0, config.rows, PART):
+        path, count = out / f"rows-{first:06d}.safetensors", min(PART, config.rows - first)
+        if not path.is_file():
+            rows = evidence_rows(network, "train", count, first, config.seed, progress)
+            with atomic_path(path) as temporary:
+                save_file({name: value.contiguous() for name, value in rows._asdict().items()}, temporary)
+        parts.append(EvidenceRows(**load_file(path)))
+    return EvidenceRows(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def error_of(rows: EvidenceRows) -> Float[Tensor, " n"]:
+    """Mean 2D error of the evidence over the hand's side."""
+    truth = crop_truth(rows.joints_cam, rows.K, rows.crop)
+    side = truth.omega / 1.5
+    return (rows.points[..., :2] - truth.joints_crop).norm(dim=-1).mean(1) / side
+
+
+# ---- the batches
+
+
+def lift_batches(model: DHPE, rows: EvidenceRows, config: PhotoTraining) -> Callable[[int], Batch]:
+    bank = ErrorBank(rows.take((error_of(rows) < config.lift_gate) & (rows.presence > 0.3)))
+    source, n = SkeletonSource(model.hand), config.lift_batch
+    chunk: list[Skeletons] = []
+
+    def batch(step: int) -> Batch:
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        if step % CHUNK_STEPS == 0 or not chunk:
+            chunk[:] = [source(CHUNK, config.seed * 10_007 + step // CHUNK_STEPS)]
+        some = chunk[0].take(torch.randint(CHUNK, (n,), generator=generator))
+        share = config.errors * torch.rand(n, 1, 1, generator=generator)
+        errors = bank.draw(some.facing, generator)
+        seen = Seen(*(a + share.view(-1, *[1] * (a.ndim - 1)) * e for a, e in zip(some.seen, errors, strict=True)))
+        silent = torch.zeros(n, config.principal)
+        return Batch(torch.cat([silent, seen.depths, spread(seen.points_3d)], 1), seen.points, some.truth)
+
+    return batch
+
+
+def tune_batches(model: DHPE, rows: EvidenceRows, config: PhotoTraining) -> Callable[[int], Batch]:
+    rows = rows.take(error_of(rows) < config.tune_gate)
+    inputs, points = _conditions(model, rows), rows.points[..., :2]
+    truth = crop_truth(rows.joints_cam, rows.K, rows.crop)
+    photographs = 0
+    if config.photographs:
+        from .photo_rows import photo_rows
+
+        more = photo_rows(model, config.photographs)
+        photographs = len(more.points)
+        inputs, points = torch.cat([inputs, _conditions(model, more)]), torch.cat([points, more.points[..., :2]])
+        own = crop_truth(more.joints_cam, more.K, more.crop)
+        truth = CropTruth(*(torch.cat(parts) for parts in zip(truth, own, strict=True)))
+
+    def batch(step: int) -> Batch:
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        n = config.tune_batch
+        index = torch.randint(len(rows.points), (n,), generator=generator)
+        if photographs:  # a third of each batch
+            some = len(rows.points) + torch.randint(photographs, (n // 3,), generator=generator)
+            index = torch.cat([index[: n - n // 3], some])
+        seen = inputs[index]
+        seen[:, : config.principal] *= torch.rand(n, 1, generator=generator) >= config.drop
+        noise = 0.005 * torch.randn(n, 21, 2, generator=generator)
+        return Batch(seen, points[index] + noise, truth.take(index))
+
+    return batch
+
+
+def _conditions(model: DHPE, rows: EvidenceRows) -> Tensor:
+    nothing = torch.zeros(len(rows.points))
+    evidence = HandEvidence(rows.points, rows.presence, nothing, rows.points_3d, rows.features.float())
+    return model.feature_extractor.conditions(evidence)
+
+
+def _silence_features(model: DHPE) -> None:
+    """Zeroes the weights on F, so that its directions, once they come, at first change nothing."""
+    principal = model.config.principal
+    for module, first in ((model.regressor.estimate, 0), (model.regressor.refiner, 63)):
+        layer = module if isinstance(module, nn.Linear) else module[0]
+        with torch.no_grad():
+            layer.weight[:, first : first + principal] = 0
+
+
+# ---- the steps
+
+
+def loss_of(model: DHPE, batch: Batch) -> Tensor:
+    """Eq. 8 and the reprojection at every iteration, Eq. 6 where Ref is trained, and a weak prior of the shape."""
+    states = model.regressor(model.hand, batch.inputs, batch.points)[1:]
+    truth = batch.truth
+    target = truth.relative / truth.omega[:, None, None]
+    each = [
+        10 * articulation_loss(s.joints, target, truth.omega)
+        + 2 * reprojection_loss(s.joints[..., :2], truth.joints_crop)
+        for s in states
+    ]
+    loss = sum(each) / len(each) + 1e-3 * MeshParameters.split(states[-1].h).shape.square().mean()
+    if model.config.pose_refiner:
+        loss = loss + refiner_loss([s.evidence_2d for s in states], truth.joints_crop)
+    return loss
+
+
+class _Steps:
+    """One phase of training after the other, each kept when it is done and, meanwhile, every `KEEP_EVERY` steps."""
+
+    def __init__(self, model: DHPE, out: Path, progress: bool):
+        self.model, self.out, self.progress = model, out, progress
+
+    def __call__(self, name: str, batches: Callable[[int], Batch], steps: int, rate: float) -> None:
+        net = self.model.regressor
+        optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=1e-5)
+        rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.1)
+        path, first = self.out / f"{name}.pt", 0
+        if path.is_file():
+            state = torch.load(path, weights_only=True)
+            net.load_state_dict(state["net"])
+            optimizer.load_state_dict(state["optimizer"])
+            rates.load_state_dict(state["rates"])
+            first = state["step"]
+        bar = tqdm(range(first, steps), name, initial=first, total=steps, unit="step", disable=not self.progress)
+        for step in bar:
+            loss = loss_of(self.model, batches(step))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            rates.step()
+            if (step + 1) % KEEP_EVERY == 0 or step + 1 == steps:
+                bar.set_postfix(loss=f"{loss.item():.4f}")
+                state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "rates": rates.state_dict()}
+                with atomic_path(path) as temporary:
+                    torch.save(state | {"step": step + 1}, temporary)
+
+
+def ablated(config: PhotoTraining, **changes) -> PhotoTraining:
+    """The config with some of its switches changed."""
+    return replace(config, **changes)
