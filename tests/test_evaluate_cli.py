@@ -1,7 +1,7 @@
 """`handlib evaluate --data KIND:PATH` reports the protocols that the data set's own literature has."""
 
 import pytest
-from miniatures import write_freihand
+from miniatures import write_freihand, write_ho3d, write_interhand
 
 from handlib import results
 from handlib.evaluate_cli import OWN_PROTOCOLS, evaluate_command
@@ -47,3 +47,20 @@ def test_truth_that_nobody_has_is_an_error(trained, hand, tmp_path):
 
 def test_every_own_protocol_is_one():
     assert {name for own in OWN_PROTOCOLS.values() for name in own} <= set(PROTOCOLS)
+
+
+def test_ho3d(trained, hand, tmp_path):
+    write_ho3d(tmp_path / "data", hand)
+    found = names(measured(trained, f"ho3d:{tmp_path / 'data'}", tmp_path))
+    assert found >= MESH | {f"{name}_{what}" for name in OWN_PROTOCOLS["ho3d"] for what in ("mean_mm", "auc_0_50_mm")}
+    with pytest.raises(ValueError, match="wrist: no joint of any frame counts"):  # the evaluation as it is downloaded
+        for what in ("xyz", "verts"):
+            (tmp_path / "data" / f"evaluation_{what}.json").unlink()
+        measured(trained, f"ho3d:{tmp_path / 'data'}", tmp_path)
+
+
+def test_interhand(trained, hand, tmp_path):
+    write_interhand(tmp_path / "data", hand, splits=("test",))
+    record = measured(trained, f"interhand:{tmp_path / 'data'}", tmp_path)
+    assert names(record) >= {"wrist_mean_mm", "wrist_auc_0_50_mm"} and record["data"]["n"] == 8
+    assert not names(record) & MESH
