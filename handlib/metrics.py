@@ -202,7 +202,7 @@ def f_scores(
     predicted: Float[Tensor, "v 3"], truth: Float[Tensor, "w 3"], thresholds_mm: tuple[float, ...]
 ) -> list[float]:
     """`f_score` at each of several thresholds, in millimeters; 0 where no point is near enough."""
-    # Squares and products, which cdist takes for many points, lose a tenth of a millimeter half a meter away.
+    # The products that cdist takes for many points lose half a millimeter in single precision, half a meter away.
     distance = torch.cdist(predicted, truth, compute_mode="donot_use_mm_for_euclid_dist") * 1000
     nearest, scores = (distance.amin(1), distance.amin(0)), []
     for threshold in thresholds_mm:
