@@ -82,8 +82,8 @@ def compared(
     `joints_mm` and `joints_pa_mm` (b, 21): errors, root-aligned and after a Procrustes fit of the joints that count;
     NaN where a joint is not `scored` or its error not known. `visible` (b, 21): which are in the crop, and count;
     `joints_cam` and `truth_cam` (b, 21, 3), for other protocols; `vertices_pa_mm` (b): mean vertex error after
-    Procrustes; `mask`, `target` (m, s, s) bool of the m hands whose mask is known; `tone` (b) where the data set knows
-    it.
+    Procrustes, of `vertices_cam` and `truth_vertices_cam` (b, 778, 3); `mask`, `target` (m, s, s) bool of the m hands
+    whose mask is known; `tone` (b) where the data set knows it.
     """
     found = {}
     if joints_cam is not None:
@@ -100,6 +100,7 @@ def compared(
     if vertices_cam is not None and "vertices_cam" in batch:
         vertices = batch["vertices_cam"]
         found["vertices_pa_mm"] = joint_errors_mm(align(vertices_cam, vertices, "procrustes"), vertices).mean(1)
+        found |= {"vertices_cam": vertices_cam, "truth_vertices_cam": vertices}
     if mask is not None and "mask" in batch:
         known = torch.isfinite(batch["mask"]).flatten(1).all(1)
         found |= {"mask": mask[known] > 0.5, "target": batch["mask"][known] > 0.5}

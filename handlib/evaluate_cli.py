@@ -18,11 +18,19 @@ from .data.synthetic import digest
 from .dhpe import DHPE
 from .evaluate import curves, predictions, refinement_of, scores
 from .feed import evenly, in_memory
-from .protocols import PROTOCOLS
+from .protocols import PROTOCOLS, freihand_mesh
 from .refinement import RefinementWeights
 from .results import Metric
 
-OWN_PROTOCOL = {"rhd": "rhd_hand3d", "stb": "minimal_hand", "do": "dexter_object", "freihand": "freihand"}
+OWN_PROTOCOLS = {  # of real data sets, by the kind of their specs
+    "rhd": ("rhd_hand3d",),
+    "stb": ("minimal_hand",),
+    "do": ("dexter_object",),
+    "freihand": ("freihand",),
+    "ho3d": ("wrist", "ho3d", "freihand"),
+    "interhand": ("wrist",),
+}
+MESHES = ("freihand", "ho3d")  # kinds whose protocol scores the vertices, too, where their truth is there
 
 
 def evaluate_command(
@@ -41,8 +49,8 @@ def evaluate_command(
     Args:
         checkpoint: "lite" or a model.safetensors.
         split: Split of SyntheticHands; "diverse", "studio" and "object" are test sets.
-        data: Test set of real hands instead, as KIND:PATH, such as rhd:PATH, stb:PATH, do:PATH, freihand:PATH or
-            photos:PATH.
+        data: Test set of real hands instead, as KIND:PATH, such as rhd:PATH, stb:PATH, do:PATH, freihand:PATH,
+            ho3d:PATH, interhand:PATH or photos:PATH.
         n: How many samples; all of the split by default. Of real data, evenly spread.
         refine: Iterations of test-time refinement; 0 for none.
         name: Name of the results file.
@@ -101,7 +109,9 @@ def _synthetic(split: str, model: DHPE, n: int | None) -> tuple[str, CachedHands
 def _real(spec: str, model: DHPE, n: int | None) -> tuple[str, CachedHands, dict[str, Any]]:
     """Kind for names of files, the hands, and what the record says of them."""
     kind, arguments, _ = parse_spec(spec, HANDS)
-    dataset = open_spec(spec, "test", model.config.size)
+    head, _, path = spec.partition(":")
+    asked = f"{head},vertices=yes:{path}" if kind in MESHES and "vertices" not in arguments else spec
+    dataset = open_spec(asked, "test", model.config.size)
     if not len(dataset):
         raise ValueError(f"{spec}: it holds no hands")
     held = in_memory([dataset if n is None else evenly(dataset, n)], 0, None, progress=True)
@@ -109,11 +119,13 @@ def _real(spec: str, model: DHPE, n: int | None) -> tuple[str, CachedHands, dict
 
 
 def _protocol(kind: str, found: dict[str, torch.Tensor]) -> list[Metric]:
-    """The scores of a real data set's own protocol, beside ours."""
-    name = OWN_PROTOCOL.get(kind.partition("-")[0])
-    if name is None:
-        return []
-    return PROTOCOLS[name].scores(found["joints_cam"], found["truth_cam"], found["visible"])
+    """The scores of a real data set's own protocols, beside ours."""
+    kind = kind.partition("-")[0]
+    joints = found["joints_cam"], found["truth_cam"], found["visible"]
+    metrics = [metric for name in OWN_PROTOCOLS.get(kind, ()) for metric in PROTOCOLS[name].scores(*joints)]
+    if kind in MESHES and "truth_vertices_cam" in found:
+        metrics += freihand_mesh(found["vertices_cam"], found["truth_vertices_cam"])
+    return metrics
 
 
 def _command(data: str | None) -> str | None:

@@ -46,10 +46,11 @@ _MANO_FINGERS = ("index", "middle", "little", "ring", "thumb")
 
 C21 = _order("C21", FINGERS, _UP)  # FreiHAND, OpenPose, MediaPipe and handlib inside
 MANO16 = _order("MANO16", _MANO_FINGERS, (1, 2, 3))  # the kinematic tree of a MANO file
-MANO21 = JointOrder("MANO21", MANO16.joints + tuple(f"{f}4" for f in FINGERS))  # … with the tips appended
+MANO21 = JointOrder("MANO21", MANO16.joints + tuple(f"{f}4" for f in FINGERS))  # … with the tips appended; HO3D
 RHD21 = _order("RHD21", FINGERS, _DOWN)  # Rendered Handpose Dataset
 STB21 = _order("STB21", tuple(reversed(FINGERS)), _UP)  # Stereo Tracking Benchmark
-ORDERS = {order.name: order for order in (C21, MANO16, MANO21, RHD21, STB21)}
+INTERHAND21 = JointOrder("INTERHAND21", (*RHD21.joints[1:], "wrist"))  # one hand of InterHand2.6M
+ORDERS = {order.name: order for order in (C21, MANO16, MANO21, RHD21, STB21, INTERHAND21)}
 
 TIPS = tuple(C21.index(f"{f}4") for f in FINGERS)  # rows of the fingertips in C21
 MIDDLE_MCP = C21.index("middle1")  # the root of Eq. 8

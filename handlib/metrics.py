@@ -10,6 +10,8 @@ from torch import Tensor
 
 from .joints import BONES, C21, MIDDLE_MCP
 
+ALIGNMENTS = ("root", "root_scale", "wrist", "wrist_scale", "procrustes", "reflected_procrustes")
+WRIST = C21.index("wrist")
 _ROOT_BONE = next(bone for bone in BONES if bone[1] == MIDDLE_MCP)  # wrist → middle MCP sets the scale of "root_scale"
 TONE_EDGES = (0.0, 3.0, 6.0, 9.0)  # of the Monk scale's ten tones, 0 … 9, lightest first: light, medium, dark
 
@@ -22,26 +24,28 @@ def align(
 ) -> Float[Tensor, "*batch n 3"]:
     """Moves predicted joints (C21) onto the true ones, as protocols do before they measure.
 
-    "root": the middle MCPs coincide. "root_scale": and the lengths wrist – middle MCP agree. "procrustes": the best
-    similarity (rotation, scale, translation), which also serves for points that are not joints. counted: the points
-    that it fits, three at least where the answer is to mean anything; all of them by default.
+    "root": the middle MCPs coincide. "root_scale": and the lengths wrist – middle MCP agree. "wrist", "wrist_scale":
+    likewise, but it is the wrists that coincide. "procrustes": the best similarity (rotation, scale, translation),
+    which also serves for points that are not joints. "reflected_procrustes": it may be a mirror, as in FreiHAND's code.
+    counted: the points that it fits, three at least where the answer is to mean anything; all of them by default.
     """
-    if mode == "procrustes":
-        return _procrustes(predicted, truth, counted)
-    if mode not in ("root", "root_scale"):
-        raise ValueError(f"unknown alignment '{mode}': choose root, root_scale or procrustes")
-    relative = predicted - predicted[..., MIDDLE_MCP : MIDDLE_MCP + 1, :]
-    if mode == "root_scale":
+    if mode in ("procrustes", "reflected_procrustes"):
+        return _procrustes(predicted, truth, counted, reflections=mode != "procrustes")
+    if mode not in ALIGNMENTS:
+        raise ValueError(f"unknown alignment '{mode}': choose one of {', '.join(ALIGNMENTS)}")
+    root = WRIST if mode.startswith("wrist") else MIDDLE_MCP
+    relative = predicted - predicted[..., root : root + 1, :]
+    if mode.endswith("scale"):
         a, b = _ROOT_BONE
         scale = (truth[..., a, :] - truth[..., b, :]).norm(dim=-1) / (predicted[..., a, :] - predicted[..., b, :]).norm(
             dim=-1
         ).clamp(min=1e-9)
         relative = relative * scale[..., None, None]
-    return relative + truth[..., MIDDLE_MCP : MIDDLE_MCP + 1, :]
+    return relative + truth[..., root : root + 1, :]
 
 
-def _procrustes(source: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
-    """Umeyama's least-squares similarity of the counted points, applied to all; reflections are not allowed."""
+def _procrustes(source: Tensor, target: Tensor, counted: Tensor | None = None, reflections: bool = False) -> Tensor:
+    """Umeyama's least-squares similarity of the counted points, applied to all; a mirror only with `reflections`."""
     source_mean, target_mean = _mean_of(source, counted), _mean_of(target, counted)
     x, y = source - source_mean, target - target_mean
     everything = x
@@ -49,7 +53,8 @@ def _procrustes(source: Tensor, target: Tensor, counted: Tensor | None = None) -
         x, y = (torch.where(counted[..., None], points, 0) for points in (x, y))
     u, s, vt = torch.linalg.svd(y.mT @ x)
     sign = torch.ones_like(s)
-    sign[..., -1] = torch.sign(torch.det(u) * torch.det(vt))
+    if not reflections:
+        sign[..., -1] = torch.sign(torch.det(u) * torch.det(vt))
     rotation = u @ (sign[..., None] * vt)
     scale = (s * sign).sum(-1) / x.square().sum((-2, -1)).clamp(min=1e-12)
     return scale[..., None, None] * (everything @ rotation.mT) + target_mean
@@ -190,7 +195,17 @@ def vertex_error(predicted: Float[Tensor, "n v 3"], truth: Float[Tensor, "n v 3"
 
 def f_score(predicted: Float[Tensor, "v 3"], truth: Float[Tensor, "w 3"], threshold_mm: float) -> float:
     """Harmonic mean of precision and recall of two point sets: points nearer than a threshold to the other set."""
-    distance = torch.cdist(predicted, truth) * 1000
-    precision = float((distance.amin(1) < threshold_mm).double().mean())
-    recall = float((distance.amin(0) < threshold_mm).double().mean())
-    return 2 * precision * recall / max(precision + recall, 1e-12)
+    return f_scores(predicted, truth, (threshold_mm,))[0]
+
+
+def f_scores(
+    predicted: Float[Tensor, "v 3"], truth: Float[Tensor, "w 3"], thresholds_mm: tuple[float, ...]
+) -> list[float]:
+    """`f_score` at each of several thresholds, in millimeters; 0 where no point is near enough."""
+    # The products that cdist takes for many points lose half a millimeter in single precision, half a meter away.
+    distance = torch.cdist(predicted, truth, compute_mode="donot_use_mm_for_euclid_dist") * 1000
+    nearest, scores = (distance.amin(1), distance.amin(0)), []
+    for threshold in thresholds_mm:
+        precision, recall = (float((near < threshold).double().mean()) for near in nearest)
+        scores.append(2 * precision * recall / max(precision + recall, 1e-12))
+    return scores

@@ -16,13 +16,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .joints import C21, MIDDLE_MCP, TIPS
-from .metrics import align, auc_on, f_score, joint_errors_mm
+from .metrics import align, auc_on, f_scores, joint_errors_mm
 from .results import Metric
 
 PHALANX = (C21.index("middle2"), MIDDLE_MCP)  # RHD's joints 11 and 12
 PALM = (C21.index("wrist"), MIDDLE_MCP)  # C21's joints 0 and 9
 FEWEST_TIPS = 2  # of a frame of Dexter+Object that counts
 F_THRESHOLDS_MM = (5.0, 15.0)
+ROUNDING_MM = 1e-3  # what an alignment leaves of no error; a grid's first threshold may be 0
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,25 @@ def dexter_object(
 def freihand(
     predicted: Float[Tensor, "n k 3"], truth: Float[Tensor, "n k 3"], visible: Bool[Tensor, "n k"] | None = None
 ) -> Errors:
-    """FreiHAND: the best similarity (Procrustes), of joints or of vertices, which must all be known."""
-    visible = torch.ones(truth.shape[:2], dtype=torch.bool, device=truth.device) if visible is None else visible
-    return _errors(align(predicted, truth, "procrustes"), truth, visible)
+    """FreiHAND and HO3D: the best similarity (Procrustes) of all joints or vertices that are known.
+
+    Its code does not keep a mirror from being the best, and nor does this.
+    """
+    known = torch.isfinite(truth).all(-1)
+    return _errors(
+        align(predicted, truth, "reflected_procrustes", known), truth, known if visible is None else visible & known
+    )
+
+
+def wrist(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
+    """InterHand2.6M, and HO3D where it is root-relative: the wrists coincide. A frame without one does not count."""
+    visible = visible & torch.isfinite(truth[:, :1]).all(-1)
+    return _errors(align(predicted, truth, "wrist"), truth, visible)
+
+
+def ho3d(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
+    """HO3D's "scale and translation": the wrists coincide and the bones 0–9 have one length."""
+    return _errors(align(predicted, truth, "wrist_scale"), truth, visible)
 
 
 def root(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
@@ -129,6 +146,7 @@ class Protocol:
 
 
 HAND3D_GRID = Grid(0, 50, 20)
+FREIHAND_GRID = Grid(0, 50, 100)  # HO3D's, too
 PROTOCOLS = {
     p.name: p
     for p in (
@@ -146,20 +164,27 @@ PROTOCOLS = {
             dexter_object,
             (Grid(20, 50, 15), Grid(0, 50, 20), Grid(0, 100, 20)),  # the literature has all three ranges
         ),
-        Protocol("freihand", "similarity (Procrustes)", freihand, (Grid(0, 50, 100),)),
+        Protocol("freihand", "similarity (Procrustes)", freihand, (FREIHAND_GRID,)),
+        Protocol("wrist", "wrists coincide", wrist, (FREIHAND_GRID,)),
+        Protocol("ho3d", "wrists coincide, bones 0–9 have one length", ho3d, (FREIHAND_GRID,)),
     )
 }
 
 
 def freihand_mesh(predicted: Float[Tensor, "n v 3"], truth: Float[Tensor, "n v 3"]) -> list[Metric]:
-    """FreiHAND's scores of meshes: vertex error and its AUC after Procrustes, and F-scores of the aligned meshes."""
+    """FreiHAND's and HO3D's scores of meshes: vertex error and its AUC after Procrustes, and F-scores at 5 and 15 mm.
+
+    The F-scores are of the aligned meshes (`_f_5_mm`) and of the meshes as they lie in the camera frame, where nothing
+    at all is given away (`_raw_f_5_mm`): meters.
+    """
     protocol = PROTOCOLS["freihand"]
     metrics = _metrics("freihand_vertices", protocol.rule, protocol.errors(predicted, truth), protocol.grids)
-    moved = align(predicted, truth, "procrustes")
-    for threshold in F_THRESHOLDS_MM:
-        values = [f_score(p, t, threshold) for p, t in zip(moved, truth, strict=True)]
-        name = f"freihand_vertices_f_{threshold:g}_mm"
-        metrics.append(Metric(name, sum(values) / len(values), "fraction", protocol.rule, n=len(values)))
+    aligned = align(predicted, truth, "reflected_procrustes")
+    for kind, rule, moved in (("", protocol.rule, aligned), ("raw_", "none", predicted)):
+        rows = [f_scores(p, t, F_THRESHOLDS_MM) for p, t in zip(moved, truth, strict=True)]
+        for threshold, values in zip(F_THRESHOLDS_MM, zip(*rows, strict=True), strict=True):
+            name = f"freihand_vertices_{kind}f_{threshold:g}_mm"
+            metrics.append(Metric(name, sum(values) / len(values), "fraction", rule, n=len(values)))
     return metrics
 
 
@@ -179,7 +204,8 @@ def _centred(points: Float[Tensor, "n k 3"], counted: Bool[Tensor, "n k"]) -> tu
 
 
 def _errors(predicted: Tensor, truth: Tensor, visible: Tensor) -> Errors:
-    return Errors(torch.where(visible, joint_errors_mm(predicted, truth), 0), visible)
+    mm = joint_errors_mm(predicted, truth)
+    return Errors(torch.where(visible & ~(mm < ROUNDING_MM), mm, 0), visible)
 
 
 def _metrics(name: str, rule: str, errors: Errors, grids: tuple[Grid, ...]) -> list[Metric]:

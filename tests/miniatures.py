@@ -15,7 +15,7 @@ from PIL import Image
 
 from handlib.camera import quaternion_to_rotation
 from handlib.hand import HandModel
-from handlib.joints import C21, RHD21, STB21, TIPS, JointOrder
+from handlib.joints import C21, INTERHAND21, MANO21, RHD21, STB21, TIPS, JointOrder
 from handlib.pose_machine import layers
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
@@ -226,6 +226,116 @@ def write_freihand(root: Path, model: HandModel, n: int = 3, versions: int = 4, 
         for what, array in write.items():
             (root / f"{split}_{what}.json").write_text(json.dumps(array.tolist()))
         truth[split] = (found, Ks, masks)
+    return truth
+
+
+# ---- HO3D
+
+HO3D_K = np.array([[614.627, 0, 320.262], [0, 614.101, 238.469], [0, 0, 1]])
+HO3D_LISTS = {  # sequences of several cameras share the beginning of their names
+    "train": [("ABF10", "0000"), ("ABF11", "0000"), ("ABF10", "0007"), ("MC1", "0003")],
+    "evaluation": [("SM1", "0001"), ("AP10", "0000"), ("SM1", "0000")],
+}
+OPENGL = np.array([1.0, -1.0, -1.0])
+
+
+def write_ho3d(root: Path, model: HandModel, version: int = 3, truth: bool = True, protocol: int = 2):
+    """Truth: split → (hands, pictures, masks, depth in codes, boxes). truth: the evaluation's joints and vertices."""
+    found = {}
+    suffix, options = {2: (".png", {}), 3: (".jpg", {"quality": 95, "subsampling": 0})}[version]
+    for number, (split, frames) in enumerate(HO3D_LISTS.items()):
+        rng = np.random.default_rng(500 + number)
+        right = hands(model, len(frames), 160 + number, 0.5)
+        theirs = reordered(right.joints, MANO21) * OPENGL
+        pictures = np.stack([picture(rng, 640, 480) for _ in frames])
+        masks = rng.random((len(frames), 24, 32)) < 0.5  # v3's is smaller than the picture
+        codes = rng.integers(0, 10_000, (len(frames), 480, 640))
+        boxes = np.array([[200.0 + i, 150, 380, 300 + i] for i in range(len(frames))])
+        for i, (sequence, frame) in enumerate(frames):
+            folder = root / split / sequence
+            save(folder / "rgb" / f"{frame}{suffix}", pictures[i], **options)
+            depth = np.stack([codes[i] % 256, codes[i] // 256, np.zeros_like(codes[i])], -1).astype(np.uint8)
+            save(folder / "depth" / f"{frame}.png", depth, compress_level=1)
+            if version == 3:
+                seg = np.zeros((24, 32, 3), np.uint8)
+                seg[masks[i], 2] = seg[~masks[i], 1] = 255
+                save(folder / "seg" / f"{frame}.png", seg)
+            meta = {"camMat": HO3D_K, "objName": "021_bleach_cleanser", "objLabel": 12, "objTrans": np.zeros(3)}
+            if split == "train":
+                meta |= {"handJoints3D": theirs[i], "handPose": np.zeros(48), "handBeta": np.zeros(10)}
+                meta |= {"handTrans": np.zeros(3)}
+            else:
+                meta |= {"handJoints3D": theirs[i, 0], "handBoundingBox": boxes[i].astype(int).tolist()}
+            (folder / "meta").mkdir(parents=True, exist_ok=True)
+            (folder / "meta" / f"{frame}.pkl").write_bytes(pickle.dumps(meta, protocol=protocol))
+        (root / f"{split}.txt").write_text("".join(f"{sequence}/{frame}\n" for sequence, frame in frames))
+        if split == "evaluation" and truth:
+            (root / "evaluation_xyz.json").write_text(json.dumps(theirs.tolist()))
+            (root / "evaluation_verts.json").write_text(json.dumps((right.vertices * OPENGL).tolist()))
+        found[split] = (right, pictures, masks.repeat(20, 1).repeat(20, 2), codes, boxes)
+    return found
+
+
+# ---- InterHand2.6M
+
+INTERHAND_CAMERAS = {"400002": ([30.0, -40, 20], [0.1, -0.05, 0.2]), "410003": ([-20.0, 10, -60], [-0.15, 0.1, 0.05])}
+
+
+def interhand_camera(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """R, position in millimeters, focal and center of a camera."""
+    position, turn = list(INTERHAND_CAMERAS.values())[number]
+    return rodrigues(np.array(turn)), np.array(position), np.array([1261.5, 1262.5]), np.array([156.0 + number, 258.5])
+
+
+def write_interhand(root: Path, model: HandModel, n: int = 3, folder: str = "", splits=("train", "val", "test")):
+    """Truth: split → (right (n, 21, 3) and left (n, 21, 3) meters in the world, pictures by (frame, camera)).
+
+    Frame 0 has a right hand, 1 a left one, 2 both; of the third, the tip of the right thumb is not in the picture and
+    that of the left little finger is not known at all. All are seen by two cameras.
+    """
+    truth = {}
+    for number, split in enumerate(splits):
+        rng = np.random.default_rng(600 + number)
+        right, left = hands(model, n, 170 + number, 1.05).joints, hands(model, n, 180 + number, 1.05).left().joints
+        right, left = right - [0.04, 0, 0], left + [0.04, 0, 0]
+        images, annotations, files, joints_3d = [], [], {}, {}
+        for i in range(n):
+            type_ = ("right", "left", "interacting")[i % 3]
+            world = np.concatenate([reordered(hand[i], INTERHAND21) for hand in (right, left)]) * 1000
+            valid = np.repeat([type_ != "left", type_ != "right"], 21)
+            valid[21 + 16] &= type_ != "interacting"
+            world[~valid] = 1.0
+            frame = 100 + 10 * i
+            joints_3d[str(frame)] = {
+                "world_coord": world.tolist(),
+                "joint_valid": valid[:, None].tolist(),
+                "hand_type": type_,
+                "hand_type_valid": True,
+            }
+            for camera in INTERHAND_CAMERAS:
+                inside = valid.copy()
+                inside[0] &= type_ != "interacting"
+                name = f"Capture{number}/0001_fist/cam{camera}/image{frame}.jpg"
+                files[i, camera] = picture(rng, 334, 512)
+                save(root / "images" / split / name, files[i, camera], quality=95, subsampling=0)
+                entry = {"id": len(images) + 7, "file_name": name, "width": 334, "height": 512, "subject": 3}
+                entry |= {"capture": number, "seq_name": "0001_fist", "camera": camera, "frame_idx": frame}
+                label = {"id": len(images) + 50, "image_id": entry["id"], "bbox": [10.5, 20, 200, 210]}
+                label |= {"joint_valid": inside[:, None].astype(int).tolist()}
+                images.append(entry)
+                annotations.append(label | {"hand_type": type_, "hand_type_valid": 1})
+        cameras: dict[str, dict] = {name: {} for name in ("campos", "camrot", "focal", "princpt")}
+        for k, camera in enumerate(INTERHAND_CAMERAS):
+            rotation, position, focal, center = interhand_camera(k)
+            for name, value in zip(cameras, (position, rotation, focal, center), strict=True):
+                cameras[name][camera] = value.tolist()
+        labels = root / "annotations" / (folder or split)
+        labels.mkdir(parents=True, exist_ok=True)
+        content = {"data": {"images": images, "annotations": annotations}}
+        content |= {"camera": {str(number): cameras}, "joint_3d": {str(number): joints_3d}}
+        for what, value in content.items():
+            (labels / f"InterHand2.6M_{split}_{what}.json").write_text(json.dumps(value, indent=number or None))
+        truth[split] = (right, left, files)
     return truth
 
 

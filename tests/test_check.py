@@ -5,10 +5,21 @@ import re
 
 import numpy as np
 import pytest
-from miniatures import picture, save, write_do, write_freihand, write_nyu, write_photos, write_rhd, write_stb
+from miniatures import (
+    picture,
+    save,
+    write_do,
+    write_freihand,
+    write_ho3d,
+    write_interhand,
+    write_nyu,
+    write_photos,
+    write_rhd,
+    write_stb,
+)
 
 from handlib.data import check as checks
-from handlib.data import dexter_object, freihand, nyu, rhd, stb
+from handlib.data import dexter_object, freihand, ho3d, interhand, nyu, rhd, stb
 from handlib.data.check import check
 from handlib.data.cli import data_command
 from handlib.data.report import Report
@@ -23,6 +34,8 @@ def official(monkeypatch):
     monkeypatch.setattr(stb, "FRAMES", 2)
     monkeypatch.setattr(stb, "SEQUENCES", {"train": ("B2Random",), "test": ("B1Counting", "B1Random")})
     monkeypatch.setattr(dexter_object, "FRAMES", dict.fromkeys(dexter_object.FRAMES, 3))
+    monkeypatch.setattr(ho3d, "COUNTS", {3: {"train": (4, 5), "test": (3,)}})
+    monkeypatch.setattr(interhand, "COUNTS", {"train": 6, "val": 6, "test": 6})
     monkeypatch.setattr(nyu, "COUNT", 3)
 
 
@@ -35,6 +48,8 @@ WRITERS = {
     "stb": lambda root, hand: write_stb(root, hand, pictures=("B2Random", "B1Counting", "B1Random")),
     "do": write_do,
     "freihand": write_freihand,
+    "ho3d": write_ho3d,
+    "interhand": write_interhand,
     "photos": write_photos,
 }
 
@@ -127,6 +142,23 @@ def test_a_broken_picture_is_named(hand, tmp_path, official):
     report = check(f"freihand:{tmp_path}")
     assert lines(report) == {"train: training_verts.json": "missing", "test: opened and cut": "2"}
     assert "00000000.jpg: not a readable" in str(report)
+
+
+def test_missing_frames_of_ho3d(hand, tmp_path, official):
+    write_ho3d(tmp_path, hand, truth=False)
+    report = check(f"ho3d:{tmp_path}")
+    assert report.ok, report  # the truth of the evaluation is a download of its own
+    assert [line.found for line in report.lines if line.what.endswith(".json")] == ["missing", "missing"]
+    (tmp_path / "train" / "MC1" / "rgb" / "0003.jpg").unlink()
+    (tmp_path / "evaluation.txt").write_text("SM1/0001\n")
+    wrong = lines(check(f"ho3d:{tmp_path}"))
+    assert wrong == {"train: train/*/rgb": "3", "train: opened and cut": "3", "test: frames": "1"}
+
+
+def test_a_missing_split_of_interhand(hand, tmp_path, official):
+    write_interhand(tmp_path, hand, splits=("train", "test"))
+    report = check(f"interhand:{tmp_path}")
+    assert lines(report) == {"val: labels": "not readable"} and "no InterHand2.6M_val_camera.json in" in str(report)
 
 
 def test_backgrounds(tmp_path, official):

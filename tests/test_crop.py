@@ -147,6 +147,20 @@ def test_too_little_for_a_rule(hand):
     assert sample.joints_px[0].isnan().all() and not sample.visible[0] and sample.visible[4]
 
 
+def test_the_box_that_a_data_set_gives(hand):
+    """Where asked for, and before "metric" where joints are missing; mirrored with its picture, in any two corners."""
+    corners = torch.tensor([[160.0, 50], [100, 80]], dtype=torch.float64)
+    frame = frame_of(hand, "left", box_px=corners)
+    assert choose_box(frame, Crop("box", 1.5)).tolist() == [130 - 45, 65 - 45, 90]
+    assert choose_box(frame.mirrored(), Crop("box", 1.5)).tolist() == [WIDTH - 130 - 45, 65 - 45, 90]
+    assert not torch.equal(choose_box(frame, Crop()), choose_box(frame, Crop("box")))
+    joints = torch.full((21, 3), torch.nan, dtype=torch.float64)
+    joints[0] = torch.tensor([0.0, 0.0, 0.5])
+    wrist = frame_of(hand, joints_cam=joints, box_px=corners)
+    assert torch.equal(choose_box(wrist, Crop()), choose_box(wrist, Crop("box")))
+    assert torch.equal(choose_box(frame_of(hand), Crop("box")), choose_box(frame_of(hand), Crop("metric")))
+
+
 def test_joints_in_one_place_still_give_a_crop(hand):
     joints = torch.tensor([0.0, 0, 0.5], dtype=torch.float64).expand(21, 3)
     assert float(choose_box(frame_of(hand, joints_cam=joints), Crop())[2]) == crops.SHORTEST_PX
@@ -166,8 +180,8 @@ def test_labels_that_cannot_be(hand):
 
 
 def test_wrong_names():
-    with pytest.raises(ValueError, match="unknown crop 'box': choose one of joints"):
-        Crop("box")
+    with pytest.raises(ValueError, match="unknown crop 'palm': choose one of joints"):
+        Crop("palm")
     with pytest.raises(ValueError, match="must be above 0"):
         Crop(factor=0)
     with pytest.raises(ValueError, match="side must be right or left"):

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from miniatures import write_do, write_freihand, write_photos, write_rhd, write_stb
+from miniatures import write_do, write_freihand, write_ho3d, write_interhand, write_photos, write_rhd, write_stb
 from torch.utils.data import DataLoader
 
 from handlib.data import collate, open_spec
@@ -21,6 +21,8 @@ def roots(hand, tmp_path_factory):
     write_stb(home / "stb", hand, 1)
     write_do(home / "do", hand, 3)
     write_freihand(home / "freihand", hand, 2, versions=1)
+    write_ho3d(home / "ho3d", hand)
+    write_interhand(home / "interhand", hand, splits=("test",))
     write_photos(home / "photos", hand, 2)
     return home
 
@@ -79,6 +81,7 @@ def test_predictions_go_back(roots, kind):
 
 def test_split_names():
     assert [split_of(s) for s in ("train", "training", "test", "evaluation")] == ["train", "train", "test", "test"]
+    assert split_of("validation", ("train", "val")) == "val"
     with pytest.raises(ValueError, match="unknown split 'val': choose one of train, test"):
         split_of("val")
 

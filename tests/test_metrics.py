@@ -12,6 +12,7 @@ from handlib.metrics import (
     error_by_joint,
     error_by_tone,
     f_score,
+    f_scores,
     joint_errors_mm,
     pck,
     segmentation_scores,
@@ -90,8 +91,8 @@ def test_procrustes_of_a_point_is_finite(generator):
 
 
 def test_unknown_alignment(generator):
-    with pytest.raises(ValueError, match="unknown alignment 'wrist': choose root, root_scale or procrustes"):
-        align(hands((), generator), hands((), generator), "wrist")
+    with pytest.raises(ValueError, match="unknown alignment 'palm': choose one of root, root_scale, wrist"):
+        align(hands((), generator), hands((), generator), "palm")
 
 
 def test_errors_are_millimetres():
@@ -316,3 +317,21 @@ def test_f_score_at_its_ends(generator):
     a = hands((), generator, 12)
     assert f_score(a, a, 5) == 1
     assert f_score(a, a + 9, 5) == 0
+
+
+def test_f_scores_are_exact_at_a_distance():
+    """Two vertices 4 and 20 mm off, in single precision half a meter away: one of two within 5 mm, none more in 15."""
+    a = torch.zeros(40, 3) + torch.arange(40)[:, None] * torch.tensor([0.05, 0.0, 0.0]) + 0.5
+    b = a.clone()
+    b[0, 1] += 0.004
+    b[1, 1] += 0.020
+    assert f_scores(a, b, (3.9, 4.1, 15, 20.1)) == pytest.approx([38 / 40, 39 / 40, 39 / 40, 1])
+    assert f_scores(a, a.clone(), (1e-3,)) == [1]
+
+
+def test_wrist_alignment(generator):
+    truth = hands((4,), generator)
+    predicted = 1.3 * truth + 0.2
+    moved = align(predicted, truth, "wrist")
+    torch.testing.assert_close(moved, predicted - predicted[:, :1] + truth[:, :1])
+    torch.testing.assert_close(align(predicted, truth, "wrist_scale"), truth)

@@ -5,6 +5,8 @@ from .cache import CachedHands
 from .dexter_object import DexterObject
 from .folder_backgrounds import ImageFolderBackgrounds
 from .freihand import FreiHAND
+from .ho3d import HO3D
+from .interhand import InterHand26M
 from .nyu import NYUBackgrounds
 from .photo_folder import PhotoFolder
 from .rhd import RHD
@@ -14,6 +16,7 @@ from .stb import STB
 from .synthetic import SyntheticHands
 
 __all__ = [
+    "HO3D",
     "RHD",
     "STB",
     "BuiltinBackgrounds",
@@ -22,6 +25,7 @@ __all__ = [
     "FreiHAND",
     "HandSample",
     "ImageFolderBackgrounds",
+    "InterHand26M",
     "NYUBackgrounds",
     "PhotoFolder",
     "SyntheticHands",

@@ -11,7 +11,7 @@ import torch
 
 from ..camera import project
 from ..joints import MIDDLE_MCP, chirality
-from . import dexter_object, freihand, nyu, photo_folder, rhd, stb
+from . import dexter_object, freihand, ho3d, interhand, nyu, photo_folder, rhd, stb
 from .frames import RealHands
 from .pictures import SUFFIXES
 from .report import Report
@@ -112,6 +112,38 @@ def _check_freihand(report: Report, path: str, spec: str) -> None:
         _look(report, data, split)
 
 
+def _check_ho3d(report: Report, path: str, spec: str) -> None:
+    for split, folder in ho3d.FOLDERS.items():
+        data = _open(report, spec, split)
+        if data is None:
+            continue
+        official = ho3d.COUNTS[data.version][split]
+        report.add(f"{split}: frames", len(data), " or ".join(f"{n:,}" for n in official), len(data) in official)
+        there = sum(data.picture(row).is_file() for row in data.rows)
+        report.count(f"{split}: {folder}/*/rgb", there, len(data))
+        if split == "test":
+            for what in ("xyz", "verts"):
+                truth = data.root / f"evaluation_{what}.json"
+                report.add(f"test: {truth.name}", "there" if truth.is_file() else "missing", "a download of its own")
+        _look(report, data, split)
+
+
+def _check_interhand(report: Report, path: str, spec: str) -> None:
+    for split in interhand.SPLITS:
+        data = _open(report, spec, split)
+        if data is None:
+            continue
+        # Without a wrist, or without anything else that is valid, a picture has no hand to show.
+        report.add(
+            f"{split}: pictures with hands",
+            data.pictures,
+            f"≤ {interhand.COUNTS[split]:,}",
+            0 < data.pictures <= interhand.COUNTS[split],
+        )
+        report.add(f"{split}: hands", len(data))
+        _look(report, data, split)
+
+
 def _check_photos(report: Report, path: str, spec: str) -> None:
     data = _open(report, spec, "test")
     if data is not None:
@@ -202,6 +234,8 @@ _CHECKS = {
     "stb": ("STB (the paper's SHD)", stb.SOURCE, _check_stb),
     "do": ("Dexter+Object", dexter_object.SOURCE, _check_do),
     "freihand": ("FreiHAND v2", freihand.SOURCE, _check_freihand),
+    "ho3d": ("HO3D", ho3d.SOURCE, _check_ho3d),
+    "interhand": ("InterHand2.6M", interhand.SOURCE, _check_interhand),
     "photos": ("Photographs", f"whoever made it; the layout is described in {photo_folder.__name__}", _check_photos),
     "nyu": ("NYU Depth v2", nyu.SOURCE, _check_backgrounds),
     "pictures": ("Pictures", "anywhere", _check_backgrounds),

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..camera import CROP_FACTOR, crop_box, crop_intrinsics, focal_length, project
 from .sample import HandSample
 
-RULES = ("joints", "visible", "mask", "metric", "picture")
+RULES = ("joints", "visible", "box", "mask", "metric", "picture")
 SHORTEST_PX = 8.0  # a crop's least side
 LARGEST = 6.0  # a crop's largest side, in sides of the picture: beyond, its labels are wrong
 GREY = 128  # what is seen beyond the picture's border
@@ -32,10 +32,11 @@ class Crop:
     """Which square is cut around a hand.
 
     rule: "joints": `factor` times the larger side of the tight box of all annotated joints, which is ω of Eq. 8;
-    "visible": of those that are visible; "mask": of the hand's mask; "metric": a square of `metres` at the joints'
-    mean depth around their mean, for a data set that annotates too little of the hand for a box; "picture": the
-    smallest centred square that holds the whole picture. A frame with too little for its rule (no mask, fewer than two
-    joints) is cut by "metric", and one without any joint by "picture".
+    "visible": of those that are visible; "box": of the box that the data set gives; "mask": of the hand's mask;
+    "metric": a square of `metres` at the joints' mean depth around their mean, for a data set that annotates too little
+    of the hand for a box; "picture": the smallest centred square that holds the whole picture. A frame with too little
+    for its rule (no mask, fewer than two joints) is cut by "box" if it has one, else by "metric", and one without any
+    joint by "picture".
     """
 
     rule: str = "joints"
@@ -70,6 +71,7 @@ class Frame:
     parts: UInt8[np.ndarray, "h w"] | None = None  # codes of `sample.PARTS`
     depth: Float[np.ndarray, "h w"] | None = None  # metres
     vertices_cam: Float[Tensor, "778 3"] | None = None
+    box_px: Float[Tensor, "2 2"] | None = None  # two opposite corners of the hand's box that the data set gives
 
     @property
     def size(self) -> tuple[int, int]:
@@ -84,6 +86,7 @@ class Frame:
             "joints_cam": mirror_cam(self.joints_cam),
             "K": mirror_intrinsics(self.K, width),
             "vertices_cam": None if self.vertices_cam is None else mirror_cam(self.vertices_cam),
+            "box_px": None if self.box_px is None else mirror_px(self.box_px, width),
         }
         for name in ("image", "mask", "parts", "depth"):
             picture = getattr(self, name)
@@ -150,6 +153,8 @@ def choose_box(frame: Frame, crop: Crop) -> Float[Tensor, "3"]:
     elif rule in ("joints", "visible"):
         used = joints_px[known & frame.visible if rule == "visible" else known]
         box = crop_box(used, crop.factor) if len(used) > 1 else None
+    if box is None and rule not in ("metric", "picture") and frame.box_px is not None:
+        box = crop_box(frame.box_px, crop.factor)
     if box is None and rule != "picture" and known.any():
         side = crop.metres * focal_length(frame.K) / frame.joints_cam[known][:, 2].mean()
         box = torch.cat([joints_px[known].mean(0) - side / 2, side[None]])

@@ -17,7 +17,14 @@ from tqdm.auto import tqdm
 from .crop import Crop, Frame, cut_frame, to_original_camera, to_original_picture
 from .sample import HandSample
 
-SPLITS = {"train": "train", "training": "train", "test": "test", "evaluation": "test"}  # the names that are understood
+SPLITS = {  # the names that are understood
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "validation": "val",
+    "test": "test",
+    "evaluation": "test",
+}
 _BROKEN = (ValueError, OSError)  # what a reader raises at a frame that cannot be used
 
 
@@ -33,6 +40,7 @@ class RealHands(Dataset):
     """
 
     scored: tuple[int, ...] = tuple(range(21))  # rows of C21 that the protocol of the data set counts
+    validates = False  # whether the data set has a split for validation of its own
 
     def __init__(self, title: str, count: int, size: int, crop: Crop, skip_broken: bool):
         if size < 1:
@@ -115,7 +123,7 @@ class RealHands(Dataset):
 
 
 def split_of(split: str, known: Iterable[str] = ("train", "test")) -> str:
-    """ "train" or "test", also by the names that data sets use for them, "training" and "evaluation"."""
+    """ "train", "val" or "test", also by the names that data sets use for them, such as "training", "evaluation"."""
     found = SPLITS.get(split)
     if found not in known:
         raise ValueError(f"unknown split '{split}': choose one of {', '.join(known)}")

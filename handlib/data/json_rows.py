@@ -21,17 +21,25 @@ MAX_ROW_BYTES = 1 << 20  # 778 vertices have some 50 kB
 class JsonRows:
     """`rows[i]` is matrix i as an array of `shape`, in double precision; `len(rows)` is how many there are.
 
-    Errors name the file and the row. Reads through a memory map; a copy in another process makes its own.
+    span: between which bytes of the file the list is; all of them by default. Errors name the file and the row. Reads
+    through a memory map; a copy in another process makes its own.
     """
 
-    def __init__(self, path: str | os.PathLike[str], shape: tuple[int, int], source: str):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        shape: tuple[int, int],
+        source: str,
+        span: tuple[int, int] | None = None,
+    ):
         self.path, self.shape, self.source = Path(path), shape, source
         if not self.path.is_file():
             raise FileNotFoundError(f"no {self.path.name} in {self.path.parent}; get it from {source}")
         self._map = self._open()
-        if not _LISTS.match(self._map):
+        self.start, stop = span or (0, len(self._map))
+        if not _LISTS.match(self._map, self.start, stop):
             raise ValueError(f"{self.path}: not a JSON list of matrices; download it again from {source}")
-        self.ends = np.array([found.end() for found in _END.finditer(self._map)], np.int64)
+        self.ends = np.array([found.end() for found in _END.finditer(self._map, self.start, stop)], np.int64)
 
     def _open(self) -> mmap.mmap:
         if self.path.stat().st_size == 0:
@@ -50,7 +58,7 @@ class JsonRows:
             raise IndexError(f"{self.path} has no row {row}; it has {len(self)}")
         if self._map is None:
             self._map = self._open()
-        start = int(self.ends[row - 1]) if row else 0
+        start = int(self.ends[row - 1]) if row else self.start
         where = f"{self.path}: row {row}"
         if self.ends[row] - start > MAX_ROW_BYTES:
             raise ValueError(f"{where} is longer than {MAX_ROW_BYTES:,} bytes; refused")

@@ -6,11 +6,13 @@
 | `stb` | `STB` | train, test |
 | `do` | `DexterObject` | test |
 | `freihand` | `FreiHAND` | train, test |
+| `ho3d` | `HO3D` | train, test |
+| `interhand` | `InterHand26M` | train, val, test |
 | `photos` | `PhotoFolder` | test |
 | `nyu`, `pictures` | `NYUBackgrounds`, `ImageFolderBackgrounds`: backgrounds | |
 
-No real set has a split for validation. With `hold=0.05` among the arguments the last twentieth of the training split's
-recordings is one, and is left out of the training split: `rhd,hold=0.05:PATH`.
+Of the real sets only `interhand` has a split for validation. With `hold=0.05` among the arguments the last twentieth of
+the training split's recordings is one, and is left out of the training split: `rhd,hold=0.05:PATH`.
 """
 
 import inspect
@@ -20,12 +22,22 @@ from .dexter_object import DexterObject
 from .folder_backgrounds import ImageFolderBackgrounds
 from .frames import RealHands, split_of
 from .freihand import FreiHAND
+from .ho3d import HO3D
+from .interhand import InterHand26M
 from .nyu import NYUBackgrounds
 from .photo_folder import PhotoFolder
 from .rhd import RHD
 from .stb import STB
 
-HANDS = {"rhd": RHD, "stb": STB, "do": DexterObject, "freihand": FreiHAND, "photos": PhotoFolder}
+HANDS = {
+    "rhd": RHD,
+    "stb": STB,
+    "do": DexterObject,
+    "freihand": FreiHAND,
+    "ho3d": HO3D,
+    "interhand": InterHand26M,
+    "photos": PhotoFolder,
+}
 BACKGROUNDS = {"nyu": NYUBackgrounds, "pictures": ImageFolderBackgrounds}
 _YES = {"yes": True, "true": True, "no": False, "false": False}
 
@@ -33,20 +45,21 @@ _YES = {"yes": True, "true": True, "no": False, "false": False}
 def open_spec(spec: str, split: str = "test", size: int = 224, skip_broken: bool = False) -> RealHands:
     """The data set of hands that a spec names, such as "rhd:PATH" or "rhd,joint0=wrist,hand=visible:PATH".
 
-    split: "train" or "test", and "val" where the spec holds hands out for it; a set for tests alone knows "test" only.
+    split: "train" or "test", and "val" where the set has one or the spec holds hands out for it; a set for tests alone
+    knows "test" only.
     The arguments in the spec are those of the reader, and `hold`.
     """
     kind, arguments, path = parse_spec(spec, HANDS)
     reader, held = HANDS[kind], split == "val"
     fraction = _number(arguments.pop("hold", None), "hold", spec)
-    if held and fraction is None:
+    if held and fraction is None and not reader.validates:
         raise ValueError(f"{spec}: has no split 'val': hold hands out for it, as in {hold_out(spec, 0.05)}")
-    split = "train" if held else split_of(split)
+    split = ("val" if fraction is None else "train") if held else split_of(split)
     taken = {"root", "folder", "split", "size", "skip_broken"}
     chosen = _arguments(reader, arguments, taken, spec)
     if "split" in inspect.signature(reader).parameters:
         data = reader(path, split=split, size=size, skip_broken=skip_broken, **chosen)
-        return data if fraction is None or split == "test" else data.hold_out(fraction, held)
+        return data if fraction is None or split != "train" else data.hold_out(fraction, held)
     if split != "test":
         asked = "val" if held else split
         raise ValueError(f"{spec}: {reader.__name__} is for tests alone, it has no split '{asked}'")
@@ -61,7 +74,8 @@ def hold_out(spec: str, fraction: float) -> str:
 
 def holds_out(spec: str) -> bool:
     """Whether a set's split "val" is not empty."""
-    return "hold" in parse_spec(spec, HANDS)[1]
+    kind, arguments, _ = parse_spec(spec, HANDS)
+    return "hold" in arguments or HANDS[kind].validates
 
 
 def open_backgrounds(spec: str) -> NYUBackgrounds | ImageFolderBackgrounds:

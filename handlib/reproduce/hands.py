@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..data import CachedHands, SyntheticHands, dexter_object, freihand, open_spec, rhd, stb
+from ..data import CachedHands, SyntheticHands, dexter_object, freihand, ho3d, interhand, open_spec, rhd, stb
 from ..data.specs import HANDS, hold_out, parse_spec
 from ..feed import evenly, in_memory
 from ..hand import HandModel
@@ -19,7 +19,15 @@ from ..profiles import PROFILES, TrainConfig
 SPLITS = ("diverse", "studio", "object")
 PUBLISHED = {"diverse": "RHD", "studio": "SHD", "object": "DO", "rhd": "RHD", "stb": "SHD", "do": "DO"}
 HELD_OUT = 0.05  # of each real training set, where something is chosen by the error on it
-TITLES = {"rhd": "RHD", "stb": "SHD (STB)", "do": "Dexter+Object", "freihand": "FreiHAND", "photos": "photographs"}
+TITLES = {
+    "rhd": "RHD",
+    "stb": "SHD (STB)",
+    "do": "Dexter+Object",
+    "freihand": "FreiHAND",
+    "ho3d": "HO3D",
+    "interhand": "InterHand2.6M",
+    "photos": "photographs",
+}
 # The reading of each set that training uses, where a spec has no arguments: all joints those of the hand model.
 _USUAL = {spec.partition(":")[0].partition(",")[0]: spec.partition(":")[0] for spec in PROFILES["paper"].data}
 
@@ -121,6 +129,10 @@ def official(spec: str, split: str, unknown: int = 0) -> int:
     if kind == "freihand":
         versions = int(arguments.get("backgrounds", freihand.BACKGROUNDS)) if split == "train" else 1
         return versions * freihand.COUNTS[split]
+    if kind == "ho3d":
+        return ho3d.COUNTS[int(arguments.get("version", 3))][split][0]
+    if kind == "interhand":
+        return interhand.COUNTS[split]
     return unknown
 
 

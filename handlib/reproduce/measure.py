@@ -20,6 +20,8 @@ OWN_PROTOCOLS = {
     "stb": ("minimal_hand",),
     "do": ("dexter_object",),
     "freihand": ("freihand",),
+    "ho3d": ("wrist", "ho3d", "freihand"),
+    "interhand": ("wrist",),
 }
 # The score by which methods are compared. No root is annotated in Dexter+Object, so its own protocol must do.
 HEADLINE = {"do": "dexter_object_auc_20_50_mm"}
