@@ -24,6 +24,12 @@ def palm_network() -> PalmNetwork:
     return _load(PalmNetwork(), "palms")
 
 
+@lru_cache(1)
+def landmark_network() -> LandmarkNetwork:
+    """The landmark network, frozen, in evaluation mode."""
+    return _load(LandmarkNetwork(), "hand_landmarks")
+
+
 def load_landmarks(network: LandmarkNetwork) -> None:
     """Gives a landmark network its published weights."""
     _load(network, "hand_landmarks")

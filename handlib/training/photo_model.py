@@ -27,7 +27,7 @@ from ..parameters import MeshParameters
 from .evidence_rows import EvidenceRows, evidence_rows
 from .skeletons import CropTruth, ErrorBank, Seen, Skeletons, SkeletonSource, crop_truth
 
-PART = 1000  # rows a file, so that an interrupted run goes on
+PART = 2000  # rows a file, so that an interrupted run goes on
 CHUNK, CHUNK_STEPS = 10_000, 78  # skeletons at once, and for how many steps of 128
 KEEP_EVERY = 1000  # steps
 
@@ -36,7 +36,7 @@ KEEP_EVERY = 1000  # steps
 class PhotoTraining:
     """How E3D and Ref of the photo trunk are trained. Rates are those of AdamW, at the top of one cycle."""
 
-    rows: int = 20_000  # rendered hands
+    rows: int = 16_000  # rendered hands
     lift_steps: int = 16_000
     lift_rate: float = 1e-3
     lift_batch: int = 128

@@ -1,0 +1,241 @@
+"""From a photograph to the hands in it: detection, evidence, E3D, refinement, each hand in the photograph's own camera.
+
+A left hand is looked at in the mirror: its crop is flipped, and everything up to the estimate is that of the right hand
+in the mirrored photograph, whose K has its principal point mirrored too.
+"""
+
+import math
+from collections.abc import Sequence
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..camera import CROP_FACTOR, SCALE_UNIT, crop_box, unproject
+from ..dhpe import DHPE
+from ..fitting.lift import Lifter, to_ray
+from ..fitting.posterior import State
+from ..joints import MIDDLE_MCP
+from ..networks.landmarks import HandEvidence, LandmarkNetwork
+from ..networks.published import landmark_network, palm_network
+from ..networks.turned_crop import TurnedCrop
+from ..output import DHPEOutput
+from ..parameters import MeshParameters
+from ..refinement import refine as refine_by_gradient
+from .confidence import confidences
+from .estimate import HandEstimate
+from .find import Detection, Finder
+from .pyramid import Pyramid
+from .read import Box, ImageSource, Photo, check_box, read_photo
+
+FIELD_OF_VIEW = 60.0  # degrees along the longer side, of a camera that nobody knows
+NEAREST = 0.4  # meters: closer than this no hand is photographed, so a crop's field of view is narrower
+HAND_CROP = 0.27  # meters of a hand's turned crop, about
+SIDES = ("right", "left")
+_FLIP = (-1.0, 1.0, 1.0)
+
+
+class Predictor:
+    """A model and a finder, ready for one photograph after another. checkpoint: as for `DHPE.from_pretrained`."""
+
+    def __init__(self, checkpoint: str | DHPE = "photo"):
+        self.model = checkpoint if isinstance(checkpoint, DHPE) else DHPE.from_pretrained(checkpoint)
+        self.model.eval()
+        self.photo_trunk = self.model.config.trunk == "photo"
+        landmarks = self.model.feature_extractor.network if self.photo_trunk else landmark_network()
+        self.finder = Finder(palm_network(), landmarks)
+        self.lifter = Lifter(self.model.hand) if self.photo_trunk else None
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: ImageSource | Photo,
+        K: Float[Tensor, "3 3"] | Sequence[Sequence[float]] | None = None,
+        max_hands: int = 2,
+        refine: int | None = None,
+        box: Box | None = None,
+        side: str | None = None,
+    ) -> list[HandEstimate]:
+        """The hands of one photograph, surest first; see `predict`."""
+        photo = image if isinstance(image, Photo) else read_photo(image)
+        if side not in (None, *SIDES):
+            raise ValueError(f"side must be right or left, not {side!r}")
+        if max_hands < 1:
+            raise ValueError(f"max_hands must be at least 1, not {max_hands}")
+        if refine is not None and refine < 0:
+            raise ValueError(f"refine must be 0 or more iterations, not {refine}")
+        pyramid = Pyramid(photo.pixels)
+        found = self.finder.find(pyramid, max_hands) if box is None else [self.in_box(photo, pyramid, box)]
+        return self.estimate(photo, pyramid, found, K, refine, side)
+
+    def in_box(self, photo: Photo, pyramid: Pyramid, box: Box) -> Detection:
+        """The hand that the user says is in a square (left, top, side), however unsure the network is."""
+        square = torch.tensor([check_box(box, photo.size, photo.path or "the image")])
+        return self.finder.surest_turn(pyramid, TurnedCrop.upright(square))
+
+    def estimate(
+        self,
+        photo: Photo,
+        pyramid: Pyramid,
+        found: list[Detection],
+        K: Tensor | Sequence | None = None,
+        refine: int | None = None,
+        side: str | None = None,
+        before: State | None = None,
+    ) -> list[HandEstimate]:
+        """Estimates of hands that were found. before: their states in the frame before, a row for each."""
+        if not found:
+            return []
+        width = float(photo.size[0])
+        left = torch.tensor([side == "left" if side else float(hand.evidence.right) < 0.5 for hand in found])
+        crop, evidence = self.last_look(pyramid, found, left, width)
+        K, assumed = camera_of(photo, K, crop)
+        own = mirrored_K(K, left, width)
+        if self.photo_trunk:
+            outputs, vertices, residual = self._lifted(crop, evidence, own, refine, before)
+        else:
+            outputs, vertices, residual = self._regressed(pyramid, crop, evidence, left, own, refine)
+        score, confidence = confidences(evidence, residual)
+        return [
+            self._describe(i, outputs, vertices, left, score, confidence, K, assumed) for i in score.argsort(descending=True).tolist()
+        ]
+
+    def last_look(
+        self, pyramid: Pyramid, found: list[Detection], left: Tensor, width: float
+    ) -> tuple[TurnedCrop, HandEvidence]:
+        """Crops, of left hands in the mirrored photograph, and what they show."""
+        crop = TurnedCrop.around_points(torch.stack([hand.points_px for hand in found]))
+        pictures = pyramid.sample(crop, LandmarkNetwork.SIZE)
+        pictures[left] = pictures[left].flip(-1)
+        evidence = self.finder.landmarks(pictures.contiguous(memory_format=torch.channels_last))
+        return mirrored(crop, left, width), evidence
+
+    # ---- the two kinds of model
+
+    def _lifted(
+        self, crop: TurnedCrop, evidence: HandEvidence, K: Tensor, refine: int | None, before: State | None
+    ) -> tuple[DHPEOutput, Tensor, Tensor]:
+        """By the photo trunk: E3D, then second-order steps."""
+        first = self.model.estimate_upright(evidence)
+        points = crop.to_px(evidence.points[..., :2])
+        if refine == 0:
+            vertices = in_camera(first, crop, K)
+            noise = 0.01 * crop_box(points)[:, 2, None, None]
+            px = vertices @ K.mT
+            landmarks = self.lifter.image @ (px[..., :2] / px[..., 2:])
+            return first, vertices, ((landmarks - points) / noise).norm(dim=-1)
+        guess = self.lifter.guess(evidence.points, evidence.points_3d, first.vertices)
+        steps = {} if refine is None else {"iterations": refine}
+        lifted = self.lifter(points, guess @ crop.rotation_3d().mT, K, before, **steps)
+        self.state = lifted.state
+        return lifted.output, lifted.output.vertices + lifted.output.root_cam[:, None], lifted.residual
+
+    def _regressed(
+        self, pyramid: Pyramid, crop: TurnedCrop, evidence: HandEvidence, left: Tensor, K: Tensor, refine: int | None
+    ) -> tuple[DHPEOutput, Tensor, Tensor]:
+        """By another trunk, on upright crops of `CROP_FACTOR` times the box of the points that the finder saw."""
+        points = crop.to_px(evidence.points[..., :2])
+        upright = TurnedCrop.upright(crop_box(points, CROP_FACTOR))
+        pictures = pyramid.sample(mirrored(upright, left, float(pyramid.width)), 2 * self.model.config.size)
+        pictures[left] = pictures[left].flip(-1)
+        output = self.model(pictures)
+        if refine is None or refine > 0:
+            with torch.enable_grad():
+                output = refine_by_gradient(self.model, pictures, output, 50 if refine is None else refine)
+        residual = (output.joints_2d - crop_px(points, upright, pictures.shape[-1])).norm(dim=-1)
+        return output, in_camera(output, upright, K), residual / (0.02 * pictures.shape[-1])
+
+    def _describe(
+        self,
+        i: int,
+        outputs: DHPEOutput,
+        vertices: Float[Tensor, "n 778 3"],
+        left: Tensor,
+        score: Tensor,
+        confidence: Tensor,
+        K: Tensor,
+        assumed: bool,
+    ) -> HandEstimate:
+        hand, h = self.model.hand, outputs.h[i]
+        parts = MeshParameters.split(h)
+        own = hand(parts.pose, parts.shape).vertices
+        rotation, translation = roma.rigid_points_registration(own.double(), vertices[i].double())
+        cam = vertices[i] * vertices.new_tensor(_FLIP) if left[i] else vertices[i]
+        return HandEstimate(
+            side=SIDES[int(left[i])],
+            score=float(score[i]),
+            confidence=confidence[i],
+            vertices_cam=cam,
+            joints_cam=hand.regress_joints(cam),
+            K=K,
+            K_assumed=assumed,
+            h=h,
+            placement=(rotation.float(), translation.float()),
+            hand=hand,
+        )
+
+
+def predict(
+    image: ImageSource | Photo,
+    K: Float[Tensor, "3 3"] | Sequence[Sequence[float]] | None = None,
+    max_hands: int = 2,
+    refine: int | None = None,
+    box: Box | None = None,
+    side: str | None = None,
+    checkpoint: str | DHPE = "photo",
+) -> list[HandEstimate]:
+    """The hands of a photograph: their meshes in its camera. An empty list where no hand is found.
+
+    image: a path, a Pillow image, an array (h, w, 3) or a tensor (3, h, w). K: intrinsics of the upright photograph;
+    without it a focal length from the file or a field of view is assumed. refine: iterations of refinement, 0 for the
+    network's first answer; by default as many as are worth it. box (left, top, side) and side ("right", "left")
+    override the detector. For many photographs make one `Predictor` and call it.
+    """
+    return Predictor(checkpoint)(image, K, max_hands, refine, box, side)
+
+
+# ---- cameras
+
+
+def camera_of(photo: Photo, K: Tensor | Sequence | None, crop: TurnedCrop) -> tuple[Float[Tensor, "3 3"], bool]:
+    """K and whether it was assumed: the file's own focal length, or `FIELD_OF_VIEW` if the hands are then not too near."""
+    width, height = photo.size
+    if K is not None:
+        K = torch.as_tensor(K, dtype=torch.float32)
+        if K.shape != (3, 3) or not torch.isfinite(K).all() or K[0, 0] <= 0 or K[1, 1] <= 0 or (K[2] != K.new_tensor([0, 0, 1])).any():
+            raise ValueError("K must be 3×3, [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels of the upright photograph")
+        return K, False
+    focal = photo.focal_px
+    if focal is None:
+        wide = max(width, height) / 2 / math.tan(math.radians(FIELD_OF_VIEW) / 2)
+        focal = max(wide, NEAREST * float(crop.side.max()) / HAND_CROP)
+    return torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float32), True
+
+
+def in_camera(output: DHPEOutput, crop: TurnedCrop, K: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 778 3"]:
+    """Estimates in crops placed in the camera: as large as their own size in meters says, each along its own ray."""
+    root_px = crop.to_px(output.mesh_crop.joints[:, MIDDLE_MCP : MIDDLE_MCP + 1, :2])
+    px_per_m = MeshParameters.split(output.h).scale[:, 0] * SCALE_UNIT * crop.side / 2
+    depth = (K[:, 0, 0] + K[:, 1, 1]) / 2 / px_per_m.clamp(min=1e-6)
+    turn = to_ray(root_px[:, 0].double(), K.double()).float() @ crop.rotation_3d()
+    return output.vertices @ turn.mT + unproject(root_px, depth[:, None], K)
+
+
+def mirrored_K(K: Float[Tensor, "3 3"], left: Tensor, width: float) -> Float[Tensor, "n 3 3"]:
+    """K for each hand: of the mirrored photograph for left ones."""
+    own = K.expand(len(left), 3, 3).clone()
+    own[left, 0, 1], own[left, 0, 2] = -own[left, 0, 1], width - own[left, 0, 2]
+    return own
+
+
+def mirrored(crop: TurnedCrop, left: Tensor, width: float) -> TurnedCrop:
+    """Crops of left hands as they are in the mirrored photograph, and back."""
+    center = crop.center.clone()
+    center[left, 0] = width - center[left, 0]
+    return TurnedCrop(center, crop.side, torch.where(left, -crop.angle, crop.angle))
+
+
+def crop_px(points: Float[Tensor, "n 21 2"], crop: TurnedCrop, size: int) -> Float[Tensor, "n 21 2"]:
+    """Pixels of the photograph to pixels of a crop of `size`."""
+    return (crop.from_px(points) + 1) * (size / 2)
