@@ -9,6 +9,7 @@ from .fitting import fit
 from .hand import HandModel, HandOutput
 from .output import DHPEOutput
 from .parameters import MeshParameters
+from .photo.predict import predict
 from .refinement import refine
 from .renderer import Renderer
 
@@ -22,5 +23,6 @@ __all__ = [
     "MeshParameters",
     "Renderer",
     "fit",
+    "predict",
     "refine",
 ]

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 import tyro
-from tqdm.auto import tqdm
 
 from . import audit, jit, results
 from .ablate import PROFILES as STUDIES
@@ -26,47 +25,12 @@ from .bench.training import PROFILES as TRAINING_BENCHES
 from .bench.training import bench_training
 from .data.cache import CACHE
 from .data.cli import data_command
-from .dhpe import DHPE, checkpoint_path
+from .dhpe import checkpoint_path
 from .evaluate_cli import evaluate_command
-from .photo import crop_photo, predict, read_image, write_prediction
+from .predict_cli import predict_command
 from .renderer.backends import BACKENDS, available, choose
 from .reproduce.cli import reproduce_command
 from .train import PROFILES, TrainConfig, read_log, train
-
-
-def predict_command(
-    images: tyro.conf.Positional[tuple[Path, ...]],
-    /,
-    out: Path = Path("predictions"),
-    checkpoint: str = "lite",
-    side: Literal["right", "left"] = "right",
-    box: tuple[float, float, float] | None = None,
-    refine: int = 50,
-) -> None:
-    """Hand meshes from photographs.
-
-    For each image NAME writes to the folder OUT: NAME.obj, the mesh in metres; NAME.json, joints in metres and in
-    pixels of the photograph; NAME_overlay.png; NAME.html, a page on which the mesh turns.
-
-    Args:
-        images: Photographs, each showing one hand that fills about two thirds of a square.
-        out: Folder to write to.
-        checkpoint: "lite", which ships with handlib, or a model.safetensors written by `handlib train`.
-        side: Which hand is in the pictures.
-        box: LEFT TOP SIDE of the square around the hand in pixels; by default the picture's central square.
-        refine: Iterations of test-time refinement (Eq. 13); 0 for the network's first answer.
-    """
-    if not images:
-        raise ValueError("no image given: handlib predict IMAGE [IMAGE ...] --out DIR")
-    names = [path.stem for path in images]
-    if len(set(names)) < len(names):
-        raise ValueError("two of the images have the same name, so their results would overwrite each other")
-    model = DHPE.from_pretrained(checkpoint)
-    photos = [crop_photo(read_image(path), box, side) for path in images]  # all read before the first is written
-    for path, photo in zip(tqdm(images, "predicting", disable=len(images) == 1), photos, strict=True):
-        output = predict(model, photo, refine)
-        for written in write_prediction(photo, output, model.hand, out / path.stem):
-            tqdm.write(str(written))
 
 
 def results_command(
@@ -279,7 +243,7 @@ handlib: dense 3D hand pose from one RGB image, by neural rendering
 
 usage: handlib COMMAND …        (handlib COMMAND --help says more)
 
-  predict IMAGE…   meshes, joints and pictures from photographs of hands
+  predict IMAGE…   meshes, joints and pictures of the hands in photographs and videos
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
   evaluate         measure a network on a split of the benchmark, or on real data; writes a results file
   ablate STUDY     train with and without a part of the method; writes a results file

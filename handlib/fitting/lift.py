@@ -1,9 +1,10 @@
-"""From evidence of photographs to hands: Eq. 13 by second-order steps, with the network's points in space as one more term.
+"""From evidence of photographs to hands: Eq. 13 by second-order steps, with points in space as one more term, ours.
 
-Eq. 13 asks that the projected skeleton meets j2D and that the mesh stays a plausible hand. Here the skeleton's points are
-those of the landmark sets, plausibility is the prior's and the joints' limits (posterior.py), and three guesses of the
-hand in space, which Eq. 13 does not have, say what one view hides: the network's own points in space, its points in the
-image with their depths, and E3D's hand. Their errors differ, so their mean is better than the best of them.
+Eq. 13 asks that the projected skeleton meets j2D and that the mesh stays a plausible hand. Here the skeleton's points
+are those of the landmark sets, plausibility is the prior's and the joints' limits (posterior.py), and three guesses of
+the hand in space, which Eq. 13 does not have, say what one view hides: the network's own points in space, its points in
+the image with their depths, and E3D's hand. Their errors differ, so their mean is better than the best of them. Where
+the network is not sure that it sees a hand, its own points are worth little and E3D, which knows hands, speaks alone.
 """
 
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ..hand import HandModel
 from ..landmark_sets import landmark_set
+from ..networks.landmarks import HandEvidence
 from ..output import DHPEOutput
 from .describe import describe
 from .fit import best_of
@@ -22,8 +24,9 @@ from .posterior import Anatomy, Noise, Observation, Posterior, State
 from .solver import descend
 from .starts import Samples, starts_from_3d
 
-NOISE = Noise(points=0.01)
+NOISE = Noise(points=0.01, points_3d=(0.007, 0.007, 0.007))
 DEPTH = 1.3  # the network's depths in the image are too flat by so much
+UNSURE = 1 / 3  # presence below 1 by so much, at which the network's own points count no more
 ITERATIONS = 10
 
 
@@ -38,17 +41,17 @@ class Lifter:
         self.weight = (1 / image.noise**2).to(like)
         self.samples = Samples.of(hand, self.anatomy, torch.Generator().manual_seed(0))
 
-    def guess(
-        self, points: Float[Tensor, "n 21 3"], points_3d: Float[Tensor, "n 21 3"], vertices: Float[Tensor, "n 778 3"]
-    ) -> Float[Tensor, "n 21 3"]:
+    def guess(self, evidence: HandEvidence, vertices: Float[Tensor, "n 778 3"]) -> Float[Tensor, "n 21 3"]:
         """The three guesses in space in one, in the frame of the turned crop: meters about the hand's middle.
 
-        points: of the image, crop coordinates with depth. points_3d: the network's. vertices: E3D's, meters.
+        vertices: E3D's, meters.
         """
-        metric = _centered(points_3d)
-        deep = _centered(points * points.new_tensor([1.0, 1, DEPTH]))
+        metric = _centered(evidence.points_3d)
+        deep = _centered(evidence.points * evidence.points.new_tensor([1.0, 1, DEPTH]))
         scale = (deep * metric).sum((1, 2)) / deep.square().sum((1, 2)).clamp(min=1e-9)
-        return (metric + deep * scale[:, None, None] + _centered(self.space.to(vertices) @ vertices)) / 3
+        own = (metric + deep * scale[:, None, None]) / 2
+        share = (1 / 3 + 2 / 3 * (1 - evidence.presence) / UNSURE).clamp(max=1)[:, None, None]
+        return (1 - share) * own + share * _centered(self.space.to(vertices) @ vertices)
 
     @torch.no_grad()
     def __call__(

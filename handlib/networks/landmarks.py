@@ -8,13 +8,11 @@ lie in the mesh is calibrated in hand/landmarks.py.
 
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .same_padding import SameConv2d, depthwise
-
 
 Z_SCALE = 0.4  # of the network's z over its x and y
 

@@ -1,7 +1,9 @@
 """Where the hands of a photograph are, and what the landmark network says about each.
 
 Palms are looked for first (networks/palms.py), then each hand is looked at through a turned crop, which its own points
-make better: two looks settle it. Views go from cheap and likely to thorough, and end when hands are found.
+make better: two looks settle it. What is a hand gives the same points through crops that are moved a little; what only
+looks like one does not. So each find is checked by three such looks, and scored (confidence.py). Views go from cheap
+and likely to thorough, and end when hands are found.
 """
 
 import math
@@ -15,10 +17,14 @@ from torch import Tensor
 from ..networks.landmarks import HandEvidence, LandmarkNetwork
 from ..networks.palms import PalmNetwork
 from ..networks.turned_crop import TurnedCrop
+from .confidence import hand_score
 from .pyramid import Pyramid
 
-PALM, PRESENT = 0.5, 0.5  # least score of a palm, least presence of a hand
-SURE = 0.8  # least presence of a hand of which no palm was found
+PALM, PRESENT = 0.4, 0.3  # least score of a palm, least presence of a hand that is worth a check
+ACCEPTED = 0.7  # least score of a hand
+MOVES = ((0.06, 0.03, 1.1, 0.25), (-0.06, -0.03, 0.92, -0.25), (0.0, 0.08, 1.15, -0.1))  # x, y, scale, angle of the checks
+TURNED_ZOOM = 1.3  # of turned views
+TURNS, TRIED = 8, 3  # of an image that is a crop: looked at; followed
 SAME_PLACE = 0.2  # sides of a crop between the centers of two hands' crops
 SAME_POINTS = 0.25  # sides of the tight box between the points of two hands
 
@@ -28,6 +34,8 @@ class Detection(NamedTuple):
 
     crop: TurnedCrop  # through which it was looked at last; one row
     evidence: HandEvidence  # one row
+    score: float = 0.0  # probability that the points are right; 0 where it was not checked
+    spread: Float[Tensor, "21"] | None = None  # of each point between the checks, over the hand's side
 
     @property
     def points_px(self) -> Float[Tensor, "21 2"]:
@@ -50,7 +58,7 @@ def views(height: int, width: int) -> Iterator[View]:
     whole = TurnedCrop(torch.tensor([[width / 2, height / 2]]), torch.tensor([float(long)]), torch.zeros(1))
     yield View("whole", whole, "zeros")
     yield View("farther", whole.turned(0, 1.6), "border")
-    yield View("turned", _stack([whole.turned(i * quarter, 1.3) for i in (1, 2, 3)]), "border")
+    yield View("turned", _stack([whole.turned(i * quarter, TURNED_ZOOM) for i in (1, 2, 3)]), "border")
     for name, part in (("halves", 0.5), ("quarters", 0.25)):
         if part * long >= PalmNetwork.SIZE:
             yield View(name, _tiles(height, width, part * long), "zeros")
@@ -64,21 +72,23 @@ class Finder:
 
     @torch.no_grad()
     def find(self, image: Pyramid, most: int = 2) -> list[Detection]:
-        """Up to `most` hands, most certain palms first; an empty list where there is none."""
+        """Up to `most` hands, surest first; an empty list where there is none."""
         hands: list[Detection] = []
         for view in views(image.height, image.width):
             for crop in self.palm_crops(image, view):
+                if any(same_place(crop, TurnedCrop.around_points(other.points_px[None])) for other in hands):
+                    continue
                 hand = self.settled(image, crop)
-                if hand is not None and not any(same_hand(hand, other) for other in hands):
+                if hand.score >= ACCEPTED and not any(same_hand(hand, other) for other in hands):
                     hands.append(hand)
                 if len(hands) == most:
-                    return hands
+                    return _surest_first(hands)
             if view.name == "turned" and not hands:
-                hand = self.as_crop(image)
-                hands += [] if hand is None else [hand]
+                hand = self.surest_turn(image, view.crops.take(slice(0, 1)).turned(0, 1 / TURNED_ZOOM))
+                hands += [hand] if hand.score >= ACCEPTED else []
             if hands and view.name not in ("whole", "farther"):
                 break
-        return hands
+        return _surest_first(hands)
 
     def palm_crops(self, image: Pyramid, view: View, threshold: float = PALM) -> list[TurnedCrop]:
         """Crops of the hands whose palms are in a view, most certain first."""
@@ -90,7 +100,7 @@ class Finder:
         ]
         kept: list[TurnedCrop] = []
         for _, crop in sorted(found, key=lambda pair: -pair[0]):
-            if not any(_same_place(crop, other) for other in kept):
+            if not any(same_place(crop, other) for other in kept):
                 kept.append(crop)
         return kept
 
@@ -101,28 +111,43 @@ class Finder:
         rows = [slice(i, i + 1) for i in range(len(pictures))]
         return [Detection(crop.take(row), HandEvidence(*(part[row] for part in evidence))) for row in rows]
 
-    def settled(self, image: Pyramid, crop: TurnedCrop, again: int = 1, presence: float = PRESENT) -> Detection | None:
-        """The hand of a crop after further looks through its own points, or none if at any look there is none."""
+    def settled(self, image: Pyramid, crop: TurnedCrop, again: int = 1) -> Detection:
+        """The hand of a crop after further looks through its own points, checked. Score 0 if at any look there is none."""
         (hand,) = self.look(image, crop)
         for _ in range(again):
-            if hand.presence < presence:
-                return None
+            if hand.presence < PRESENT:
+                return hand
+            before = hand
             (hand,) = self.look(image, TurnedCrop.around_points(hand.points_px[None]))
-        return hand if hand.presence >= presence else None
+        return hand if hand.presence < PRESENT else self.checked(image, hand, before)
 
-    def as_crop(self, image: Pyramid) -> Detection | None:
-        """The hand of an image that is a crop of one, if the network is sure."""
-        hand = self.surest_turn(image, next(views(image.height, image.width)).crops)
-        return hand if hand.presence >= SURE else None
+    def checked(self, image: Pyramid, hand: Detection, before: Detection) -> Detection:
+        """The hand with its score: how sure the network is, through moved crops too, and how far its points move."""
+        own = TurnedCrop.around_points(hand.points_px[None])
+        moved = [
+            TurnedCrop(own.center + own.center.new_tensor([x, y]) * own.side, own.side * scale, own.angle + angle)
+            for x, y, scale, angle in MOVES
+        ]
+        looks = self.look(image, _stack(moved))
+        side = (hand.points_px.amax(0) - hand.points_px.amin(0)).max()
+        points = torch.stack([hand.points_px, *(look.points_px for look in looks)])
+        spread = (points - points.mean(0)).norm(dim=-1).mean(0) / side
+        settled = (hand.points_px - before.points_px).norm(dim=-1).mean() / side
+        presences = torch.stack([look.evidence.presence[0] for look in looks])
+        score = hand_score(hand.evidence.presence[0], presences.mean(), settled, spread.mean())
+        return hand._replace(score=float(score), spread=spread)
 
     @torch.no_grad()
-    def surest_turn(self, image: Pyramid, square: TurnedCrop, again: int = 2) -> Detection:
-        """The hand of a square: in each of eight turns, the surest looked at further through its own points."""
-        turns = _stack([square.turned(i * math.pi / 4) for i in range(8)])
-        hand = max(self.look(image, turns), key=lambda hand: hand.presence)
-        for _ in range(again):
-            (hand,) = self.look(image, TurnedCrop.around_points(hand.points_px[None]))
-        return hand
+    def surest_turn(self, image: Pyramid, square: TurnedCrop) -> Detection:
+        """The hand of a square: looked at in eight turns, the most present ones followed, the best scored kept."""
+        turns = self.look(image, _stack([square.turned(i * 2 * math.pi / TURNS) for i in range(TURNS)]))
+        turns = sorted(turns, key=lambda hand: -hand.presence)[:TRIED]
+        hands = [self.settled(image, TurnedCrop.around_points(hand.points_px[None]), 2) for hand in turns]
+        return max(hands, key=lambda hand: (hand.score, hand.presence))
+
+
+def _surest_first(hands: list[Detection]) -> list[Detection]:
+    return sorted(hands, key=lambda hand: -hand.score)
 
 
 def same_hand(one: Detection, other: Detection) -> bool:
@@ -131,7 +156,7 @@ def same_hand(one: Detection, other: Detection) -> bool:
     return bool((one.points_px - other.points_px).norm(dim=-1).mean() < SAME_POINTS * side)
 
 
-def _same_place(one: TurnedCrop, other: TurnedCrop) -> bool:
+def same_place(one: TurnedCrop, other: TurnedCrop) -> bool:
     apart, ratio = float((one.center - other.center).norm()), float(one.side / other.side)
     return apart < SAME_PLACE * float(torch.minimum(one.side, other.side)) and 0.5 < ratio < 2
 

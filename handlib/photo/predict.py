@@ -23,7 +23,7 @@ from ..networks.turned_crop import TurnedCrop
 from ..output import DHPEOutput
 from ..parameters import MeshParameters
 from ..refinement import refine as refine_by_gradient
-from .confidence import confidences
+from .confidence import joint_confidence
 from .estimate import HandEstimate
 from .find import Detection, Finder
 from .pyramid import Pyramid
@@ -32,6 +32,7 @@ from .read import Box, ImageSource, Photo, check_box, read_photo
 FIELD_OF_VIEW = 60.0  # degrees along the longer side, of a camera that nobody knows
 NEAREST = 0.4  # meters: closer than this no hand is photographed, so a crop's field of view is narrower
 HAND_CROP = 0.27  # meters of a hand's turned crop, about
+UNCHECKED = 0.03  # spread of the points of a hand that was not checked
 SIDES = ("right", "left")
 _FLIP = (-1.0, 1.0, 1.0)
 
@@ -96,10 +97,10 @@ class Predictor:
             outputs, vertices, residual = self._lifted(crop, evidence, own, refine, before)
         else:
             outputs, vertices, residual = self._regressed(pyramid, crop, evidence, left, own, refine)
-        score, confidence = confidences(evidence, residual)
-        return [
-            self._describe(i, outputs, vertices, left, score, confidence, K, assumed) for i in score.argsort(descending=True).tolist()
-        ]
+        score = torch.tensor([hand.score for hand in found])
+        spread = torch.stack([torch.full((21,), UNCHECKED) if hand.spread is None else hand.spread for hand in found])
+        confidence = joint_confidence(score, spread, residual.float())
+        return [self._describe(i, outputs, vertices, left, score, confidence, K, assumed) for i in range(len(found))]
 
     def last_look(
         self, pyramid: Pyramid, found: list[Detection], left: Tensor, width: float
@@ -125,7 +126,7 @@ class Predictor:
             px = vertices @ K.mT
             landmarks = self.lifter.image @ (px[..., :2] / px[..., 2:])
             return first, vertices, ((landmarks - points) / noise).norm(dim=-1)
-        guess = self.lifter.guess(evidence.points, evidence.points_3d, first.vertices)
+        guess = self.lifter.guess(evidence, first.vertices)
         steps = {} if refine is None else {"iterations": refine}
         lifted = self.lifter(points, guess @ crop.rotation_3d().mT, K, before, **steps)
         self.state = lifted.state
@@ -198,7 +199,9 @@ def predict(
 # ---- cameras
 
 
-def camera_of(photo: Photo, K: Tensor | Sequence | None, crop: TurnedCrop) -> tuple[Float[Tensor, "3 3"], bool]:
+def camera_of(
+    photo: Photo, K: Tensor | Sequence | None = None, crop: TurnedCrop | None = None
+) -> tuple[Float[Tensor, "3 3"], bool]:
     """K and whether it was assumed: the file's own focal length, or `FIELD_OF_VIEW` if the hands are then not too near."""
     width, height = photo.size
     if K is not None:
@@ -209,7 +212,7 @@ def camera_of(photo: Photo, K: Tensor | Sequence | None, crop: TurnedCrop) -> tu
     focal = photo.focal_px
     if focal is None:
         wide = max(width, height) / 2 / math.tan(math.radians(FIELD_OF_VIEW) / 2)
-        focal = max(wide, NEAREST * float(crop.side.max()) / HAND_CROP)
+        focal = wide if crop is None else max(wide, NEAREST * float(crop.side.max()) / HAND_CROP)
     return torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float32), True
 
 

@@ -51,6 +51,12 @@ def frames(path: str | os.PathLike[str], fps: float = 30.0) -> Iterator[Frame]:
     return _decoded(path)
 
 
+def is_clip(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names a video or a folder of frames, rather than a photograph."""
+    path = Path(path)
+    return path.is_dir() or path.suffix.lower() in SUFFIXES
+
+
 def _decoded(path: Path) -> Iterator[Frame]:
     av, count, time = _av(), 0, 0.0
     try:

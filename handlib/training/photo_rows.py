@@ -40,7 +40,7 @@ def photo_rows(model: DHPE, folder: str | Path, progress: bool = True) -> Eviden
             continue
         K = mirrored_K(camera_of(photo, None, crop)[0], left, width)
         first = predictor.model.estimate_upright(evidence)
-        guess = predictor.lifter.guess(evidence.points, evidence.points_3d, first.vertices)
+        guess = predictor.lifter.guess(evidence, first.vertices)
         lifted = predictor.lifter(crop.to_px(evidence.points[..., :2]), guess @ crop.rotation_3d().mT, K)
         joints, vertices = lifted.output.joints_3d + lifted.output.root_cam[:, None], lifted.output.vertices
         rows.append(EvidenceRows(evidence.features.half(), evidence.points, evidence.points_3d, evidence.presence,

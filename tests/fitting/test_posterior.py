@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from handlib.posterior import OUTLIER, Anatomy, Posterior, State, robust, root_cam, to_px
 
 from handlib.camera import project
-from handlib.posterior import OUTLIER, Anatomy, Posterior, State, robust, root_cam, to_px
 
 K = torch.tensor([[480.0, 0, 112], [0, 470.0, 100], [0, 0, 1]], dtype=torch.float64)
 ONE = torch.ones(1, dtype=torch.float64)

@@ -1,0 +1,102 @@
+"""Still pictures of hands: overlays, skeletons, arrows, contact sheets. Pillow and the renderer, nothing else."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from ..joints import BONES
+from ..mesh import vertex_normals
+from ..renderer import Renderer
+
+FINGER_COLORS = ("#e4572e", "#f3a712", "#3f8f5f", "#2e86ab", "#7b4b94")  # thumb … little
+
+
+def to_image(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "h w"]) -> Image.Image:
+    """A picture from values in [0, 1]."""
+    array = tensor if tensor.ndim == 3 else tensor[None].expand(3, -1, -1)
+    return Image.fromarray(to_bytes(array.movedim(0, -1)))
+
+
+def overlay(
+    image: Float[Tensor, "3 h w"],
+    vertices_px: Float[Tensor, "v 3"],
+    faces: Int[Tensor, "f 3"],
+    joints_px: Float[Tensor, "21 2"] | None = None,
+    opacity: float = 0.75,
+) -> Image.Image:
+    """A mesh, lit from the front, and a skeleton drawn over the picture that they were estimated from."""
+    _, height, width = image.shape
+    with torch.no_grad():
+        facing = vertex_normals(vertices_px, faces)[:, 2:].abs()  # z is the viewing direction
+        colors = image.new_tensor([0.42, 0.68, 0.93]) * (0.35 + 0.65 * facing)
+        rendered = Renderer((height, width)).rgb(vertices_px, faces, colors, image)
+        picture = to_image(opacity * rendered + (1 - opacity) * image)
+    return picture if joints_px is None else draw_skeleton(picture, joints_px)
+
+
+def draw_skeleton(picture: Image.Image, joints_px: Float[Tensor, "21 2"]) -> Image.Image:
+    """Bones in the colors of the fingers."""
+    picture = picture.copy()
+    pen = ImageDraw.Draw(picture)
+    points = [tuple(p) for p in joints_px.detach().cpu().tolist()]
+    width = max(1, round(max(picture.size) / 110))
+    for n, (parent, child) in enumerate(BONES):
+        pen.line([points[parent], points[child]], fill=FINGER_COLORS[n // 4], width=width)
+    return picture
+
+
+def draw_arrows(
+    picture: Image.Image, points: Float[Tensor, "n 2"], moves: Float[Tensor, "n 2"], color: str = "#c1121f"
+) -> Image.Image:
+    """Arrows from points along moves, both in pixels; those shorter than a pixel are left out."""
+    picture = picture.convert("RGB")
+    pen = ImageDraw.Draw(picture)
+    for (x, y), (dx, dy) in zip(points.tolist(), moves.tolist(), strict=True):
+        if dx * dx + dy * dy < 1:
+            continue
+        tip, back = (x + dx, y + dy), 0.3
+        pen.line([(x, y), tip], fill=color, width=1)
+        for side in (-0.5, 0.5):  # two barbs, a third of the arrow's length
+            barb = (tip[0] - back * (dx + side * dy), tip[1] - back * (dy - side * dx))
+            pen.line([tip, barb], fill=color, width=1)
+    return picture
+
+
+def contact_sheet(pictures: Sequence[Image.Image], columns: int = 6, size: int = 160) -> Image.Image:
+    """Pictures side by side on white, each scaled to a square of `size` pixels."""
+    rows, gap = -(-len(pictures) // columns), 4
+    sheet = Image.new("RGB", (columns * (size + gap) - gap, rows * (size + gap) - gap), "white")
+    for n, picture in enumerate(pictures):
+        place = (n % columns * (size + gap), n // columns * (size + gap))
+        sheet.paste(picture.resize((size, size), Image.Resampling.LANCZOS), place)
+    return sheet
+
+
+def augmentation_sheet(
+    seeds: Float[Tensor, "n 3 s s"],
+    vertices_px: Float[Tensor, "n v 3"],
+    faces: Int[Tensor, "f 3"],
+    generated: dict[str, Tensor],
+    size: int = 160,
+) -> Image.Image:
+    """A row for each seed of `augmentation.augment`: its image, its mesh over it, and the instances it gave.
+
+    `generated` holds the same number of instances a seed, in the seeds' order; the last one's skeleton and mask stand
+    beside it.
+    """
+    per_seed, pictures = len(generated["image"]) // len(seeds), []
+    for n, (image, mesh) in enumerate(zip(seeds, vertices_px, strict=True)):
+        rows = range(n * per_seed, (n + 1) * per_seed)
+        last = to_image(generated["image"][rows[-1]])
+        pictures += [to_image(image), overlay(image, mesh, faces), *(to_image(generated["image"][r]) for r in rows)]
+        pictures += [draw_skeleton(last, generated["joints_px"][rows[-1]]), to_image(generated["mask"][rows[-1]])]
+    return contact_sheet(pictures, per_seed + 4, size)
+
+
+def to_bytes(values: Tensor) -> np.ndarray:
+    """Values in [0, 1] as bytes."""
+    return (values.detach().cpu().clamp(0, 1) * 255).round().byte().numpy()

@@ -1,0 +1,64 @@
+"""What the measuring of photographs has in common: loading, errors, records."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from handlib import results
+from handlib.data import PhotoFolder
+from handlib.landmark_sets import landmark_set
+from handlib.metrics import align
+from handlib.photo.predict import Predictor
+from handlib.results import Metric
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+LANDMARKS = landmark_set("image").regressor
+
+
+def truths(folder: str) -> Iterator[tuple[str, Tensor, Tensor, str]]:
+    """Path, K, joints (21, 3) in the camera and side of each photograph, as the file has them."""
+    data = PhotoFolder(folder, crop="picture")
+    for row in range(len(data)):
+        frame = data.read(row)
+        yield str(data.folder / data.entries[row]["image"]), frame.K.float(), frame.joints_cam.float(), frame.side
+
+
+def pa_mm(points: Tensor, truth: Tensor) -> Tensor:
+    """Mean error of each hand after the best similarity."""
+    return 1000 * (align(points, truth, "procrustes") - truth).norm(dim=-1).mean(-1)
+
+
+def root_mm(joints: Tensor, truth: Tensor) -> Tensor:
+    """… after moving the middle MCP alone."""
+    return 1000 * (align(joints, truth, "root") - truth).norm(dim=-1).mean(-1)
+
+
+def spread(name: str, values: Tensor | Sequence[float], unit: str, alignment: str) -> list[Metric]:
+    values = torch.as_tensor(values, dtype=torch.float64)
+    return [
+        Metric(f"{name}_mean", float(values.mean()), unit, alignment, "none", len(values)),
+        Metric(f"{name}_median", float(values.median()), unit, alignment, "none", len(values)),
+    ]
+
+
+def share(name: str, count: int, of: int, rule: str) -> Metric:
+    return Metric(name, count / of, "fraction", rule, "none", of)
+
+
+def write(
+    name: str, claim: str, metrics: list[Metric], predictor: Predictor, data: dict, started: float, command: str,
+    synthetic: bool,
+) -> None:
+    model = predictor.model
+    record = results.record(
+        name, claim, metrics, profile="laptop", config={"model": asdict(model.config), **model.provenance}, data=data,
+        hand={"name": model.hand.name, "fingertips": model.hand.fingertips.name}, started=started, synthetic=synthetic,
+        command=command,
+    )  # fmt: skip
+    for metric in metrics:
+        print(f"{metric.name:44} {metric.value:9.3f} {metric.unit}  n {metric.n}")
+    print("wrote", results.write(record, RESULTS), f"{time.perf_counter() - started:.0f} s")

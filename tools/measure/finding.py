@@ -1,0 +1,130 @@
+"""Measures how hands are found: rendered crops, small hands in large photographs, two hands, and photographs without any.
+
+    python tools/measure/finding.py FOLDER "which photographs, from where"
+
+FOLDER is one of photographs with joints (`handlib.data.PhotoFolder`), which are pasted into larger pictures here. A
+hand is found right when its points are on average less than a quarter of its side from the true joints. Photographs
+without hands are those that scikit-image and scikit-learn ship. Writes results/finding.json, and results/rendered.json
+with the errors on the whole splits diverse and studio.
+"""
+
+import sys
+import time
+
+import numpy as np
+import skimage.data
+import sklearn.datasets
+import torch
+from common import LANDMARKS, pa_mm, root_mm, share, spread, truths, write
+from torch import Tensor
+from tqdm import tqdm
+
+from handlib.camera import project
+from handlib.data import SyntheticHands
+from handlib.photo.find import Detection
+from handlib.photo.predict import Predictor
+from handlib.photo.pyramid import Pyramid
+from handlib.photo.read import read_photo
+
+CANVAS, WIDE, BESIDE = (960, 1280), 96, 256  # pixels
+RIGHT = 0.25
+EMPTY = ("astronaut", "brick", "camera", "cat", "checkerboard", "clock", "coffee", "coins", "colorwheel", "grass",
+         "gravel", "hubble_deep_field", "immunohistochemistry", "logo", "moon", "page", "retina", "rocket", "text",
+         "horse")  # fmt: skip
+
+
+def is_right(hand: Detection, joints: Tensor) -> bool:
+    side = (joints.amax(0) - joints.amin(0)).max()
+    return bool((hand.points_px - joints).norm(dim=-1).mean() < RIGHT * side)
+
+
+def resized(image: Tensor, size: int) -> Tensor:
+    return torch.nn.functional.interpolate(image[None].float(), (size, size), mode="bilinear", antialias=True)[0].byte()
+
+
+def main(folder: str, description: str) -> None:
+    started, predictor = time.perf_counter(), Predictor("photo")
+    find, photographs = predictor.finder.find, []
+    for path, K, joints, _ in truths(folder):
+        pixels = read_photo(path).pixels
+        photographs.append((pixels, project(joints, K) / pixels.shape[-1]))  # in widths of the picture
+    metrics = []
+    for split in ("diverse", "val"):
+        data, counts = SyntheticHands(split, 224, 60), [0, 0]
+        for i in tqdm(range(len(data)), f"finding {split}"):
+            sample = data[i]
+            for hand in find(Pyramid((255 * sample.image).round().byte()), 1):
+                counts[not is_right(hand, sample.joints_px)] += 1
+        metrics += [share(f"{split}_right", counts[0], 60, "rendered crops, one hand")]
+        metrics += [share(f"{split}_wrong", counts[1], 60, "rendered crops, one hand")]
+    counts, n = [0, 0], len(photographs)
+    for i, (pixels, joints) in enumerate(tqdm(photographs, "small")):
+        generator = torch.Generator().manual_seed(i)
+        tone, noise = torch.rand(3, 1, 1, generator=generator), torch.randn(3, *CANVAS, generator=generator)
+        canvas = (20 + 200 * tone + 8 * noise).clamp(0, 255).byte()
+        y, x = (int(torch.randint(0, side - WIDE, (), generator=generator)) for side in CANVAS)
+        canvas[:, y : y + WIDE, x : x + WIDE] = resized(pixels, WIDE)
+        for hand in find(Pyramid(canvas), 1):
+            counts[not is_right(hand, joints * WIDE + torch.tensor([x, y]))] += 1
+    metrics += [share("small_right", counts[0], n, f"{WIDE} px wide in {CANVAS[1]}×{CANVAS[0]}")]
+    metrics += [share("small_wrong", counts[1], n, f"{WIDE} px wide in {CANVAS[1]}×{CANVAS[0]}")]
+    both = 0
+    for (left, joints_left), (right, joints_right) in tqdm(list(zip(photographs[::2], photographs[1::2], strict=False)), "pairs"):
+        hands = find(Pyramid(torch.cat([resized(left, BESIDE), resized(right, BESIDE)], -1)), 2)
+        truth = (joints_left * BESIDE, joints_right * BESIDE + torch.tensor([float(BESIDE), 0]))
+        both += all(any(is_right(hand, joints) for hand in hands) for joints in truth)
+    metrics += [share("pairs_both", both, n // 2, "two photographs side by side")]
+    found, empty = 0, list(pictures_without_hands())
+    for image in tqdm(empty, "no hands"):
+        found += len(find(Pyramid(image), 2))
+    metrics += [share("false_hands", found, len(empty), "photographs without hands")]
+    command = f'python tools/measure/finding.py FOLDER "{description}"'
+    write("finding", "how hands are found", metrics, predictor, {"name": description, "n": n}, started, command, False)
+
+
+def rendered() -> None:
+    """Errors on the benchmark's own crops, whose turn is not told: the model alone, and refined in the crop."""
+    started, predictor, metrics = time.perf_counter(), Predictor("photo"), []
+    for split in ("diverse", "studio"):
+        data, rows = SyntheticHands(split, 224), {"e3d": [], "refined": []}
+        for i in tqdm(range(len(data)), f"rendered {split}"):
+            sample = data[i]
+            image = (255 * sample.image).round().byte()
+            for name, steps in (("e3d", 0), ("refined", None)):
+                (hand,) = predictor(image, sample.K, 1, steps, (0, 0, 224), "right")
+                vertices = hand.vertices_cam
+                rows[name].append((hand.joints_cam, sample.joints_cam, LANDMARKS @ vertices, LANDMARKS @ sample.vertices_cam))
+        for name, each in rows.items():
+            joints, truth, points, true_points = map(torch.stack, zip(*each, strict=True))
+            metrics += spread(f"{split}_{name}_joints_procrustes_mm", pa_mm(joints, truth), "mm", "procrustes")
+            metrics += spread(f"{split}_{name}_landmarks_procrustes_mm", pa_mm(points, true_points), "mm", "procrustes")
+            metrics += spread(f"{split}_{name}_joints_root_mm", root_mm(joints, truth), "mm", "root")
+    command = "python tools/measure/finding.py --rendered"
+    data = {"name": "SyntheticHands 1.0, splits diverse and studio", "n": 1100}
+    write("photo-rendered", "the photo model on rendered hands", metrics, predictor, data, started, command, True)
+
+
+def pictures_without_hands():
+    """As bytes (3, h, w); what is not on the disk is left out."""
+    for name in EMPTY:
+        try:
+            yield as_bytes(getattr(skimage.data, name)())
+        except Exception:  # a picture that this wheel does not carry, and that cannot be downloaded
+            continue
+    for name in ("china.jpg", "flower.jpg"):
+        yield as_bytes(sklearn.datasets.load_sample_image(name))
+
+
+def as_bytes(array: np.ndarray) -> Tensor:
+    array = array if array.dtype == np.uint8 else (255 * array.astype(float)).round().astype(np.uint8)
+    array = array if array.ndim == 3 else np.stack([array] * 3, -1)
+    return torch.from_numpy(array[..., :3].copy()).movedim(-1, 0)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--rendered"]:
+        rendered()
+    elif len(sys.argv) == 3:
+        main(sys.argv[1], sys.argv[2])
+    else:
+        sys.exit(__doc__)

@@ -1,0 +1,123 @@
+"""Measures the photo model on photographs with known 3D joints, which are yours and never part of this repository.
+
+    python tools/measure/photographs.py FOLDER "which photographs, from where"
+
+FOLDER/annotations.json describes them (`handlib.data.PhotoFolder`). Every row below sees the photographs alone; those
+"with K" are given the camera too. Writes results/photographs.json.
+"""
+
+import sys
+import time
+
+import torch
+from common import LANDMARKS, pa_mm, root_mm, share, spread, truths, write
+from torch import Tensor
+from tqdm import tqdm
+
+from handlib.fitting.describe import describe
+from handlib.fitting.fit import best_of
+from handlib.fitting.lift import ITERATIONS, NOISE, Lifter
+from handlib.fitting.posterior import Observation, Posterior, State
+from handlib.fitting.starts import starts_from_2d
+from handlib.networks.landmarks import HandEvidence
+from handlib.networks.turned_crop import TurnedCrop
+from handlib.photo.predict import Predictor, camera_of, in_camera, mirrored_K
+from handlib.photo.pyramid import Pyramid
+from handlib.photo.read import read_photo
+
+FLIP = torch.tensor([-1.0, 1, 1])
+
+
+def main(folder: str, description: str) -> None:
+    started = time.perf_counter()
+    predictor, lite = Predictor("photo"), Predictor("lite")
+    rows, missed, sides, milliseconds, lites = [], 0, 0, [], {"lite": [], "lite_refined50": []}
+    for path, K, joints, side in tqdm(list(truths(folder)), "photographs"):
+        began = time.process_time()
+        photo = read_photo(path)
+        pyramid = Pyramid(photo.pixels)
+        found = predictor.finder.find(pyramid, 1)
+        if not found:
+            missed += 1
+            continue
+        predictor.estimate(photo, pyramid, found)
+        milliseconds.append(1000 * (time.process_time() - began))
+        sides += ("left" if float(found[0].evidence.right) < 0.5 else "right") == side
+        left, width = torch.tensor([side == "left"]), float(photo.size[0])
+        with torch.no_grad():
+            crop, evidence = predictor.last_look(pyramid, found, left, width)
+        assumed = camera_of(photo, None, crop)[0]
+        rows.append((crop, evidence, mirrored_K(K, left, width), mirrored_K(assumed, left, width),
+                     joints * FLIP if side == "left" else joints))  # fmt: skip
+        for name, steps in (("lite", 0), ("lite_refined50", 50)):
+            (hand,) = lite.estimate(photo, pyramid, found, K, steps, side)
+            lites[name].append((hand.joints_cam, joints))
+    crops, evidences, own, assumed, truth = zip(*rows, strict=True)
+    crop = TurnedCrop(*map(torch.cat, zip(*crops, strict=True)))
+    evidence = HandEvidence(*map(torch.cat, zip(*evidences, strict=True)))
+    K, assumed, truth = torch.cat(own), torch.cat(assumed), torch.stack(truth)
+    metrics = [share("missed", missed, missed + len(rows), "no hand found")]
+    metrics += [share("side", sides, len(rows), "the right side")]
+    metrics += spread("cpu", milliseconds, "ms", "one photograph, warm: detection to mesh")
+    for name, vertices in variants(predictor, crop, evidence, K, assumed).items():
+        joints = predictor.model.hand.regress_joints(vertices)
+        metrics += spread(f"{name}_joints_procrustes_mm", pa_mm(joints, truth), "mm", "procrustes")
+        metrics += spread(f"{name}_landmarks_procrustes_mm", pa_mm(LANDMARKS @ vertices, truth), "mm", "procrustes")
+        metrics += spread(f"{name}_joints_root_mm", root_mm(joints, truth), "mm", "root")
+    metrics += spread("points_3d_procrustes_mm", pa_mm(evidence.points_3d, truth), "mm", "procrustes")
+    for name, pairs in lites.items():
+        joints, known = map(torch.stack, zip(*pairs, strict=True))
+        metrics += spread(f"{name}_joints_procrustes_mm", pa_mm(joints, known), "mm", "procrustes")
+        metrics += spread(f"{name}_joints_root_mm", root_mm(joints, known), "mm", "root")
+    command = f'python tools/measure/photographs.py FOLDER "{description}"'
+    claim = "the photo model, its parts, and lite on photographs of real hands"
+    write("photographs", claim, metrics, predictor, {"name": description, "n": len(rows)}, started, command, False)
+
+
+@torch.no_grad()
+def variants(
+    predictor: Predictor, crop: TurnedCrop, evidence: HandEvidence, K: Tensor, assumed: Tensor
+) -> dict[str, Tensor]:
+    """Vertices in the camera by each variant of the method, all from the same evidence."""
+    model, lifter = predictor.model, predictor.lifter
+    first = model.estimate_upright(evidence)
+    silent = model.estimate_upright(evidence._replace(features=model.feature_extractor.mean.expand(len(K), -1)))
+    turn, points = crop.rotation_3d().mT, crop.to_px(evidence.points[..., :2])
+
+    def refined(estimate, camera: Tensor) -> Tensor:
+        guess = lifter.guess(evidence, estimate.vertices)
+        return cam(lifter(points, guess @ turn, camera).output)
+
+    network = evidence.points_3d - evidence.points_3d.mean(1, keepdim=True)
+    return {
+        "refined_with_k": refined(first, K),
+        "refined": refined(first, assumed),
+        "e3d": in_camera(first, crop, assumed),
+        "e3d_without_features": in_camera(silent, crop, assumed),
+        "refined_without_features": refined(silent, assumed),
+        "fit_to_points_2d_and_3d_with_k": cam(lifter(points, network @ turn, K).output),
+        "fit_to_points_2d_with_k": fit_2d(lifter, points, K),
+    }
+
+
+def fit_2d(lifter: Lifter, points: Tensor, K: Tensor, count: int = 24) -> Tensor:
+    """From scratch, without any 3D term."""
+    weight = lifter.weight.expand(len(points), 21)
+    posterior = Posterior(lifter.anatomy, Observation(points.double(), weight, K.double()), NOISE)
+    each = [
+        starts_from_2d(posterior.take(slice(i, i + 1)), lifter.samples, count, torch.Generator().manual_seed(0))
+        for i in range(len(points))
+    ]
+    state = State(*map(torch.cat, zip(*each, strict=True)))
+    state, _ = best_of(posterior, state, 2 * ITERATIONS)
+    return cam(describe(posterior, lifter.hand, state))
+
+
+def cam(output) -> Tensor:
+    return output.vertices + output.root_cam[:, None]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(sys.argv[1], sys.argv[2])
