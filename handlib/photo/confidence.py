@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-HAND = (0.0, 1.0, 1.0, -1.0, -1.0)
-JOINT = (0.0, 0.5, -1.0, -1.0)
+HAND = (-5.627, 0.285, 0.462, -0.7, -1.281)
+JOINT = (-4.771, 0.452, -1.406, -0.6)
 
 
 def hand_score(presence: Tensor, moved: Tensor, settled: Tensor, spread: Tensor) -> Float[Tensor, "*n"]:
