@@ -58,6 +58,14 @@ def batch(trained) -> dict[str, torch.Tensor]:
     return data.batch(torch.arange(4))
 
 
+@pytest.fixture(scope="session")
+def rendered() -> dict[str, torch.Tensor]:
+    """Five rendered right hands that the landmark network sees well, in pictures of 256 pixels, twice their boxes."""
+    from handlib.data import SyntheticHands
+
+    return SyntheticHands("studio", 256, 24, crop_factor=2.0).batch(torch.tensor([12, 16, 18, 20, 22]))
+
+
 @pytest.fixture
 def unchecked():
     """Without the checks of shapes, for the errors that handlib itself raises where no checker runs."""
