@@ -14,7 +14,7 @@ from ..camera import project
 from ..hand import HandModel
 from ..joints import C21
 from .mano_parameters import mano_parameters
-from .meshes import Mesh, write_meshes
+from .meshes import Mesh
 
 
 @dataclass(frozen=True, eq=False)
