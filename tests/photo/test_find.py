@@ -87,7 +87,8 @@ def test_blank_pictures_of_any_size_hold_none(finder):
 @pytest.mark.parametrize("size", [(480, 640), (1280, 300), (100, 100)], ids=str)
 def test_views_show_every_pixel(size):
     height, width = size
-    corners = torch.tensor([[1.0, 1], [width - 1, 1], [1, height - 1], [width - 1, height - 1], [width / 2, height / 2]])
+    right, low = width - 1, height - 1
+    corners = torch.tensor([[1.0, 1], [right, 1], [1, low], [right, low], [width / 2, height / 2]])
     names = []
     for view in views(height, width):
         names.append(view.name)
