@@ -1,9 +1,9 @@
-"""From evidence of photographs to hands: Eq. 13 by second-order steps, with the network's points in space as one more term.
+"""From evidence of photographs to hands: Eq. 13 by second-order steps, with points in space as one more term.
 
-Eq. 13 asks that the projected skeleton meets j2D and that the mesh stays a plausible hand. Here the skeleton's points are
-those of the landmark sets, plausibility is the prior's and the joints' limits (posterior.py), and three guesses of the
-hand in space, which Eq. 13 does not have, say what one view hides: the network's own points in space, its points in the
-image with their depths, and E3D's hand. Their errors differ, so their mean is better than the best of them.
+Eq. 13 asks that the projected skeleton meets j2D and that the mesh stays a plausible hand. Here the skeleton's points
+are those of the landmark sets, plausibility is the prior's and the joints' limits (posterior.py), and three guesses of
+the hand in space, which Eq. 13 does not have, say what one view hides: the network's own points in space, its points in
+the image with their depths, and E3D's hand. Their errors differ, so their mean is better than the best of them.
 """
 
 from typing import NamedTuple
