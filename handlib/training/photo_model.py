@@ -90,7 +90,7 @@ def train_photo(config: PhotoTraining, out: str | os.PathLike[str], progress: bo
     _silence_features(model)
     step = _Steps(model, out, progress)
     step("lift", lift_batches(model, rows, config), config.lift_steps, config.lift_rate)
-    step("tune", tune_batches(model, rows, config), config.tune_steps, config.tune_rate)
+    step("tune", tune_batches(model, rows, config, progress), config.tune_steps, config.tune_rate)
     model.save(out / "model.safetensors", {"train": json.dumps(asdict(config))})
     return model.eval()
 
@@ -160,7 +160,9 @@ def lift_batches(model: DHPE, rows: EvidenceRows, config: PhotoTraining) -> Call
     return batch
 
 
-def tune_batches(model: DHPE, rows: EvidenceRows, config: PhotoTraining) -> Callable[[int], Batch]:
+def tune_batches(
+    model: DHPE, rows: EvidenceRows, config: PhotoTraining, progress: bool = True
+) -> Callable[[int], Batch]:
     rows = seen_well(rows, config.tune_gate)
     inputs, points = _conditions(model, rows), rows.points[..., :2]
     truth = crop_truth(rows.joints_cam, rows.K, rows.crop)
@@ -168,7 +170,7 @@ def tune_batches(model: DHPE, rows: EvidenceRows, config: PhotoTraining) -> Call
     if config.photographs:
         from .photo_rows import photo_rows
 
-        more = photo_rows(model, config.photographs)
+        more = photo_rows(model, config.photographs, progress)
         photographs = len(more.points)
         inputs, points = torch.cat([inputs, _conditions(model, more)]), torch.cat([points, more.points[..., :2]])
         own = crop_truth(more.joints_cam, more.K, more.crop)
