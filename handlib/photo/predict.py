@@ -52,6 +52,7 @@ class Predictor:
         landmarks = self.model.feature_extractor.network if self.photo_trunk else landmark_network()
         self.finder = Finder(palm_network(), landmarks)
         self.lifter = Lifter(self.model.hand) if self.photo_trunk else None
+        self.state: State | None = None  # of the last hands that were fitted, in the order of `found`
 
     @torch.no_grad()
     def __call__(
@@ -93,6 +94,7 @@ class Predictor:
         before: State | None = None,
     ) -> list[HandEstimate]:
         """Estimates of hands that were found. before: their states in the frame before, a row for each."""
+        self.state = None
         if not found:
             return []
         width = float(photo.size[0])
