@@ -55,7 +55,7 @@ class PhotoTrunk(nn.Module):
         """
         k = self.directions.shape[1]
         if len(features) <= k:
-            raise ValueError(f"{len(features)} rows are too few for {k} directions: use more rows, or a smaller principal")
+            raise ValueError(f"{len(features)} rows are too few for {k} directions: use more, or a smaller principal")
         self.mean.copy_(features.mean(0))
         deviation = features.std(0) + FLOOR
         _, values, axes = torch.linalg.svd((features - self.mean) / deviation, full_matrices=False)
