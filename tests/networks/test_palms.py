@@ -4,7 +4,7 @@ import pytest
 import torch
 from patterns import pattern
 
-from handlib.networks.palms import PalmNetwork, _merged, _overlap
+from handlib.networks.palms import SAME_PALM, PalmNetwork
 from handlib.networks.published import palm_network
 from handlib.networks.turned_crop import TurnedCrop
 
@@ -60,22 +60,35 @@ def _box(x, y, half=1.0):
     return torch.tensor([[x - half, y - half], [x + half, y + half], *[[x, y]] * 7])
 
 
-def test_boxes_of_one_palm_are_averaged_by_their_scores():
-    points = torch.stack([_box(0.0, 0.0), _box(5.0, 0.0), _box(0.4, 0.0)])
-    palms = _merged(torch.tensor([0.6, 0.7, 0.9]), points)
-    assert [palm.score for palm in palms] == pytest.approx([0.9, 0.7])
+@pytest.fixture
+def palms_of(monkeypatch):
+    """The palms of one picture, of which the network says these scores and points."""
+
+    def palms(scores, points, threshold=0.5):
+        monkeypatch.setattr(PalmNetwork, "forward", lambda self, images: (torch.tensor([scores]), points[None]))
+        (found,) = PalmNetwork().palms(torch.zeros(1, 3, 192, 192), threshold)
+        return found
+
+    return palms
+
+
+def test_boxes_of_one_palm_are_averaged_by_their_scores(palms_of):
+    points = torch.stack([_box(0.0, 0.0), _box(5.0, 0.0), _box(0.4, 0.0), _box(0.0, 5.0)])
+    found = palms_of([0.6, 0.7, 0.9, 0.4], points)
+    assert [palm.score for palm in found] == pytest.approx([0.9, 0.7])
     x = 0.4 * 0.9 / 1.5
-    torch.testing.assert_close(palms[0].box, torch.tensor([[x - 1, -1.0], [x + 1, 1.0]]))
-    torch.testing.assert_close(palms[0].wrist, torch.tensor([x, 0.0]))
-    torch.testing.assert_close(palms[1].box, _box(5.0, 0.0)[:2])
+    torch.testing.assert_close(found[0].box, torch.tensor([[x - 1, -1.0], [x + 1, 1.0]]))
+    torch.testing.assert_close(found[0].wrist, torch.tensor([x, 0.0]))
+    torch.testing.assert_close(found[1].box, _box(5.0, 0.0)[:2])
 
 
-def test_boxes_without_area_or_boxes_at_all_end():
-    assert _merged(torch.zeros(0), torch.zeros(0, 9, 2)) == []
-    assert len(_merged(torch.tensor([0.9, 0.8]), torch.zeros(2, 9, 2))) == 2
+@pytest.mark.parametrize(("share", "count"), [(SAME_PALM + 0.02, 1), (SAME_PALM - 0.02, 2)])
+def test_boxes_are_of_one_palm_by_intersection_over_union(palms_of, share, count):
+    """Two squares of side 2 that are shifted by d have (2 − d) / (2 + d) in common."""
+    apart = 2 * (1 - share) / (1 + share)
+    assert len(palms_of([0.9, 0.8], torch.stack([_box(0.0, 0.0), _box(apart, 0.0)]))) == count
 
 
-def test_overlap_is_intersection_over_union():
-    one = _box(0.0, 0.0)[:2]
-    others = torch.stack([_box(0.0, 0.0)[:2], _box(1.0, 0.0)[:2], _box(0.0, 0.0, 0.5)[:2], _box(3.0, 3.0)[:2]])
-    torch.testing.assert_close(_overlap(one, others), torch.tensor([1.0, 1 / 3, 1 / 4, 0.0]))
+def test_boxes_without_area_and_no_boxes_at_all_come_to_an_end(palms_of):
+    assert len(palms_of([0.9, 0.8], torch.zeros(2, 9, 2))) == 2
+    assert palms_of([0.1, 0.2], torch.zeros(2, 9, 2)) == []

@@ -7,7 +7,7 @@ from scenes import Hands
 
 from handlib.networks.published import landmark_network, palm_network
 from handlib.networks.turned_crop import TurnedCrop
-from handlib.photo.find import Finder, _same_place, same_hand, views
+from handlib.photo.find import Finder, same_hand, views
 from handlib.photo.pyramid import Pyramid
 
 
@@ -96,13 +96,6 @@ def test_views_show_every_pixel(size):
         inside = (view.crops.from_px(corners.expand(n, 5, 2)).abs() <= 1 + 1e-5).all(-1)
         assert inside.any(0).all(), view.name
     assert names == ["whole", "farther", "turned", "halves", "quarters"][: 3 + (max(size) >= 384) + (max(size) >= 768)]
-
-
-def test_crops_of_one_place_are_one():
-    one = TurnedCrop(torch.tensor([[50.0, 50]]), torch.tensor([40.0]), torch.zeros(1))
-    near, apart, larger = one._replace(center=one.center + 4), one._replace(center=one.center + 9), one.turned(0, 2.1)
-    assert _same_place(one, one) and _same_place(one, near)
-    assert not _same_place(one, apart) and not _same_place(one, larger)
 
 
 def test_same_hand_is_one_whose_points_lie_on_the_others(finder, hands, rendered):

@@ -52,7 +52,7 @@ def test_both_hands_are_where_they_are(scene, found):
     for side, joints in zip(("right", "left"), scene.joints_px, strict=True):
         size = (joints.amax(0) - joints.amin(0)).max()
         assert (_of(found, side).joints_px - joints).norm(dim=-1).mean() < 0.08 * size
-    assert found[0].score >= found[1].score > 0.9
+    assert found[0].score >= found[1].score > 0.5
 
 
 def test_pose_of_a_rendered_hand_is_met(predictor, rendered):
@@ -115,7 +115,7 @@ def test_left_is_right_in_the_mirror_to_rounding(predictor, photo, found):
             one, two = _of(straight, side), _of(mirror, other)
             torch.testing.assert_close(two.vertices_cam * FLIP, one.vertices_cam, atol=2e-4, rtol=1e-4)
             torch.testing.assert_close(two.h, one.h, atol=2e-3, rtol=1e-3)
-            assert one.score == pytest.approx(two.score, abs=1e-4)
+            assert one.score == pytest.approx(two.score, abs=1e-3)
 
 
 def test_mirrored_photograph_shows_mirrored_hands(predictor, photo, found):

@@ -5,8 +5,8 @@ from exif_tags import tagged
 from PIL import Image, ImageOps
 
 from handlib.photo import read as module
-from handlib.support.images import GRAY, ImageError
 from handlib.photo.read import check_box, image_files, read_box, read_image, read_photo
+from handlib.support.images import GRAY, ImageError
 
 
 @pytest.fixture

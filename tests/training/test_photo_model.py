@@ -22,7 +22,7 @@ from handlib.training import photo_model
 from handlib.training.evidence_rows import EvidenceRows, evidence_rows
 from handlib.training.photo_model import SMOKE, cached_rows, error_of, loss_of, seen_well, train_photo, tune_batches
 from handlib.training.photo_rows import photo_rows
-from handlib.training.skeletons import ErrorBank, SkeletonSource, _ideal, crop_truth, facing
+from handlib.training.skeletons import NETWORK_SIZE, ErrorBank, SkeletonSource, centered, crop_truth, depths, facing
 
 CONFIG = replace(SMOKE, rows=32, lift_steps=11, lift_batch=32, tune_steps=10, tune_batch=16, hidden=16)
 
@@ -162,16 +162,17 @@ def test_directions_and_points_come_from_the_same_evidence(rows, trained):
 
 def test_errors_are_those_of_whole_rows(rows, generator):
     bank = ErrorBank(rows)
-    ideal = _ideal(rows.vertices_cam.float() + rows.joints_cam[:, MIDDLE_MCP : MIDDLE_MCP + 1], rows)
-    points = rows.points[..., :2] - ideal.points
+    vertices = rows.vertices_cam.float() + rows.joints_cam[:, MIDDLE_MCP : MIDDLE_MCP + 1]
+    image, space = (landmark_set(name).regressor @ vertices for name in ("image", "space"))
+    points = rows.points[..., :2] - rows.crop.from_px(project(image, rows.K))
+    deep = rows.points[..., 2] - depths(image, rows.joints_cam, rows.K, rows.crop)
+    metric = centered(rows.points_3d) - NETWORK_SIZE * centered(space @ rows.crop.rotation_3d())
     drawn = bank.draw(torch.linspace(-1, 1, 50), generator)
     apart = (drawn.points[:, None] - points[None]).flatten(2).norm(dim=-1)
     assert apart.amin(1).max() < 1e-6
     same = apart.argmin(1)
-    torch.testing.assert_close(drawn.depths, (rows.points[..., 2] - ideal.depths)[same])
-    torch.testing.assert_close(
-        drawn.points_3d, (rows.points_3d - rows.points_3d.mean(1, keepdim=True) - ideal.points_3d)[same]
-    )
+    torch.testing.assert_close(drawn.depths, deep[same])
+    torch.testing.assert_close(drawn.points_3d, metric[same])
 
 
 def test_errors_come_from_hands_that_face_alike(rows, generator):
