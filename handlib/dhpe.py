@@ -65,6 +65,8 @@ class DHPEConfig:
             raise ValueError(f"unknown trunk '{self.trunk}': choose one of {', '.join(TRUNKS)}")
         if self.trunk == "photo" and (self.features, self.size) != (LandmarkNetwork.FEATURES, LandmarkNetwork.SIZE):
             raise ValueError("the photo trunk has its own size and features: start from DHPEConfig.photo()")
+        if self.trunk == "photo" and not 0 <= self.principal < LandmarkNetwork.FEATURES:
+            raise ValueError(f"principal must be 0 … {LandmarkNetwork.FEATURES - 1} directions, not {self.principal}")
         if self.trunk == "paper" and self.features != FEATURES:
             raise ValueError(f"the paper's F gives {FEATURES} features, not {self.features}: set features={FEATURES}")
         if self.trunk == "paper" and (self.pose_size or self.size) % 8:
@@ -89,7 +91,6 @@ class DHPEConfig:
         """The networks of the paper: ResNet-50 at 224², PoseNet at 256², single layers, the highest pixel as j2D."""
         own = {"trunk": "paper", "size": 224, "pose_size": 256, "features": FEATURES, "pretrained": True}
         return cls(**own | {"hidden": 0, "subpixel": False} | overrides)
-
 
     @classmethod
     def photo(cls, **overrides) -> "DHPEConfig":
@@ -131,8 +132,9 @@ class DHPE(nn.Module):
         """
         _check(images, finite=not self.training)  # isfinite() makes a GPU wait; in training the loss check catches NaN
         if self.config.trunk == "photo":
-            crop = self.feature_extractor.upright(images)
-            return self.estimate_upright(self.feature_extractor.seen(images, crop), crop, images.shape[-1])
+            with torch.autocast(images.device.type, enabled=False):  # rounded crops and points move the hand by pixels
+                crop = self.feature_extractor.upright(images)
+                return self.estimate_upright(self.feature_extractor.seen(images, crop), crop, images.shape[-1])
         features, stages = self.features(images), self.heatmaps(images)
         output = self.estimate(features, stages[-1] if stages else None, images.shape[-1])
         return replace(output, earlier_heatmaps=tuple(stages[:-1]))
@@ -206,10 +208,10 @@ class DHPE(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "lite") -> "DHPE":
-        """A trained model in evaluation mode: "lite" or "photo", which ship with handlib, or a file written by `save`."""
+        """A trained model in evaluation mode: "lite" or "photo", which ship, or a file written by `save`."""
         path = checkpoint_path(name_or_path)
         if not path.is_file():
-            raise FileNotFoundError(f"no checkpoint at {path}: name 'lite' or 'photo', or make one with `handlib train`")
+            raise FileNotFoundError(f"no checkpoint at {path}: name 'lite' or 'photo', or a file of `handlib train`")
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(
                 f"{path}: larger than any DHPE checkpoint ({path.stat().st_size >> 20} MB); refused unread"

@@ -1,8 +1,8 @@
 """Landmark sets: what the points of a landmark network are in the mesh.
 
-The 21 points of the photo trunk have the names of C21's joints and are not handlib's joints: the network's fingertips lie
-inside the finger, its knuckles nearer to the skin, and its points in space are proportioned otherwise than its points in
-the image. Each point is a mixture of a few vertices near it, calibrated on rendered hands by
+The 21 points of the photo trunk have the names of C21's joints and are not handlib's joints: the network's fingertips
+lie inside the finger, its knuckles nearer to the skin, and its points in space are proportioned otherwise than its
+points in the image. Each point is a mixture of a few vertices near it, calibrated on rendered hands by
 `tools/calibrate_landmarks.py`: "image" for the network's points in the image, "space" for its points in space. Joints,
 in files and in scores, stay handlib's own; a landmark set serves to compare like with like.
 """

@@ -6,7 +6,7 @@ Every hand of a batch goes its own way: it moves as it would alone.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -57,6 +57,8 @@ def refine(
 ) -> DHPEOutput:
     """Improves an estimate of `model` on the same images.
 
+    The photo trunk's Ref sees turned crops, in which no step is made here: its j2D stays as it is.
+
     The result's history holds every step, 0 … iterations, each with the objective of Eq. 13 for each hand, measured
     against the 2D joints as they are at the end. With `keep="best"` a step that raised a hand's objective is replaced
     by the best one before it, so the objective never rises; the true error may (refinement_report.py).
@@ -68,14 +70,16 @@ def refine(
     frozen = [p.requires_grad for p in model.parameters()]
     model.requires_grad_(False)
     try:
-        states = _descend(model, model.resize(images), first, iterations, weights)
+        seen = model.resize(images) if first.crop is None else images
+        states = _descend(model, seen, first, iterations, weights)
     finally:
         for parameter, needed in zip(model.parameters(), frozen, strict=True):
             parameter.requires_grad_(needed)
     with torch.no_grad():
         if weights.keep == "best":
             states = best_so_far(states)
-        return assemble(model.hand, states, first.size, first.heatmaps, first.features)
+        refined = assemble(model.hand, states, first.size, first.heatmaps, first.features)
+        return replace(refined, crop=first.crop, hand_evidence=first.hand_evidence)
 
 
 def best_so_far(states: list[Iteration]) -> list[Iteration]:
@@ -107,7 +111,7 @@ def _descend(
             others.append(mesh_terms(h, placed))
             if k == iterations:
                 break
-            if model.config.pose_refiner:
+            if model.config.pose_refiner and first.hand_evidence is None:
                 with torch.no_grad():
                     better = model.regressor.refined_2d(first.features, states[-1])
                     evidence = evidence + weights.update_2d * (better - evidence)
@@ -142,6 +146,7 @@ def _mesh_terms(
     model: DHPE, images: Tensor, first: DHPEOutput, weights: RefinementWeights
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """The rest of Eq. 13 for each hand, as a function of h (b, 63) and its mesh in crop coordinates (b, 778, 3)."""
+    size = None if first.crop is None else images.shape[-1]
 
     def terms(h: Tensor, placed: Tensor) -> Tensor:
         total = weights.stay * (h - first.h).square().mean(-1)
@@ -149,7 +154,7 @@ def _mesh_terms(
             metres = placed / (SCALE_UNIT * MeshParameters.split(h).scale[..., None])
             total = total + weights.laplacian * (model.laplacian @ metres).norm(dim=-1).mean(-1)
         if weights.feature:
-            masked = model.feature_extractor(images * model.render_mask(placed)[:, None])
+            masked = model.features(images * model.render_mask(placed, size)[:, None], first.crop)
             total = total + weights.feature * (masked - first.features).square().mean(-1)
         return total
 

@@ -58,6 +58,14 @@ def batch(trained) -> dict[str, torch.Tensor]:
     return data.batch(torch.arange(4))
 
 
+@pytest.fixture(scope="session")
+def rendered() -> dict[str, torch.Tensor]:
+    """Five rendered right hands in pictures of 256 pixels, twice their boxes; the first three are easy to find."""
+    from handlib.data import SyntheticHands
+
+    return SyntheticHands("studio", 256, 24, crop_factor=2.0).batch(torch.tensor([18, 20, 22, 12, 16]))
+
+
 @pytest.fixture
 def unchecked():
     """Without the checks of shapes, for the errors that handlib itself raises where no checker runs."""

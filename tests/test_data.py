@@ -118,6 +118,31 @@ def test_hands_fill_two_thirds_of_the_crop(samples):
         torch.testing.assert_close((low + high) / 2, torch.full((2,), SIZE / 2), rtol=0, atol=0.05)
 
 
+def test_larger_crops_show_the_same_hand_from_the_same_place(hand):
+    own, wide = (
+        SyntheticHands("train", 48, 3, hand=hand, crop_factor=factor).batch(torch.arange(3)) for factor in (1.5, 3.0)
+    )
+    middle = [batch["box"][:, :2] + batch["box"][:, 2:] / 2 for batch in (own, wide)]
+    torch.testing.assert_close(middle[1], middle[0])
+    torch.testing.assert_close(wide["box"][:, 2], 2 * own["box"][:, 2])
+    assert torch.equal(wide["joints_cam"], own["joints_cam"])
+    torch.testing.assert_close(wide["joints_px"] - 24, (own["joints_px"] - 24) / 2, atol=1e-2, rtol=0)
+    torch.testing.assert_close(project(wide["joints_cam"], wide["K"]), wide["joints_px"])
+    area = [batch["mask"].mean((1, 2)) for batch in (own, wide)]
+    assert (area[1] < area[0] / 2).all()
+
+
+def test_crop_factor_is_part_of_the_name_where_it_is_another(hand):
+    assert "crop_factor=2" in SyntheticHands("val", 32, 1, hand=hand, crop_factor=2.0).name
+    assert "crop_factor" not in SyntheticHands("val", 32, 1, hand=hand, crop_factor=1.5).name
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan")])
+def test_a_crop_without_a_side_is_refused(hand, factor):
+    with pytest.raises(ValueError, match="crop_factor"):
+        SyntheticHands("val", 32, 1, hand=hand, crop_factor=factor)
+
+
 def test_training_crops_are_jittered(hand):
     data = SyntheticHands("train", SIZE, 20, hand=hand)
     spans = [data[i].joints_px for i in range(8)]

@@ -170,7 +170,8 @@ def test_options_survive_the_round_trip(tmp_path, field, value):
 
 
 def test_missing_checkpoint(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint at .*none.safetensors: name 'lite', or .*handlib train"):
+    message = "no checkpoint at .*none.safetensors: name 'lite' or 'photo', or .*handlib train"
+    with pytest.raises(FileNotFoundError, match=message):
         DHPE.from_pretrained(tmp_path / "none.safetensors")
 
 
@@ -323,11 +324,11 @@ def test_posenet_weights_that_are_not_there():
 @pytest.mark.parametrize(
     "change, reason",
     [
-        ({"trunk": "large"}, "unknown trunk 'large': choose lite or paper"),
+        ({"trunk": "large"}, "unknown trunk 'large': choose one of lite, paper, photo"),
         ({"trunk": "paper"}, "2048 features, not 16: set features=2048"),
         ({"trunk": "paper", "features": 2048, "pose_size": 30}, "8 must divide"),
-        ({"pretrained": True}, "trunk='paper' only"),
-        ({"posenet": "file.pickle"}, "trunk='paper' only"),
+        ({"pretrained": True}, "are for trunk='paper'"),
+        ({"posenet": "file.pickle"}, "are for trunk='paper'"),
         ({"evidence_2d": False}, "set pose_refiner=False too"),
     ],
     ids=str,

@@ -56,6 +56,8 @@ class SyntheticHands(Dataset):
     ):
         if split not in SETTINGS:
             raise ValueError(f"unknown split '{split}': choose one of {', '.join(SETTINGS)}")
+        if not 0 < crop_factor < 100:
+            raise ValueError(f"crop_factor must be about 1 … 4 times the hand's box, not {crop_factor}")
         self.split, self.size, self.seed, self.setting = split, size, seed or 0, SETTINGS[split]
         self.length = self.setting.length if n is None else n
         self.crop_factor = crop_factor

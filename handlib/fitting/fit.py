@@ -1,8 +1,8 @@
 """`fit`: Eq. 13 without a network. A hand from 2D joints, from 3D points and its mask where there are any.
 
-The energy (posterior.py) has many minima. Starts (starts.py) come from the 3D points, or from a coarse search over poses
-and viewpoints; Levenberg–Marquardt (solver.py) descends from all of them at once on the skeleton alone, and the state of
-the least energy is the answer. Only the mask's term needs the mesh.
+The energy (posterior.py) has many minima. Starts (starts.py) come from the 3D points, or from a coarse search over
+poses and viewpoints; Levenberg–Marquardt (solver.py) descends from all of them at once on the skeleton alone, and the
+state of the least energy is the answer. Only the mask's term needs the mesh.
 """
 
 from dataclasses import replace
@@ -53,6 +53,11 @@ def fit(
 
     Every hand is fitted by itself, so its result does not depend on the batch. `ValueError` says what cannot be fitted.
     """
+    for name, value, least in (("starts", starts, 1), ("iterations", iterations, 0)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    if not 0 < noise < 1:
+        raise ValueError(f"noise must be a share of the crop's side between 0 and 1, such as 0.02, not {noise}")
     seen, mask = _checked(joints_2d, K, mask, visible, joints_3d)
     width = _mirrored_width(side, mask)
     if width is not None:
@@ -62,7 +67,7 @@ def fit(
     samples = Samples.of(hand, anatomy, torch.Generator().manual_seed(seed))
     parts = []
     rows = torch.arange(len(seen.points_px), device=joints_2d.device).split(CHUNK)
-    for index in tqdm(rows, "fit", disable=not progress or len(rows) * CHUNK < 20):
+    for index in tqdm(rows, "fit", disable=not progress or len(seen.points_px) < 20):
         # From afar, every joint would be an outlier of very exact ones: those come second.
         posterior = Posterior(anatomy, seen.take(index), replace(NOISE, points=max(noise, NOISE.points)))
         if seen.points_3d is None:
@@ -167,6 +172,8 @@ def _checked(joints_2d, K, mask, visible, joints_3d) -> tuple[Observation, Tenso
     joints, K, mask = rows("joints_2d", joints_2d, 21, 2), rows("K", K, 3, 3), rows("mask", mask, -1, -1)
     joints_3d = rows("joints_3d", joints_3d, 21, 3)
     visible = joints.new_ones(joints.shape[:-1]) if visible is None else rows("visible", visible, 21)
+    if not (visible >= 0).all() or visible.isinf().any():  # false for NaN
+        raise ValueError("visible must hold weights 0 … 1, or true and false")
     joints = torch.where(visible[..., None] > 0, joints, 0)
     if not torch.isfinite(joints).all():
         raise ValueError("joints_2d holds NaN or infinity: pass visible=, false at the joints that were not found")

@@ -132,7 +132,8 @@ class Posterior:
         image = (to_px(points[:, :N], state.place, self.seen.K) - self.seen.points_px) / self.sigma[:, None, None]
         space = None
         if self.seen.points_3d is not None:
-            space = self._centered(points[:, -N:] - self.seen.points_3d) / points.new_tensor(self.noise.points_3d) * root_weight
+            space = self._centered(points[:, -N:] - self.seen.points_3d) * root_weight
+            space = space / points.new_tensor(self.noise.points_3d)
         excess = limit_excess(prior.pose(state.z), axes, limits).flatten(-2)
         known = [state.z, state.beta, excess / math.radians(SOFTNESS)]
         if self.seen.before is not None:
@@ -150,7 +151,10 @@ class Posterior:
         return total / 2
 
     def linearized(self, state: State) -> tuple[Float[Tensor, "n r"], Float[Tensor, "n r p"]]:
-        """All residuals in a row and their derivatives by a step; ρ enters both as the weight √ρ'."""
+        """All residuals in a row and their derivatives by a step; ρ enters both as the weight √ρ'.
+
+        The turn since the frame before is taken to be small: its derivative is that at none.
+        """
         skeleton, prior, axes, _ = self.anatomy
         n, k = state.z.shape
         points, by_pose, by_beta = skeleton.with_jacobian(prior.pose(state.z), state.beta)
@@ -169,7 +173,8 @@ class Posterior:
         if space is not None:
             slope = 1 / (1 + space.square().sum(-1, keepdim=True) / self.noise.outlier_3d**2)
             scale = slope * root_weight / points.new_tensor(self.noise.points_3d)
-            by_space = torch.cat([self._centered(by_hand[:, -N:]) * scale[..., None], by_hand.new_zeros(n, N, 3, 3)], -1)
+            by_space = self._centered(by_hand[:, -N:]) * scale[..., None]
+            by_space = torch.cat([by_space, by_hand.new_zeros(n, N, 3, 3)], -1)  # they do not tell the place
             residual.append((space * slope).flatten(1))
             rows.append(by_space.flatten(1, 2))
         beyond = (known[:, k + 10 : k + 55] != 0)[..., None] / math.radians(SOFTNESS)
@@ -182,16 +187,16 @@ class Posterior:
 
     def _centered(self, values: Float[Tensor, "n 21 ..."]) -> Float[Tensor, "n 21 ..."]:
         """Less their mean over the points, by weight."""
-        share = (self.seen.weight / self.seen.weight.sum(1, keepdim=True)).view(*values.shape[:2], *[1] * (values.ndim - 2))
+        share = self.seen.weight / self.seen.weight.sum(1, keepdim=True)
+        share = share.view(*share.shape, *[1] * (values.ndim - 2))
         return values - (values * share).sum(1, keepdim=True)
 
     def _steps(self, state: State) -> Float[Tensor, "n p"]:
         """τ: standard deviations of the way from one frame to the next."""
         w, one = self.noise, torch.ones_like(self.sigma)[:, None]
         place = torch.cat([self.box[:, 2:], self.box[:, 2:], one], -1) * w.step_place
-        parts = [one.expand(-1, size) * step
-                 for size, step in ((state.z.shape[-1], w.step_pose), (10, w.step_shape), (3, w.step_turn))]  # fmt: skip
-        return torch.cat([*parts, place], -1)
+        sizes = ((state.z.shape[-1], w.step_pose), (10, w.step_shape), (3, w.step_turn))
+        return torch.cat([*(one.expand(-1, size) * step for size, step in sizes), place], -1)
 
 
 def robust(squared: Float[Tensor, "*n"], outlier: float) -> Float[Tensor, "*n"]:

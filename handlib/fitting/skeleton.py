@@ -22,7 +22,7 @@ _NEGLIGIBLE = 1e-7  # share of a bone in a joint; leaving it out moves the joint
 class Skeleton:
     """`HandModel(pose, shape).joints` at a fraction of the cost: 21 joints in meters, C21 order.
 
-    regressor: of other points than the hand's joints, such as a landmark set's (hand/landmarks.py).
+    regressor: of other points than the hand's joints, such as a landmark set's (landmark_sets.py).
     """
 
     def __init__(self, hand: HandModel, like: Tensor, regressor: Float[Tensor, "p 778"] | None = None):

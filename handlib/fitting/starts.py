@@ -43,7 +43,8 @@ def starts_from_2d(posterior: Posterior, samples: Samples, count: int, generator
     like, weight = posterior.seen.points_px[0], posterior.seen.weight[0]
     views = sphere_views(VIEWS, generator).to(like)
     # Single precision is enough for a start and halves the time.
-    x = torch.view_as_complex((samples.points[:, :N].float() @ views[:, None, :2].mT.float()).contiguous())  # (views, s, 21)
+    flat = samples.points[:, :N].float() @ views[:, None, :2].mT.float()  # (views, s, 21, 2)
+    x = torch.view_as_complex(flat.contiguous())
     y = torch.view_as_complex(like.float().contiguous())
     share = (weight / weight.sum()).to(x.dtype)
     mean_x, mean_y = x @ share, y @ share
@@ -63,7 +64,7 @@ def starts_from_2d(posterior: Posterior, samples: Samples, count: int, generator
 
 
 def starts_from_3d(posterior: Posterior, samples: Samples, count: int) -> State:
-    """The `count` poses that lie best on each hand's 3D points when turned onto them, placed by its 2D points.
+    """The best `count` poses on each hand's 3D points when they are turned onto them, placed by its 2D points.
 
     Rows: all starts of the first hand, then of the second.
     """
@@ -77,7 +78,7 @@ def starts_from_3d(posterior: Posterior, samples: Samples, count: int) -> State:
     sign = torch.sign(torch.det(u) * torch.det(vt))
     size = (share[:, None] * x.square().sum(-1)[None, :, :, None]).sum((2, 3))
     error = size - 2 * (s[..., 0] + s[..., 1] + sign * s[..., 2])
-    pose = error.topk(count, largest=False).indices  # (n, count)
+    pose = error.topk(min(count, len(x)), largest=False).indices  # (n, count)
     row = torch.arange(len(pose), device=pose.device)[:, None]
     u, vt, sign = u[row, pose], vt[row, pose], sign[row, pose]
     rotation = torch.cat([u[..., :2], u[..., 2:] * sign[..., None, None]], -1) @ vt
@@ -88,7 +89,8 @@ def starts_from_3d(posterior: Posterior, samples: Samples, count: int) -> State:
     scale = (share * (flat - mean) * target).sum((2, 3)) / (share * (flat - mean).square()).sum((2, 3)).clamp(min=1e-12)
     scale = scale.clamp(min=1.0)  # pixels per meter
     place = (share * (points - scale[..., None, None] * flat)).sum(2)
-    state = State(samples.z[pose], flat.new_zeros(*pose.shape, 10), rotation, torch.cat([place, scale.log()[..., None]], -1))
+    place = torch.cat([place, scale.log()[..., None]], -1)
+    state = State(samples.z[pose], flat.new_zeros(*pose.shape, 10), rotation, place)
     return State(*(part.flatten(0, 1) for part in state))
 
 

@@ -36,7 +36,7 @@ class PhotoTrunk(nn.Module):
 
     @property
     def inputs(self) -> int:
-        """How many numbers E3D and Ref see of the evidence beside j2D: F's directions, 21 depths, 21 points in space."""
+        """How many numbers E3D and Ref see beside j2D: F's directions, 21 depths, 21 points in space."""
         return self.directions.shape[1] + 21 + 63
 
     def forward(self, images: Float[Tensor, "b 3 224 224"]) -> HandEvidence:
@@ -49,10 +49,15 @@ class PhotoTrunk(nn.Module):
 
     @torch.no_grad()
     def learn_directions(self, features: Float[Tensor, "n 1152"]) -> None:
-        """Principal directions of features scaled to one standard deviation, each divided by its own."""
+        """Principal directions of features scaled to one standard deviation, each divided by its own.
+
+        `ValueError` for fewer rows than there are directions to learn.
+        """
+        k = self.directions.shape[1]
+        if len(features) <= k:
+            raise ValueError(f"{len(features)} rows are too few for {k} directions: use more, or a smaller principal")
         self.mean.copy_(features.mean(0))
         deviation = features.std(0) + FLOOR
-        k = self.directions.shape[1]
         _, values, axes = torch.linalg.svd((features - self.mean) / deviation, full_matrices=False)
         self.directions.copy_(axes[:k].T / (values[:k] / len(features) ** 0.5) / deviation[:, None])
 

@@ -20,23 +20,23 @@ DIGESTS = {
 
 @lru_cache(1)
 def palm_network() -> PalmNetwork:
-    """The palm detector, frozen, in evaluation mode."""
+    """The palm detector, frozen, in evaluation mode. One for all callers, so leave it where and as it is."""
     return _load(PalmNetwork(), "palms")
 
 
 @lru_cache(1)
 def landmark_network() -> LandmarkNetwork:
-    """The landmark network, frozen, in evaluation mode."""
+    """The landmark network, frozen, in evaluation mode. One for all callers, so leave it where and as it is."""
     return _load(LandmarkNetwork(), "hand_landmarks")
 
 
 def load_landmarks(network: LandmarkNetwork) -> None:
-    """Gives a landmark network its published weights."""
+    """Gives a landmark network its published weights, and freezes it."""
     _load(network, "hand_landmarks")
 
 
 def _load(network: nn.Module, name: str) -> nn.Module:
-    """`ValueError` for a file that is not the one that shipped."""
+    """The network with its published weights; `ValueError` for a file that is not the one that shipped."""
     path = WEIGHTS / f"{name}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}: install handlib again")

@@ -85,14 +85,16 @@ class TurnedCrop(NamedTuple):
         return (points - self.center[:, None]) @ self.rotation() / (self.side[:, None, None] / 2)
 
     def sample(self, images: Float[Tensor, "#n 3 h w"], size: int, border: str = "border") -> Float[Tensor, "n 3 s s"]:
-        """The squares as pictures of `size` pixels, bilinear. border: "border" repeats the image's rim, "zeros" is black.
+        """The squares as pictures of `size` pixels, bilinear; of one image, or each of its own.
+
+        border: what is beyond the image: "border" repeats its rim, "zeros" is black.
 
         A crop far larger than `size` should be taken from a smaller image (photo/pyramid.py): nothing is averaged here.
         """
         height, width = images.shape[-2:]
-        at = (torch.arange(size, dtype=images.dtype, device=images.device) + 0.5) * (2 / size) - 1
+        at = (torch.arange(size).to(self.side) + 0.5) * (2 / size) - 1
         y, x = torch.meshgrid(at, at, indexing="ij")
-        px = self.to_px(torch.stack([x, y], -1).view(1, -1, 2).to(self.side).expand(len(self.side), -1, 2))
+        px = self.to_px(torch.stack([x, y], -1).view(1, -1, 2).expand(len(self.side), -1, 2))
         grid = px.view(-1, size, size, 2) * (2 / px.new_tensor([width, height])) - 1
         images = images.expand(len(grid), -1, -1, -1)
         return functional.grid_sample(images, grid.to(images), padding_mode=border, align_corners=False)

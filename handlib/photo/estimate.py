@@ -22,8 +22,8 @@ class HandEstimate:
     """One hand. Camera frame: x right, y down, z forward, meters; pixels of the upright photograph, centers at +0.5.
 
     Joints are in C21 order. `score` is the probability that this is a hand and that the estimate is right, `confidence`
-    that of each joint (confidence.py). K is the photograph's; where it was assumed, depths and distances follow from the
-    assumption, the pose hardly does.
+    that of each joint (confidence.py). K is the photograph's; where it was assumed, depths and distances follow from
+    the assumption, the pose hardly does.
     """
 
     side: str  # "right" or "left"
@@ -76,8 +76,8 @@ class HandEstimate:
         x, y, z = self.joints_cam[0].tolist()
         camera = "assumed K" if self.K_assumed else "given K"
         return (
-            f"HandEstimate({self.side} hand, score {self.score:.2f}, wrist at x {x:.2f} y {y:.2f} z {z:.2f} m, {camera};"
-            f" vertices_cam (778, 3), joints_cam (21, 3), joints_px (21, 2))"
+            f"HandEstimate({self.side} hand, score {self.score:.2f}, wrist at x {x:.2f} y {y:.2f} z {z:.2f} m, "
+            f"{camera}; vertices_cam (778, 3), joints_cam (21, 3), joints_px (21, 2))"
         )
 
     def described(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ in the mirrored photograph, whose K has its principal point mirrored too.
 """
 
 import math
+import os
 from collections.abc import Sequence
 
 import roma
@@ -38,15 +39,21 @@ _FLIP = (-1.0, 1.0, 1.0)
 
 
 class Predictor:
-    """A model and a finder, ready for one photograph after another. checkpoint: as for `DHPE.from_pretrained`."""
+    """A model and a finder, ready for one photograph after another.
 
-    def __init__(self, checkpoint: str | DHPE = "photo"):
+    checkpoint: as for `DHPE.from_pretrained`, or a model on the CPU, which is put into evaluation mode.
+    """
+
+    def __init__(self, checkpoint: str | os.PathLike[str] | DHPE = "photo"):
         self.model = checkpoint if isinstance(checkpoint, DHPE) else DHPE.from_pretrained(checkpoint)
+        if (device := self.model.laplacian.device).type != "cpu":
+            raise ValueError(f"the model is on {device}, but photographs are estimated on the CPU: give model.cpu()")
         self.model.eval()
         self.photo_trunk = self.model.config.trunk == "photo"
         landmarks = self.model.feature_extractor.network if self.photo_trunk else landmark_network()
         self.finder = Finder(palm_network(), landmarks)
         self.lifter = Lifter(self.model.hand) if self.photo_trunk else None
+        self.state: State | None = None  # of the last hands that were fitted, in the order of `found`
 
     @torch.no_grad()
     def __call__(
@@ -59,20 +66,22 @@ class Predictor:
         side: str | None = None,
     ) -> list[HandEstimate]:
         """The hands of one photograph, surest first; see `predict`."""
-        photo = image if isinstance(image, Photo) else read_photo(image)
+        if K is not None:
+            K = checked_K(K)
         if side not in (None, *SIDES):
             raise ValueError(f"side must be right or left, not {side!r}")
         if max_hands < 1:
             raise ValueError(f"max_hands must be at least 1, not {max_hands}")
         if refine is not None and refine < 0:
             raise ValueError(f"refine must be 0 or more iterations, not {refine}")
-        pyramid = Pyramid(photo.pixels)
+        photo = image if isinstance(image, Photo) else read_photo(image)
+        pyramid = Pyramid(photo.pixels, photo.reduction)
         found = self.finder.find(pyramid, max_hands) if box is None else [self.in_box(photo, pyramid, box)]
         return self.estimate(photo, pyramid, found, K, refine, side)
 
     def in_box(self, photo: Photo, pyramid: Pyramid, box: Box) -> Detection:
         """The hand that the user says is in a square (left, top, side), however unsure the network is."""
-        square = torch.tensor([check_box(box, photo.size, photo.path or "the image")])
+        square = torch.tensor([check_box(box, photo.size, photo.path or "the image")], dtype=torch.float32)
         return self.finder.surest_turn(pyramid, TurnedCrop.upright(square))
 
     def estimate(
@@ -86,6 +95,7 @@ class Predictor:
         before: State | None = None,
     ) -> list[HandEstimate]:
         """Estimates of hands that were found. before: their states in the frame before, a row for each."""
+        self.state = None
         if not found:
             return []
         width = float(photo.size[0])
@@ -96,7 +106,7 @@ class Predictor:
         if self.photo_trunk:
             outputs, vertices, residual = self._lifted(crop, evidence, own, refine, before)
         else:
-            outputs, vertices, residual = self._regressed(pyramid, crop, evidence, left, own, refine)
+            outputs, vertices, residual = self._regressed(pyramid, crop, evidence, left, own, refine, width)
         score = torch.tensor([hand.score for hand in found])
         spread = torch.stack([torch.full((21,), UNCHECKED) if hand.spread is None else hand.spread for hand in found])
         confidence = joint_confidence(score, spread, residual.float())
@@ -133,12 +143,19 @@ class Predictor:
         return lifted.output, lifted.output.vertices + lifted.output.root_cam[:, None], lifted.residual
 
     def _regressed(
-        self, pyramid: Pyramid, crop: TurnedCrop, evidence: HandEvidence, left: Tensor, K: Tensor, refine: int | None
+        self,
+        pyramid: Pyramid,
+        crop: TurnedCrop,
+        evidence: HandEvidence,
+        left: Tensor,
+        K: Tensor,
+        refine: int | None,
+        width: float,
     ) -> tuple[DHPEOutput, Tensor, Tensor]:
         """By another trunk, on upright crops of `CROP_FACTOR` times the box of the points that the finder saw."""
         points = crop.to_px(evidence.points[..., :2])
         upright = TurnedCrop.upright(crop_box(points, CROP_FACTOR))
-        pictures = pyramid.sample(mirrored(upright, left, float(pyramid.width)), 2 * self.model.config.size)
+        pictures = pyramid.sample(mirrored(upright, left, width), 2 * self.model.config.size)
         pictures[left] = pictures[left].flip(-1)
         output = self.model(pictures)
         if refine is None or refine > 0:
@@ -184,7 +201,7 @@ def predict(
     refine: int | None = None,
     box: Box | None = None,
     side: str | None = None,
-    checkpoint: str | DHPE = "photo",
+    checkpoint: str | os.PathLike[str] | DHPE = "photo",
 ) -> list[HandEstimate]:
     """The hands of a photograph: their meshes in its camera. An empty list where no hand is found.
 
@@ -202,18 +219,29 @@ def predict(
 def camera_of(
     photo: Photo, K: Tensor | Sequence | None = None, crop: TurnedCrop | None = None
 ) -> tuple[Float[Tensor, "3 3"], bool]:
-    """K and whether it was assumed: the file's own focal length, or `FIELD_OF_VIEW` if the hands are then not too near."""
+    """K and whether it was assumed: from the file's focal length, or `FIELD_OF_VIEW` if hands are then not too near."""
     width, height = photo.size
     if K is not None:
-        K = torch.as_tensor(K, dtype=torch.float32)
-        if K.shape != (3, 3) or not torch.isfinite(K).all() or K[0, 0] <= 0 or K[1, 1] <= 0 or (K[2] != K.new_tensor([0, 0, 1])).any():
-            raise ValueError("K must be 3×3, [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels of the upright photograph")
-        return K, False
+        return checked_K(K), False
     focal = photo.focal_px
     if focal is None:
         wide = max(width, height) / 2 / math.tan(math.radians(FIELD_OF_VIEW) / 2)
         focal = wide if crop is None else max(wide, NEAREST * float(crop.side.max()) / HAND_CROP)
     return torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float32), True
+
+
+def checked_K(K: Tensor | Sequence) -> Float[Tensor, "3 3"]:
+    """Intrinsics that a user gives, once they are seen to be some."""
+    wanted = "K must be 3×3, [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels of the upright photograph"
+    try:
+        K = torch.as_tensor(K, dtype=torch.float32).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{wanted}: {error}") from error
+    if K.shape != (3, 3) or not torch.isfinite(K).all() or K[0, 0] <= 0 or K[1, 1] <= 0:
+        raise ValueError(wanted)
+    if K[1:].flatten()[[0, 3, 4, 5]].tolist() != [0, 0, 0, 1]:
+        raise ValueError(wanted)
+    return K
 
 
 def in_camera(output: DHPEOutput, crop: TurnedCrop, K: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 778 3"]:

@@ -110,6 +110,8 @@ def read_box(source: ImageSource | Photo, box: Box, size: int | None = None) -> 
 
 def check_box(box: Box, size: tuple[int, int], where: object = "the image") -> Box:
     """A box, once it is seen to show a part of an image of this size."""
+    if len(box) != 3:
+        raise ValueError(f"{where}: a box of {box}; give LEFT TOP SIDE in pixels")
     left, top, side = box
     if not all(map(math.isfinite, box)):
         raise ValueError(f"{where}: a box of {box}; give LEFT TOP SIDE in pixels")

@@ -12,11 +12,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..data.synthetic import SyntheticHands
+from ..joints import MIDDLE_MCP
 from ..networks.landmarks import LandmarkNetwork
 from ..networks.turned_crop import TurnedCrop
 
 SIZE, CROP_FACTOR = 256, 2.0  # of the pictures: a turned crop shows more than the benchmark's upright one
-SETTLED = 0.7  # share of rows that are seen through the network's own crop, as in use; the others by a disturbed true one
+SETTLED = 0.7  # share of rows seen through the network's own crop, as in use; the others through a disturbed true one
 
 
 class EvidenceRows(NamedTuple):
@@ -45,7 +46,7 @@ class EvidenceRows(NamedTuple):
 def evidence_rows(
     network: LandmarkNetwork, split: str, n: int, first: int = 0, seed: int = 0, progress: bool = True
 ) -> EvidenceRows:
-    """Rows of the samples first … first + n of a split."""
+    """Rows of the samples first … first + n − 1 of a split."""
     generator = torch.Generator().manual_seed(seed + first)
     data = SyntheticHands(split, SIZE, first + n, crop_factor=CROP_FACTOR)
     rows: list[EvidenceRows] = []
@@ -60,7 +61,7 @@ def evidence_rows(
         )
         seen = network(_pictures(crop, batch["image"], network.SIZE))
         joints = batch["joints_cam"]
-        relative = (batch["vertices_cam"] - joints[:, 9:10]).half()
+        relative = (batch["vertices_cam"] - joints[:, MIDDLE_MCP : MIDDLE_MCP + 1]).half()
         rows.append(EvidenceRows(seen.features.half(), seen.points, seen.points_3d, seen.presence, *crop, batch["K"],
                                  joints, relative))  # fmt: skip
     return EvidenceRows(*(torch.cat(parts) for parts in zip(*rows, strict=True)))

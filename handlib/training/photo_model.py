@@ -1,14 +1,15 @@
 """Training of E3D and Ref of the trunk `photo`, whose evidence is frozen: minutes on one core.
 
 Three steps, each kept in the folder of the run and resumed: rows of cached evidence (evidence_rows.py); lifting on
-skeletons with the errors of these rows (skeletons.py), F being silent; tuning on the rows themselves, and on photographs
-without labels, whose answers are those of a fit to their evidence (photo_rows.py), where a folder of them is given.
+skeletons with the errors of these rows (skeletons.py), F being silent; tuning on the rows themselves, and, where a
+folder of them is given, on photographs without labels, whose answers are those of a fit to their evidence
+(photo_rows.py).
 """
 
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..camera import CROP_FACTOR
 from ..dhpe import DHPE, DHPEConfig
 from ..files import atomic_path
 from ..losses import articulation_loss, refiner_loss, reprojection_loss
@@ -54,6 +56,11 @@ class PhotoTraining:
     iterations: int = 3
     pose_refiner: bool = True
 
+    def __post_init__(self):
+        for name, least in (("rows", 1), ("lift_steps", 10), ("tune_steps", 10), ("lift_batch", 1), ("tune_batch", 3)):
+            if getattr(self, name) < least:  # a cycle's rise takes a tenth of the steps, photographs a third of a batch
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+
     def model(self) -> DHPEConfig:
         names = ("principal", "hidden", "iterations", "pose_refiner")
         return DHPEConfig.photo(**{name: getattr(self, name) for name in names})
@@ -69,19 +76,36 @@ class Batch(NamedTuple):
 
 
 def train_photo(config: PhotoTraining, out: str | os.PathLike[str], progress: bool = True) -> DHPE:
-    """Trains in the folder `out`, or goes on there; returns the model, which is also out/model.safetensors."""
+    """Trains in the folder `out`, or goes on there; returns the model, which is also out/model.safetensors.
+
+    `ValueError` for a folder that holds a run of another config, and for too few rows that are seen well enough.
+    """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    _check_config(config, out / "config.json")
     torch.manual_seed(config.seed)
     model = DHPE(config.model())
     rows = cached_rows(model, config, out, progress)
-    model.feature_extractor.learn_directions(rows.take(error_of(rows) < config.tune_gate).features.float())
+    model.feature_extractor.learn_directions(seen_well(rows, config.tune_gate).features.float())
     _silence_features(model)
     step = _Steps(model, out, progress)
     step("lift", lift_batches(model, rows, config), config.lift_steps, config.lift_rate)
-    step("tune", tune_batches(model, rows, config), config.tune_steps, config.tune_rate)
+    step("tune", tune_batches(model, rows, config, progress), config.tune_steps, config.tune_rate)
     model.save(out / "model.safetensors", {"train": json.dumps(asdict(config))})
     return model.eval()
+
+
+def _check_config(config: PhotoTraining, path: Path) -> None:
+    """Writes the config into a new folder; what is in an old one must be of the same, or its steps would be mixed."""
+    own = asdict(config)
+    if not path.is_file():
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")
+        return
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in own.items():
+        if kept.get(name) != value:
+            raise ValueError(f"{path}: a run with {name}={kept.get(name)!r}, not {value!r}; choose another folder")
 
 
 # ---- the rows
@@ -99,10 +123,18 @@ def cached_rows(model: DHPE, config: PhotoTraining, out: Path, progress: bool) -
     return EvidenceRows(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
+def seen_well(rows: EvidenceRows, gate: float, presence: float = 0.0) -> EvidenceRows:
+    """The rows whose mean 2D error over the hand's side is below the gate. `ValueError` where there is none."""
+    well = (error_of(rows) < gate) & (rows.presence > presence)
+    if not well.any():
+        raise ValueError(f"none of {len(well)} rows has a 2D error below {gate}: use more rows or a wider gate")
+    return rows.take(well)
+
+
 def error_of(rows: EvidenceRows) -> Float[Tensor, " n"]:
     """Mean 2D error of the evidence over the hand's side."""
     truth = crop_truth(rows.joints_cam, rows.K, rows.crop)
-    side = truth.omega / 1.5
+    side = truth.omega / CROP_FACTOR
     return (rows.points[..., :2] - truth.joints_crop).norm(dim=-1).mean(1) / side
 
 
@@ -110,7 +142,7 @@ def error_of(rows: EvidenceRows) -> Float[Tensor, " n"]:
 
 
 def lift_batches(model: DHPE, rows: EvidenceRows, config: PhotoTraining) -> Callable[[int], Batch]:
-    bank = ErrorBank(rows.take((error_of(rows) < config.lift_gate) & (rows.presence > 0.3)))
+    bank = ErrorBank(seen_well(rows, config.lift_gate, presence=0.3))
     source, n = SkeletonSource(model.hand), config.lift_batch
     chunk: list[Skeletons] = []
 
@@ -128,15 +160,17 @@ def lift_batches(model: DHPE, rows: EvidenceRows, config: PhotoTraining) -> Call
     return batch
 
 
-def tune_batches(model: DHPE, rows: EvidenceRows, config: PhotoTraining) -> Callable[[int], Batch]:
-    rows = rows.take(error_of(rows) < config.tune_gate)
+def tune_batches(
+    model: DHPE, rows: EvidenceRows, config: PhotoTraining, progress: bool = True
+) -> Callable[[int], Batch]:
+    rows = seen_well(rows, config.tune_gate)
     inputs, points = _conditions(model, rows), rows.points[..., :2]
     truth = crop_truth(rows.joints_cam, rows.K, rows.crop)
     photographs = 0
     if config.photographs:
         from .photo_rows import photo_rows
 
-        more = photo_rows(model, config.photographs)
+        more = photo_rows(model, config.photographs, progress)
         photographs = len(more.points)
         inputs, points = torch.cat([inputs, _conditions(model, more)]), torch.cat([points, more.points[..., :2]])
         own = crop_truth(more.joints_cam, more.K, more.crop)
@@ -221,8 +255,3 @@ class _Steps:
                 state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "rates": rates.state_dict()}
                 with atomic_path(path) as temporary:
                     torch.save(state | {"step": step + 1}, temporary)
-
-
-def ablated(config: PhotoTraining, **changes) -> PhotoTraining:
-    """The config with some of its switches changed."""
-    return replace(config, **changes)

@@ -23,14 +23,15 @@ KEPT = 0.9  # of the hands, those of least energy
 @torch.no_grad()
 def photo_rows(model: DHPE, folder: str | Path, progress: bool = True) -> EvidenceRows:
     """One row for each photograph below a folder in which a hand is found. Left hands are mirrored."""
-    files = sorted(path for path in Path(folder).expanduser().rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = Path(folder).expanduser().rglob("*")
+    files = sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
         raise ValueError(f"{folder}: no photographs ({', '.join(SUFFIXES)}); name a folder of them or leave it out")
-    predictor, rows, energies = Predictor(model), [], []
     training = model.training
+    predictor, rows, energies = Predictor(model), [], []
     for path in tqdm(files, "photographs", disable=not progress):
         photo = read_photo(path)
-        pyramid = Pyramid(photo.pixels)
+        pyramid = Pyramid(photo.pixels, photo.reduction)
         found = predictor.finder.find(pyramid, 1)
         if not found:
             continue
@@ -47,5 +48,7 @@ def photo_rows(model: DHPE, folder: str | Path, progress: bool = True) -> Eviden
                                  *crop, K, joints, vertices.half()))  # fmt: skip
         energies.append(lifted.energy)
     model.train(training)
+    if not rows:
+        raise ValueError(f"{folder}: no hand is found in its photographs; name another folder or leave it out")
     together = EvidenceRows(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
     return together.take(torch.cat(energies).argsort()[: max(1, int(KEPT * len(energies)))])

@@ -49,9 +49,7 @@ class Seen(NamedTuple):
         return Seen(*(part[index] for part in self))
 
 
-def crop_truth(
-    joints_cam: Float[Tensor, "b 21 3"], K: Float[Tensor, "b 3 3"], crop: TurnedCrop
-) -> CropTruth:
+def crop_truth(joints_cam: Float[Tensor, "b 21 3"], K: Float[Tensor, "b 3 3"], crop: TurnedCrop) -> CropTruth:
     """The joints of hands in the camera frame as their turned crops show them."""
     joints = crop.from_px(project(joints_cam, K))
     points = torch.cat([joints, depths(joints_cam, joints_cam, K, crop)[..., None]], -1)

@@ -1,5 +1,7 @@
 """`fit` on hands whose joints, camera and mask are known."""
 
+import sys
+
 import pytest
 import roma
 import torch
@@ -10,6 +12,7 @@ from handlib.fitting.starts import sphere_views
 from handlib.output import in_metres
 from handlib.parameters import posed_hand
 
+module = sys.modules["handlib.fitting.fit"]  # `handlib.fitting.fit` itself is the function
 K = torch.tensor([[480.0, 0, 112], [0, 480.0, 112], [0, 0, 1]])
 
 
@@ -93,6 +96,56 @@ def test_result_is_deterministic_and_independent_of_the_batch(hand, views):
     assert torch.equal(alone.h, fit(joints_px[1], K, **few).h)
 
 
+def test_chunks_change_nothing(hand, views, monkeypatch):
+    few = {"hand": hand, "starts": 3, "iterations": 3}
+    for points in (None, views[1]):
+        whole = fit(views[2], K, joints_3d=points, **few)
+        for size in (1, 3):
+            with monkeypatch.context() as patch:
+                patch.setattr(module, "CHUNK", size)
+                parts = fit(views[2], K, joints_3d=points, **few)
+            torch.testing.assert_close(parts.h, whole.h, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["joints", "joints and mask"])
+def test_left_hand_is_the_mirrored_right_one(hand, views, masked):
+    """A picture of 224 pixels and its mirror image; without a mask nobody knows its width, and nobody has to."""
+    flip = torch.tensor([-1.0, 1, 1])
+    mirrored_px = views[2] * flip[:2] + torch.tensor([224.0, 0])
+    mirrored_K = K.clone()
+    mirrored_K[0, 2] = 224 - K[0, 2]
+    mask = torch.zeros(4, 224, 224)
+    mask[:, 60:160, 50:130] = 1
+    rows = slice(0, 1) if masked else slice(0, 4)
+    few = {"hand": hand, "starts": 4}
+    right = fit(views[2][rows], K, mask[rows] if masked else None, **few)
+    left = fit(mirrored_px[rows], mirrored_K, mask[rows].flip(-1) if masked else None, side="left", **few)
+    torch.testing.assert_close(left.h, right.h, atol=2e-3, rtol=1e-3)
+    for name in ("vertices", "joints_3d", "root_cam"):
+        torch.testing.assert_close(getattr(left, name) * flip, getattr(right, name), atol=2e-4, rtol=1e-3)
+    torch.testing.assert_close(left.joints_2d * flip[:2] + torch.tensor([224.0, 0]), right.joints_2d, atol=0.05, rtol=0)
+
+
+def test_left_hand_without_a_camera_lies_on_its_joints(hand, views):
+    left = fit(views[2] * torch.tensor([-1.0, 1]), side="left", hand=hand, starts=6)
+    assert (left.joints_2d - views[2] * torch.tensor([-1.0, 1])).norm(dim=-1).mean() < 3
+    assert left.root_cam is None
+
+
+def test_points_in_space_tell_what_one_view_hides(hand, views, generator):
+    """With points that are 4 pixels off and no intrinsics, a finger may bend to the camera or away from it."""
+    joints, noisy = views[1], views[2] + 4 * torch.randn(4, 21, 2, generator=generator)
+    guess = joints + 0.005 * torch.randn(4, 21, 3, generator=generator)
+    blind, told = (fit(noisy, hand=hand, joints_3d=points, starts=8) for points in (None, guess + 1.0))
+    off = [(output.joints_3d - (joints - joints[:, 9:10])).norm(dim=-1).mean() for output in (blind, told)]
+    assert off[1] < 0.007 and off[1] < off[0] / 1.5, off
+
+
+def test_more_starts_than_poses_are_all_of_them(hand, views):
+    found = fit(views[2][:1], K, hand=hand, joints_3d=views[1][:1], starts=10_000, iterations=0)
+    assert torch.isfinite(found.h).all()
+
+
 def test_mask_brings_the_silhouette_closer(hand, views, generator):
     vertices, _, joints_px = (part[:2] for part in views)
 
@@ -131,6 +184,15 @@ def test_views_are_rotations_that_cover_the_sphere(generator):
         ({"K": torch.eye(2)}, r"K must be \(3, 3\)"),
         ({"K": K.expand(2, 3, 3)}, r"K must be \(3, 3\)"),
         ({"mask": torch.ones(5)}, r"mask must be \(n, n\)"),
+        ({"joints_3d": torch.ones(21, 2)}, r"joints_3d must be \(21, 3\)"),
+        ({"joints_3d": torch.full((21, 3), torch.nan)}, "joints_3d holds NaN"),
+        ({"joints_3d": torch.full((21, 3), 300.0)}, "joints_3d must be meters"),
+        ({"visible": torch.full((21,), -1.0)}, "visible must hold weights"),
+        ({"visible": torch.full((21,), torch.nan)}, "visible must hold weights"),
+        ({"side": "both"}, "side must be right or left"),
+        ({"starts": 0}, "starts must be at least 1"),
+        ({"iterations": -1}, "iterations must be at least 0"),
+        ({"noise": 0.0}, "noise must be a share"),
     ],
 )
 def test_errors_say_what_to_do(hand, views, unchecked, change, message):

@@ -1,0 +1,55 @@
+"""Crops of any size out of one image: in the right place, and without aliasing."""
+
+import pytest
+import torch
+
+from handlib.networks.turned_crop import TurnedCrop
+from handlib.photo.pyramid import Pyramid
+
+
+def _ramp(height, width):
+    """Red is x and green is y of the pixel's center, over 1000: exact under averaging and interpolation."""
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    return torch.stack([x, y, 0 * x]) / 1000
+
+
+def _places(crop, size):
+    at = (torch.arange(size) + 0.5) * (2 / size) - 1
+    y, x = torch.meshgrid(at, at, indexing="ij")
+    px = crop.to_px(torch.stack([x, y], -1).view(1, -1, 2).expand(len(crop.side), -1, 2))
+    return px.view(-1, size, size, 2).movedim(-1, 1) / 1000
+
+
+@pytest.mark.parametrize("size", [(640, 480), (333, 517)], ids=str)
+def test_every_level_shows_what_is_there(size):
+    """Crops of one to thirteen image pixels a pixel, all at once, each inside."""
+    side = torch.tensor([16.0, 31, 40, 100, 210])
+    middle = torch.tensor([size[1] / 2, size[0] / 2]).expand(5, 2)
+    crop = TurnedCrop(middle, side, torch.tensor([0.0, 0.3, 1.0, -0.4, 2.0]))
+    pictures = Pyramid(_ramp(*size)).sample(crop, 16)
+    torch.testing.assert_close(pictures[:, :2], _places(crop, 16), atol=2e-4, rtol=0)
+
+
+def test_a_reduced_photograph_is_sampled_in_pixels_of_the_whole():
+    small = Pyramid(_ramp(100, 100), reduction=4)
+    assert (small.height, small.width) == (400, 400)
+    crop = TurnedCrop(torch.tensor([[200.0, 160]]), torch.tensor([240.0]), torch.tensor([0.3]))
+    torch.testing.assert_close(small.sample(crop, 16)[:, :2] * 4, _places(crop, 16), atol=1e-3, rtol=0)
+
+
+def test_bytes_are_the_same_image(generator):
+    image = torch.randint(0, 256, (3, 50, 70), generator=generator, dtype=torch.uint8)
+    crop = TurnedCrop(torch.tensor([[30.0, 20], [35, 25]]), torch.tensor([20.0, 70]), torch.zeros(2))
+    one, other = (Pyramid(values).sample(crop, 16) for values in (image, image.float() / 255))
+    assert torch.equal(one, other)
+
+
+def test_fine_checks_become_gray_and_not_a_pattern():
+    checks = ((torch.arange(256)[:, None] + torch.arange(256)) % 2).float().expand(3, -1, -1)
+    crop = TurnedCrop(torch.tensor([[128.0, 128]]), torch.tensor([220.0]), torch.tensor([0.2]))
+    torch.testing.assert_close(Pyramid(checks).sample(crop, 32), torch.full((1, 3, 32, 32), 0.5))
+
+
+def test_a_crop_far_larger_than_the_image_ends_at_one_pixel():
+    crop = TurnedCrop(torch.tensor([[2.0, 2]]), torch.tensor([1e4]), torch.zeros(1))
+    torch.testing.assert_close(Pyramid(torch.full((3, 4, 4), 0.3)).sample(crop, 8), torch.full((1, 3, 8, 8), 0.3))
