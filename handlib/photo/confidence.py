@@ -23,7 +23,7 @@ def hand_score(presence: Tensor, moved: Tensor, settled: Tensor, spread: Tensor)
 
 
 def joint_confidence(
-    score: Float[Tensor, "n"], spread: Float[Tensor, "n 21"], residual: Float[Tensor, "n 21"]
+    score: Float[Tensor, " n"], spread: Float[Tensor, "n 21"], residual: Float[Tensor, "n 21"]
 ) -> Float[Tensor, "n 21"]:
     """The confidence of each joint.
 

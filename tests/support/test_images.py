@@ -7,7 +7,7 @@ import tifffile
 from exif_tags import tagged
 from PIL import ExifTags, Image, ImageOps
 
-from handlib.photo import decode
+from handlib.support import images as decode
 from handlib.support.images import ImageError, exif, focal_px, open_image, orientation, reduction, rgb, upright
 
 TAG = ExifTags.Base
