@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ..camera import CROP_FACTOR, SCALE_UNIT, crop_box, unproject
 from ..dhpe import DHPE
-from ..fitting.lift import Lifter, to_ray
-from ..fitting.posterior import State
+from ..fitting.lift import NOISE, Lifter, to_ray
+from ..fitting.posterior import Noise, State
 from ..joints import MIDDLE_MCP
 from ..networks.landmarks import HandEvidence, LandmarkNetwork
 from ..networks.published import landmark_network, palm_network
@@ -46,6 +46,7 @@ class Predictor:
         landmarks = self.model.feature_extractor.network if self.photo_trunk else landmark_network()
         self.finder = Finder(palm_network(), landmarks)
         self.lifter = Lifter(self.model.hand) if self.photo_trunk else None
+        self.state: State | None = None  # of the last fit
 
     @torch.no_grad()
     def __call__(
@@ -82,39 +83,60 @@ class Predictor:
         K: Tensor | Sequence | None = None,
         refine: int | None = None,
         side: str | None = None,
-        before: State | None = None,
     ) -> list[HandEstimate]:
-        """Estimates of hands that were found. before: their states in the frame before, a row for each."""
+        """Estimates of hands that were found, surest first."""
         if not found:
             return []
-        width = float(photo.size[0])
         left = torch.tensor([side == "left" if side else float(hand.evidence.right) < 0.5 for hand in found])
-        crop, evidence = self.last_look(pyramid, found, left, width)
+        crop, evidence = self.last_look(pyramid, torch.stack([hand.points_px for hand in found]), left)
         K, assumed = camera_of(photo, K, crop)
-        own = mirrored_K(K, left, width)
+        hands = self.of_evidence(pyramid, crop, evidence, left, K, assumed, refine)
+        return sorted(hands, key=lambda hand: -hand.score)
+
+    def of_evidence(
+        self,
+        pyramid: Pyramid,
+        crop: TurnedCrop,
+        evidence: HandEvidence,
+        left: Tensor,
+        K: Float[Tensor, "3 3"],
+        assumed: bool,
+        refine: int | None = None,
+        before: State | None = None,
+        noise: Noise = NOISE,
+    ) -> list[HandEstimate]:
+        """Estimates of what `last_look` saw, in its order; `self.state` then holds their states.
+
+        before: their states in the frame before, a row for each.
+        """
+        own = mirrored_K(K, left, float(pyramid.width))
         if self.photo_trunk:
-            outputs, vertices, residual = self._lifted(crop, evidence, own, refine, before)
+            outputs, vertices, residual = self._lifted(crop, evidence, own, refine, before, noise)
         else:
             outputs, vertices, residual = self._regressed(pyramid, crop, evidence, left, own, refine)
         score, confidence = confidences(evidence, residual)
-        return [
-            self._describe(i, outputs, vertices, left, score, confidence, K, assumed) for i in score.argsort(descending=True).tolist()
-        ]
+        return [self._describe(i, outputs, vertices, left, score, confidence, K, assumed) for i in range(len(left))]
 
     def last_look(
-        self, pyramid: Pyramid, found: list[Detection], left: Tensor, width: float
+        self, pyramid: Pyramid, points_px: Float[Tensor, "n 21 2"], left: Tensor
     ) -> tuple[TurnedCrop, HandEvidence]:
-        """Crops, of left hands in the mirrored photograph, and what they show."""
-        crop = TurnedCrop.around_points(torch.stack([hand.points_px for hand in found]))
+        """Crops around hands' points, of left hands in the mirrored photograph, and what they show."""
+        crop = TurnedCrop.around_points(points_px)
         pictures = pyramid.sample(crop, LandmarkNetwork.SIZE)
         pictures[left] = pictures[left].flip(-1)
         evidence = self.finder.landmarks(pictures.contiguous(memory_format=torch.channels_last))
-        return mirrored(crop, left, width), evidence
+        return mirrored(crop, left, float(pyramid.width)), evidence
 
     # ---- the two kinds of model
 
     def _lifted(
-        self, crop: TurnedCrop, evidence: HandEvidence, K: Tensor, refine: int | None, before: State | None
+        self,
+        crop: TurnedCrop,
+        evidence: HandEvidence,
+        K: Tensor,
+        refine: int | None,
+        before: State | None,
+        noise: Noise,
     ) -> tuple[DHPEOutput, Tensor, Tensor]:
         """By the photo trunk: E3D, then second-order steps."""
         first = self.model.estimate_upright(evidence)
@@ -127,7 +149,7 @@ class Predictor:
             return first, vertices, ((landmarks - points) / noise).norm(dim=-1)
         guess = self.lifter.guess(evidence.points, evidence.points_3d, first.vertices)
         steps = {} if refine is None else {"iterations": refine}
-        lifted = self.lifter(points, guess @ crop.rotation_3d().mT, K, before, **steps)
+        lifted = self.lifter(points, guess @ crop.rotation_3d().mT, K, before, noise=noise, **steps)
         self.state = lifted.state
         return lifted.output, lifted.output.vertices + lifted.output.root_cam[:, None], lifted.residual
 
