@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..camera import CROP_FACTOR, SCALE_UNIT, crop_box, unproject
 from ..dhpe import DHPE
-from ..fitting.lift import NOISE, Lifter, to_ray
+from ..fitting.lift import NOISE, Lifted, Lifter, to_ray
 from ..fitting.posterior import Noise, State
 from ..joints import MIDDLE_MCP
 from ..networks.landmarks import HandEvidence, LandmarkNetwork
@@ -46,7 +46,7 @@ class Predictor:
         landmarks = self.model.feature_extractor.network if self.photo_trunk else landmark_network()
         self.finder = Finder(palm_network(), landmarks)
         self.lifter = Lifter(self.model.hand) if self.photo_trunk else None
-        self.state: State | None = None  # of the last fit
+        self.lifted: Lifted | None = None  # the last fit
 
     @torch.no_grad()
     def __call__(
@@ -105,7 +105,7 @@ class Predictor:
         before: State | None = None,
         noise: Noise = NOISE,
     ) -> list[HandEstimate]:
-        """Estimates of what `last_look` saw, in its order; `self.state` then holds their states.
+        """Estimates of what `last_look` saw, in its order; `self.lifted` then holds their states.
 
         before: their states in the frame before, a row for each.
         """
@@ -150,7 +150,7 @@ class Predictor:
         guess = self.lifter.guess(evidence.points, evidence.points_3d, first.vertices)
         steps = {} if refine is None else {"iterations": refine}
         lifted = self.lifter(points, guess @ crop.rotation_3d().mT, K, before, noise=noise, **steps)
-        self.state = lifted.state
+        self.lifted = lifted
         return lifted.output, lifted.output.vertices + lifted.output.root_cam[:, None], lifted.residual
 
     def _regressed(

@@ -1,9 +1,9 @@
 """The hands of a video, from frame to frame: each keeps its number, its side, its shape and its camera.
 
-A hand that is known is looked at through the crop around its last points, once a frame; palms (find.py) are searched
-only where hands are missing. The fit starts at the state of the frame before, moved on as it moved last, and stays near
-it (fitting/posterior.py), so that meshes do not tremble. results/tracking.json says how much they still do, and how far
-they lag behind the motion.
+A hand that is known is looked at through the crop around its last points, once a frame unless it moved far; palms
+(find.py) are searched only where hands are missing. The fit starts at the state of the frame before, moved on as it
+moved last, and stays near it (fitting/posterior.py), so that meshes do not tremble; where that does not meet the
+evidence, it is made afresh. results/tracking.json says how much meshes still tremble, and how far they lag behind.
 
 The first frame is searched thoroughly. After that the whole view alone is: in every frame in which a hand was lost or
 none is known, in every `SEARCH_EVERY`th one in which there is room for more. While none is known, one frame in
@@ -32,6 +32,7 @@ PATIENCE = 5  # frames without a hand after which its track ends
 MOST_VOTES = 10.0  # frames: so many contrary ones, and sure ones, turn the side of an old track
 ITERATIONS = 2  # of a fit that starts at the frame before
 VELOCITY = 0.9  # of a hand's last step, so much is expected of the next: a hand that stops does not overshoot for long
+UNFITTED = 2.5  # standard deviations of the points, on average: a fit as bad as this is made afresh
 SHAPE = 0.3  # how far β is off after one frame; after n frames it is 1/√n of that, down to the step of `STEPS`
 STEPS = replace(NOISE, step_pose=0.2, step_turn=0.12, step_place=0.04)  # how far a hand is from where it is expected
 
@@ -49,6 +50,7 @@ class Track:
     step: Float[Tensor, "1 p"] | None = None  # from the state before it
     frames: int = 0  # in which it was estimated
     missed: int = 0  # frames since it was seen
+    far: bool = False  # from where it was looked for
 
     @property
     def left(self) -> bool:
@@ -57,6 +59,11 @@ class Track:
     @property
     def voted(self) -> str:
         return SIDES[int(self.votes < 0)]
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the crop of this frame's look was off the hand, or its mirror image."""
+        return self.seen is not None and (self.far or self.voted != self.side)
 
     def begin_look(self) -> None:
         """Settles for this frame which hand it is."""
@@ -67,6 +74,7 @@ class Track:
         if seen.presence < PRESENT:
             self.seen, self.step, self.missed = None, None, self.missed + 1
             return
+        self.far = not same_points(points_px, self.points_px)
         self.seen, self.points_px, self.missed = seen, points_px, 0
         right = float(seen.evidence.right)
         vote = (1 - right if self.left else right) - 0.5
@@ -80,9 +88,12 @@ class Track:
         """Where the next frame should find the hand; its shape stays."""
         return self.state if self.step is None else self.state.moved(VELOCITY * self.step)
 
-    def fitted(self, state: State) -> None:
-        self.step = None if self.state is None else state.since(self.state)
-        if self.step is not None:
+    def fitted(self, state: State, afresh: bool) -> None:
+        if self.state is not None and afresh:
+            state = state._replace(beta=self.state.beta)  # which has more frames behind it
+        self.step = None
+        if self.state is not None and not afresh:
+            self.step = state.since(self.state)
             self.step[:, -16:-6] = 0  # β
         self.state = state
 
@@ -121,14 +132,12 @@ class Tracker:
         pyramid = Pyramid(photo.pixels)
         self._look(pyramid, self.tracks)
         self.tracks = [track for track in _apart(self.tracks) if track.missed < PATIENCE]
-        found = self._search(pyramid)
-        self._look(pyramid, found)
-        self._look(pyramid, [track for track in found if track.voted != track.side])
+        self._look(pyramid, self._search(pyramid))
         self.tracks = _apart(self.tracks)
         return self._estimates(photo, pyramid, [track for track in self.tracks if track.seen])
 
-    def _look(self, pyramid: Pyramid, tracks: list[Track]) -> None:
-        """Looks at each hand through the crop around its last points."""
+    def _look(self, pyramid: Pyramid, tracks: list[Track], again: bool = True) -> None:
+        """Looks at each hand through the crop around its last points; again where that crop was not the right one."""
         if not tracks:
             return
         for track in tracks:
@@ -140,6 +149,8 @@ class Tracker:
         for i, track in enumerate(tracks):
             row = slice(i, i + 1)
             track.end_look(Detection(crop.take(row), HandEvidence(*(part[row] for part in evidence))), points[i])
+        if again:
+            self._look(pyramid, [track for track in tracks if track.unsettled], again=False)
 
     def _search(self, pyramid: Pyramid) -> list[Track]:
         """Tracks of hands that were found where none was looked for: lost ones first, then new ones."""
@@ -176,27 +187,33 @@ class Tracker:
     def _estimates(self, photo: Photo, pyramid: Pyramid, tracks: list[Track]) -> list[HandEstimate]:
         if tracks and self.camera is None:
             self.camera = camera_of(photo, self.K, _stacked(tracks)[0])
-        known, new = ([track for track in tracks if (track.state is None) == fresh] for fresh in (False, True))
-        hands = self._estimated(pyramid, known) + self._estimated(pyramid, new)
+        hands = self._estimated(pyramid, [track for track in tracks if track.state is not None])
+        done = {hand.track for hand in hands}
+        hands += self._estimated(pyramid, [track for track in tracks if track.number not in done], afresh=True)
         return sorted(hands, key=lambda hand: hand.track)
 
-    def _estimated(self, pyramid: Pyramid, tracks: list[Track]) -> list[HandEstimate]:
-        """Hands that all have a state of the frame before, or all have none."""
+    def _estimated(self, pyramid: Pyramid, tracks: list[Track], afresh: bool = False) -> list[HandEstimate]:
+        """Hands near where the frame before expects them, but for those that are not there; or all of them afresh."""
         if not tracks:
             return []
         left = torch.tensor([track.left for track in tracks])
-        before, refine, noise = None, None if self.predictor.photo_trunk else 0, STEPS
-        if tracks[0].state is not None:
+        if afresh:
+            how = {"refine": None if self.predictor.photo_trunk else 0}
+        else:
             expected = zip(*(track.expected() for track in tracks), strict=True)
-            before, refine = State(*map(torch.cat, expected)), ITERATIONS
             frames = torch.tensor([[track.frames] for track in tracks], dtype=torch.float64)
             noise = replace(STEPS, step_shape=(SHAPE / frames.sqrt()).clamp(min=STEPS.step_shape))
-        hands = self.predictor.of_evidence(pyramid, *_stacked(tracks), left, *self.camera, refine, before, noise)
-        for i, track in enumerate(tracks):
+            how = {"refine": ITERATIONS, "before": State(*map(torch.cat, expected)), "noise": noise}
+        estimates = self.predictor.of_evidence(pyramid, *_stacked(tracks), left, *self.camera, **how)
+        lifted, hands = self.predictor.lifted, []
+        for i, (track, hand) in enumerate(zip(tracks, estimates, strict=True)):
+            if not afresh and lifted.residual[i].clamp(max=STEPS.outlier).mean() > UNFITTED:
+                continue
             track.frames += 1
-            if self.smooth and self.predictor.state is not None:
-                track.fitted(self.predictor.state.take(slice(i, i + 1)))
-        return [replace(hand, track=track.number) for hand, track in zip(hands, tracks, strict=True)]
+            if self.smooth and lifted is not None:
+                track.fitted(lifted.state.take(slice(i, i + 1)), afresh)
+            hands.append(replace(hand, track=track.number))
+        return hands
 
 
 def _stacked(tracks: list[Track]) -> tuple[TurnedCrop, HandEvidence]:

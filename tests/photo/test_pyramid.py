@@ -21,7 +21,8 @@ def image() -> torch.Tensor:
 @pytest.mark.parametrize("border", ["border", "zeros"])
 @pytest.mark.parametrize(
     "place",
-    [(200, 150, 60, 0.3), (0, 0, 90, 2.0), (515, 400, 130, -1.0), (-300, 200, 40, 0.5), (260, 900, 50, 0.0), (90, 300, 101, math.pi)],
+    [(200, 150, 60, 0.3), (0, 0, 90, 2.0), (515, 400, 130, -1.0),
+     (-300, 200, 40, 0.5), (260, 900, 50, 0.0), (90, 300, 101, math.pi)],
 )  # fmt: skip
 def test_a_part_of_the_image_gives_what_the_whole_gives(image, place, border):
     found = Pyramid(image).sample(crop(*place), 24, border)

@@ -1,7 +1,9 @@
 import pytest
+import roma
 import torch
 from hand_clips import SIZE, plain, predictor, rendered
 
+from handlib.fitting.posterior import State
 from handlib.networks.landmarks import HandEvidence
 from handlib.networks.turned_crop import TurnedCrop
 from handlib.photo.find import Detection
@@ -15,9 +17,8 @@ def track(frames, max_hands=1, K=None, smooth=True):
 
 
 def seen(presence=0.9, right=0.9) -> Detection:
-    evidence = HandEvidence(
-        torch.zeros(1, 21, 3), torch.tensor([presence]), torch.tensor([right]), torch.zeros(1, 21, 3), torch.zeros(1, 1152)
-    )  # fmt: skip
+    points = torch.zeros(1, 21, 3)
+    evidence = HandEvidence(points, torch.tensor([presence]), torch.tensor([right]), points, torch.zeros(1, 1152))
     return Detection(TurnedCrop.upright(torch.tensor([[0.0, 0, 100]])), evidence)
 
 
@@ -44,6 +45,13 @@ def test_meshes_tremble_less_than_without_smoothing(tracked):
 
     alone = track(rendered()["frames"], K=rendered()["K"], smooth=False)
     assert trembling(tracked) < 0.75 * trembling(alone)
+
+
+def test_a_clip_of_few_frames_a_second_is_followed_through_large_motions():
+    K, frames, truth = rendered()["K"], rendered()["frames"][::4], rendered()["joints_px"][::4]
+    for hands, joints_px in zip(track(frames, K=K), truth, strict=True):
+        side = (joints_px.amax(0) - joints_px.amin(0)).max()
+        assert (hands[0].joints_px - joints_px).norm(dim=-1).mean() < 0.07 * side
 
 
 def test_the_shape_settles(tracked):
@@ -136,3 +144,14 @@ def test_a_frame_of_another_size_is_an_error():
 def test_no_hands_at_most_is_an_error():
     with pytest.raises(ValueError, match="max_hands"):
         Tracker(predictor(), 0)
+
+
+def test_a_step_leads_from_one_state_to_the_other(generator):
+    def state():
+        turn = roma.random_rotmat(3, dtype=torch.float64, generator=generator)
+        z, beta, place = (torch.randn(3, n, dtype=torch.float64, generator=generator) for n in (40, 10, 3))
+        return State(z, beta, turn, place)
+
+    before, after = state(), state()
+    for found, part in zip(before.moved(after.since(before)), after, strict=True):
+        assert torch.allclose(found, part)
