@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import torch
 import tyro
 from tqdm.auto import tqdm
 
@@ -58,9 +57,10 @@ def predict_command(
         if is_clip(path):
             from .photo.clip import predict_clip
 
-            done = predict_clip(path, out, predictor, max_hands=max_hands, focal=focal)
-            _say(done.paths)
-            missed += [] if done.hands else [path]
+            clip = predict_clip(path, out, predictor, max_hands, focal)
+            _say([file for file in clip[:3] if file is not None])
+            tqdm.write(f"{path}: {len(clip.tracks)} tracked hands in {clip.frames} frames")
+            missed += [] if clip.tracks else [path]
             continue
         one = _photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box)
         _say(one.paths)
@@ -96,14 +96,9 @@ def check(images: Sequence[Path], max_hands: int, refine: int | None, focal: flo
 
 def _photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box) -> Written:
     photo = read_photo(path)
-    K = None
-    if focal is not None:
-        width, height = photo.size
-        K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    hands = predictor(photo, K, max_hands, refine, box, side)
-    if not hands:
-        K = K if K is not None else camera_of(photo)[0]
-    return write_prediction(photo, hands, hands[0].K if hands else K, out / path.stem, f".{mesh}")
+    hands = predictor(photo, focal, max_hands, refine, box, side)
+    K = hands[0].K if hands else camera_of(photo, focal)[0]
+    return write_prediction(photo, hands, K, out / path.stem, f".{mesh}")
 
 
 def _say(paths: Sequence[Path]) -> None:

@@ -38,7 +38,8 @@ class SyntheticHands(Dataset):
     gestures before a stereo camera), "object" (one person's left hand that handles things). No two splits share a
     person; training, validation and tests share no photograph either. size: side of the square crops in pixels. n: how
     many samples (a default a split). seed: another one gives another data set of the same kind. backgrounds:
-    photographs to use instead of the built-in ones. crop_factor: of the crop over the tight box of the joints.
+    photographs to use instead of the built-in ones. crop_factor: of the crop over the tight box of the joints. box:
+    one crop (left, top, side) for all samples, in pixels of the virtual camera: a sequence as a camera at rest sees it.
 
     Sample i depends on version, split, seed, i, hand and backgrounds alone: not on the size (but for its pixels), the
     device, or what else is made with it.
@@ -53,6 +54,7 @@ class SyntheticHands(Dataset):
         hand: HandModel | None = None,
         backgrounds: Backgrounds | None = None,
         crop_factor: float = CROP_FACTOR,
+        box: tuple[float, float, float] | None = None,
     ):
         if split not in SETTINGS:
             raise ValueError(f"unknown split '{split}': choose one of {', '.join(SETTINGS)}")
@@ -60,7 +62,7 @@ class SyntheticHands(Dataset):
             raise ValueError(f"crop_factor must be about 1 … 4 times the hand's box, not {crop_factor}")
         self.split, self.size, self.seed, self.setting = split, size, seed or 0, SETTINGS[split]
         self.length = self.setting.length if n is None else n
-        self.crop_factor = crop_factor
+        self.crop_factor, self.box = crop_factor, box
         self.hand = hand or HandModel.load()
         self.backgrounds = BuiltinBackgrounds(self.setting.photographs) if backgrounds is None else backgrounds
         self.backdrops = Backdrops(self.backgrounds)
@@ -73,6 +75,7 @@ class SyntheticHands(Dataset):
         hand = f"{self.hand.name}/{self.hand.fingertips.name}"
         text = f"SyntheticHands {VERSION} {self.split} size={self.size} n={self.length} seed={self.seed} hand={hand}"
         text += "" if self.crop_factor == CROP_FACTOR else f" crop_factor={self.crop_factor:g}"
+        text += "" if self.box is None else " box=" + ",".join(f"{value:g}" for value in self.box)
         return text + ("" if self.backgrounds.name.startswith("builtin") else f" backgrounds={self.backgrounds.name}")
 
     def __len__(self) -> int:
@@ -114,6 +117,8 @@ class SyntheticHands(Dataset):
         box = random_box(scene.joints, moved.K, draws, self.setting.jitter)
         side = box[:, 2:] * (self.crop_factor / CROP_FACTOR)
         box = torch.cat([box[:, :2] + (box[:, 2:] - side) / 2, side], -1)
+        if self.box is not None:
+            box = box.new_tensor(self.box).expand(len(box), 3)
         K = crop_intrinsics(moved.K, box, self.size)
         vertices_px = torch.cat([SAMPLES * project(scene.vertices, K), scene.vertices[..., 2:]], -1)
         rasterize = choose("auto", indices.device.type).rasterize

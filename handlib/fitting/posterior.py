@@ -45,7 +45,7 @@ class Noise:
     # How far a hand goes from one frame of a video to the next: of z, of β, radians; and its place over the crop's
     # side (of the scale's logarithm as well).
     step_pose: float = 0.25
-    step_shape: float = 0.02
+    step_shape: float | Tensor = 0.02  # or (n, 1), of each estimate its own
     step_turn: float = 0.15
     step_place: float = 0.05
 
@@ -65,6 +65,11 @@ class State(NamedTuple):
         """The state after a step in its p = k + 16 numbers; the three of the rotation turn it from the left."""
         z, beta, turn, place = step.split([self.z.shape[-1], 10, 3, 3], -1)
         return State(self.z + z, self.beta + beta, roma.rotvec_to_rotmat(turn) @ self.rotation, self.place + place)
+
+    def since(self, before: "State") -> Float[Tensor, "*n p"]:
+        """The step from another state to this one: the inverse of `moved`."""
+        turn = roma.rotmat_to_rotvec(self.rotation @ before.rotation.mT)
+        return torch.cat([self.z - before.z, self.beta - before.beta, turn, self.place - before.place], -1)
 
     def to(self, like: Tensor) -> "State":
         return State(*(part.to(like) for part in self))
@@ -137,10 +142,7 @@ class Posterior:
         excess = limit_excess(prior.pose(state.z), axes, limits).flatten(-2)
         known = [state.z, state.beta, excess / math.radians(SOFTNESS)]
         if self.seen.before is not None:
-            b = self.seen.before
-            turn = roma.rotmat_to_rotvec(state.rotation @ b.rotation.mT)
-            step = torch.cat([state.z - b.z, state.beta - b.beta, turn, state.place - b.place], -1)
-            known.append(step / self._steps(state))
+            known.append(state.since(self.seen.before) / self._steps(state))
         return image * root_weight, space, torch.cat(known, -1)
 
     def energy(self, state: State) -> Float[Tensor, " n"]:

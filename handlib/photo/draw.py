@@ -1,40 +1,41 @@
-"""The hands of a photograph drawn over it."""
+"""Meshes and skeletons over a photograph or a frame, each hand drawn in its own box, so that the rest costs nothing."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor
 
-from ..viz.stills import draw_skeleton, overlay
+from ..viz.stills import overlay
 from .estimate import HandEstimate
 
-MARGIN = 0.1  # of a mesh's box, drawn beyond it
-OPACITY = 0.7
+MARGIN = 0.1  # of a hand's box on each side: room for the pen
 
 
 def draw_hands(
-    image: UInt8[Tensor, "3 h w"], hands: Sequence[HandEstimate], scale: float = 1.0, skeleton: bool = True
-) -> Image.Image:
-    """An overlay of all hands, the nearest one on top. scale: pixels of `image` over those of the photograph.
-
-    Only each hand's own box is rendered, so a large photograph costs no more than a small one.
-    """
-    picture = Image.fromarray(image.movedim(0, -1).contiguous().numpy())
+    image: UInt8[Tensor, "3 h w"], hands: Sequence[HandEstimate], scale: float = 1.0
+) -> UInt8[Tensor, "3 h w"]:
+    """Draws all hands over a copy of an image, the nearest on top. scale: of the image over the photograph's pixels."""
+    image = image.clone()
     for hand in sorted(hands, key=lambda hand: -float(hand.joints_cam[:, 2].mean())):
-        px = hand.vertices_px * torch.tensor([scale, scale, 1.0])
-        low, high = px[:, :2].amin(0), px[:, :2].amax(0)
-        margin = MARGIN * (high - low).max()
-        left, top = (low - margin).floor().clamp(min=0).int().tolist()
-        right, bottom = (int(min(v, n)) for v, n in zip((high + margin).ceil().tolist(), picture.size, strict=True))
-        if right - left < 2 or bottom - top < 2:  # out of the picture
-            continue
-        part = torch.from_numpy(np.array(picture.crop((left, top, right, bottom)))).movedim(-1, 0).float() / 255
-        shift = px.new_tensor([left, top, 0])
-        picture.paste(overlay(part, px - shift, hand.hand.faces, None, OPACITY), (left, top))
-        if skeleton:
-            picture = draw_skeleton(picture, hand.joints_px * scale)
-    return picture
+        _draw(image, hand, scale)
+    return image
 
+
+def _draw(image: UInt8[Tensor, "3 h w"], hand: HandEstimate, scale: float) -> None:
+    height, width = image.shape[1:]
+    placed = hand.vertices_px * torch.tensor([scale, scale, 1.0])
+    low, high = placed[:, :2].amin(0), placed[:, :2].amax(0)
+    margin = MARGIN * (high - low).max()
+    left, top = (max(0, int(value)) for value in (low - margin).tolist())
+    right, bottom = (min(n, int(value) + 1) for n, value in zip((width, height), (high + margin).tolist(), strict=True))
+    if left >= right or top >= bottom:
+        return
+    corner = torch.tensor([left, top, 0.0])
+    # Depths in pixels as well, since shading needs a mesh in space.
+    depth_px = scale * float(hand.K[0, 0] / hand.joints_cam[:, 2].mean())
+    vertices = placed * torch.tensor([1.0, 1.0, depth_px]) - corner
+    part = image[:, top:bottom, left:right]
+    drawn = overlay(part.float() / 255, vertices, hand.faces, hand.joints_px * scale - corner[:2])
+    part.copy_(torch.from_numpy(np.array(drawn)).movedim(-1, 0))

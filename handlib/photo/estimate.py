@@ -36,6 +36,7 @@ class HandEstimate:
     h: Float[Tensor, "63"]  # of the right hand, or of the mirror image of a left one, in its crop
     placement: tuple[Float[Tensor, "3 3"], Float[Tensor, "3"]]  # rotation and translation of that hand in the camera
     hand: HandModel
+    track: int | None = None  # in a video: the number of the hand, the same from frame to frame
 
     @cached_property
     def joints_px(self) -> Float[Tensor, "21 2"]:

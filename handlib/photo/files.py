@@ -46,7 +46,7 @@ def write_prediction(photo: Photo, hands: Sequence[HandEstimate], K: Tensor, ste
         small.thumbnail((OVERLAY, OVERLAY))
         scale = small.width / photo.size[0]
         pixels = torch.from_numpy(np.array(small)).movedim(-1, 0)
-    picture = draw_hands(pixels, hands, scale)
+    picture = Image.fromarray(draw_hands(pixels, hands, scale).movedim(0, -1).contiguous().numpy())
     with atomic_path(paths[1]) as temporary:
         picture.save(temporary, format="JPEG", quality=92)
     if hands:

@@ -152,8 +152,12 @@ def _surest_first(hands: list[Detection]) -> list[Detection]:
 
 def same_hand(one: Detection, other: Detection) -> bool:
     """Whether the points of two detections lie on one another."""
-    side = (other.points_px.amax(0) - other.points_px.amin(0)).max()
-    return bool((one.points_px - other.points_px).norm(dim=-1).mean() < SAME_POINTS * side)
+    return same_points(one.points_px, other.points_px)
+
+
+def same_points(one: Float[Tensor, "21 2"], other: Float[Tensor, "21 2"]) -> bool:
+    side = (other.amax(0) - other.amin(0)).max()
+    return bool((one - other).norm(dim=-1).mean() < SAME_POINTS * side)
 
 
 def same_place(one: TurnedCrop, other: TurnedCrop) -> bool:

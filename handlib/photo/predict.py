@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ..camera import CROP_FACTOR, SCALE_UNIT, crop_box, unproject
 from ..dhpe import DHPE
-from ..fitting.lift import Lifter, to_ray
-from ..fitting.posterior import State
+from ..fitting.lift import NOISE, Lifted, Lifter, to_ray
+from ..fitting.posterior import Noise, State
 from ..joints import MIDDLE_MCP
 from ..networks.landmarks import HandEvidence, LandmarkNetwork
 from ..networks.published import landmark_network, palm_network
@@ -53,13 +53,13 @@ class Predictor:
         landmarks = self.model.feature_extractor.network if self.photo_trunk else landmark_network()
         self.finder = Finder(palm_network(), landmarks)
         self.lifter = Lifter(self.model.hand) if self.photo_trunk else None
-        self.state: State | None = None  # of the last hands that were fitted, in the order of `found`
+        self.lifted: Lifted | None = None  # the last fit
 
     @torch.no_grad()
     def __call__(
         self,
         image: ImageSource | Photo,
-        K: Float[Tensor, "3 3"] | Sequence[Sequence[float]] | None = None,
+        K: Float[Tensor, "3 3"] | Sequence[Sequence[float]] | float | None = None,
         max_hands: int = 2,
         refine: int | None = None,
         box: Box | None = None,
@@ -67,7 +67,7 @@ class Predictor:
     ) -> list[HandEstimate]:
         """The hands of one photograph, surest first; see `predict`."""
         if K is not None:
-            K = checked_K(K)
+            checked_K(K)  # before anything is looked for
         if side not in (None, *SIDES):
             raise ValueError(f"side must be right or left, not {side!r}")
         if max_hands < 1:
@@ -89,43 +89,70 @@ class Predictor:
         photo: Photo,
         pyramid: Pyramid,
         found: list[Detection],
-        K: Tensor | Sequence | None = None,
+        K: Tensor | Sequence | float | None = None,
         refine: int | None = None,
         side: str | None = None,
-        before: State | None = None,
     ) -> list[HandEstimate]:
-        """Estimates of hands that were found. before: their states in the frame before, a row for each."""
-        self.state = None
+        """Estimates of hands that were found, surest first."""
         if not found:
             return []
-        width = float(photo.size[0])
         left = torch.tensor([side == "left" if side else float(hand.evidence.right) < 0.5 for hand in found])
-        crop, evidence = self.last_look(pyramid, found, left, width)
+        crop, evidence = self.last_look(pyramid, torch.stack([hand.points_px for hand in found]), left)
         K, assumed = camera_of(photo, K, crop)
-        own = mirrored_K(K, left, width)
-        if self.photo_trunk:
-            outputs, vertices, residual = self._lifted(crop, evidence, own, refine, before)
-        else:
-            outputs, vertices, residual = self._regressed(pyramid, crop, evidence, left, own, refine, width)
         score = torch.tensor([hand.score for hand in found])
         spread = torch.stack([torch.full((21,), UNCHECKED) if hand.spread is None else hand.spread for hand in found])
+        hands = self.of_evidence(pyramid, crop, evidence, left, K, assumed, refine, score=score, spread=spread)
+        return sorted(hands, key=lambda hand: -hand.score)
+
+    def of_evidence(
+        self,
+        pyramid: Pyramid,
+        crop: TurnedCrop,
+        evidence: HandEvidence,
+        left: Tensor,
+        K: Float[Tensor, "3 3"],
+        assumed: bool,
+        refine: int | None = None,
+        before: State | None = None,
+        noise: Noise = NOISE,
+        score: Float[Tensor, " n"] | None = None,
+        spread: Float[Tensor, "n 21"] | None = None,
+    ) -> list[HandEstimate]:
+        """Estimates of what `last_look` saw, in its order; `self.lifted` then holds their states.
+
+        before: their states in the frame before, a row for each. score, spread: of hands that were checked (find.py);
+        for others the network's own presence stands.
+        """
+        own = mirrored_K(K, left, float(pyramid.width))
+        if self.photo_trunk:
+            outputs, vertices, residual = self._lifted(crop, evidence, own, refine, before, noise)
+        else:
+            outputs, vertices, residual = self._regressed(pyramid, crop, evidence, left, own, refine)
+        score = evidence.presence if score is None else score
+        spread = torch.full((len(left), 21), UNCHECKED) if spread is None else spread
         confidence = joint_confidence(score, spread, residual.float())
-        return [self._describe(i, outputs, vertices, left, score, confidence, K, assumed) for i in range(len(found))]
+        return [self._describe(i, outputs, vertices, left, score, confidence, K, assumed) for i in range(len(left))]
 
     def last_look(
-        self, pyramid: Pyramid, found: list[Detection], left: Tensor, width: float
+        self, pyramid: Pyramid, points_px: Float[Tensor, "n 21 2"], left: Tensor
     ) -> tuple[TurnedCrop, HandEvidence]:
-        """Crops, of left hands in the mirrored photograph, and what they show."""
-        crop = TurnedCrop.around_points(torch.stack([hand.points_px for hand in found]))
+        """Crops around hands' points, of left hands in the mirrored photograph, and what they show."""
+        crop = TurnedCrop.around_points(points_px)
         pictures = pyramid.sample(crop, LandmarkNetwork.SIZE)
         pictures[left] = pictures[left].flip(-1)
         evidence = self.finder.landmarks(pictures.contiguous(memory_format=torch.channels_last))
-        return mirrored(crop, left, width), evidence
+        return mirrored(crop, left, float(pyramid.width)), evidence
 
     # ---- the two kinds of model
 
     def _lifted(
-        self, crop: TurnedCrop, evidence: HandEvidence, K: Tensor, refine: int | None, before: State | None
+        self,
+        crop: TurnedCrop,
+        evidence: HandEvidence,
+        K: Tensor,
+        refine: int | None,
+        before: State | None,
+        noise: Noise,
     ) -> tuple[DHPEOutput, Tensor, Tensor]:
         """By the photo trunk: E3D, then second-order steps."""
         first = self.model.estimate_upright(evidence)
@@ -138,8 +165,8 @@ class Predictor:
             return first, vertices, ((landmarks - points) / noise).norm(dim=-1)
         guess = self.lifter.guess(evidence, first.vertices)
         steps = {} if refine is None else {"iterations": refine}
-        lifted = self.lifter(points, guess @ crop.rotation_3d().mT, K, before, **steps)
-        self.state = lifted.state
+        lifted = self.lifter(points, guess @ crop.rotation_3d().mT, K, before, noise=noise, **steps)
+        self.lifted = lifted
         return lifted.output, lifted.output.vertices + lifted.output.root_cam[:, None], lifted.residual
 
     def _regressed(
@@ -196,7 +223,7 @@ class Predictor:
 
 def predict(
     image: ImageSource | Photo,
-    K: Float[Tensor, "3 3"] | Sequence[Sequence[float]] | None = None,
+    K: Float[Tensor, "3 3"] | Sequence[Sequence[float]] | float | None = None,
     max_hands: int = 2,
     refine: int | None = None,
     box: Box | None = None,
@@ -205,8 +232,8 @@ def predict(
 ) -> list[HandEstimate]:
     """The hands of a photograph: their meshes in its camera. An empty list where no hand is found.
 
-    image: a path, a Pillow image, an array (h, w, 3) or a tensor (3, h, w). K: intrinsics of the upright photograph;
-    without it a focal length from the file or a field of view is assumed. refine: iterations of refinement, 0 for the
+    image: a path, a Pillow image, an array (h, w, 3) or a tensor (3, h, w). K: intrinsics of the upright photograph,
+    or a focal length in pixels; without it a focal length from the file or a field of view is assumed. refine: iterations of refinement, 0 for the
     network's first answer; by default as many as are worth it. box (left, top, side) and side ("right", "left")
     override the detector. For many photographs make one `Predictor` and call it.
     """
@@ -217,12 +244,12 @@ def predict(
 
 
 def camera_of(
-    photo: Photo, K: Tensor | Sequence | None = None, crop: TurnedCrop | None = None
+    photo: Photo, K: Tensor | Sequence | float | None = None, crop: TurnedCrop | None = None
 ) -> tuple[Float[Tensor, "3 3"], bool]:
     """K and whether it was assumed: from the file's focal length, or `FIELD_OF_VIEW` if hands are then not too near."""
     width, height = photo.size
     if K is not None:
-        return checked_K(K), False
+        return checked_K(K, photo.size), False
     focal = photo.focal_px
     if focal is None:
         wide = max(width, height) / 2 / math.tan(math.radians(FIELD_OF_VIEW) / 2)
@@ -230,8 +257,13 @@ def camera_of(
     return torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float32), True
 
 
-def checked_K(K: Tensor | Sequence) -> Float[Tensor, "3 3"]:
-    """Intrinsics that a user gives, once they are seen to be some."""
+def checked_K(K: Tensor | Sequence | float, size: tuple[int, int] = (0, 0)) -> Float[Tensor, "3 3"]:
+    """Intrinsics that a user gives, once they are seen to be some. A number is a focal length in pixels.
+
+    size: width and height of the photograph, whose middle is then the principal point.
+    """
+    if isinstance(K, int | float):
+        K = [[K, 0, size[0] / 2], [0, K, size[1] / 2], [0, 0, 1]]
     wanted = "K must be 3×3, [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels of the upright photograph"
     try:
         K = torch.as_tensor(K, dtype=torch.float32).cpu()

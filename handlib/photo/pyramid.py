@@ -13,6 +13,7 @@ from ..networks.turned_crop import TurnedCrop
 class Pyramid:
     """Levels of half the side each, made when they are first asked for; bytes stay bytes until then.
 
+    Crops that need a small part of the image get that part alone made smaller: a video has a new image every time.
     reduction: by how much the image is smaller than the photograph, in whose pixels crops are.
     """
 
@@ -24,22 +25,45 @@ class Pyramid:
     def level(self, number: int) -> Float[Tensor, "1 3 h w"]:
         """The image at 1 / 2^number of its side, in [0, 1]."""
         while len(self._levels) <= number:
-            finer = _floats(self._levels[-1])
-            self._levels.append(functional.avg_pool2d(finer, 2, ceil_mode=True, count_include_pad=False))
+            self._levels.append(_halved(self._levels[-1]))
         return _floats(self._levels[number])
 
     def sample(self, crop: TurnedCrop, size: int, border: str = "border") -> Float[Tensor, "n 3 s s"]:
         """Each crop from the level at which one of its pixels covers one to two of the image's."""
-        sides = (crop.side / self.reduction).tolist()
-        numbers = [math.floor(math.log2(max(side / size, 1))) for side in sides]
+        own = 1 / self.reduction
+        crop = TurnedCrop(crop.center * own, crop.side * own, crop.angle)
+        numbers = [max(0, math.floor(math.log2(max(side / size, 1)))) for side in crop.side.tolist()]
         pictures = torch.empty(len(numbers), 3, size, size)
         for number in set(numbers):
             rows = torch.tensor([i for i, n in enumerate(numbers) if n == number])
-            level, part = self.level(number), crop.take(rows)
-            scale = 1 / (self.reduction * 2**number)
-            part = TurnedCrop(part.center * scale, part.side * scale, part.angle)
+            part = crop.take(rows)
+            level, corner = self._around(number, part)
+            scale = 1 / 2**number
+            part = TurnedCrop((part.center - corner) * scale, part.side * scale, part.angle)
             pictures[rows] = part.sample(level, size, border)
         return pictures
+
+    def _around(self, number: int, crop: TurnedCrop) -> tuple[Float[Tensor, "1 3 h w"], Float[Tensor, "2"]]:
+        """A level, or the part of it that these crops show, and where in the image it begins."""
+        step = 2**number  # parts begin at whole pixels of the level
+        reach = (crop.side * (crop.angle.cos().abs() + crop.angle.sin().abs()) / 2)[:, None] + 2 * step
+        low, high = (crop.center - reach).amin(0), (crop.center + reach).amax(0)
+        sizes = self._levels[0].shape[:-3:-1]  # width, height
+        (left, right), (top, bottom) = (
+            (min(max(a // step, 0), (n - 1) // step) * step, min(max(-(-b // step), 1) * step, n))
+            for a, b, n in zip(low.int().tolist(), high.ceil().int().tolist(), sizes, strict=True)
+        )
+        made = number < len(self._levels) and self._levels[number].is_floating_point()
+        if made or 2 * (right - left) * (bottom - top) > math.prod(sizes):
+            return self.level(number), torch.zeros(2)
+        part = self._levels[0][..., top:bottom, left:right]
+        for _ in range(number):
+            part = _halved(part)
+        return _floats(part), torch.tensor([left, top], dtype=torch.float32)
+
+
+def _halved(image: Tensor) -> Tensor:
+    return functional.avg_pool2d(_floats(image), 2, ceil_mode=True, count_include_pad=False)
 
 
 def _floats(image: Tensor) -> Tensor:

@@ -34,6 +34,33 @@ class Frame(NamedTuple):
     time_s: float
 
 
+class Timing(NamedTuple):
+    fps: float
+    count: int | None  # of frames, where the file tells
+
+
+def timing(path: str | os.PathLike[str], fps: float = 30.0) -> Timing:
+    """How fast a video runs, and how long it is; `fps` for a folder of images and where the file does not tell.
+
+    Errors as in `frames`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return Timing(fps, len(image_files(path)))
+    if not path.is_file():
+        raise FileNotFoundError(f"no video at {path}")
+    av = _av()
+    try:
+        with av.open(str(path.absolute()), options=_READ, metadata_errors="ignore") as container:
+            if not container.streams.video:
+                raise ValueError("it holds no video")
+            stream = container.streams.video[0]
+            rate = float(stream.average_rate or 0)
+            return Timing(rate if 0.01 <= rate <= 1000 else fps, stream.frames or None)
+    except Exception as error:
+        raise _unreadable(path, 0, error) from error
+
+
 def frames(path: str | os.PathLike[str], fps: float = 30.0) -> Iterator[Frame]:
     """The frames of a video file, or of a folder of images in the order of their numbers, taken at `fps`.
 
@@ -79,8 +106,12 @@ def _decoded(path: Path) -> Iterator[Frame]:
             if not count:
                 raise ValueError("it holds no frames")
     except Exception as error:  # PyAV, like Pillow, raises whatever a damaged file leads it to
-        reason = " ".join(str(error).replace(str(path.absolute()), "").split())
-        raise ValueError(f"{path}: not a readable video after {count} frames ({reason}); {_MEND}") from error
+        raise _unreadable(path, count, error) from error
+
+
+def _unreadable(path: Path, count: int, error: Exception) -> ValueError:
+    reason = " ".join(str(error).replace(str(path.absolute()), "").split())
+    return ValueError(f"{path}: not a readable video after {count} frames ({reason}); {_MEND}")
 
 
 def _check_size(width: int, height: int) -> None:
@@ -140,7 +171,8 @@ class VideoWriter:
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         if codec == "libx264":
-            stream.options = {"crf": "18"}  # visually without loss
+            # Visually without loss; "veryfast" takes half the time of the default for files of the same size.
+            stream.options = {"crf": "18", "preset": "veryfast"}
         else:
             stream.bit_rate = max(100_000, int(0.2 * stream.width * stream.height * self.fps))
         return stream

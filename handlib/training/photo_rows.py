@@ -36,7 +36,7 @@ def photo_rows(model: DHPE, folder: str | Path, progress: bool = True) -> Eviden
         if not found:
             continue
         left, width = torch.tensor([float(found[0].evidence.right) < 0.5]), float(photo.size[0])
-        crop, evidence = predictor.last_look(pyramid, found, left, width)
+        crop, evidence = predictor.last_look(pyramid, found[0].points_px[None], left)
         if float(evidence.presence) < PRESENT:
             continue
         K = mirrored_K(camera_of(photo, None, crop)[0], left, width)

@@ -8,6 +8,7 @@ from handlib.fitting.lift import Lifter, to_ray
 from handlib.fitting.posterior import Noise, Observation, Posterior
 from handlib.fitting.solver import descend
 from handlib.fitting.starts import Samples, starts_from_3d
+from handlib.networks.landmarks import HandEvidence
 
 K = torch.tensor([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]])
 
@@ -65,8 +66,18 @@ def test_three_guesses_that_agree_are_one(lifter, truth):
     """Points in the image with flattened depths, points in space, and a mesh, all of one hand."""
     space = lifter.space @ truth
     space = space - space.mean(1, keepdim=True)
-    flattened = space * torch.tensor([4.0, 4, 4 / 1.3])
-    torch.testing.assert_close(lifter.guess(flattened, space, truth), space, atol=1e-5, rtol=1e-4)
+    flattened, n = space * torch.tensor([4.0, 4, 4 / 1.3]), len(space)
+    for presence in (1.0, 0.8, 0.1):
+        sure = torch.full((n,), presence)
+        evidence = HandEvidence(flattened, sure, sure, space, torch.zeros(n, 1152))
+        torch.testing.assert_close(lifter.guess(evidence, truth), space, atol=1e-5, rtol=1e-4)
+
+
+def test_an_unsure_network_leaves_the_guess_to_e3d(lifter, truth):
+    n, wrong = len(truth), torch.randn(len(truth), 21, 3, generator=torch.Generator().manual_seed(0))
+    evidence = HandEvidence(wrong, torch.full((n,), 0.5), torch.ones(n), wrong, torch.zeros(n, 1152))
+    space = lifter.space @ truth
+    torch.testing.assert_close(lifter.guess(evidence, truth), space - space.mean(1, keepdim=True))
 
 
 def test_axis_is_turned_to_the_ray():

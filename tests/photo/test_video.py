@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from handlib.photo import video as module
-from handlib.photo.video import VideoWriter, frames
+from handlib.photo.video import VideoWriter, frames, timing
 
 SIZE = (96, 64)
 
@@ -215,3 +215,19 @@ def test_a_broken_off_video_leaves_nothing(tmp_path):
 def test_what_cannot_be_written(tmp_path, name, size, fps, message):
     with pytest.raises(ValueError, match=f"{name}: .*{message}"):
         VideoWriter(tmp_path / name, size, fps)
+
+
+def test_timing_of_a_video_and_of_a_folder(tmp_path):
+    assert timing(written(tmp_path / "a.mp4", count=5, fps=12.5)) == (12.5, 5)
+    (tmp_path / "frames").mkdir()
+    for i in range(3):
+        Image.fromarray(picture(i)).save(tmp_path / "frames" / f"{i}.png")
+    assert timing(tmp_path / "frames", 10.0) == (10.0, 3)
+
+
+def test_timing_of_what_is_no_video_is_an_error(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"no video" * 100)
+    with pytest.raises(ValueError, match="a.mp4: not a readable video"):
+        timing(tmp_path / "a.mp4")
+    with pytest.raises(FileNotFoundError, match="no video at"):
+        timing(tmp_path / "b.mp4")

@@ -45,7 +45,7 @@ def main(folder: str, description: str) -> None:
         sides += ("left" if float(found[0].evidence.right) < 0.5 else "right") == side
         left, width = torch.tensor([side == "left"]), float(photo.size[0])
         with torch.no_grad():
-            crop, evidence = predictor.last_look(pyramid, found, left, width)
+            crop, evidence = predictor.last_look(pyramid, found[0].points_px[None], left)
         assumed = camera_of(photo, None, crop)[0]
         rows.append((crop, evidence, mirrored_K(K, left, width), mirrored_K(assumed, left, width),
                      joints * FLIP if side == "left" else joints))  # fmt: skip

@@ -1,0 +1,163 @@
+"""From a video, or a folder of frames, to the hands in it. One frame is in memory at a time.
+
+NAME.npz        parameters, a row for each hand in each frame (arrays.py)
+NAME.json       a summary: frames, camera, tracks
+NAME_overlay    the meshes over the frames: an .mp4, or for a folder of frames a folder of numbered PNGs
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from ..files import atomic_path
+from ..joints import C21
+from .arrays import OPTIONAL, REQUIRED, write_hands
+from .draw import draw_hands
+from .estimate import HandEstimate
+from .predict import Predictor
+from .read import Photo
+from .track import Tracker
+from .video import VideoWriter, frames, timing
+
+
+class Clip(NamedTuple):
+    """What was written about a video, and in short what it says."""
+
+    parameters: Path
+    summary: Path
+    overlay: Path | None
+    frames: int
+    tracks: list[dict[str, Any]]  # as in the summary
+
+
+def predict_clip(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    predictor: Predictor,
+    max_hands: int = 2,
+    K: Float[Tensor, "3 3"] | Sequence[Sequence[float]] | float | None = None,
+    smooth: bool = True,
+    fps: float = 30.0,
+    overlay: bool = True,
+    progress: bool = True,
+) -> Clip:
+    """Tracks the hands of a video or of a folder of frames, and writes into the folder `out` what is found.
+
+    K and smooth: as for `Tracker`. fps: of a folder of frames. overlay: False leaves out the pictures. A video without
+    hands gives no rows. A file appears whole or not at all; where a frame cannot be read, none appears. Errors as in
+    `frames`; `ValueError` with the path as well where the frames are not of one size.
+    """
+    path, out = Path(path), Path(out)
+    rate, total = timing(path, fps)
+    name = path.resolve().name if path.is_dir() else path.stem
+    drawn = out / (f"{name}_overlay" if path.is_dir() else f"{name}_overlay.mp4")
+    tracker, rows, write, count = Tracker(predictor, max_hands, K, smooth), Rows(), None, 0
+    with ExitStack() as stack:
+        for frame in tqdm(frames(path, fps), f"hands of {path.name}", total, unit="frame", disable=not progress):
+            height, width = frame.image.shape[1:]
+            try:
+                hands = tracker(Photo(frame.image, (width, height), path))
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
+            for hand in hands:
+                rows.add(count, frame.time_s, hand)
+            if overlay:
+                write = write or stack.enter_context(_pictures(drawn, (width, height), rate))
+                write(draw_hands(frame.image, hands))
+            count += 1
+    camera, size = tracker.camera, tracker.size
+    shared = {"image_size": size} | ({} if camera is None else {"K": camera[0]})
+    parameters = write_hands(out / f"{name}.npz", rows.stacked() | shared)
+    tracks = rows.tracks()
+    summary = {
+        "source": path.name,
+        "frames": count,
+        "fps": round(rate, 3),
+        "image_size": list(size),
+        "camera": None if camera is None else {"K": camera[0].double().numpy().round(3).tolist(), "assumed": camera[1]},
+        "joint_names": list(C21.joints),
+        "tracks": tracks,
+        "parameters": parameters.name,
+        "overlay": drawn.name if overlay else None,
+    }
+    with atomic_path(out / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return Clip(parameters, out / f"{name}.json", drawn if overlay else None, count, tracks)
+
+
+class Rows:
+    """Collects hands frame by frame under the names of arrays.py."""
+
+    def __init__(self):
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, frame: int, time_s: float, hand: HandEstimate) -> None:
+        mano = {key: value for key, value in hand.mano().items() if key in REQUIRED}
+        row = mano | {
+            "frame": frame,
+            "time_s": time_s,
+            "track": hand.track,
+            "score": hand.score,
+            "box_px": hand.box_px,
+            "joints_px": hand.joints_px,
+            "joints_cam_m": hand.joints_cam,
+            "confidence": hand.confidence,
+            "h": hand.h,
+        }
+        self.rows.append({key: value.numpy() if isinstance(value, Tensor) else value for key, value in row.items()})
+
+    def stacked(self) -> dict[str, np.ndarray]:
+        """An array for each field, also where there is no row."""
+        shapes = {key: shape for key, (shape, _) in (REQUIRED | OPTIONAL).items()}
+        return {key: np.array([row[key] for row in self.rows]).reshape(-1, *shapes[key]) for key in shapes}
+
+    def tracks(self) -> list[dict[str, Any]]:
+        """For each hand: its side, the frames in which it was seen and its mean score."""
+        found = []
+        for number in sorted({row["track"] for row in self.rows}):
+            rows = [row for row in self.rows if row["track"] == number]
+            right = sum(row["is_rhand"] for row in rows)
+            found.append(
+                {
+                    "track": number,
+                    "side": "right" if 2 * right >= len(rows) else "left",
+                    "first_frame": rows[0]["frame"],
+                    "last_frame": rows[-1]["frame"],
+                    "frames": len(rows),
+                    "score": round(sum(row["score"] for row in rows) / len(rows), 4),
+                }
+            )
+        return found
+
+
+@contextmanager
+def _pictures(path: Path, size: tuple[int, int], fps: float) -> Iterator[Callable[[UInt8[Tensor, "3 h w"]], None]]:
+    """A function that appends a picture to a video, or to a folder of numbered PNGs; `path` appears at the end."""
+    if path.suffix:
+        with VideoWriter(path, size, fps) as video:
+            yield video.write
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as temporary:
+        written: list[Path] = []
+
+        def write(image: UInt8[Tensor, "3 h w"]) -> None:
+            written.append(Path(temporary) / f"{len(written):06d}.png")
+            Image.fromarray(image.movedim(0, -1).numpy()).save(written[-1])
+
+        yield write
+        path.mkdir(exist_ok=True)
+        for old in path.glob("[0-9]" * 6 + ".png"):  # of an earlier, perhaps longer, run
+            old.unlink()
+        for picture in written:
+            picture.replace(path / picture.name)
