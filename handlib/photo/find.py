@@ -20,7 +20,7 @@ from ..networks.turned_crop import TurnedCrop
 from .confidence import hand_score
 from .pyramid import Pyramid
 
-PALM, PRESENT = 0.4, 0.3  # least score of a palm, least presence of a hand that is worth a check
+PALM, PRESENT = 0.5, 0.3  # least score of a palm, least presence of a hand that is worth a check
 ACCEPTED = 0.5  # least score of a hand
 MOVES = ((0.06, 0.03, 1.1, 0.25), (-0.06, -0.03, 0.92, -0.25), (0.0, 0.08, 1.15, -0.1))  # x, y, scale, angle of the checks
 TURNED_ZOOM = 1.3  # of turned views

@@ -177,12 +177,11 @@ class Predictor:
         left: Tensor,
         K: Tensor,
         refine: int | None,
-        width: float,
     ) -> tuple[DHPEOutput, Tensor, Tensor]:
         """By another trunk, on upright crops of `CROP_FACTOR` times the box of the points that the finder saw."""
         points = crop.to_px(evidence.points[..., :2])
         upright = TurnedCrop.upright(crop_box(points, CROP_FACTOR))
-        pictures = pyramid.sample(mirrored(upright, left, width), 2 * self.model.config.size)
+        pictures = pyramid.sample(mirrored(upright, left, float(pyramid.width)), 2 * self.model.config.size)
         pictures[left] = pictures[left].flip(-1)
         output = self.model(pictures)
         if refine is None or refine > 0:

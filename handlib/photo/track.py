@@ -217,7 +217,7 @@ class Tracker:
 
 
 def _stacked(tracks: list[Track]) -> tuple[TurnedCrop, HandEvidence]:
-    crops, evidence = zip(*(track.seen for track in tracks), strict=True)
+    crops, evidence, *_ = zip(*(track.seen for track in tracks), strict=True)
     rows = zip(*crops, strict=True), zip(*evidence, strict=True)
     return TurnedCrop(*map(torch.cat, rows[0])), HandEvidence(*map(torch.cat, rows[1]))
 

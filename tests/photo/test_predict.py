@@ -104,7 +104,7 @@ def test_left_is_right_in_the_mirror_to_rounding(predictor, photo, found):
     seen = [
         Detection(mirrored(one.crop, both, width), HandEvidence(
             one.evidence.points * FLIP, one.evidence.presence, 1 - one.evidence.right, one.evidence.points_3d,
-            one.evidence.features))
+            one.evidence.features), one.score, one.spread)
         for one in detections
     ]  # fmt: skip
     own_K = mirrored_K(K, both, width)[0]
