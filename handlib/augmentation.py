@@ -22,8 +22,8 @@ from .camera import FLIP, crop_box, crop_intrinsics, crop_to_px, project, quater
 from .data import BuiltinBackgrounds
 from .data.backgrounds import Backgrounds
 from .dhpe import DHPE
-from .joints import MIDDLE_MCP
-from .mesh import boundary_loop
+from .hand.joints import MIDDLE_MCP
+from .hand.mesh import boundary_loop
 from .output import DHPEOutput
 from .parameters import MeshParameters
 from .renderer import Renderer

@@ -2,8 +2,8 @@
 
 Frames and units. *Camera*: x right, y down, z forward, metres. *Pixels* of a crop: x right, y down, the centre of the
 first pixel at (0.5, 0.5). *Crop*: the same axes with the square crop spanning −1 … 1, so that a network sees the same
-numbers at every resolution; z is in the same unit as x and y. The hand model has its own axes (hand.py): `FLIP` turns
-them into the camera's.
+numbers at every resolution; z is in the same unit as x and y. The hand model has its own axes (hand/model.py): `FLIP`
+turns them into the camera's.
 """
 
 from typing import NamedTuple
@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from . import jit
-from .joints import MIDDLE_MCP
+from .hand.joints import MIDDLE_MCP
+from .support import jit
 
 CROP_FACTOR = 1.5  # a crop is this many times the larger side of the tight box of the 2D joints; ω of Eq. 8
 SCALE_UNIT = 10.0  # a scale of 1 maps 0.1 m to one crop unit (half the crop), which keeps h's entries near 1
@@ -89,7 +89,7 @@ class Camera(NamedTuple):
     def matrix(self) -> Float[Tensor, "*batch 3 4"]:
         """Model frame in metres to crop coordinates, as one affine map: (10σ·FLIP·R(q) | t)."""
         if jit.serves(*self):
-            from . import fast_camera  # late: importing numba takes half a second
+            from .renderer.numba import camera as fast_camera  # late: importing numba takes half a second
 
             return fast_camera.matrix(self)
         return self.matrix_reference()

@@ -17,21 +17,21 @@ from torch.nn import functional
 
 from .camera import crop_to_px
 from .evidence import FeatureExtractor, PoseNetwork, heatmap_peaks
-from .files import atomic_path
 from .hand import HandModel
-from .mesh import cotangent_laplacian
+from .hand.files import atomic_path
+from .hand.mesh import cotangent_laplacian
 from .networks.landmarks import HandEvidence, LandmarkNetwork
 from .networks.photo_trunk import PhotoTrunk
+from .networks.pose_machine import PoseMachine
+from .networks.pretrained import load_imagenet, load_posenet
 from .networks.published import load_landmarks
+from .networks.resnet import FEATURES, ResNet50
 from .networks.turned_crop import TurnedCrop
 from .output import DHPEOutput, assemble, placed
-from .pose_machine import PoseMachine
-from .pretrained import load_imagenet, load_posenet
 from .regressor import Regressor
 from .renderer import Renderer
-from .resnet import FEATURES, ResNet50
 
-WEIGHTS = Path(__file__).parent / "weights"  # what ships: from_pretrained("lite") reads lite.safetensors
+WEIGHTS = Path(__file__).parent / "networks" / "weights"  # what ships: from_pretrained("lite") reads lite.safetensors
 SHIPPED = ("lite", "photo")
 TRUNKS = ("lite", "paper", "photo")
 MAX_BYTES = 1 << 30
@@ -42,7 +42,8 @@ LAYOUT = torch.channels_last  # in which a CPU, and tensor cores, convolve faste
 class DHPEConfig:
     """Everything that shapes the network. The defaults are the size named lite; `DHPEConfig.paper()` is the paper's."""
 
-    # F and J2D: "lite" (evidence.py), "paper" (resnet.py and pose_machine.py), or "photo" (networks/photo_trunk.py)
+    # F and J2D: "lite" (evidence.py), "paper" (networks/resnet.py and networks/pose_machine.py), or "photo"
+    # (networks/photo_trunk.py)
     trunk: str = "lite"
     size: int = 128  # side of F's input and of the rendered mask in pixels; images of other sizes are resized
     pose_size: int = 0  # side of J2D's input; 0: the same

@@ -1,7 +1,8 @@
 """2D evidence (Sec. 3.1): the feature extractor F and the 2D pose network J2D, at the size named lite; heat maps.
 
 Images are sRGB in [0, 1], square; both networks centre them themselves. Lite's heat maps have a quarter of the image's
-side, and joints read off them are in crop coordinates. The paper's own F and J2D: resnet.py and pose_machine.py.
+side, and joints read off them are in crop coordinates. The paper's own F and J2D: networks/resnet.py and
+networks/pose_machine.py.
 """
 
 from collections.abc import Iterator

@@ -17,7 +17,7 @@ from torch import Tensor
 from .camera import crop_box, focal_length, normalise_joints, project, px_to_crop
 from .dhpe import DHPE, at_least_single
 from .evidence import keeping_statistics, target_heatmaps
-from .joints import MIDDLE_MCP
+from .hand.joints import MIDDLE_MCP
 from .output import DHPEOutput
 from .parameters import MeshParameters
 

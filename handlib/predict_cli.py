@@ -34,8 +34,8 @@ def predict_command(
 
     For each photograph NAME writes to the folder OUT: NAME.json with every hand's joints, parameters under MANO's names
     and the camera; NAME.obj, the meshes in meters; NAME_overlay.jpg; and, for all of them, index.html, a page on which
-    the meshes turn. A photograph without a hand gives an empty list, and is no error. For a video or a folder of frames:
-    NAME.npz with the parameters of each frame, NAME.json, and an overlay.
+    the meshes turn. A photograph without a hand gives an empty list, and is no error. For a video or a folder of
+    frames: NAME.npz with the parameters of each frame, NAME.json, and an overlay.
 
     Args:
         images: Photographs of any size with hands anywhere in them; videos; folders of frames.
@@ -64,7 +64,9 @@ def predict_command(
             continue
         one = _photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box)
         _say(one.paths)
-        tqdm.write(f"{path}: " + (", ".join(f"{h.side} hand (score {h.score:.2f})" for h in one.hands) or "no hand found"))
+        tqdm.write(
+            f"{path}: " + (", ".join(f"{h.side} hand (score {h.score:.2f})" for h in one.hands) or "no hand found")
+        )
         written.append(one)
         missed += [] if one.hands else [path]
     if page and written:

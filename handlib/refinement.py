@@ -61,7 +61,7 @@ def refine(
 
     The result's history holds every step, 0 … iterations, each with the objective of Eq. 13 for each hand, measured
     against the 2D joints as they are at the end. With `keep="best"` a step that raised a hand's objective is replaced
-    by the best one before it, so the objective never rises; the true error may (refinement_report.py).
+    by the best one before it, so the objective never rises; the true error may (evaluation/refinement_report.py).
     """
     weights = weights or RefinementWeights()
     if output.mesh_crop is None:

@@ -42,7 +42,7 @@ def hand():
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Run:
     """Read-only: copy the folder before changing anything in it."""
-    from handlib.train import preset, train
+    from handlib.training.train import preset, train
 
     home = tmp_path_factory.mktemp("smoke")
     folder, cache = home / "run", home / "cache"

@@ -15,8 +15,8 @@ from PIL import Image
 
 from handlib.camera import quaternion_to_rotation
 from handlib.hand import HandModel
-from handlib.joints import C21, INTERHAND21, MANO21, RHD21, STB21, TIPS, JointOrder
-from handlib.pose_machine import layers
+from handlib.hand.joints import C21, INTERHAND21, MANO21, RHD21, STB21, TIPS, JointOrder
+from handlib.networks.pose_machine import layers
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 RHD_K = np.array([[282.9, 0, 160.0], [0, 282.9, 159.5], [0, 0, 1]])

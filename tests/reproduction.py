@@ -6,14 +6,14 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
-from handlib import results
-from handlib.joints import C21
-from handlib.metrics import TONE_EDGES
-from handlib.reproduce.equipment import Equipment
-from handlib.reproduce.hands import parse_data
-from handlib.reproduce.measure import headline, pck_name
-from handlib.reproduce.plan import Job, make_plan
-from handlib.results import Metric
+from handlib.evaluation import results
+from handlib.evaluation.metrics import TONE_EDGES
+from handlib.evaluation.results import Metric
+from handlib.experiments.reproduce.equipment import Equipment
+from handlib.experiments.reproduce.hands import parse_data
+from handlib.experiments.reproduce.measure import headline, pck_name
+from handlib.experiments.reproduce.plan import Job, make_plan
+from handlib.hand.joints import C21
 
 REAL = "rhd:/there/RHD,stb:/there/STB,do:/there/DO"
 

@@ -8,8 +8,8 @@ from handlib.augmentation import AugmentationConfig, augment, pool, random_rotat
 from handlib.camera import CROP_FACTOR, FLIP, crop_box, crop_to_px, normalise_joints, project
 from handlib.data import BuiltinBackgrounds, HandSample, collate
 from handlib.dhpe import DHPEConfig
-from handlib.joints import MIDDLE_MCP
-from handlib.mesh import boundary_loop
+from handlib.hand.joints import MIDDLE_MCP
+from handlib.hand.mesh import boundary_loop
 from handlib.output import Iteration, assemble
 from handlib.parameters import MeshParameters, posed_hand, posed_skeleton
 

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 
-from handlib import jit
 from handlib.camera import (
     CROP_FACTOR,
     FLIP,
@@ -21,7 +20,8 @@ from handlib.camera import (
     rotation_to_quaternion,
     unproject,
 )
-from handlib.joints import MIDDLE_MCP
+from handlib.hand.joints import MIDDLE_MCP
+from handlib.support import jit
 
 
 def intrinsics(lead=(), dtype=torch.float64) -> torch.Tensor:

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from handlib import DHPE, DHPEConfig, DHPEOutput
 from handlib.camera import crop_to_px
-from handlib.joints import MIDDLE_MCP
+from handlib.hand.joints import MIDDLE_MCP
 from handlib.losses import LossWeights, dhpe_loss
 from handlib.parameters import MeshParameters
 

@@ -8,7 +8,7 @@ from torch.autograd import gradcheck
 from handlib import DHPE, DHPEConfig
 from handlib.camera import crop_box, crop_to_cam, normalise_joints, project
 from handlib.evidence import target_heatmaps
-from handlib.joints import MIDDLE_MCP
+from handlib.hand.joints import MIDDLE_MCP
 from handlib.losses import (
     LossWeights,
     articulation_loss,

@@ -3,7 +3,7 @@ import torch
 
 from handlib import Camera, MeshParameters
 from handlib.camera import FLIP
-from handlib.joints import C21
+from handlib.hand.joints import C21
 from handlib.parameters import SIZE, SIZES, posed_hand, posed_skeleton
 
 

@@ -1,10 +1,11 @@
-"""Calibrates the landmark sets (handlib/landmark_sets.py) on rendered hands and writes handlib/assets/LANDMARKS.npz.
+"""Calibrates the landmark sets (handlib/hand/landmark_sets.py) on rendered hands and writes
+handlib/hand/assets/LANDMARKS.npz.
 
     python tools/calibrate_landmarks.py [HANDS]
 
 For each point of the network the mixture of nearby vertices, no share negative, that falls onto it: in the image, over
-hands from all sides whose evidence is good; and in space, after each hand's points were brought onto its mesh by the best
-similarity. Ten minutes on one core with the default of 6,000 hands of the training split.
+hands from all sides whose evidence is good; and in space, after each hand's points were brought onto its mesh by the
+best similarity. Ten minutes on one core with the default of 6,000 hands of the training split.
 """
 
 import sys
@@ -16,9 +17,9 @@ from torch import Tensor
 
 from handlib import HandModel
 from handlib.camera import project
-from handlib.joints import C21, FINGERS, MANO16, MIDDLE_MCP
-from handlib.landmark_sets import LandmarkSet, write_landmark_sets
-from handlib.metrics import align
+from handlib.evaluation.metrics import align
+from handlib.hand.joints import C21, FINGERS, MANO16, MIDDLE_MCP
+from handlib.hand.landmark_sets import LandmarkSet, write_landmark_sets
 from handlib.networks.landmarks import LandmarkNetwork
 from handlib.networks.published import load_landmarks
 from handlib.training.evidence_rows import EvidenceRows, evidence_rows

@@ -15,7 +15,7 @@ from open_hand.build import build
 from open_hand.makehuman import Source
 
 from handlib import HandModel
-from handlib.files import OPENHAND, read_hand
+from handlib.hand.files import OPENHAND, read_hand
 
 
 def check_file(path: Path) -> list[measure.Criterion]:

@@ -1,4 +1,5 @@
-"""Converts MediaPipe's two hand networks from the wheel on PyPI to handlib/weights/{hand_landmarks,palms}.safetensors.
+"""Converts MediaPipe's two hand networks from the wheel on PyPI to
+handlib/networks/weights/{hand_landmarks,palms}.safetensors.
 
     pip download --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 mediapipe==0.10.21
     pip install tflite
@@ -19,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from handlib.files import atomic_path
+from handlib.hand.files import atomic_path
 from handlib.networks.landmarks import LandmarkNetwork
 from handlib.networks.palms import PalmNetwork
 
@@ -78,7 +79,7 @@ def main(wheel: Path) -> None:
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if digest != WHEEL_SHA256:
         raise SystemExit(f"{wheel}: SHA-256 {digest} is not that of the wheel named above; download that one")
-    folder = Path(__file__).parents[1] / "handlib" / "weights"
+    folder = Path(__file__).parents[1] / "handlib" / "networks" / "weights"
     with zipfile.ZipFile(wheel) as archive:
         for name, (network, member) in FILES.items():
             state = state_of(network(), archive.read(member))

@@ -8,7 +8,7 @@ import torch
 from handlib import DHPE, refine
 from handlib.camera import crop_to_px
 from handlib.data import SyntheticHands
-from handlib.plots import contact_sheet, draw_skeleton, overlay, to_image
+from handlib.viz.plots import contact_sheet, draw_skeleton, overlay, to_image
 
 SAMPLES = (12, 30)  # of the test set; any will do
 

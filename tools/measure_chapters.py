@@ -11,7 +11,7 @@ from pathlib import Path
 import jupytext
 from nbclient import NotebookClient
 
-from handlib import results
+from handlib.evaluation import results
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "laptop"

@@ -21,10 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from handlib import results
 from handlib.data import SyntheticHands
-from handlib.joints import MIDDLE_MCP
-from handlib.metrics import align
+from handlib.evaluation import results
+from handlib.evaluation.metrics import align
+from handlib.hand.joints import MIDDLE_MCP
 from handlib.photo import track
 from handlib.photo.clip import predict_clip
 from handlib.photo.predict import Predictor

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from handlib import Renderer
-from handlib.bench.renderer import hands
+from handlib.experiments.bench.renderer import hands
 
 SIZE, SIGMA = 64, 1e-4
-OUT = Path(__file__).parents[1] / "tests" / "pytorch3d_soft.npz"
+OUT = Path(__file__).parents[1] / "tests" / "renderer" / "pytorch3d_soft.npz"
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from handlib.data import SyntheticHands
-from handlib.data.settings import SETTINGS
 from handlib.data.synthetic import VERSION
+from handlib.data.synthetic.settings import SETTINGS
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
         batch = SyntheticHands(split, 64).batch(torch.arange(3))
         arrays[split] = (batch["image"] * 255).round().byte().numpy()
         arrays[f"{split}_joints"] = batch["joints_cam"].numpy()
-    np.savez_compressed(Path(__file__).parent.parent / "tests" / "synthetic_samples.npz", **arrays)
+    np.savez_compressed(Path(__file__).parents[1] / "tests" / "data" / "synthetic" / "synthetic_samples.npz", **arrays)
 
 
 if __name__ == "__main__":

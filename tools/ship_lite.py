@@ -1,7 +1,7 @@
 """Ships a training run as lite: `python tools/ship_lite.py runs/lite lite-training-3 handlib train …`.
 
-Writes handlib/weights/lite.safetensors, and the run's learning curve as results/NAME.json; every sitting of lite's
-training has a file of its own.
+Writes handlib/networks/weights/lite.safetensors, and the run's learning curve as results/NAME.json; every sitting of
+lite's training has a file of its own.
 """
 
 import json
@@ -9,11 +9,12 @@ import shlex
 import sys
 from pathlib import Path
 
-from handlib import DHPE, results
+from handlib import DHPE
 from handlib.data import SyntheticHands
 from handlib.dhpe import WEIGHTS
-from handlib.results import Metric
-from handlib.train import read_log
+from handlib.evaluation import results
+from handlib.evaluation.results import Metric
+from handlib.training.train import read_log
 
 CURVES = ("heatmap", "articulation", "under_threshold", "val_joints_root_mean_mm")  # those that every epoch has
 CURVES += ("val_joints_root_auc_20_50_mm", "val_joints_procrustes_mean_mm", "val_mean_iou")

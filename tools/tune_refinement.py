@@ -12,9 +12,9 @@ from pathlib import Path
 
 import tyro
 
-from handlib import results
 from handlib.data.cache import CACHE
-from handlib.tune import PROFILES, tune_refinement
+from handlib.evaluation import results
+from handlib.experiments.tune import PROFILES, tune_refinement
 
 
 def main(
@@ -24,7 +24,7 @@ def main(
     rendered_hands: int | None = None,
     out: Path = Path("results"),
 ) -> None:
-    """Sweeps the grid of handlib.tune.TuneConfig; options that are not given are the profile's."""
+    """Sweeps the grid of handlib.experiments.tune.TuneConfig; options that are not given are the profile's."""
     if profile not in PROFILES:
         sys.exit(f"unknown profile '{profile}': choose one of {', '.join(PROFILES)}")
     given = {"checkpoint": checkpoint, "hands": hands, "rendered_hands": rendered_hands}

@@ -1,6 +1,6 @@
 """Sphinx extension: what makes a page of the book work with no network.
 
-Plotly figures carry their data only (handlib.plots registers the renderer that HANDLIB_PLOTLY=book asks for);
+Plotly figures carry their data only (handlib.viz.plots registers the renderer that HANDLIB_PLOTLY=book asks for);
 plotly.js, 5 MB, lies once in _static and is loaded by the pages that hold a figure. MathJax lies beside it.
 """
 

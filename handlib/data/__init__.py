@@ -2,17 +2,17 @@
 
 from .backgrounds import BuiltinBackgrounds
 from .cache import CachedHands
-from .dexter_object import DexterObject
-from .folder_backgrounds import ImageFolderBackgrounds
-from .freihand import FreiHAND
-from .ho3d import HO3D
-from .interhand import InterHand26M
-from .nyu import NYUBackgrounds
-from .photo_folder import PhotoFolder
-from .rhd import RHD
+from .real.dexter_object import DexterObject
+from .real.folder_backgrounds import ImageFolderBackgrounds
+from .real.freihand import FreiHAND
+from .real.ho3d import HO3D
+from .real.interhand import InterHand26M
+from .real.nyu import NYUBackgrounds
+from .real.photo_folder import PhotoFolder
+from .real.rhd import RHD
+from .real.stb import STB
 from .sample import HandSample, collate
 from .specs import open_backgrounds, open_spec
-from .stb import STB
 from .synthetic import SyntheticHands
 
 __all__ = [

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ..files import atomic_path
+from ..hand.files import atomic_path
 from .sample import collate
 from .synthetic import SyntheticHands
 

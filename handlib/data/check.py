@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from ..camera import project
-from ..joints import MIDDLE_MCP, chirality
-from . import dexter_object, freihand, ho3d, interhand, nyu, photo_folder, rhd, stb
-from .frames import RealHands
-from .pictures import SUFFIXES
+from ..hand.joints import MIDDLE_MCP, chirality
+from .real import dexter_object, freihand, ho3d, interhand, nyu, photo_folder, rhd, stb
+from .real.frames import RealHands
+from .real.pictures import SUFFIXES
 from .report import Report
 from .specs import BACKGROUNDS, HANDS, open_backgrounds, open_spec, parse_spec
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from ..joints import MANO16
+from ..hand.joints import MANO16
 
 # Codes of a part mask: nothing, what else is in front (people, things, another hand), and the bones of the hand, each
 # named after the joint at its base; the wrist's is the palm.

@@ -18,16 +18,16 @@ the training split's recordings is one, and is left out of the training split: `
 import inspect
 from collections.abc import Callable
 
-from .dexter_object import DexterObject
-from .folder_backgrounds import ImageFolderBackgrounds
-from .frames import RealHands, split_of
-from .freihand import FreiHAND
-from .ho3d import HO3D
-from .interhand import InterHand26M
-from .nyu import NYUBackgrounds
-from .photo_folder import PhotoFolder
-from .rhd import RHD
-from .stb import STB
+from .real.dexter_object import DexterObject
+from .real.folder_backgrounds import ImageFolderBackgrounds
+from .real.frames import RealHands, split_of
+from .real.freihand import FreiHAND
+from .real.ho3d import HO3D
+from .real.interhand import InterHand26M
+from .real.nyu import NYUBackgrounds
+from .real.photo_folder import PhotoFolder
+from .real.rhd import RHD
+from .real.stb import STB
 
 HANDS = {
     "rhd": RHD,

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..camera import FLIP, SCALE_UNIT, rotation_to_quaternion
 from ..hand import HandModel
-from ..joints import MIDDLE_MCP
+from ..hand.joints import MIDDLE_MCP
 from ..output import DHPEOutput
 from ..parameters import MeshParameters
 from .posterior import Anatomy, Posterior, State, root_cam, to_px

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..hand import HandModel
-from ..landmark_sets import landmark_set
+from ..hand.landmark_sets import landmark_set
 from ..networks.landmarks import HandEvidence
 from ..output import DHPEOutput
 from .describe import describe

@@ -24,10 +24,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..anatomy import SOFTNESS, PosePrior, joint_axes, joint_limits, limit_excess
 from ..camera import crop_box, focal_length, project, unproject
 from ..hand import HandModel
-from ..joints import MIDDLE_MCP
+from ..hand.anatomy import SOFTNESS, PosePrior, joint_axes, joint_limits, limit_excess
+from ..hand.joints import MIDDLE_MCP
 from .skeleton import Skeleton, cross_matrix
 
 N = 21  # points

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..files import PARENTS
 from ..hand import HandModel
+from ..hand.files import PARENTS
 
 _NEGLIGIBLE = 1e-7  # share of a bone in a joint; leaving it out moves the joint by less than a micrometre
 
@@ -22,7 +22,7 @@ _NEGLIGIBLE = 1e-7  # share of a bone in a joint; leaving it out moves the joint
 class Skeleton:
     """`HandModel(pose, shape).joints` at a fraction of the cost: 21 joints in meters, C21 order.
 
-    regressor: of other points than the hand's joints, such as a landmark set's (landmark_sets.py).
+    regressor: of other points than the hand's joints, such as a landmark set's (hand/landmark_sets.py).
     """
 
     def __init__(self, hand: HandModel, like: Tensor, regressor: Float[Tensor, "p 778"] | None = None):
@@ -89,7 +89,7 @@ class Skeleton:
         correction = (local - identity).flatten(-3) @ self.correctives.flatten(0, 1).T
         correction = correction.unflatten(-1, (-1, 3))[..., None]
         rest = torch.cat([rest[..., :1] + correction, rest[..., 1:].expand(*local.shape[:-3], -1, -1, -1)], -1)
-        # Level by level along five chains of three, as in hand.py.
+        # Level by level along five chains of three, as in hand/model.py.
         chains, turns = joints[..., 1:, :, :].unflatten(-3, (5, 3)), local.unflatten(-3, (5, 3))
         r = identity.expand(*local.shape[:-3], 1, 3, 3)
         t = parent = joints[..., :1, :, :]

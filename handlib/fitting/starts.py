@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..hand import HandModel
-from ..joints import MIDDLE_MCP
+from ..hand.joints import MIDDLE_MCP
 from .posterior import Anatomy, N, Posterior, State
 
 VIEWS, POSES = 160, 300  # of the coarse search

@@ -3,7 +3,7 @@
 It was trained by its authors on photographs, and is J2D and F of the trunk `photo` (Sec. 3.1): its points are j2D, the
 1,152 numbers that all its outputs are linear in are F. Images are sRGB in [0, 1], 224×224, the hand pointing up and
 filling half of the crop's side (turned_crop.py). Points are in C21 order, but they are not handlib's joints: where they
-lie in the mesh is calibrated in landmark_sets.py.
+lie in the mesh is calibrated in hand/landmark_sets.py.
 """
 
 from typing import NamedTuple

@@ -25,7 +25,7 @@ class PhotoTrunk(nn.Module):
     """J2D and F of the trunk `photo`. principal: how many principal directions of F E3D sees; 0: none.
 
     The directions are learned from cached rows by `learn_directions` and saved with the regressor; the network's own
-    weights are published ones (published.py) and are not.
+    weights are published ones (experiments/published.py) and are not.
     """
 
     def __init__(self, principal: int = 128):

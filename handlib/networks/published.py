@@ -1,4 +1,5 @@
-"""The published networks that ship with handlib: read from handlib/weights, each file checked by its SHA-256."""
+"""The published networks that ship with handlib: read from handlib/networks/weights, each file checked by its
+SHA-256."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -7,11 +8,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ..files import sha256
+from ..hand.files import sha256
 from .landmarks import LandmarkNetwork
 from .palms import PalmNetwork
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
+WEIGHTS = Path(__file__).parent / "weights"
 DIGESTS = {
     "hand_landmarks": "41ea154ee2a4f288aab4ff1a99f3b17801b0c7fe539d18fb1b7e89c4ddec7a52",
     "palms": "70d38f09c370e5177bc5fc7c7f65320c03c5aff07ec35ff7a19f42eb8c9737af",

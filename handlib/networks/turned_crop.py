@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from ..joints import C21, FINGERS
+from ..hand.joints import C21, FINGERS
 from .palms import Palm
 
 PALM_SCALE, PALM_SHIFT = 2.6, 0.5  # a hand's crop: times the palm's larger side, moved up by this part of its height

@@ -1,8 +1,8 @@
 """How far an estimate can be trusted: the score of a hand, the confidence of each joint.
 
-Both are probabilities, calibrated on rendered hands and on photographs without hands by `tools/calibrate_confidence.py`:
-that the points of a hand are right (on average less than a quarter of the hand's side off), and that a joint lies within
-a tenth of the hand's side of its true place in the picture.
+Both are probabilities, calibrated on rendered hands and on photographs without hands by
+`tools/calibrate_confidence.py`: that the points of a hand are right (on average less than a quarter of the hand's side
+off), and that a joint lies within a tenth of the hand's side of its true place in the picture.
 """
 
 import torch

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..camera import project
 from ..hand import HandModel
-from ..joints import C21
+from ..hand.joints import C21
 from .mano_parameters import mano_parameters
 from .meshes import Mesh
 

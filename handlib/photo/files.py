@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..files import atomic_path
+from ..hand.files import atomic_path
 from .arrays import write_hands
 from .draw import draw_hands
 from .estimate import HandEstimate, describe_photo
@@ -34,7 +34,8 @@ class Written(NamedTuple):
 
 
 def write_prediction(photo: Photo, hands: Sequence[HandEstimate], K: Tensor, stem: Path, mesh: str = ".obj") -> Written:
-    """Writes `stem`.json, the mesh of all hands, and `stem`_overlay.jpg. Without a hand: the JSON with an empty list."""
+    """Writes `stem`.json, the mesh of all hands, and `stem`_overlay.jpg. Without a hand: the JSON with an empty
+    list."""
     assumed = all(hand.K_assumed for hand in hands)
     text = json.dumps(describe_photo(hands, photo.size, K, assumed), indent=1) + "\n"
     paths = [stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}_overlay.jpg")]
@@ -106,7 +107,7 @@ h2{grid-column:1/-1;margin:0;overflow-wrap:anywhere} img{max-width:100%;height:a
 def write_page(written: Sequence[Written], path: Path) -> Path:
     """One page that shows every photograph beside its meshes, which turn. It needs no network."""
     try:
-        from ..plots import ACCESS, mesh_figure, upright
+        from ..viz.plots import ACCESS, mesh_figure, upright
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{error.name} draws the page's meshes: pip install 'handlib[photo]'") from error
     parts, first = [], True
@@ -115,7 +116,9 @@ def write_page(written: Sequence[Written], path: Path) -> Path:
         for n, hand in enumerate(one.hands):
             label = f"{hand.side} hand, score {hand.score:.2f}"
             vertices = upright(hand.vertices_cam - hand.joints_cam[9])
-            figure = mesh_figure(vertices, hand.faces, hand.hand.vertex_colors, title=label, alt=f"Mesh of the {label}.")
+            figure = mesh_figure(
+                vertices, hand.faces, hand.hand.vertex_colors, title=label, alt=f"Mesh of the {label}."
+            )
             figures.append(figure.to_html(
                 include_plotlyjs=first, full_html=False, post_script=ACCESS, config={"displaylogo": False},
                 div_id=f"hand-{len(parts)}-{n}",
@@ -126,7 +129,9 @@ def write_page(written: Sequence[Written], path: Path) -> Path:
         parts.append(f"<section><h2>{html.escape(one.name)}: {found}</h2>{picture}{''.join(figures)}</section>")
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Hands</title><style>{_STYLE}</style>'
     with atomic_path(path) as temporary:
-        temporary.write_text(f'<!doctype html><html lang="en">{head}<h1>Hands</h1>{"".join(parts)}</html>', encoding="utf-8")
+        temporary.write_text(
+            f'<!doctype html><html lang="en">{head}<h1>Hands</h1>{"".join(parts)}</html>', encoding="utf-8"
+        )
     return path
 
 

@@ -22,7 +22,11 @@ from .pyramid import Pyramid
 
 PALM, PRESENT = 0.5, 0.3  # least score of a palm, least presence of a hand that is worth a check
 ACCEPTED = 0.5  # least score of a hand
-MOVES = ((0.06, 0.03, 1.1, 0.25), (-0.06, -0.03, 0.92, -0.25), (0.0, 0.08, 1.15, -0.1))  # x, y, scale, angle of the checks
+MOVES = (
+    (0.06, 0.03, 1.1, 0.25),
+    (-0.06, -0.03, 0.92, -0.25),
+    (0.0, 0.08, 1.15, -0.1),
+)  # x, y, scale, angle of the checks
 TURNED_ZOOM = 1.3  # of turned views
 TURNS, TRIED = 8, 3  # of an image that is a crop: looked at; followed
 SAME_PLACE = 0.2  # sides of a crop between the centers of two hands' crops
@@ -112,7 +116,8 @@ class Finder:
         return [Detection(crop.take(row), HandEvidence(*(part[row] for part in evidence))) for row in rows]
 
     def settled(self, image: Pyramid, crop: TurnedCrop, again: int = 1) -> Detection:
-        """The hand of a crop after further looks through its own points, checked. Score 0 if at any look there is none."""
+        """The hand of a crop after further looks through its own points, checked. Score 0 if at any look there is
+        none."""
         (hand,) = self.look(image, crop)
         for _ in range(again):
             if hand.presence < PRESENT:

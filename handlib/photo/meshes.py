@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..files import atomic_path
-from ..mesh import boundary_loop, vertex_normals
+from ..hand.files import atomic_path
+from ..hand.mesh import boundary_loop, vertex_normals
 
 FRAME = "x right, y up, z towards the viewer"
 SKIN = 0.7  # gray, of a mesh without colors

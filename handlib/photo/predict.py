@@ -17,7 +17,7 @@ from ..camera import CROP_FACTOR, SCALE_UNIT, crop_box, unproject
 from ..dhpe import DHPE
 from ..fitting.lift import NOISE, Lifted, Lifter, to_ray
 from ..fitting.posterior import Noise, State
-from ..joints import MIDDLE_MCP
+from ..hand.joints import MIDDLE_MCP
 from ..networks.landmarks import HandEvidence, LandmarkNetwork
 from ..networks.published import landmark_network, palm_network
 from ..networks.turned_crop import TurnedCrop
@@ -232,9 +232,9 @@ def predict(
     """The hands of a photograph: their meshes in its camera. An empty list where no hand is found.
 
     image: a path, a Pillow image, an array (h, w, 3) or a tensor (3, h, w). K: intrinsics of the upright photograph,
-    or a focal length in pixels; without it a focal length from the file or a field of view is assumed. refine: iterations of refinement, 0 for the
-    network's first answer; by default as many as are worth it. box (left, top, side) and side ("right", "left")
-    override the detector. For many photographs make one `Predictor` and call it.
+    or a focal length in pixels; without it a focal length from the file or a field of view is assumed. refine:
+    iterations of refinement, 0 for the network's first answer; by default as many as are worth it. box (left, top,
+    side) and side ("right", "left") override the detector. For many photographs make one `Predictor` and call it.
     """
     return Predictor(checkpoint)(image, K, max_hands, refine, box, side)
 

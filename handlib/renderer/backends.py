@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .. import jit
+from ..support import jit
 from . import edges, kato, rasterize, soft
 
 BACKENDS = ("reference", "fast", "pytorch3d")
@@ -105,7 +105,10 @@ def _missing(device: str) -> str:
 
 
 def _numba() -> Backend:
-    from . import fast, fast_kato, fast_silhouette, fast_soft  # late: importing numba takes half a second
+    from .numba import kato as fast_kato
+    from .numba import rasterize as fast  # late: importing numba takes half a second
+    from .numba import silhouette as fast_silhouette
+    from .numba import soft as fast_soft
 
     return Backend(
         "fast",
@@ -118,7 +121,10 @@ def _numba() -> Backend:
 
 
 def _triton() -> Backend:
-    from . import cuda, cuda_edges, cuda_kato, cuda_soft  # late: on a CPU there may be no Triton
+    from .triton import edges as cuda_edges
+    from .triton import kato as cuda_kato
+    from .triton import rasterize as cuda  # late: on a CPU there may be no Triton
+    from .triton import soft as cuda_soft
 
     functions = (cuda.rasterize, cuda_edges.edge_push, cuda_kato.kato_push, cuda_soft.soft_silhouette)
     return Backend("fast", *map(_on_its_device, functions))

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from ..mesh import vertex_normals
+from ..hand.mesh import vertex_normals
 from .renderer import Renderer
 
 COMPLETIONS = ("diffusion", "symmetry")

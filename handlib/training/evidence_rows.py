@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..data.synthetic import SyntheticHands
-from ..joints import MIDDLE_MCP
+from ..hand.joints import MIDDLE_MCP
 from ..networks.landmarks import LandmarkNetwork
 from ..networks.turned_crop import TurnedCrop
 

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from ..camera import CROP_FACTOR
 from ..dhpe import DHPE, DHPEConfig
-from ..files import atomic_path
+from ..hand.files import atomic_path
 from ..losses import articulation_loss, refiner_loss, reprojection_loss
 from ..networks.landmarks import HandEvidence
 from ..networks.photo_trunk import spread

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..camera import crop_box, focal_length, project
-from ..data.draws import Draws
-from ..data.views import random_intrinsics, random_placement
+from ..data.synthetic.draws import Draws
+from ..data.synthetic.views import random_intrinsics, random_placement
 from ..fitting.skeleton import Skeleton
 from ..hand import HandModel
-from ..joints import C21, MIDDLE_MCP
-from ..landmark_sets import landmark_set
+from ..hand.joints import C21, MIDDLE_MCP
+from ..hand.landmark_sets import landmark_set
 from ..networks.turned_crop import TurnedCrop
 from .evidence_rows import EvidenceRows
 

@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ..joints import BONES
-from ..mesh import vertex_normals
+from ..hand.joints import BONES
+from ..hand.mesh import vertex_normals
 from ..renderer import Renderer
 
 FINGER_COLORS = ("#e4572e", "#f3a712", "#3f8f5f", "#2e86ab", "#7b4b94")  # thumb … little

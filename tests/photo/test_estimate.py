@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from handlib.joints import C21
+from handlib.hand.joints import C21
 from handlib.photo.estimate import HandEstimate, describe_photo
 
 K = torch.tensor([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])

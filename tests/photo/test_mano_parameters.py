@@ -1,4 +1,4 @@
-"""Against smplx itself, skipped without it: tests/test_smplx.py says how it reads files."""
+"""Against smplx itself, skipped without it: tests/hand/test_smplx.py says how it reads files."""
 
 import json
 
@@ -9,7 +9,7 @@ import torch
 from mano_files import mirrored_naive
 
 from handlib import HandModel
-from handlib.files import OPENHAND, read_hand
+from handlib.hand.files import OPENHAND, read_hand
 from handlib.photo.mano_parameters import SIZES, from_mano_parameters, mano_parameters
 
 MIRROR = torch.tensor([-1.0, 1, 1], dtype=torch.float64)

@@ -12,8 +12,8 @@ from PIL import Image
 from handlib import DHPE
 from handlib.camera import crop_box, project
 from handlib.fitting.skeleton import Skeleton
-from handlib.joints import MIDDLE_MCP
-from handlib.landmark_sets import landmark_set
+from handlib.hand.joints import MIDDLE_MCP
+from handlib.hand.landmark_sets import landmark_set
 from handlib.losses import reprojection_loss
 from handlib.networks.landmarks import HandEvidence
 from handlib.networks.published import landmark_network

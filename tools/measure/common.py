@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from handlib import results
 from handlib.data import PhotoFolder
-from handlib.landmark_sets import landmark_set
-from handlib.metrics import align
+from handlib.evaluation import results
+from handlib.evaluation.metrics import align
+from handlib.evaluation.results import Metric
+from handlib.hand.landmark_sets import landmark_set
 from handlib.photo.predict import Predictor
-from handlib.results import Metric
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 LANDMARKS = landmark_set("image").regressor
@@ -50,7 +50,13 @@ def share(name: str, count: int, of: int, rule: str) -> Metric:
 
 
 def write(
-    name: str, claim: str, metrics: list[Metric], predictor: Predictor, data: dict, started: float, command: str,
+    name: str,
+    claim: str,
+    metrics: list[Metric],
+    predictor: Predictor,
+    data: dict,
+    started: float,
+    command: str,
     synthetic: bool,
 ) -> None:
     model = predictor.model

@@ -20,12 +20,12 @@ from common import share, spread, write
 from torch import Tensor
 from tqdm import tqdm
 
+from handlib.evaluation.results import Metric
 from handlib.hand import HandModel
-from handlib.joints import C21, FINGERS, MANO16
+from handlib.hand.joints import C21, FINGERS, MANO16
 from handlib.photo.estimate import HandEstimate
 from handlib.photo.predict import Predictor
 from handlib.photo.read import read_photo
-from handlib.results import Metric
 
 STRAIGHT = 0.88
 DIGITS = {1: "1000", 2: "1100", 3: "1100", 4: "1111", 5: "1111", 6: "1110", 7: "1101", 8: "1011", 9: "0111"}
@@ -54,7 +54,9 @@ def main(folder: str, description: str, first: int) -> None:
         share("missed", missed, len(files), "no hand found"),
         share("digits_right", sum(answers), len(answers), "the four fingers of digits 1 to 9 straight as shown"),
     ]
-    metrics += [share(f"digit_{digit}_right", sum(each), len(each), "as above") for digit, each in right.items() if each]
+    metrics += [
+        share(f"digit_{digit}_right", sum(each), len(each), "as above") for digit, each in right.items() if each
+    ]
     everything = [value for each in reach.values() for value in each]
     for name, values in {**reach, "all": everything}.items():
         metrics += spread(f"reach_{name}", values, "fraction", "of the hand's side")
@@ -65,7 +67,16 @@ def main(folder: str, description: str, first: int) -> None:
     ]
     command = f'python tools/measure/digits.py FOLDER "{description}" {first}'
     data = {"name": f"{description}, from number {first} on", "n": len(files)}
-    write("digits", "straight fingers and reach on photographs of digits", metrics, predictor, data, started, command, False)
+    write(
+        "digits",
+        "straight fingers and reach on photographs of digits",
+        metrics,
+        predictor,
+        data,
+        started,
+        command,
+        False,
+    )
 
 
 def straightness(joints: Tensor) -> Tensor:
@@ -75,7 +86,8 @@ def straightness(joints: Tensor) -> Tensor:
 
 
 def overreach(image: Tensor, hand: HandEstimate, finger: str) -> float | None:
-    """How far the mesh of a finger ends beyond the photograph's, over the hand's side; None where its end is not seen."""
+    """How far the mesh of a finger ends beyond the photograph's, over the hand's side; None where its end is not
+    seen."""
     joints = hand.joints_px
     last, tip = joints[C21.index(f"{finger}3")], joints[C21.index(f"{finger}4")]
     direction = (tip - last) / (tip - last).norm()
@@ -98,7 +110,9 @@ def finger_vertices(hand: HandModel, finger: str) -> Tensor:
 def sampled(image: Tensor, px: Tensor) -> Tensor:
     """Bilinear, pixel centers at +0.5."""
     grid = px / px.new_tensor(image.shape[::-1]) * 2 - 1
-    return torch.nn.functional.grid_sample(image[None, None], grid[None, None], padding_mode="border", align_corners=False)[0, 0, 0]
+    return torch.nn.functional.grid_sample(
+        image[None, None], grid[None, None], padding_mode="border", align_corners=False
+    )[0, 0, 0]
 
 
 def otsu(values: Tensor) -> float:

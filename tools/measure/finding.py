@@ -1,4 +1,5 @@
-"""Measures how hands are found: rendered crops, small hands in large photographs, two hands, and photographs without any.
+"""Measures how hands are found: rendered crops, small hands in large photographs, two hands, and photographs without
+any.
 
     python tools/measure/finding.py FOLDER "which photographs, from where"
 
@@ -69,7 +70,9 @@ def main(folder: str, description: str) -> None:
     metrics += [share("small_right", counts[0], n, f"{WIDE} px wide in {CANVAS[1]}×{CANVAS[0]}")]
     metrics += [share("small_wrong", counts[1], n, f"{WIDE} px wide in {CANVAS[1]}×{CANVAS[0]}")]
     both = 0
-    for (left, joints_left), (right, joints_right) in tqdm(list(zip(photographs[::2], photographs[1::2], strict=False)), "pairs"):
+    for (left, joints_left), (right, joints_right) in tqdm(
+        list(zip(photographs[::2], photographs[1::2], strict=False)), "pairs"
+    ):
         hands = find(Pyramid(torch.cat([resized(left, BESIDE), resized(right, BESIDE)], -1)), 2)
         truth = (joints_left * BESIDE, joints_right * BESIDE + torch.tensor([float(BESIDE), 0]))
         both += all(any(is_right(hand, joints) for hand in hands) for joints in truth)
@@ -93,7 +96,9 @@ def rendered() -> None:
             for name, steps in (("e3d", 0), ("refined", None)):
                 (hand,) = predictor(image, sample.K, 1, steps, (0, 0, 224), "right")
                 vertices = hand.vertices_cam
-                rows[name].append((hand.joints_cam, sample.joints_cam, LANDMARKS @ vertices, LANDMARKS @ sample.vertices_cam))
+                rows[name].append(
+                    (hand.joints_cam, sample.joints_cam, LANDMARKS @ vertices, LANDMARKS @ sample.vertices_cam)
+                )
         for name, each in rows.items():
             joints, truth, points, true_points = map(torch.stack, zip(*each, strict=True))
             metrics += spread(f"{split}_{name}_joints_procrustes_mm", pa_mm(joints, truth), "mm", "procrustes")

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from handlib import HandModel
-from handlib.collision import penetration_depth
-from handlib.files import PARENTS, V, atomic_path
-from handlib.joints import FINGERTIPS
+from handlib.hand.collision import penetration_depth
+from handlib.hand.files import PARENTS, V, atomic_path
+from handlib.hand.joints import FINGERTIPS
 
 from . import colors, correctives, decimate, named, numbering, poses, prior, rest, shapes, variation, weights
 from .contact import Contact

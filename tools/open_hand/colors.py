@@ -1,7 +1,8 @@
 """What is painted on the hand: texture coordinates, nails, and the colour of every vertex.
 
 There is no photograph of skin among the sources; the colours are drawn by rule: palm and finger pads paler and
-pinker, knuckles and creases darker and redder, nails pale and pink. `handlib.data.appearance` turns them to any tone.
+pinker, knuckles and creases darker and redder, nails pale and pink. `handlib.data.synthetic.appearance` turns them to
+any tone.
 """
 
 import io
@@ -9,7 +10,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from handlib.joints import FINGERS
+from handlib.hand.joints import FINGERS
 
 from .geometry import vertex_normals
 from .makehuman import Source

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 
-from handlib.joints import FINGERS
+from handlib.hand.joints import FINGERS
 
 from .geometry import edges, triangle_distance, vertex_normals
 from .skinning import CHAINS

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from handlib import HandModel
-from handlib.collision import penetration_depth
-from handlib.files import PARENTS
-from handlib.hand import TOLERATED_PENETRATION
-from handlib.joints import FINGERS, FINGERTIPS, MANO16, TIPS
+from handlib.hand.collision import penetration_depth
+from handlib.hand.files import PARENTS
+from handlib.hand.joints import FINGERS, FINGERTIPS, MANO16, TIPS
+from handlib.hand.model import TOLERATED_PENETRATION
 
 from . import geometry, poses, prior, shapes
 from .build import Build

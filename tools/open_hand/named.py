@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from handlib import HandModel
-from handlib.hand import TOLERATED_PENETRATION
-from handlib.joints import C21, MANO16
+from handlib.hand.joints import C21, MANO16
+from handlib.hand.model import TOLERATED_PENETRATION
 
 from .contact import Contact
 from .poses import hand_angles

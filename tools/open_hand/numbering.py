@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from handlib.joints import FINGERS, FINGERTIPS
+from handlib.hand.joints import FINGERS, FINGERTIPS
 
 from .geometry import adjacency, boundary_loops
 from .skinning import CHAINS

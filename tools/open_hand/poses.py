@@ -1,17 +1,18 @@
 """Anatomical angles: how the poses of the builder are written. Degrees here, axis-angle vectors in the asset.
 
-Each joint has three unit axes in the rest frame, as in `handlib.anatomy`: twist about the bone, flexion towards the
-palm and abduction (index to little: towards the thumb). Its axis-angle vector is the sum of its angles times its axes.
+Each joint has three unit axes in the rest frame, as in `handlib.hand.anatomy`: twist about the bone, flexion towards
+the palm and abduction (index to little: towards the thumb). Its axis-angle vector is the sum of its angles times its
+axes.
 """
 
 import numpy as np
 
-from handlib.joints import MANO16
+from handlib.hand.joints import MANO16
 
 from .skinning import CHAINS
 
 FINGERS = ("index", "middle", "ring", "little")
-# In the rest frame, before they are squared to the bone; as `handlib.anatomy` has them.
+# In the rest frame, before they are squared to the bone; as `handlib.hand.anatomy` has them.
 _FLEXION = {"finger": (0.0, 0.0, 1.0), "thumb": (0.4, -0.9, 0.2)}
 # Degrees of abduction that come with a right angle at the MCP: bent fingers lean towards the middle one.
 CONVERGED = {"index": -2.0, "middle": 0.0, "ring": 2.0, "little": 4.0}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from handlib.joints import MANO16
+from handlib.hand.joints import MANO16
 
 from .poses import FINGERS, convergence
 from .skinning import CHAINS

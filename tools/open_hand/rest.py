@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import spsolve
 from scipy.spatial.transform import Rotation
 
-from handlib.joints import FINGERS, MANO16
+from handlib.hand.joints import FINGERS, MANO16
 
 from .geometry import adjacency, averaging, boundary_loops, cotangent_laplacian, face_vectors, triangle_quality
 from .population import Hands

@@ -7,9 +7,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from handlib import HandModel, Renderer
-from handlib.data.appearance import REFLECTANCE, Light, relief, skin_tone, to_picture
-from handlib.mesh import vertex_normals
-from handlib.plots import to_image
+from handlib.data.synthetic.appearance import REFLECTANCE, Light, relief, skin_tone, to_picture
+from handlib.hand.mesh import vertex_normals
+from handlib.viz.plots import to_image
 
 SIZE, SPAN = 240, 0.24  # pixels and metres of a picture
 SIDES = {

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from handlib.files import PARENTS
-from handlib.joints import MANO16
+from handlib.hand.files import PARENTS
+from handlib.hand.joints import MANO16
 
 CHAINS = {finger: tuple(MANO16.index(f"{finger}{n}") for n in (1, 2, 3)) for finger in
           ("thumb", "index", "middle", "ring", "little")}  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import spsolve
 
-from handlib.joints import FINGERS
+from handlib.hand.joints import FINGERS
 
 from .geometry import adjacency, averaging, cotangent_laplacian, edges, segment_distance
 from .skinning import CHAINS, rotations, skin

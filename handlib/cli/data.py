@@ -1,0 +1,130 @@
+"""`handlib data VERB …`. `VERBS` maps each verb to what it does in a line and to the function that takes the rest."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from ..data.check import check
+from ..data.specs import BACKGROUNDS, HANDS, open_backgrounds, open_spec
+from ..data.synthetic import SyntheticHands
+from ..data.synthetic.render import render
+from ..hand.files import atomic_path
+
+Split = Literal["train", "val", "diverse", "studio", "object"]  # the keys of `settings.SETTINGS`
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what a sheet can be saved as
+
+
+def check_command(arguments: list[str]) -> None:
+    """Prints the report of each spec; exit status 1 when something is missing or wrong."""
+    kinds = ", ".join(HANDS | BACKGROUNDS)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: handlib data check KIND:PATH …        KIND is one of {kinds}")
+        return
+    reports = [check(spec) for spec in arguments]
+    print("\n\n".join(str(report) for report in reports))
+    if not all(report.ok for report in reports):
+        sys.exit(1)
+
+
+def render_command(
+    split: Split,
+    out: Path,
+    n: int | None = None,
+    size: int = 224,
+    seed: int = 0,
+    shard_size: int = 0,
+    workers: int = 0,
+    backgrounds: str | None = None,
+) -> None:
+    """Writes a split of the synthetic benchmark to disk, for programs that do not know handlib.
+
+    Run it again after an interruption: what is there already is not made anew.
+
+    Args:
+        split: Which hands: train, val, or one of the tests diverse, studio and object.
+        out: Folder to write to: PNG and JSON files, or tar files with --shard-size; card.json says what they are.
+        n: How many samples; all of the split by default.
+        size: Side of the square pictures in pixels.
+        seed: Another one gives other hands of the same kind.
+        shard_size: Samples in a tar file, as WebDataset reads them; 0: plain files.
+        workers: Processes that render; 0: this one alone.
+        backgrounds: nyu:FILE or pictures:FOLDER instead of the photographs that come with the packages.
+    """
+    _at_least(1, n=1 if n is None else n, size=size)
+    _at_least(0, seed=seed, shard_size=shard_size, workers=workers)
+    source = None if backgrounds is None else open_backgrounds(backgrounds)
+    data = SyntheticHands(split, size, n, seed, backgrounds=source)
+    print("wrote", render(data, out, shard_size, workers), "with", data.name)
+
+
+def show_command(
+    spec: tyro.conf.Positional[str] = "",
+    /,
+    split: str = "",
+    out: Path = Path("sheet.png"),
+    n: int = 12,
+    size: int = 160,
+    seed: int = 0,
+) -> None:
+    """Draws a contact sheet of a data set: images, beside each its skeleton and, where it has them, parts and depth.
+
+    Args:
+        spec: KIND:PATH of a real data set, such as rhd:PATH; none for the synthetic benchmark.
+        split: train, val, diverse, studio or object (the default is diverse); of a real data set train or test (test).
+        out: Picture to write: .png, .jpg or .webp.
+        n: How many samples, spread evenly over the split.
+        size: Side of each picture in pixels.
+        seed: Of the synthetic benchmark.
+    """
+    try:
+        from ..viz.sheet import sample_sheet, spread
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("a sheet needs plotly: pip install 'handlib[photo]'") from error
+    _at_least(1, n=n, size=size)
+    _at_least(0, seed=seed)
+    if out.suffix.lower() not in PICTURES:
+        raise ValueError(f"--out {out}: name a picture that ends in {', '.join(PICTURES)}")
+    if spec:
+        if spec.startswith("rhd") and "depth=" not in spec.partition(":")[0]:
+            spec = f"rhd,depth=yes{spec[3:]}"  # which its reader leaves out unless asked
+        data = open_spec(spec, split or "test", size)
+    else:
+        data = SyntheticHands(split or "diverse", size, seed=seed)
+    sheet = sample_sheet([data[i] for i in spread(len(data), n)], size=size)
+    with atomic_path(out) as temporary:
+        sheet.save(temporary, {".png": "PNG", ".webp": "WEBP"}.get(out.suffix.lower(), "JPEG"))
+    print("wrote", out, "of", data.name)
+
+
+def _at_least(low: int, **values: int) -> None:
+    for name, value in values.items():
+        if value < low:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {low}, not {value}")
+
+
+def _typed(verb: str, function: Callable) -> Callable[[list[str]], None]:
+    """A verb whose arguments are those of a function, and whose help is its docstring."""
+    return lambda arguments: tyro.cli(function, prog=f"handlib data {verb}", args=arguments)
+
+
+VERBS: dict[str, tuple[str, Callable[[list[str]], None]]] = {
+    "check": ("KIND:PATH: is a download of a real data set complete, and read rightly?", check_command),
+    "render": ("--split … --out DIR: write the synthetic benchmark to disk", _typed("render", render_command)),
+    "show": ("[KIND:PATH] --out sheet.png: a contact sheet of a data set", _typed("show", show_command)),
+}
+
+
+def data_command(arguments: list[str]) -> None:
+    """`handlib data VERB …`"""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: handlib data VERB …        (handlib data VERB --help says more)\n")
+        for verb, (what, _) in VERBS.items():
+            print(f"  {verb:8} {what}")
+        return
+    verb, rest = arguments[0], arguments[1:]
+    if verb not in VERBS:
+        raise ValueError(f"unknown verb '{verb}' of handlib data: choose one of {', '.join(VERBS)}")
+    VERBS[verb][1](rest)

@@ -1,0 +1,138 @@
+"""`handlib evaluate`: a model measured on a split of the open benchmark, or on a download of real data."""
+
+import json
+import shlex
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ..data import CachedHands, SyntheticHands, open_spec
+from ..data.cache import CACHE
+from ..data.specs import HANDS, parse_spec
+from ..data.synthetic import digest
+from ..dhpe import DHPE
+from ..evaluation import results
+from ..evaluation.evaluate import curves, predictions, refinement_of, scores
+from ..evaluation.protocols import PROTOCOLS, freihand_mesh
+from ..evaluation.results import Metric
+from ..refinement import RefinementWeights
+from ..training.feed import evenly, in_memory
+
+OWN_PROTOCOLS = {  # of real data sets, by the kind of their specs
+    "rhd": ("rhd_hand3d",),
+    "stb": ("minimal_hand",),
+    "do": ("dexter_object",),
+    "freihand": ("freihand",),
+    "ho3d": ("wrist", "ho3d", "freihand"),
+    "interhand": ("wrist",),
+}
+MESHES = ("freihand", "ho3d")  # kinds whose protocol scores the vertices, too, where their truth is there
+
+
+def evaluate_command(
+    checkpoint: str = "lite",
+    split: Literal["val", "diverse", "studio", "object"] = "diverse",
+    data: str | None = None,
+    n: int | None = None,
+    refine: int = 0,
+    name: str | None = None,
+    results_dir: Path = Path("results"),
+) -> None:
+    """Measures a model on the synthetic benchmark, or on real data, and writes a results file.
+
+    With refinement the file also holds what it did: the mean error at each iteration, and how often the error rose.
+
+    Args:
+        checkpoint: "lite" or a model.safetensors.
+        split: Split of SyntheticHands; "diverse", "studio" and "object" are test sets.
+        data: Test set of real hands instead, as KIND:PATH, such as rhd:PATH, stb:PATH, do:PATH, freihand:PATH,
+            ho3d:PATH, interhand:PATH or photos:PATH.
+        n: How many samples; all of the split by default. Of real data, evenly spread.
+        refine: Iterations of test-time refinement; 0 for none.
+        name: Name of the results file.
+        results_dir: Folder that holds results files.
+    """
+    started = time.perf_counter()
+    if n is not None and n < 1:
+        raise ValueError(f"--n {n}: there must be at least one sample")
+    if refine < 0:
+        raise ValueError(f"--refine {refine}: the number of iterations cannot be negative")
+    model = DHPE.from_pretrained(checkpoint)
+    trained = json.loads(model.provenance.get("train", "{}"))
+    kind, held, described = _real(data, model, n) if data else _synthetic(split, model, n)
+    found = predictions(model, held, refine)
+    measured = scores(found)
+    metrics = results.describe(measured, len(held)) + _protocol(kind, found)
+    tables = curves(found)
+    report = refinement_of(found)
+    if report is not None:
+        metrics += report.metrics()
+        tables |= report.curves()
+    if not metrics:
+        raise ValueError(f"{held.name}: no joint and no mask of it is known, so there is nothing to measure")
+    stem = "lite" if checkpoint == "lite" else Path(checkpoint).resolve().parent.name
+    record = results.record(
+        name or f"{stem}-{kind}" + (f"-refined{refine}" if refine else "") + (f"-n{n}" if n else ""),
+        f"accuracy of {stem} on {'real' if data else 'synthetic'} hands, {'after' if refine else 'without'} test-time "
+        "refinement",
+        metrics,
+        profile=trained.get("profile", "unknown"),
+        config={
+            "model": asdict(model.config),
+            "train": trained,
+            "refine": {"iterations": refine, **asdict(RefinementWeights())},
+            "scored": list(held.scored),
+        },
+        seed=trained.get("seed", 0),
+        synthetic=not data,
+        data=described,
+        hand={"name": model.hand.name, "fingertips": model.hand.fingertips.name},
+        started=started,
+        command=_command(data),
+        curves=tables,
+    )
+    for metric in metrics:
+        print(f"{metric.name:48} {metric.value:8.3f}")
+    print("wrote", results.write(record, results_dir))
+
+
+def _synthetic(split: str, model: DHPE, n: int | None) -> tuple[str, CachedHands, dict[str, Any]]:
+    dataset = SyntheticHands(split, model.config.size, n, hand=model.hand)
+    held = CachedHands.make(dataset, 2, CACHE)
+    return split, held, {"name": held.name, "n": len(held), "digest": digest(dataset)}
+
+
+def _real(spec: str, model: DHPE, n: int | None) -> tuple[str, CachedHands, dict[str, Any]]:
+    """Kind for names of files, the hands, and what the record says of them."""
+    kind, arguments, _ = parse_spec(spec, HANDS)
+    head, _, path = spec.partition(":")
+    asked = f"{head},vertices=yes:{path}" if kind in MESHES and "vertices" not in arguments else spec
+    dataset = open_spec(asked, "test", model.config.size)
+    if not len(dataset):
+        raise ValueError(f"{spec}: it holds no hands")
+    held = in_memory([dataset if n is None else evenly(dataset, n)], 0, None, progress=True)
+    return "-".join([kind, *arguments.values()]), held, {"name": held.name, "n": len(held)}
+
+
+def _protocol(kind: str, found: dict[str, torch.Tensor]) -> list[Metric]:
+    """The scores of a real data set's own protocols, beside ours."""
+    kind = kind.partition("-")[0]
+    joints = found["joints_cam"], found["truth_cam"], found["visible"]
+    metrics = [metric for name in OWN_PROTOCOLS.get(kind, ()) for metric in PROTOCOLS[name].scores(*joints)]
+    if kind in MESHES and "truth_vertices_cam" in found:
+        metrics += freihand_mesh(found["vertices_cam"], found["truth_vertices_cam"])
+    return metrics
+
+
+def _command(data: str | None) -> str | None:
+    """The command as it was given, but for where on this machine the data lie."""
+    if data is None:
+        return None
+    kind, _, path = data.partition(":")
+    shown = f"{kind}:{Path(path).name}"
+    arguments = [argument.replace(data, shown) for argument in sys.argv[1:]]
+    return shlex.join(["handlib", *arguments])

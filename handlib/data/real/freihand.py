@@ -1,0 +1,110 @@
+"""FreiHAND v2 (Zimmermann et al. 2019): right hands of 32 people, 224×224, 130,240 and 3,960 pictures.
+
+    training/rgb/%08d.jpg       4 × 32,560: picture i shows what picture i modulo 32,560 shows, on another background
+    training/mask/%08d.jpg      32,560, JPEG: grey levels near 0 and 255
+    evaluation/rgb/%08d.jpg     3,960
+    training_{K,xyz,verts,scale}.json, evaluation_{K,scale}.json; newer downloads: evaluation_{xyz,verts}.json
+
+| theirs | here |
+|---|---|
+| `xyz` 21×3 metres, camera frame, order C21 | `joints_cam` |
+| `verts` 778×3 metres | `vertices_cam`, if asked for; `handlib.hand.joints.FINGERTIPS["freihand"]` are its tips |
+| `K` 3×3; whole numbers are pixel centres | + 0.5 in cx and cy, then that of the crop |
+| joints are regressed from the mesh, not read off the kinematic chain | as `HandModel.regress_joints` |
+| evaluation without `xyz`: K and |joint 9 − joint 10| alone | joints NaN, crop "picture" |
+"""
+
+import os
+
+import numpy as np
+import torch
+
+from ...camera import CROP_FACTOR
+from ..crop import Crop, Frame
+from .frames import RealHands, find_root, intrinsics, split_of
+from .json_rows import JsonRows
+from .pictures import read_codes, read_rgb, same_size
+
+FOLDERS = {"train": "training", "test": "evaluation"}
+COUNTS = {"train": 32560, "test": 3960}  # labels
+BACKGROUNDS = 4  # pictures a label of the training split
+SOURCE = "https://lmb.informatik.uni-freiburg.de/projects/freihand/"
+THRESHOLD = 127  # of a mask, which was stored as JPEG
+
+
+class FreiHAND(RealHands):
+    """Every picture of FreiHAND.
+
+    root: the unpacked download. split: "train" ("training") or "test" ("evaluation").
+    backgrounds: how many of the four versions of each training picture to use; by default those that are there.
+    vertices: samples carry the mesh too. crop: see `Crop`; the pictures themselves are crops already, "picture".
+    first_pixel: the coordinate of the first pixel's centre in their K. The other arguments: `RealHands`.
+    """
+
+    fingertips = "freihand"
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: str,
+        size: int = 224,
+        backgrounds: int | None = None,
+        vertices: bool = False,
+        crop: str = "joints",
+        crop_factor: float = CROP_FACTOR,
+        first_pixel: float = 0.0,
+        skip_broken: bool = False,
+    ):
+        self.split, self.first_pixel = split_of(split), first_pixel
+        self.stem = FOLDERS[self.split]
+        self.root = find_root(root, (f"{stem}_K.json" for stem in FOLDERS.values()), "FreiHAND")
+        self.K = JsonRows(self.root / f"{self.stem}_K.json", (3, 3), SOURCE)
+        test = self.split == "test"
+        self.xyz = self._rows("xyz", (21, 3), optional=test)
+        self.vertices = self._rows("verts", (778, 3), optional=test) if vertices else None
+        for rows in (self.xyz, self.vertices):
+            if rows is not None and len(rows) != len(self.K):
+                raise ValueError(
+                    f"{rows.path} has {len(rows)} rows, {self.K.path.name} {len(self.K)}; get both again from {SOURCE}"
+                )
+        versions = self._versions() if backgrounds is None else backgrounds
+        if not 1 <= versions <= (1 if test else BACKGROUNDS):
+            raise ValueError(f"backgrounds must be 1 … {1 if test else BACKGROUNDS}, not {versions}")
+        title = f"FreiHAND {self.split} backgrounds={versions} fingertips={self.fingertips}"
+        super().__init__(title, versions * len(self.K), size, Crop(crop, crop_factor), skip_broken)
+
+    def _rows(self, what: str, shape: tuple[int, int], optional: bool) -> JsonRows | None:
+        path = self.root / f"{self.stem}_{what}.json"
+        return None if optional and not path.is_file() else JsonRows(path, shape, SOURCE)
+
+    def _versions(self) -> int:
+        """How many versions of the training pictures are there: the first picture of each is looked for."""
+        if self.split == "test":
+            return 1
+        first = (self.root / self.stem / "rgb" / f"{i * len(self.K):08d}.jpg" for i in range(1, BACKGROUNDS))
+        return 1 + sum(path.is_file() for path in first)
+
+    def place(self, row: int) -> float:
+        return row % len(self.K) / len(self.K)  # every hand is there before several backgrounds
+
+    def read(self, row: int) -> Frame:
+        label = row % len(self.K)
+        image = read_rgb(self.root / self.stem / "rgb" / f"{row:08d}.jpg")
+        mask = None
+        if self.split == "train":
+            path = self.root / self.stem / "mask" / f"{label:08d}.jpg"
+            mask = same_size(read_codes(path), image, path) > THRESHOLD
+        (fx, skew, cx), (_, fy, cy) = self.K[label][:2].tolist()
+        K = intrinsics(fx, fy, cx, cy, self.first_pixel)
+        K[0, 1] = skew
+        joints = np.full((21, 3), np.nan) if self.xyz is None else self.xyz[label]
+        return Frame(
+            name=f"freihand-{self.split}-{row:08d}",
+            side="right",
+            image=image,
+            joints_cam=torch.from_numpy(joints),
+            visible=torch.full((21,), self.xyz is not None),
+            K=K,
+            mask=mask,
+            vertices_cam=None if self.vertices is None else torch.from_numpy(self.vertices[label]),
+        )

@@ -1,0 +1,48 @@
+"""Joint 0: the wrist, or the middle of the palm that older data sets and their protocols have in its place.
+
+Every rule that public code uses puts the palm on the segment from the wrist to a point a of the knuckles:
+
+    wrist = a + k (palm − a),        palm = a + (wrist − a) / k
+
+| rule | a | k |
+|---|---|---|
+| "ring" | MCP of the ring finger | 2 |
+| "middle" | MCP of the middle finger | 2.2 |
+| "mean" | mean of the four MCPs, index to little | 2.25 |
+| "half" | MCP of the middle finger | 2, RHD's palm in the field's reference code |
+
+A wrist made from a palm is an estimate; the palm made from it by the same rule is the annotated one again.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...hand.joints import C21
+
+RULES = {
+    "ring": (("ring1",), 2.0),
+    "middle": (("middle1",), 2.2),
+    "mean": (("index1", "middle1", "ring1", "little1"), 2.25),
+    "half": (("middle1",), 2.0),
+}
+
+
+def palm_to_wrist(joints: Float[Tensor, "*batch 21 3"], rule: str) -> Float[Tensor, "*batch 21 3"]:
+    """C21 with the palm in row 0 to C21 with the wrist there."""
+    anchor, k = _anchor(joints, rule)
+    return torch.cat([anchor + k * (joints[..., :1, :] - anchor), joints[..., 1:, :]], -2)
+
+
+def wrist_to_palm(joints: Float[Tensor, "*batch 21 3"], rule: str) -> Float[Tensor, "*batch 21 3"]:
+    """C21 with the wrist in row 0 to C21 with the palm there, such as a protocol counts it."""
+    anchor, k = _anchor(joints, rule)
+    return torch.cat([anchor + (joints[..., :1, :] - anchor) / k, joints[..., 1:, :]], -2)
+
+
+def _anchor(joints: Tensor, rule: str) -> tuple[Tensor, float]:
+    if rule not in RULES:
+        raise ValueError(f"unknown rule '{rule}' for the palm: choose one of {', '.join(RULES)}")
+    names, k = RULES[rule]
+    rows = [C21.index(name) for name in names]
+    return joints[..., rows, :].mean(-2, keepdim=True), k

@@ -1,0 +1,169 @@
+"""STB, the Stereo hand pose Tracking Benchmark (Zhang et al. 2016), the paper's SHD: one left hand, 640×480, 36,000
+stereo pictures in 12 sequences, six rooms.
+
+    [images/]B{1-6}{Counting,Random}/{BB_left,BB_right,SK_color,SK_depth}_{0..1499}.png
+    labels/B{1-6}{Counting,Random}_{BB,SK}.mat          `handPara` (3, 21, 1500) in millimetres
+
+| theirs | here |
+|---|---|
+| order STB21: palm, then little … thumb, each base → tip | C21 |
+| BB: the stereo camera; labels in the left one's frame, the right one stands 120.054 mm to its right | metres |
+| SK: the depth camera's frame; its colour camera: X_colour = Rᵀ(X − t) | the colour camera's frame |
+| SK depth in mm: R + 256 G, R the **low** byte, the opposite of RHD | `read_depth`, in the depth camera |
+| no masks; every joint of every picture is annotated | `mask` None, `visible` all true |
+
+Cameras are in pixels whose centres are whole numbers; 0.5 is added to cx and cy. Public code differs on which pictures
+are meant and on joint 0: see `STB`.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...camera import CROP_FACTOR
+from ...hand.joints import C21, STB21, convert
+from ..crop import Crop, Frame
+from .frames import RealHands, find_root, intrinsics, split_of
+from .palm import palm_to_wrist
+from .pictures import read_rgb
+
+SEQUENCES = {
+    "train": tuple(f"B{i}{what}" for i in range(2, 7) for what in ("Counting", "Random")),
+    "test": ("B1Counting", "B1Random"),
+}
+FRAMES = 1500  # of a sequence
+SOURCE = "https://sites.google.com/site/zhjw1988/"
+CAMERAS = {"BB": ("BB_left", "BB_right"), "BB_left": ("BB_left",), "BB_right": ("BB_right",), "SK": ("SK_color",)}
+JOINT0 = ("palm", "ring", "middle", "mean")
+MAX_BYTES = 64 << 20  # of a .mat file; the originals have some 0.7 MB
+MAX_FRAMES = 100_000
+
+INTRINSICS = {  # fx, fy, cx, cy
+    "BB_left": (822.79041, 822.79041, 318.47345, 250.31296),
+    "BB_right": (822.79041, 822.79041, 318.47345, 250.31296),
+    "SK_color": (607.92271, 607.88192, 314.78337, 236.42484),
+    "SK_depth": (475.62768, 474.77709, 336.41179, 238.77962),
+}
+BASELINE_M = 0.120054
+SK_ROTATION = (0.00531, -0.01196, 0.00301)  # rotation vector, colour to depth camera
+SK_TRANSLATION_M = (-0.0240381, -0.0004563, -0.0012326)
+
+
+class STB(RealHands):
+    """The left hand of every picture of one kind of camera: sequence by sequence, camera by camera, frame by frame.
+
+    root: the unpacked download. split: "train" (B2–B6) or "test" (B1Counting, B1Random).
+    camera: "BB": both pictures of the stereo camera, 30,000 and 6,000, the paper's numbers; "BB_left", "BB_right": one
+    of them; "SK": the other camera's colour pictures, 15,000 and 3,000, in the frame of the colour camera.
+    joint0: "palm": as annotated, and as the paper and the field count it; "ring", "middle", "mean": the wrist, which
+    `HandModel` has there, estimated from the palm by that rule of palm.py, three of which are in use.
+    first_pixel: the coordinate of the first pixel's centre in their K. fingertips: the set of `joints.FINGERTIPS` to
+    compare with. The other arguments: `Crop`, `RealHands`. Needs scipy: pip install 'handlib[data]'.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: str,
+        camera: str = "BB",
+        size: int = 224,
+        joint0: str = "palm",
+        crop: str = "joints",
+        crop_factor: float = CROP_FACTOR,
+        first_pixel: float = 0.0,
+        fingertips: str = "paper",
+        skip_broken: bool = False,
+    ):
+        if camera not in CAMERAS:
+            raise ValueError(f"unknown camera '{camera}': choose one of {', '.join(CAMERAS)}")
+        if joint0 not in JOINT0:
+            raise ValueError(f"unknown joint0 '{joint0}': choose one of {', '.join(JOINT0)}")
+        self.split, self.camera, self.joint0, self.fingertips = split_of(split), camera, joint0, fingertips
+        self.first_pixel = first_pixel
+        self.root = find_root(root, ("labels",), "STB")
+        # Rows run through `places`: the folder of a sequence, the stem of its pictures, and the number of the frame.
+        self.places: list[tuple[str, str, int]] = []
+        self.labels: dict[str, np.ndarray] = {}
+        for sequence in SEQUENCES[self.split]:
+            labels = read_labels(self.root / "labels" / f"{sequence}_{camera[:2]}.mat")
+            self.labels[sequence] = labels
+            self.places += [(sequence, stem, i) for stem in CAMERAS[camera] for i in range(len(labels))]
+        title = f"STB {self.split} camera={camera} joint0={joint0} fingertips={fingertips}"
+        super().__init__(title, len(self.places), size, Crop(crop, crop_factor), skip_broken)
+
+    def place(self, row: int) -> float:
+        sequence, _, i = self.places[row]
+        return i / len(self.labels[sequence])
+
+    def read(self, row: int) -> Frame:
+        sequence, stem, i = self.places[row]
+        image = read_rgb(folder_of(self.root, sequence) / f"{stem}_{i}.png")
+        label = torch.from_numpy(self.labels[sequence][i])
+        if not label.isfinite().all():
+            raise ValueError(
+                f"{self.root / 'labels'}/{sequence}_{self.camera[:2]}.mat: 'handPara' of frame {i} is not finite"
+            )
+        joints = convert(to_camera(label, stem), STB21, C21)
+        return Frame(
+            name=f"stb-{sequence}-{stem}-{i}",
+            side="left",
+            image=image,
+            joints_cam=joints if self.joint0 == "palm" else palm_to_wrist(joints, self.joint0),
+            visible=torch.ones(21, dtype=torch.bool),
+            K=intrinsics(*INTRINSICS[stem], self.first_pixel),
+        )
+
+
+def folder_of(root: Path, sequence: str) -> Path:
+    """The folder of a sequence's pictures, with or without a folder `images` around it."""
+    folders = (root / sequence, root / "images" / sequence)
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
+
+
+def to_camera(points_m: Float[Tensor, "*batch n 3"], stem: str) -> Float[Tensor, "*batch n 3"]:
+    """Labels of the frame that they are given in (BB: the left camera; SK: the depth camera) to that of a picture."""
+    if stem == "BB_right":
+        return points_m - points_m.new_tensor([BASELINE_M, 0, 0])
+    if stem == "SK_color":
+        rotation = roma.rotvec_to_rotmat(points_m.new_tensor(SK_ROTATION))
+        return (points_m - points_m.new_tensor(SK_TRANSLATION_M)) @ rotation  # Rᵀ(X − t), points being rows
+    return points_m
+
+
+def read_depth(path: str | os.PathLike[str]) -> Float[np.ndarray, "h w"]:
+    """Depth in metres of an `SK_depth` picture, in the depth camera; the low byte is in the red channel."""
+    picture = read_rgb(path).astype(np.uint16)
+    return (picture[..., 0] + picture[..., 1] * 256).astype(np.float32) / np.float32(1000)
+
+
+def read_labels(path: Path) -> Float[np.ndarray, "n 21 3"]:
+    """`handPara` of a sequence in metres, frame by frame, in the order STB21. Shapes are checked before it is read."""
+    try:
+        from scipy import io
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("STB's .mat files need scipy: pip install 'handlib[data]'") from error
+    if not path.is_file():
+        raise FileNotFoundError(f"no labels at {path}; is STB unpacked completely?")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB, far more than STB's labels have; refused unread")
+    mend = f"download it again from {SOURCE}"
+    try:
+        shapes = {name: shape for name, shape, _ in io.whosmat(path)}
+        shape = shapes.get("handPara")
+        if shape is not None and len(shape) == 3 and shape[:2] == (3, 21) and 0 < shape[2] <= MAX_FRAMES:
+            labels = io.loadmat(path, variable_names=["handPara"])["handPara"]
+        else:
+            labels = None
+    except Exception as error:  # a damaged file can make scipy raise anything
+        raise ValueError(f"{path}: not a readable .mat file ({' '.join(str(error).split())[:100]}); {mend}") from error
+    if labels is None:
+        found = f"has shape {shape}" if shape is not None else f"is missing among {', '.join(shapes) or 'none'}"
+        raise ValueError(f"{path}: the field 'handPara' {found}, expected (3, 21, frames); {mend}")
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "fiu" or labels.shape != shape:
+        raise ValueError(f"{path}: the field 'handPara' must hold numbers; {mend}")
+    return np.ascontiguousarray(labels.astype(np.float64).transpose(2, 1, 0) / 1000)

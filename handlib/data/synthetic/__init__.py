@@ -1,0 +1,5 @@
+"""The open benchmark: hands rendered from a seed."""
+
+from .hands import VERSION, SyntheticHands, digest
+
+__all__ = ["VERSION", "SyntheticHands", "digest"]

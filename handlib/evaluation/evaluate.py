@@ -1,0 +1,165 @@
+"""Measuring a DHPE on a data set: joints, mesh and mask against the truth.
+
+Joints: placed in the camera frame by the inverse of Eq. 8 with the true depth of the root, then aligned at the root.
+What is not known of the truth (NaN joints, masks that a data set lacks) does not count, nor do the joints that the data
+set's protocol leaves out (`scored`).
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..data import CachedHands
+from ..dhpe import DHPE
+from ..hand.joints import MIDDLE_MCP
+from ..output import DHPEOutput
+from ..refinement import refine
+from .metrics import align, auc, auc_reference, error_by_joint, error_by_tone, joint_errors_mm, pck, segmentation_scores
+from .refinement_report import RefinementReport, trajectory
+
+ALL = tuple(range(21))
+FEWEST_FITTED = 3  # points that a similarity of space can be fitted to
+PCK_GRID_MM = torch.linspace(0, 50, 51)
+
+
+def predictions(
+    model: DHPE, data: CachedHands, iterations: int = 0, batch_size: int = 32, progress: bool = True
+) -> dict[str, Tensor]:
+    """What the scores are made from, sample by sample: all fields of `compared`.
+
+    With refinement also what it did: `refinement_mm`, `refinement_objective` (n, iterations + 1), see `refinement_of`.
+    """
+    model.eval()
+    rows: dict[str, list] = {}
+    scored = getattr(data, "scored", ALL)
+    for indices in tqdm(torch.arange(len(data)).split(batch_size), "evaluating", unit="batch", disable=not progress):
+        batch = data.batch(indices)
+        with torch.no_grad():
+            output: DHPEOutput = model(batch["image"])
+        if iterations:
+            output = refine(model, batch["image"], output, iterations)
+        with torch.no_grad():
+            placed = output.in_camera(batch["K"], depth_of_root(batch["joints_cam"]))
+            mask = model.render_mask(output.mesh_crop.vertices, batch["image"].shape[-1]) if "mask" in batch else None
+            found = compared(batch, placed.joints, placed.vertices, mask, scored)
+            if iterations:
+                report = trajectory(output, batch, scored)
+                found |= {"refinement_mm": report.error_mm, "refinement_objective": report.objective}
+        for name, value in found.items():
+            rows.setdefault(name, []).append(value)
+    return {name: torch.cat(values) for name, values in rows.items()}
+
+
+def depth_of_root(joints_cam: Float[Tensor, "b 21 3"]) -> Float[Tensor, " b"]:
+    """Depth at which an estimate is placed, metres: the middle MCP's, or the mean of the known joints' without it.
+
+    1 m where none is known: only errors that do not count depend on it.
+    """
+    depth = joints_cam[..., 2]
+    stand_in = depth.nanmean(1).nan_to_num(1.0)
+    return torch.where(depth[:, MIDDLE_MCP].isfinite(), depth[:, MIDDLE_MCP], stand_in)
+
+
+def compared(
+    batch: dict[str, Tensor],
+    joints_cam: Float[Tensor, "b 21 3"] | None = None,
+    vertices_cam: Float[Tensor, "b 778 3"] | None = None,
+    mask: Float[Tensor, "b s s"] | None = None,
+    scored: tuple[int, ...] = ALL,
+) -> dict[str, Tensor]:
+    """An estimate, or the parts of one that there are, beside the truth of its batch.
+
+    `joints_mm` and `joints_pa_mm` (b, 21): errors, root-aligned and after a Procrustes fit of the joints that count;
+    NaN where a joint is not `scored` or its error not known. `visible` (b, 21): which are in the crop, and count;
+    `joints_cam` and `truth_cam` (b, 21, 3), for other protocols; `vertices_pa_mm` (b): mean vertex error after
+    Procrustes, of `vertices_cam` and `truth_vertices_cam` (b, 778, 3); `mask`, `target` (m, s, s) bool of the m hands
+    whose mask is known; `tone` (b) where the data set knows it.
+    """
+    found = {}
+    if joints_cam is not None:
+        truth = batch["joints_cam"]
+        counts = torch.zeros(21, dtype=torch.bool, device=truth.device)
+        counts[list(scored)] = True
+        counts = counts & torch.isfinite(truth).all(-1)
+        fitted = align(joints_cam, truth, "procrustes", counts)
+        enough = counts.sum(1, keepdim=True) >= FEWEST_FITTED
+        root_mm = joint_errors_mm(align(joints_cam, truth, "root"), truth)  # all NaN where the root is not known
+        found["joints_mm"] = root_mm.where(counts, torch.nan)
+        found["joints_pa_mm"] = joint_errors_mm(fitted, truth).where(counts & enough, torch.nan)
+        found |= {"visible": batch["visible"] & counts, "joints_cam": joints_cam, "truth_cam": truth}
+    if vertices_cam is not None and "vertices_cam" in batch:
+        vertices = batch["vertices_cam"]
+        found["vertices_pa_mm"] = joint_errors_mm(align(vertices_cam, vertices, "procrustes"), vertices).mean(1)
+        found |= {"vertices_cam": vertices_cam, "truth_vertices_cam": vertices}
+    if mask is not None and "mask" in batch:
+        known = torch.isfinite(batch["mask"]).flatten(1).all(1)
+        found |= {"mask": mask[known] > 0.5, "target": batch["mask"][known] > 0.5}
+    return found | {name: batch[name] for name in ("tone",) if name in batch}
+
+
+def scores(found: dict[str, Tensor]) -> dict[str, float]:
+    """One number a metric from `predictions`; every name says alignment, unit and range.
+
+    Of a method that answers only in part there are only the scores of its answers, and of truth that is not known there
+    is no score. Means and medians are over all joints that count, AUCs over those that are visible as well.
+    """
+    result = {}
+    if "joints_mm" in found:
+        errors, aligned = found["joints_mm"], found["joints_pa_mm"]
+        visible = found["visible"] & torch.isfinite(errors)
+        if torch.isfinite(errors).any():
+            result |= {
+                "joints_root_mean_mm": float(errors.nanmean()),
+                "joints_root_median_mm": float(errors[torch.isfinite(errors)].median()),
+            }
+        if visible.any():
+            result |= {
+                "joints_root_auc_20_50_mm": auc(errors, 20, 50, visible=visible),
+                "joints_root_auc_0_50_mm": auc(errors, 0, 50, visible=visible),
+                "joints_root_auc_reference_20_50_mm": auc_reference(errors, 8, visible),
+            }
+        if torch.isfinite(aligned).any():
+            result["joints_procrustes_mean_mm"] = float(aligned.nanmean())
+    if "mask" in found and len(found["mask"]):
+        result |= segmentation_scores(found["mask"], found["target"])
+    if "vertices_pa_mm" in found:
+        result["vertices_procrustes_mean_mm"] = float(found["vertices_pa_mm"].mean())
+    return result
+
+
+def pck_curve(found: dict[str, Tensor]) -> dict[str, list[float]]:
+    """The mean PCK curve over keypoints, on a grid of whole millimetres, for plots."""
+    errors = found["joints_mm"]
+    curve = pck(errors, PCK_GRID_MM.to(errors), found["visible"] & torch.isfinite(errors)).nanmean(0)
+    return {"threshold_mm": PCK_GRID_MM.tolist(), "pck": [round(v, 5) for v in curve.tolist()]}
+
+
+def curves(found: dict[str, Tensor]) -> dict[str, dict[str, list]]:
+    """What a results file holds beside the scores, as columns: `pck_root`, error by `joint`, and by `tone` if known.
+
+    Tone: of hands whose skin lies on the Monk scale from `low` on and below `high`.
+    """
+    errors = found["joints_mm"]
+    known = torch.isfinite(errors)
+    if not (known & found["visible"]).any():
+        return {}
+    tables = {"pck_root": pck_curve(found), "joint": error_by_joint(errors, known)}
+    if "tone" in found:
+        tables["tone"] = error_by_tone(errors, found["tone"], known)
+    return tables
+
+
+def refinement_of(found: dict[str, Tensor]) -> RefinementReport | None:
+    """What refinement did to the hands whose error is known; None without refinement, or without such a hand."""
+    if "refinement_mm" not in found:
+        return None
+    known = torch.isfinite(found["refinement_mm"]).all(1)
+    if not known.any():
+        return None
+    return RefinementReport(found["refinement_mm"][known], found["refinement_objective"][known])
+
+
+def evaluate(model: DHPE, data: CachedHands, iterations: int = 0, progress: bool = True) -> dict[str, float]:
+    """All scores of a model on a data set; `iterations` > 0 adds test-time refinement."""
+    return scores(predictions(model, data, iterations, progress=progress))

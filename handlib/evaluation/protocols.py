@@ -1,0 +1,223 @@
+"""Evaluation protocols of the field, as named functions: the same estimate has another error under each.
+
+Every protocol takes joints in C21 order in metres, predicted and true, and says which are visible; rows that do not
+count may hold NaN in the truth. It gives millimetres, and comes with the named threshold grid of its AUC. `PROTOCOLS`
+lists them.
+
+AUC everywhere: a PCK curve for each keypoint over its counted samples, its trapezoids, the mean over keypoints.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..hand.joints import C21, MIDDLE_MCP, TIPS
+from .metrics import align, auc_on, f_scores, joint_errors_mm
+from .results import Metric
+
+PHALANX = (C21.index("middle2"), MIDDLE_MCP)  # RHD's joints 11 and 12
+PALM = (C21.index("wrist"), MIDDLE_MCP)  # C21's joints 0 and 9
+FEWEST_TIPS = 2  # of a frame of Dexter+Object that counts
+F_THRESHOLDS_MM = (5.0, 15.0)
+ROUNDING_MM = 1e-3  # what an alignment leaves of no error; a grid's first threshold may be 0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """`steps` evenly spaced thresholds from `low` to `high` millimetres, those before the index `first` left out."""
+
+    low: float
+    high: float
+    steps: int
+    first: int = 0
+
+    @property
+    def thresholds_mm(self) -> Float[Tensor, " t"]:
+        return torch.linspace(self.low, self.high, self.steps)[self.first :]
+
+    @property
+    def name(self) -> str:
+        """As in the field `grid` of a results file."""
+        text = f"{self.steps} thresholds, {self.low:g}–{self.high:g} mm"
+        return text + (f", from index {self.first}: {float(self.thresholds_mm[0]):.2f} mm" if self.first else "")
+
+
+class Errors(NamedTuple):
+    """What a protocol measures, before any mean. A row is a frame that counts, a column a keypoint."""
+
+    mm: Float[Tensor, "n k"]  # 0 where not counted
+    counted: Bool[Tensor, "n k"]
+
+
+# ---- alignments
+
+
+def rhd_hand3d(
+    predicted: Float[Tensor, "n 21 3"],
+    truth: Float[Tensor, "n 21 3"],
+    visible: Bool[Tensor, "n 21"],
+    in_bones: bool = False,
+) -> Errors:
+    """RHD as in the code of Zimmermann & Brox (hand3d): relative to joint 0, in units of the middle proximal phalanx.
+
+    Joint 0 is the wrist or, in the reference, a palm point; whichever the loader gave. A prediction is divided by its
+    own phalanx and multiplied by the true one; one that is `in_bones` already, such as theirs, is only multiplied.
+    """
+    relative = predicted - predicted[:, :1]
+    if not in_bones:
+        relative = relative / _bone(predicted, PHALANX).clamp(min=1e-9)
+    return _errors(relative * _bone(truth, PHALANX), truth - truth[:, :1], visible)
+
+
+def minimal_hand(
+    predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]
+) -> Errors:
+    """RHD and STB as in Minimal-Hand's code: the middle MCPs coincide and the bones 0–9 have one length.
+
+    That code counts every joint; here the ones that are not visible are left out, as everywhere.
+    """
+    return _errors(align(predicted, truth, "root_scale"), truth, visible)
+
+
+def dexter_object(
+    predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]
+) -> Errors:
+    """Dexter+Object as in Minimal-Hand's code: annotated tips alone, in frames that have at least two of them.
+
+    The centroids of these tips coincide and so do their mean distances from it. Very forgiving: of two tips it only
+    compares the direction from one to the other.
+    """
+    tips = list(TIPS)
+    counted = visible[:, tips] & torch.isfinite(truth[:, tips]).all(-1)
+    frames = counted.sum(1) >= FEWEST_TIPS
+    counted, x, y = counted[frames], predicted[frames][:, tips], truth[frames][:, tips]
+    x, x_size = _centred(x, counted)
+    y, y_size = _centred(y, counted)
+    return _errors(x * (y_size / x_size.clamp(min=1e-9))[:, None, None], y, counted)
+
+
+def freihand(
+    predicted: Float[Tensor, "n k 3"], truth: Float[Tensor, "n k 3"], visible: Bool[Tensor, "n k"] | None = None
+) -> Errors:
+    """FreiHAND and HO3D: the best similarity (Procrustes) of all joints or vertices that are known.
+
+    Its code does not keep a mirror from being the best, and nor does this.
+    """
+    known = torch.isfinite(truth).all(-1)
+    return _errors(
+        align(predicted, truth, "reflected_procrustes", known), truth, known if visible is None else visible & known
+    )
+
+
+def wrist(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
+    """InterHand2.6M, and HO3D where it is root-relative: the wrists coincide. A frame without one does not count."""
+    visible = visible & torch.isfinite(truth[:, :1]).all(-1)
+    return _errors(align(predicted, truth, "wrist"), truth, visible)
+
+
+def ho3d(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
+    """HO3D's "scale and translation": the wrists coincide and the bones 0–9 have one length."""
+    return _errors(align(predicted, truth, "wrist_scale"), truth, visible)
+
+
+def root(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
+    """Ours: the middle MCPs coincide and nothing else is given away but, before, the depth of that joint."""
+    return _errors(align(predicted, truth, "root"), truth, visible)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A named protocol. `scores` gives its metrics, each with its alignment and its grid in words."""
+
+    name: str
+    rule: str  # one line, for tables
+    errors: Callable[[Tensor, Tensor, Tensor], Errors]
+    grids: tuple[Grid, ...]
+
+    def scores(
+        self, predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]
+    ) -> list[Metric]:
+        """Mean and median error over what counts, and an AUC for each grid. `ValueError` when nothing counts."""
+        return _metrics(self.name, self.rule, self.errors(predicted, truth, visible), self.grids)
+
+
+HAND3D_GRID = Grid(0, 50, 20)
+FREIHAND_GRID = Grid(0, 50, 100)  # HO3D's, too
+PROTOCOLS = {
+    p.name: p
+    for p in (
+        Protocol("root", "middle MCPs coincide", root, (Grid(20, 50, 20), Grid(0, 50, 20))),
+        Protocol(
+            "rhd_hand3d",
+            "relative to joint 0, scaled by the true middle proximal phalanx",
+            rhd_hand3d,
+            (HAND3D_GRID, Grid(0, 50, 20, first=8)),  # its "20–50 mm" is the rest of the same grid
+        ),
+        Protocol("minimal_hand", "middle MCPs coincide, bones 0–9 have one length", minimal_hand, (Grid(20, 50, 15),)),
+        Protocol(
+            "dexter_object",
+            "annotated tips, frames with two at least; one centroid, one mean distance from it",
+            dexter_object,
+            (Grid(20, 50, 15), Grid(0, 50, 20), Grid(0, 100, 20)),  # the literature has all three ranges
+        ),
+        Protocol("freihand", "similarity (Procrustes)", freihand, (FREIHAND_GRID,)),
+        Protocol("wrist", "wrists coincide", wrist, (FREIHAND_GRID,)),
+        Protocol("ho3d", "wrists coincide, bones 0–9 have one length", ho3d, (FREIHAND_GRID,)),
+    )
+}
+
+
+def freihand_mesh(predicted: Float[Tensor, "n v 3"], truth: Float[Tensor, "n v 3"]) -> list[Metric]:
+    """FreiHAND's and HO3D's scores of meshes: vertex error and its AUC after Procrustes, and F-scores at 5 and 15 mm.
+
+    The F-scores are of the aligned meshes (`_f_5_mm`) and of the meshes as they lie in the camera frame, where nothing
+    at all is given away (`_raw_f_5_mm`): meters.
+    """
+    protocol = PROTOCOLS["freihand"]
+    metrics = _metrics("freihand_vertices", protocol.rule, protocol.errors(predicted, truth), protocol.grids)
+    aligned = align(predicted, truth, "reflected_procrustes")
+    for kind, rule, moved in (("", protocol.rule, aligned), ("raw_", "none", predicted)):
+        rows = [f_scores(p, t, F_THRESHOLDS_MM) for p, t in zip(moved, truth, strict=True)]
+        for threshold, values in zip(F_THRESHOLDS_MM, zip(*rows, strict=True), strict=True):
+            name = f"freihand_vertices_{kind}f_{threshold:g}_mm"
+            metrics.append(Metric(name, sum(values) / len(values), "fraction", rule, n=len(values)))
+    return metrics
+
+
+# ---- shared
+
+
+def _bone(joints: Float[Tensor, "n 21 3"], bone: tuple[int, int]) -> Float[Tensor, "n 1 1"]:
+    return (joints[:, bone[0]] - joints[:, bone[1]]).norm(dim=-1)[:, None, None]
+
+
+def _centred(points: Float[Tensor, "n k 3"], counted: Bool[Tensor, "n k"]) -> tuple[Tensor, Float[Tensor, " n"]]:
+    """Points relative to the centroid of the counted ones, and these ones' mean distance from it."""
+    points = torch.where(counted[..., None], points, 0)
+    number = counted.sum(1)
+    points = points - points.sum(1, keepdim=True) / number[:, None, None]
+    return points, (points.norm(dim=-1) * counted).sum(1) / number
+
+
+def _errors(predicted: Tensor, truth: Tensor, visible: Tensor) -> Errors:
+    mm = joint_errors_mm(predicted, truth)
+    return Errors(torch.where(visible & ~(mm < ROUNDING_MM), mm, 0), visible)
+
+
+def _metrics(name: str, rule: str, errors: Errors, grids: tuple[Grid, ...]) -> list[Metric]:
+    if not errors.counted.any():
+        raise ValueError(f"{name}: no joint of any frame counts, so there is nothing to measure")
+    counted, n = errors.mm[errors.counted], len(errors.mm)
+    metrics = [
+        Metric(f"{name}_mean_mm", float(counted.mean()), "mm", rule, n=n),
+        Metric(f"{name}_median_mm", float(counted.median()), "mm", rule, n=n),
+    ]
+    for grid in grids:
+        low = "reference_20" if grid.first else f"{grid.low:g}"
+        value = auc_on(errors.mm, grid.thresholds_mm.to(errors.mm), errors.counted)
+        metrics.append(Metric(f"{name}_auc_{low}_{grid.high:g}_mm", value, "fraction", rule, grid.name, n))
+    return metrics

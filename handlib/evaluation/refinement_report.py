@@ -1,0 +1,137 @@
+"""What test-time refinement does to the true error, step by step: the curve of the paper's Fig. 5(e), and its risk.
+
+Refinement sees no truth, so it may lower its objective and raise the error. How often it does is measured here, on
+data whose truth is known. Joints are placed and aligned as in evaluate.py: true depth of the root, aligned at the root.
+"""
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..camera import crop_to_cam
+from ..dhpe import DHPE
+from ..hand.joints import MIDDLE_MCP
+from ..output import DHPEOutput
+from ..refinement import RefinementWeights, refine
+from .metrics import align, joint_errors_mm
+from .results import Metric
+
+CHANGES_MM = [float(edge) for edge in range(-20, 21, 2)]  # where the counts of changed errors are cut
+
+
+@runtime_checkable
+class Hands(Protocol):
+    """Any data set of handlib that is `CachedHands` or has its `batch`."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]: ...
+
+
+class RefinementReport(NamedTuple):
+    """Hand by hand, at every step 0 … iterations."""
+
+    error_mm: Float[Tensor, "n steps"]  # mean over the joints that count
+    objective: Float[Tensor, "n steps"]  # of Eq. 13; what refinement itself sees
+
+    @property
+    def mean_mm(self) -> Float[Tensor, " steps"]:
+        """Mean error at each number of iterations."""
+        return self.error_mm.mean(0)
+
+    @property
+    def rose(self) -> Float[Tensor, " steps"]:
+        """Fraction of hands whose error is higher than that of their first estimate."""
+        return (self.error_mm > self.error_mm[:, :1]).float().mean(0)
+
+    def summary(self) -> dict[str, float]:
+        """The numbers that a results file records."""
+        change = self.error_mm[:, -1] - self.error_mm[:, 0]
+        risen = change[change > 0]
+        start, end = self.objective[:, 0], self.objective[:, -1]
+        return {
+            "joints_root_mean_start_mm": float(self.mean_mm[0]),
+            "joints_root_mean_end_mm": float(self.mean_mm[-1]),
+            "error_rose_fraction": float(self.rose[-1]),
+            "error_rose_by_mean_mm": float(risen.mean()) if len(risen) else 0.0,
+            "error_rose_by_most_mm": float(change.amax().clamp(min=0)),
+            "error_change_standard_error_mm": float(change.std() / len(change) ** 0.5) if len(change) > 1 else 0.0,
+            "objective_start": float(start.mean()),
+            "objective_end": float(end.mean()),
+            "objective_rose_fraction": float((end > start).float().mean()),
+        }
+
+    def metrics(self) -> list[Metric]:
+        """`summary` as a results file has it, every name beginning with "refinement_"."""
+        n, metrics = len(self.error_mm), []
+        for name, value in self.summary().items():
+            unit = "mm" if name.endswith("_mm") else "fraction" if name.endswith("_fraction") else "objective"
+            metrics.append(Metric(f"refinement_{name}", value, unit, "none" if "objective" in name else "root", n=n))
+        return metrics
+
+    def curves(self) -> dict[str, dict[str, list]]:
+        """For figures: means at each number of iterations, and how many hands' errors changed by how much."""
+        change = self.error_mm[:, -1] - self.error_mm[:, 0]
+        edges = change.new_tensor(CHANGES_MM)
+        counts = torch.bincount(torch.bucketize(change, edges), minlength=len(edges) + 1)
+        return {
+            "refinement": {
+                "iteration": list(range(self.error_mm.shape[1])),
+                "joints_root_mean_mm": [round(v, 4) for v in self.mean_mm.tolist()],
+                "error_rose_fraction": [round(v, 4) for v in self.rose.tolist()],
+                "objective": [round(v, 7) for v in self.objective.mean(0).tolist()],
+            },
+            "refinement_change": {  # low < change ≤ high; None where there is no bound
+                "low_mm": [None, *CHANGES_MM],
+                "high_mm": [*CHANGES_MM, None],
+                "hands": counts.tolist(),
+            },
+        }
+
+
+def refinement_report(
+    model: DHPE,
+    data: Hands,
+    iterations: int = 50,
+    weights: RefinementWeights | None = None,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> RefinementReport:
+    """Refines every hand of `data` and measures each step.
+
+    Joints that are not annotated (NaN) do not count; where the data say which joints their score counts
+    (`SyntheticHands.scored`), neither do the others. `ValueError` where there is no hand, or one without any joint.
+    """
+    if not len(data):
+        raise ValueError("there are no hands to refine")
+    model.eval()
+    scored = tuple(getattr(data, "scored", range(21)))
+    errors, objectives = [], []
+    for indices in tqdm(torch.arange(len(data)).split(batch_size), "refining", unit="batch", disable=not progress):
+        batch = data.batch(indices)
+        with torch.no_grad():
+            output = model(batch["image"])
+        part = trajectory(refine(model, batch["image"], output, iterations, weights), batch, scored)
+        if not torch.isfinite(part.error_mm).all():
+            raise ValueError("a hand has no joint whose error is known: are its root and its camera annotated?")
+        errors.append(part.error_mm.cpu())
+        objectives.append(part.objective.cpu())
+    return RefinementReport(torch.cat(errors), torch.cat(objectives))
+
+
+def trajectory(
+    refined: DHPEOutput, batch: dict[str, Tensor], scored: tuple[int, ...] = tuple(range(21))
+) -> RefinementReport:
+    """The same of one batch that has been refined. The error of a hand without a known joint, or root, is NaN."""
+    states, truth = refined.history, batch["joints_cam"]
+    joints = torch.stack([state.joints for state in states], 1)  # (b, steps, 21, 3)
+    steps = joints.shape[1]
+    K = batch["K"][:, None].expand(-1, steps, -1, -1)
+    depth = truth[:, MIDDLE_MCP, 2][:, None].expand(-1, steps)
+    placed = crop_to_cam(joints, joints[:, :, MIDDLE_MCP], depth, K, refined.size)
+    target = truth[:, None].expand(-1, steps, -1, -1)
+    error = joint_errors_mm(align(placed, target, "root"), target)[..., list(scored)].nanmean(-1)
+    return RefinementReport(error, torch.stack([state.objective for state in states], 1))

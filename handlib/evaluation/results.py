@@ -1,0 +1,290 @@
+"""Results files: one JSON a run, the only source of every table, figure and number in the book.
+
+A record says what was measured, by which command, on what, and how long it took, so that anyone can repeat it.
+`SCHEMA` lists its fields; `read` refuses a file that breaks it. `write` adds a digest, by which `handlib results
+verify` (audit.py) sees that nobody has changed a number since.
+"""
+
+import hashlib
+import json
+import math
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..hand.files import atomic_path
+
+SCHEMA = {
+    "schema": int,  # 1
+    "name": str,  # of the run, and of its file
+    "claim": str,  # what the run is there to show
+    "profile": str,  # "smoke" is never a result
+    "synthetic": bool,  # whether the data are rendered or photographs; the two are never mixed
+    "command": str,  # repeats the run
+    "config": dict,  # resolved, nothing left to defaults
+    "seed": int,
+    "data": dict,  # name (with version, split and seed), n
+    "hand": dict,  # name, fingertips
+    "metrics": list,  # of name, value, unit, alignment, grid, n
+    "curves": dict,  # name → lists of equal length
+    "minutes": float,
+    "peak_memory_mb": float,
+    "device": str,
+    "versions": dict,  # handlib, torch, python, platform
+    "git": dict,  # commit, dirty; empty outside a checkout
+    "created": str,  # UTC, ISO 8601
+}
+OPTIONAL = {
+    "digest": str,  # "sha256:…" of the rest of the record; `write` adds it
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number and what it means. `grid` is the threshold grid of an AUC, `alignment` what was done before.
+
+    Of several runs that differ by their seed alone, `value` is the mean and `spread` the standard deviation.
+    """
+
+    name: str
+    value: float
+    unit: str
+    alignment: str = "none"
+    grid: str = "none"
+    n: int = 0
+    spread: float | None = None
+    seeds: int = 1
+
+
+def describe(scores: dict[str, float], n: int) -> list[Metric]:
+    """Metrics from the score names of `evaluate`, which carry alignment, grid and unit."""
+    return [_describe(name, value, n) for name, value in scores.items()]
+
+
+def _describe(name: str, value: float, n: int) -> Metric:
+    alignment = next((a for a in ("root", "procrustes") if f"_{a}_" in name), "none")
+    if "_auc_" not in name:
+        return Metric(name, value, "mm" if name.endswith("_mm") else "fraction", alignment, "none", n)
+    low, high = name.split("_")[-3:-1]
+    grid = f"20 thresholds, {low}–{high} mm"
+    if "reference" in name:
+        grid = "0–50 mm in 20 thresholds, from index 8: 21.05–50 mm"
+    return Metric(name, value, "fraction", alignment, grid, n)
+
+
+def over_seeds(records: list[dict[str, Any]]) -> list[Metric]:
+    """The metrics of runs that differ by their seed alone, as means with their spread (n − 1 in the denominator).
+
+    `ValueError` when two have one seed, or when their configs, data or metrics are not the same.
+    """
+    if not records:
+        raise ValueError("no record given: there is nothing to average")
+    first = records[0]
+    names = [metric["name"] for metric in first["metrics"]]
+    if len({r["seed"] for r in records}) < len(records):
+        raise ValueError(f"{first['name']}: two of the runs have the same seed, so they are one run")
+    for other in records[1:]:
+        if [metric["name"] for metric in other["metrics"]] != names or other["data"] != first["data"]:
+            raise ValueError(f"{first['name']} and {other['name']} do not measure the same on the same data")
+        if _without_seed(other["config"]) != _without_seed(first["config"]):
+            raise ValueError(f"{first['name']} and {other['name']} differ by more than their seed")
+    metrics = []
+    for i, metric in enumerate(first["metrics"]):
+        values = [r["metrics"][i]["value"] for r in records]
+        mean = sum(values) / len(values)
+        spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1)) if len(values) > 1 else None
+        metrics.append(Metric(**{**metric, "value": mean, "spread": spread, "seeds": len(values)}))
+    return metrics
+
+
+def _without_seed(config: Any) -> Any:
+    """A config whose fields named "seed" are left out, at any depth."""
+    if isinstance(config, dict):
+        return {key: _without_seed(part) for key, part in config.items() if key != "seed"}
+    return config
+
+
+def record(
+    name: str,
+    claim: str,
+    metrics: Iterable[Metric],
+    *,
+    profile: str,
+    config: dict[str, Any],
+    data: dict[str, Any],
+    hand: dict[str, str],
+    started: float,
+    command: str | None = None,
+    seed: int = 0,
+    synthetic: bool = True,
+    curves: dict[str, Any] | None = None,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """A complete record; `started` is the `time.perf_counter()` at which the run began."""
+    return {
+        "schema": 1,
+        "name": name,
+        "claim": claim,
+        "profile": profile,
+        "synthetic": synthetic,
+        "command": command or shlex.join(["handlib", *sys.argv[1:]]),
+        "config": config,
+        "seed": seed,
+        "data": data,
+        "hand": hand,
+        "metrics": [asdict(metric) for metric in metrics],
+        "curves": curves or {},
+        "minutes": round((time.perf_counter() - started) / 60, 3),
+        "peak_memory_mb": peak_memory_mb(),
+        "device": device_name(device),
+        "versions": versions(),
+        "git": _git(),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def write(record: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
+    """Checks a record and writes it, with its digest, as `folder/name.json`."""
+    _check(record, "record")
+    record = {**record, "digest": digest(record)}
+    path = Path(folder) / f"{record['name']}.json"
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def digest(record: dict[str, Any]) -> str:
+    """The hash of a record without its digest, "sha256:…": of its JSON with sorted keys and no spaces."""
+    rest = {key: part for key, part in record.items() if key != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A checked record. `FileNotFoundError` and `ValueError` say which file and field."""
+    try:
+        loaded = json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+    _check(loaded, str(path))
+    return loaded
+
+
+def present(folder: str | os.PathLike[str], names: Iterable[str]) -> tuple[dict[str, dict[str, Any]], str]:
+    """Those of the named records that are there, and a sentence that names the files that are not, or nothing."""
+    paths = {name: Path(folder) / f"{name}.json" for name in names}
+    missing = [f"`{path.name}`" for path in paths.values() if not path.is_file()]
+    found = {name: read(path) for name, path in paths.items() if path.is_file()}
+    return found, f"Not measured yet, for want of the results file: {', '.join(missing)}." if missing else ""
+
+
+def value(record: dict[str, Any], metric: str) -> float:
+    """One number of a record by its metric's name."""
+    for entry in record["metrics"]:
+        if entry["name"] == metric:
+            return entry["value"]
+    raise KeyError(
+        f"{record['name']} has no metric '{metric}': it has {', '.join(m['name'] for m in record['metrics'])}"
+    )
+
+
+def _check(record: dict[str, Any], where: str) -> None:
+    if not isinstance(record, dict):
+        raise ValueError(f"{where}: a results file holds one JSON object")
+    for field, kind in (SCHEMA | OPTIONAL).items():
+        if field not in record:
+            if field in OPTIONAL:
+                continue
+            raise ValueError(f"{where}: the field '{field}' is missing")
+        accepted = (int, float) if kind is float else kind
+        if not isinstance(record[field], accepted):
+            raise ValueError(
+                f"{where}: the field '{field}' must be {kind.__name__}, not {type(record[field]).__name__}"
+            )
+    for metric in record["metrics"]:
+        number = metric.get("value", 0.0) if isinstance(metric, dict) else 0.0
+        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            raise ValueError(f"{where}: the metric '{metric.get('name')}' must have a finite number, not {number!r}")
+        try:
+            Metric(**metric)
+        except TypeError as error:
+            raise ValueError(
+                f"{where}: a metric must have the fields of handlib.evaluation.results.Metric ({error})"
+            ) from error
+
+
+def peak_memory_mb(children: bool = False) -> float:
+    """Most memory that this process, or its largest child, ever held; 0 where the system does not say (Windows)."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
+
+
+def versions() -> dict[str, str]:
+    try:
+        handlib = version("handlib")
+    except PackageNotFoundError:
+        handlib = "not installed"
+    return {
+        "handlib": handlib,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def device_name(device: str) -> str:
+    """What a timing was made on, in words."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _git() -> dict[str, Any]:
+    def run(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        run("ls-files", "--error-unmatch", __file__)  # or it is installed inside another project
+        return {"commit": run("rev-parse", "HEAD"), "dirty": bool(run("status", "--porcelain", "--", "."))}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+def chapter_cost(folder: str | os.PathLike[str], chapter: str) -> str:
+    """What running a notebook of the book cost where it was last measured, as a sentence."""
+    path = Path(folder) / "chapters-laptop.json"
+    if not path.is_file():
+        return f"The cost of this chapter was not measured: {path} is missing."
+    measured = read(path)
+    if f"{chapter}_minutes" not in {metric["name"] for metric in measured["metrics"]}:
+        return f"The cost of this chapter was not measured yet: {path} does not name it."
+    minutes, memory = value(measured, f"{chapter}_minutes"), value(measured, f"{chapter}_peak_memory_mb")
+    return (
+        f"Running this notebook at the {measured['profile']} profile took {minutes:.1f} min and {memory / 1000:.1f} GB "
+        f"of memory on {measured['device']}."
+    )

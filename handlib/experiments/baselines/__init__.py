@@ -1,0 +1,63 @@
+"""The methods that the paper compares with, one file each, behind one interface.
+
+    method = BASELINES[name].fit(train_config, out, FitOptions(cache=…))
+    scores(predictions(method, data))
+
+`fit` trains on the pictures, epochs and batches of a `TrainConfig`, the same ones for every method and for DHPE, and
+goes on where an interrupted run stopped. Model fitting has nothing to train: it is given the J2D of a trained DHPE.
+`DHPEMethod` puts DHPE itself behind the interface.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ...training.profiles import TrainConfig
+from . import direct, encoder_decoder, handsegnet, kanazawa, panteleris, pso, zimmermann
+from .evaluation import measure, predictions
+from .interface import DHPEMethod, Estimate, FitOptions, Method, View, view_of
+from .segmentation import mask_run
+from .training import best_learning_rate, network_run, train_network
+
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "DHPEMethod",
+    "Estimate",
+    "FitOptions",
+    "Method",
+    "View",
+    "best_learning_rate",
+    "measure",
+    "predictions",
+    "train_network",
+    "view_of",
+]
+
+
+class Baseline(NamedTuple):
+    """A method of the tables. `gives` names the fields of `Estimate` that it fills."""
+
+    title: str  # as in a table
+    fit: Callable[..., Method]  # (TrainConfig, folder of the run, FitOptions) → Method
+    used: Callable[[TrainConfig], TrainConfig]  # the run that `fit` makes of a config
+    gives: tuple[str, ...]
+    trained: bool  # False: model fitting on the joints of `FitOptions.detector`
+
+
+def _as_given(config: TrainConfig) -> TrainConfig:
+    """Of what has nothing to train: the run of the DHPE whose J2D it is given."""
+    return config
+
+
+_MESH = ("joints_cam", "vertices_cam", "mask")
+BASELINES = {
+    "direct": Baseline("direct regression of h", direct.fit, direct.direct, _MESH, True),
+    "kanazawa": Baseline(
+        "iterative regression from features (Kanazawa et al.)", kanazawa.fit, kanazawa.kanazawa, _MESH, True
+    ),
+    "zimmermann": Baseline("lifted heat maps (Zimmermann & Brox)", zimmermann.fit, network_run, ("joints_cam",), True),
+    "panteleris": Baseline("least squares on 2D joints (Panteleris et al.)", panteleris.fit, _as_given, _MESH, False),
+    "pso": Baseline("particle swarm (Oikonomidis et al.)", pso.fit, _as_given, _MESH, False),
+    "handsegnet": Baseline("HandSegNet (Zimmermann & Brox)", handsegnet.fit, mask_run, ("mask",), True),
+    "encoder-decoder": Baseline("plain encoder–decoder", encoder_decoder.fit, mask_run, ("mask",), True),
+}

@@ -1,0 +1,115 @@
+"""What a method may see and what it may say, so that one loop measures them all.
+
+Camera frame, metres, C21 order. One image does not tell how large a hand is, so protocols give away one length of the
+truth: the depth of the root (the middle MCP), or the length of one bone. A `View` holds both; a method that uses more
+than one of them says so.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...camera import crop_to_cam, crop_to_px
+from ...data import CachedHands
+from ...dhpe import DHPE
+from ...evaluation.evaluate import depth_of_root
+from ...evidence import heatmap_peaks
+from ...hand import HandModel
+from ...hand.joints import C21, MIDDLE_MCP
+from ...parameters import posed_hand
+from ...refinement import refine
+from ...renderer import Renderer
+
+SCALE_BONE = (MIDDLE_MCP, C21.index("middle2"))  # of Zimmermann & Brox: from the MCP to the PIP of the middle finger
+
+BONE_LENGTH = 0.03  # metres, about; of a hand where it is not annotated, whose protocols take no notice of the size
+
+
+class View(NamedTuple):
+    """What a method is given at test time."""
+
+    images: Float[Tensor, "b 3 s s"]  # sRGB in [0, 1]
+    K: Float[Tensor, "b 3 3"]  # of these images
+    root_depth: Float[Tensor, " b"]  # metres
+    bone_length: Float[Tensor, " b"]  # metres, of `SCALE_BONE`
+
+
+class Estimate(NamedTuple):
+    """What a method answers; None where it has no answer."""
+
+    joints_cam: Float[Tensor, "b 21 3"] | None = None
+    vertices_cam: Float[Tensor, "b 778 3"] | None = None
+    mask: Float[Tensor, "b s s"] | None = None  # 0 … 1; a pixel above one half is hand
+
+
+@runtime_checkable
+class Method(Protocol):
+    def predict(self, view: View) -> Estimate: ...
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a baseline is fitted, as opposed to what it is."""
+
+    resume: bool = True  # go on where an interrupted run of the same config stopped
+    cache: str | os.PathLike[str] | None = None  # folder that keeps rendered hands
+    data: tuple[CachedHands, CachedHands] | None = None  # training and validation hands; by default those of the config
+    detector: DHPE | None = None  # its J2D finds the joints for model fitting
+    progress: bool = True
+    device: str = "cpu"
+
+
+DEFAULTS = FitOptions()
+
+
+def view_of(batch: dict[str, Tensor]) -> View:
+    """The part of a batch (`data.collate`) that a method may see; where the truth is not known, a stand-in."""
+    joints = batch["joints_cam"]
+    a, b = SCALE_BONE
+    length = (joints[:, a] - joints[:, b]).norm(dim=-1).nan_to_num(BONE_LENGTH)
+    return View(batch["image"], batch["K"], depth_of_root(joints), length)
+
+
+def estimate_of(hand: HandModel, h: Float[Tensor, "b 63"], view: View) -> Estimate:
+    """A hand h, in the crop coordinates of the view, by the inverse of Eq. 8: joints, mesh and silhouette."""
+    size = view.images.shape[-1]
+    mesh = posed_hand(hand, h)
+    root = mesh.joints[:, MIDDLE_MCP]
+    vertices, joints = (crop_to_cam(points, root, view.root_depth, view.K, size) for points in mesh)
+    return Estimate(joints, vertices, Renderer(size).silhouette(crop_to_px(mesh.vertices, size), hand.faces))
+
+
+def detect(model: DHPE, images: Float[Tensor, "b 3 s s"]) -> tuple[Float[Tensor, "b 21 2"], Float[Tensor, "b 21"]]:
+    """J2D's joints in crop coordinates and how sure it is of each: the height of its heat map, within 0.05 … 1."""
+    with torch.no_grad():
+        stages = model.eval().heatmaps(images)
+    if not stages:
+        raise ValueError("this DHPE has no J2D, so it cannot find joints: give one whose config has evidence_2d")
+    heatmaps = stages[-1]
+    return heatmap_peaks(heatmaps, model.config.subpixel), heatmaps.amax((-2, -1)).clamp(0.05, 1)
+
+
+def checked_detector(options: FitOptions) -> DHPE:
+    """The options' detector; `ValueError` where there is none."""
+    if options.detector is None:
+        raise ValueError("model fitting needs 2D joints: pass FitOptions(detector=…), a trained DHPE")
+    return options.detector
+
+
+class DHPEMethod:
+    """A DHPE as a method; `iterations` > 0 adds test-time refinement (Eq. 13)."""
+
+    def __init__(self, model: DHPE, iterations: int = 0):
+        self.model, self.iterations = model.eval(), iterations
+
+    def predict(self, view: View) -> Estimate:
+        with torch.no_grad():
+            output = self.model(view.images)
+        if self.iterations:
+            output = refine(self.model, view.images, output, self.iterations)
+        with torch.no_grad():
+            return estimate_of(self.model.hand, output.h, view)

@@ -1,0 +1,67 @@
+"""What the two networks that only segment have in common: one logit a pixel, cross-entropy, and their size."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...dhpe import DHPEConfig, new_evidence
+from ...training.profiles import TrainConfig
+from .interface import Estimate, View
+from .training import network_run, resized
+
+
+class Segmenter(nn.Module):
+    """Image to mask. `layers` take images, centred, to one channel of logits at any resolution, above 0 for hand."""
+
+    def __init__(self, size: int, layers: nn.Module):
+        super().__init__()
+        self.size, self.layers = size, layers.to(memory_format=torch.channels_last)
+
+    def logits(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b s s"]:
+        """At the images' own size."""
+        scores = self.layers(resized(images, self.size) - 0.5)
+        return functional.interpolate(scores, images.shape[-2:], mode="bilinear")[:, 0]
+
+    def loss(self, images: Float[Tensor, "b 3 s s"], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Mean cross-entropy over the pictures whose mask is known, that is not NaN; 0 where there is none."""
+        known = ~batch["mask"].isnan().flatten(1).any(1)
+        logits, masks = self.logits(images)[known], batch["mask"][known]
+        loss = functional.binary_cross_entropy_with_logits(logits, masks, reduction="sum") / max(masks.numel(), 1)
+        return loss, {"loss": loss.item()}
+
+    @torch.no_grad()
+    def predict(self, view: View) -> Estimate:
+        return Estimate(mask=self.logits(view.images).sigmoid())
+
+
+def input_size(config: DHPEConfig) -> int:
+    """The side at which they look at a picture: half of it beside lite, whose evidence networks begin at a quarter.
+
+    At all of it each of their layers has four times the pixels, which a CPU pays for.
+    """
+    return config.size // 2 if config.trunk == "lite" else config.size
+
+
+def mask_run(config: TrainConfig) -> TrainConfig:
+    """A run as it is for networks that only segment: there is no J2D that could start trained."""
+    return replace(network_run(config), init_pose="")
+
+
+def parameters(module: nn.Module) -> int:
+    """How many trained numbers a network has."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def equal_width(make: Callable[[int], nn.Module], config: DHPEConfig) -> int:
+    """The width at which a network has about as many parameters as the two evidence networks of a DHPE together.
+
+    Their number grows about with the square of the width, so a guess and its neighbours will do.
+    """
+    with torch.device("meta"):  # shapes only
+        wanted = sum(parameters(network) for network in new_evidence(config) if network is not None)
+        guess = round(8 * (wanted / parameters(make(8))) ** 0.5)
+        return min(range(max(1, guess - 2), guess + 3), key=lambda width: abs(parameters(make(width)) - wanted))

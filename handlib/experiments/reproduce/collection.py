@@ -1,0 +1,158 @@
+"""Results files of `reproduce`, gathered: which runs there are, and each number as a mean with its spread over seeds.
+
+Smoke runs are left out, always. Records of one experiment on one test set must differ by their seed alone.
+"""
+
+import math
+import os
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...evaluation import results
+from .equipment import Equipment
+from .experiments import EXPERIMENTS
+from .plan import PREFIX
+
+# One-sided 95 % quantiles of Student's t by degrees of freedom; from 10 on that of 10, which errs on the safe side.
+STUDENT = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
+
+
+class Value(NamedTuple):
+    """A number over seeds: mean, standard deviation (n − 1; None of one seed) and number of seeds."""
+
+    mean: float
+    spread: float | None
+    seeds: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Value":
+        values = list(values)
+        mean = sum(values) / len(values)
+        if len(values) < 2:
+            return cls(mean, None, len(values))
+        return cls(mean, math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1)), len(values))
+
+    @property
+    def error(self) -> float | None:
+        """Half the width by which chance moves the mean: Student's t times the standard error."""
+        if self.spread is None:
+            return None
+        return STUDENT[min(self.seeds - 1, len(STUDENT)) - 1] * self.spread / math.sqrt(self.seeds)
+
+    def text(self, digits: int = 3) -> str:
+        spread = "" if self.spread is None else f" ± {self.spread:.{digits}f}"
+        return f"{self.mean:.{digits}f}{spread}"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The records of one suite: one profile, one set of training data."""
+
+    suite: str
+    records: tuple[dict[str, Any], ...]
+
+    @property
+    def profile(self) -> str:
+        return self.records[0]["profile"]
+
+    @property
+    def synthetic(self) -> bool:
+        return self.records[0]["synthetic"]
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """Test sets of which there is a record, in the order of the plan."""
+        found = dict.fromkeys(r["config"]["test"] for r in self.records)
+        first = ("diverse", "studio", "object", "rhd", "stb", "do")
+        ordered = [name for name in first if name in found] + [name for name in found if name not in first]
+        return tuple(name for name in ordered if name != "val")
+
+    def runs(self, experiment: str, test: str) -> list[dict[str, Any]]:
+        """The records of an experiment on a test set, by seed."""
+        found = [r for r in self.records if (r["config"]["experiment"], r["config"]["test"]) == (experiment, test)]
+        return sorted(found, key=lambda record: record["seed"])
+
+    def by_seed(self, experiment: str, test: str, metric: str) -> dict[int, float]:
+        """The numbers of a metric; a seed that does not have it is left out."""
+        found = {}
+        for record in self.runs(experiment, test):
+            values = [m["value"] for m in record["metrics"] if m["name"] == metric]
+            if values:
+                found[record["seed"]] = values[0]
+        return found
+
+    def value(self, experiment: str, test: str, metric: str) -> Value | None:
+        """None where nothing was measured."""
+        found = self.by_seed(experiment, test, metric)
+        return Value.of(found.values()) if found else None
+
+    def difference(self, a: str, b: str, test: str, metric: str) -> Value | None:
+        """a − b, seed by seed, of the seeds that both have."""
+        left, right = self.by_seed(a, test, metric), self.by_seed(b, test, metric)
+        common = sorted(left.keys() & right.keys())
+        return Value.of(left[seed] - right[seed] for seed in common) if common else None
+
+    def metric(self, test: str, name: str) -> dict[str, Any] | None:
+        """What a metric means: its alignment, grid and n, as one of the records has it."""
+        for record in self.records:
+            if record["config"]["test"] == test:
+                for metric in record["metrics"]:
+                    if metric["name"] == name:
+                        return metric
+        return None
+
+    def curve(self, experiment: str, test: str, name: str) -> dict[str, list] | None:
+        """A curve, its columns of numbers averaged over seeds; a row that one of them lacks is None."""
+        curves = [r["curves"][name] for r in self.runs(experiment, test) if name in r["curves"]]
+        if not curves:
+            return None
+        return {column: _mean([curve[column] for curve in curves]) for column in curves[0]}
+
+    def wanted(self) -> int:
+        """How many seeds the suite's scale has."""
+        return len(self.records[0]["config"]["scale"]["seeds"])
+
+    def command(self, experiment: str) -> str:
+        """What makes the results of an experiment, as this suite has them."""
+        kinds = self.suite.removeprefix(self.profile).strip("-")
+        words = ["handlib", "reproduce", "all", "--profile", self.profile, "--only", experiment]
+        if kinds:
+            words += ["--data", ",".join(f"{kind}:PATH" for kind in kinds.split("-"))]
+        return shlex.join(words + Equipment.of(self.records[0]["config"]["scale"]["train"]).words)
+
+
+def read_collections(folder: str | os.PathLike[str]) -> dict[str, Collection]:
+    """The suites whose results files lie in a folder, or in `reproduce-SUITE` or `SUITE/results` of it, each with at
+    least one record.
+
+    Other results files that lie there are passed over. `ValueError` for a file that is damaged or does not belong.
+    """
+    folder, suites = Path(folder), {}
+    places = (f"{PREFIX}*.json", f"{PREFIX}*/{PREFIX}*.json", f"*/results/{PREFIX}*.json")
+    for path in sorted(path for place in places for path in folder.glob(place)):
+        record = results.read(path)
+        if record["profile"] == "smoke":
+            continue
+        about = record["config"]
+        if about.get("experiment") not in EXPERIMENTS or "test" not in about or "suite" not in about:
+            raise ValueError(f"{path} names no experiment of this handlib: move it away")
+        suites.setdefault(about["suite"], {}).setdefault((about["experiment"], about["test"]), []).append(record)
+    for groups in suites.values():
+        for records in groups.values():
+            results.over_seeds(records)  # refuses what must not be averaged
+    return {
+        suite: Collection(suite, tuple(record for records in groups.values() for record in records))
+        for suite, groups in suites.items()
+    }
+
+
+def _mean(columns: list[list]) -> list:
+    def mean(values: tuple) -> object:
+        if not all(isinstance(value, int | float) for value in values):
+            return values[0] if isinstance(values[0], str) else None
+        return sum(values) / len(values)
+
+    return [mean(values) for values in zip(*columns, strict=True)]

@@ -1,0 +1,94 @@
+"""What a reproduction's trainings are given from outside: weights for J2D, a hand, its fingertips, backgrounds.
+
+Every training has the same, baselines too. In records files go by their names, since their folders are of one machine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...data import open_backgrounds
+from ...hand import HandModel
+from ...hand.joints import FINGERTIPS
+from ...networks.pretrained import read_posenet
+from ...training.profiles import TrainConfig
+
+IN_MODEL = ("posenet", "hand", "fingertips")  # fields of a run's model; `backgrounds` is one of the run itself
+FILES = ("posenet", "hand")
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """The fields are those of `DHPEConfig` and `TrainConfig`; one at its default leaves a run what the profile gives.
+
+    Args:
+        posenet: File of the published weights that the paper's J2D starts from.
+        hand: Of a hand model, such as MANO_RIGHT.pkl.
+        fingertips: Name of the vertices that stand for the tips.
+        backgrounds: nyu:FILE or pictures:FOLDER, put behind augmented and rendered training hands.
+    """
+
+    posenet: str = ""
+    hand: str = "openhand"
+    fingertips: str = "smplx"
+    backgrounds: str = ""
+
+    def __post_init__(self):
+        if self.fingertips not in FINGERTIPS:
+            raise ValueError(f"unknown fingertip set '{self.fingertips}': choose one of {', '.join(FINGERTIPS)}")
+
+    @classmethod
+    def of(cls, train: Mapping[str, Any]) -> "Equipment":
+        """That of a training run as records have it."""
+        model = train.get("model", {})
+        found = {name: model[name] for name in IN_MODEL if name in model}
+        return cls(**found, backgrounds=train.get("backgrounds", ""))
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """What is not the default."""
+        usual = vars(Equipment())
+        return {name: value for name, value in vars(self).items() if value != usual[name]}
+
+    @property
+    def words(self) -> list[str]:
+        """The options that say this, files by their names."""
+        named = self.pathless.chosen
+        return [word for name, value in named.items() for word in (f"--{name}", value)]
+
+    @property
+    def pathless(self) -> "Equipment":
+        """The same without folders."""
+        return Equipment(**pathless_model(vars(self)) | {"backgrounds": pathless_backgrounds(self.backgrounds)})
+
+    def equipped(self, run: TrainConfig) -> TrainConfig:
+        """A training run with these. `ValueError` where its networks cannot take them."""
+        chosen = self.chosen
+        in_model = {name: value for name, value in chosen.items() if name in IN_MODEL}
+        return replace(
+            run, model=replace(run.model, **in_model), backgrounds=chosen.get("backgrounds", run.backgrounds)
+        )
+
+    def check(self) -> None:
+        """Reads all of it, so that what is missing or damaged is an error before anything is trained."""
+        if self.posenet:
+            read_posenet(self.posenet)
+        HandModel.load(self.hand, self.fingertips)
+        if self.backgrounds:
+            open_backgrounds(self.backgrounds)
+
+
+def pathless_model(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a model's config, files by their names."""
+    return {name: file_name(value) if name in FILES else value for name, value in fields.items()}
+
+
+def pathless_backgrounds(spec: str) -> str:
+    """A spec of backgrounds with the name of its file or folder alone."""
+    kind, colon, path = spec.partition(":")
+    return kind + colon + file_name(path)
+
+
+def file_name(path: str) -> str:
+    return Path(path).name if path else ""

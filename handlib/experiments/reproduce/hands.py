@@ -1,0 +1,151 @@
+"""What is trained on and what is measured on: the open benchmark, or the real data sets that `--data` names.
+
+Of the named sets, those with a training split together are the training set, and each is a test set of its own; if
+none has one (Dexter+Object alone), training is on the benchmark. Without `--data` all is the benchmark, whose three
+test splits stand for the paper's three: "diverse" for RHD, "studio" for SHD, "object" for Dexter+Object.
+"""
+
+import inspect
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ...data import CachedHands, SyntheticHands, open_spec
+from ...data.real import dexter_object, freihand, ho3d, interhand, rhd, stb
+from ...data.specs import HANDS, hold_out, parse_spec
+from ...hand import HandModel
+from ...training.feed import evenly, in_memory
+from ...training.profiles import PROFILES, TrainConfig
+
+SPLITS = ("diverse", "studio", "object")
+PUBLISHED = {"diverse": "RHD", "studio": "SHD", "object": "DO", "rhd": "RHD", "stb": "SHD", "do": "DO"}
+HELD_OUT = 0.05  # of each real training set, where something is chosen by the error on it
+TITLES = {
+    "rhd": "RHD",
+    "stb": "SHD (STB)",
+    "do": "Dexter+Object",
+    "freihand": "FreiHAND",
+    "ho3d": "HO3D",
+    "interhand": "InterHand2.6M",
+    "photos": "photographs",
+}
+# The reading of each set that training uses, where a spec has no arguments: all joints those of the hand model.
+_USUAL = {spec.partition(":")[0].partition(",")[0]: spec.partition(":")[0] for spec in PROFILES["paper"].data}
+
+
+@dataclass(frozen=True)
+class Hands:
+    """specs: of real data sets (`handlib.data.open_spec`); none for the benchmark."""
+
+    specs: tuple[str, ...] = ()
+
+    @property
+    def training(self) -> tuple[str, ...]:
+        """As of `TrainConfig.data`."""
+        return tuple(spec for spec in self.specs if _has_training(spec)) or ("synthetic",)
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """Names of the test sets."""
+        return tuple(kind_of(spec) for spec in self.specs) or SPLITS
+
+    @property
+    def suffix(self) -> str:
+        """Of the name of whatever is made from these: empty for the benchmark."""
+        return "".join(f"-{name}" for name in (self.tests if self.specs else ()))
+
+    @property
+    def described(self) -> str:
+        """The argument `--data` without the paths, which are of one machine."""
+        return ",".join(f"{spec.partition(':')[0]}:PATH" for spec in self.specs)
+
+    def config(self, config: TrainConfig) -> TrainConfig:
+        """A training run on these. `ValueError` where the run is one on real data and none is named."""
+        if not self.specs and config.data != ("synthetic",):
+            wanted = ",".join(f"{kind_of(spec)}:PATH" for spec in config.data)
+            raise ValueError(f"profile {config.profile} trains on real data sets: say where they are, --data {wanted}")
+        feed = config.feed if self.training == ("synthetic",) or config.feed != "device" else "workers"
+        return replace(config, data=self.training, val_data=self.training[:1], feed=feed)
+
+    def tuning(self, config: TrainConfig) -> TrainConfig:
+        """A run that something is chosen by: on hands held out of the training sets, since the tests must not be."""
+        data = tuple(spec if spec == "synthetic" else hold_out(spec, HELD_OUT) for spec in config.data)
+        return replace(config, data=data, val_data=data[:1])
+
+    def training_images(self, config: TrainConfig) -> int:
+        """How many hands a run trains on, for the plan: the config's synthetic ones; real sets are taken whole, and
+        counted as officially they are."""
+        return sum(config.images if spec == "synthetic" else official(spec, "train") for spec in self.training)
+
+    def test_images(self, name: str, n: int) -> int:
+        """How many of a test set's hands are measured where n are asked for, for the plan."""
+        specs = [spec for spec in self.specs if kind_of(spec) == name]
+        return min(n, *(official(spec, "test", n) for spec in specs)) if specs else n
+
+    def test(
+        self, name: str, config: TrainConfig, n: int, cache: str | os.PathLike[str] | None, progress: bool = True
+    ) -> CachedHands:
+        """The test set of a name, at most n of its hands, in memory."""
+        size = config.model.size
+        if name in SPLITS:
+            hand = HandModel.load(config.model.hand, config.model.fingertips)
+            dataset = SyntheticHands(name, size, min(n, len(SyntheticHands(name, hand=hand))), hand=hand)
+        else:
+            spec = next(spec for spec in self.specs if kind_of(spec) == name)
+            dataset = evenly(open_spec(spec, "test", size=size), n)
+        return in_memory([dataset], config.workers, cache, progress)
+
+
+def parse_data(text: str) -> Hands:
+    """`rhd:PATH,stb:PATH`; a spec may have arguments, and a path commas: `rhd,joint0=wrist:PATH,do:PATH`."""
+    specs: list[str] = []
+    for piece in filter(None, text.split(",")):
+        if piece.partition(":")[0] in HANDS or not specs:
+            specs.append(piece)
+        else:
+            specs[-1] += f",{piece}"
+    for spec in specs:
+        parse_spec(spec, HANDS)
+    kinds = [kind_of(spec) for spec in specs]
+    if len(set(kinds)) < len(kinds):
+        raise ValueError(f"--data {text}: a data set is named twice, so its results could not be told apart")
+    return Hands(tuple(_usual(spec) for spec in specs))
+
+
+def kind_of(spec: str) -> str:
+    return spec.partition(":")[0].partition(",")[0]
+
+
+def official(spec: str, split: str, unknown: int = 0) -> int:
+    """How many pictures of a split its data set officially has; nothing is opened. `unknown`: of one that anybody may
+    have made."""
+    kind, arguments, _ = parse_spec(spec, HANDS)
+    if kind == "rhd":
+        return rhd.COUNTS[split]
+    if kind == "stb":
+        cameras = stb.CAMERAS.get(arguments.get("camera", "BB"), ())
+        return len(cameras) * len(stb.SEQUENCES[split]) * stb.FRAMES
+    if kind == "do":
+        return sum(dexter_object.FRAMES.values()) if split == "test" else 0
+    if kind == "freihand":
+        versions = int(arguments.get("backgrounds", freihand.BACKGROUNDS)) if split == "train" else 1
+        return versions * freihand.COUNTS[split]
+    if kind == "ho3d":
+        return ho3d.COUNTS[int(arguments.get("version", 3))][split][0]
+    if kind == "interhand":
+        return interhand.COUNTS[split]
+    return unknown
+
+
+def pathless(specs: Sequence[str]) -> list[str]:
+    """Specs without their paths, for a record."""
+    return [spec.partition(":")[0] for spec in specs]
+
+
+def _usual(spec: str) -> str:
+    head, _, path = spec.partition(":")
+    return f"{_USUAL.get(head, head)}:{path}"
+
+
+def _has_training(spec: str) -> bool:
+    return "split" in inspect.signature(HANDS[kind_of(spec)]).parameters

@@ -1,0 +1,183 @@
+"""What is peculiar to MANO's own files: they are Python 2 pickles of chumpy objects, and there is a left hand.
+
+The pickles are read without running them (support/pickles.py): chumpy's and scipy's objects are computed here from
+their parts, so that neither chumpy nor scipy is needed.
+
+A left hand becomes a right one on the way in (`as_right_hand`), since handlib works with right hands only. MANO's left
+hand is the mirror image in x: its fingers point towards +x, its back towards +y and its thumb towards +z.
+
+Errors are `ValueError`s without the file's name, which the caller knows.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..support.pickles import ARRAYS, Stub, array_of, read_pickle, shape_of
+
+WEBSITE = "https://mano.is.tue.mpg.de"
+MAX_STEPS = 100_000  # opcodes of a pickle; MANO's have some hundreds
+MAX_DENSE = 1 << 20  # entries of a sparse matrix written out; MANO's joint regressor has 12448
+
+# The names that may occur, as Python 2 and 3, old and new scipy spell them, and what handlib makes of them.
+_KINDS = ARRAYS | {
+    "chumpy.ch Ch": "chumpy array",
+    "chumpy.reordering Select": "chumpy selection",
+    "scipy.sparse.csc csc_matrix": "sparse matrix",
+    "scipy.sparse._csc csc_matrix": "sparse matrix",
+    "copy_reg _reconstructor": "instance",
+    "copyreg _reconstructor": "instance",
+    "__builtin__ object": "object",
+    "builtins object": "object",
+    "__builtin__ set": "set",
+    "builtins set": "set",
+}
+
+
+def unpickle(data: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The fields `names` of a pickled hand model, those that it holds, as arrays. The rest of it is not looked at."""
+    if not data:
+        raise ValueError("the file is empty; is the download complete?")
+    if data.lstrip()[:1] == b"<":
+        raise ValueError(f"a web page, not a hand model: register at {WEBSITE}, log in and download the file again")
+    if data.startswith(b"PK"):
+        raise ValueError(
+            "a zip archive, not a pickle: unpack it, MANO_RIGHT.pkl is inside; or name it .npz if it is one"
+        )
+    holds = read_pickle(data, _KINDS, MAX_STEPS, "MANO file", WEBSITE)
+    fields = {}
+    for name in names:
+        if name in holds:
+            try:
+                fields[name] = _array(holds[name])
+            except RecursionError:
+                raise ValueError(f"the field '{name}' is made of itself; refused") from None
+            except ValueError as error:
+                raise ValueError(f"the field '{name}' {error}; download the file again from {WEBSITE}") from error
+    return fields
+
+
+def _array(value: Any) -> np.ndarray:
+    """The array that a stub describes, computed as numpy, scipy or chumpy would."""
+    kind = value.kind if isinstance(value, Stub) else type(value).__name__
+    if kind == "instance" and value.args and getattr(value.args[0], "kind", None):
+        kind = value.args[0].kind  # protocols 0 and 1: _reconstructor(the class, object, None)
+    if kind == "chumpy array":
+        return _array(_item(value, "x"))
+    if kind == "chumpy selection":
+        return _selection(value)
+    if kind == "sparse matrix":
+        return _dense(value)
+    return array_of(value)
+
+
+def _item(stub: Stub, name: str) -> Any:
+    if not isinstance(stub.state, dict) or name not in stub.state:
+        raise ValueError(f"lacks its part '{name}'")
+    return stub.state[name]
+
+
+def _within(indices: np.ndarray, end: int) -> np.ndarray:
+    if indices.dtype.kind not in "iu" or indices.ndim != 1:
+        raise ValueError("holds indices that are no integers")
+    if len(indices) and not (0 <= indices.min() and indices.max() < end):
+        raise ValueError(f"holds indices outside 0 … {end - 1}")
+    return indices.astype(np.int64)
+
+
+def _selection(stub: Stub) -> np.ndarray:
+    """chumpy's `Select`: elements of the flattened array `a`, in the shape `preferred_shape` when it has one.
+
+    MANO's `shapedirs` is one: the first 10 of more components.
+    """
+    source = _array(_item(stub, "a")).ravel()
+    chosen = source[_within(_array(_item(stub, "idxs")), source.size)]
+    if "preferred_shape" not in stub.state:
+        return chosen
+    shape = shape_of(stub.state["preferred_shape"])
+    if math.prod(shape) != chosen.size:
+        raise ValueError(f"declares the shape {shape} and holds {chosen.size} numbers")
+    return chosen.reshape(shape)
+
+
+def _dense(stub: Stub) -> np.ndarray:
+    """A matrix by columns (CSC): column c has data[indptr[c]:indptr[c + 1]] at these rows of `indices`."""
+    shape = shape_of(_item(stub, "_shape"))
+    if len(shape) != 2 or math.prod(shape) > MAX_DENSE:
+        raise ValueError(f"declares a sparse matrix of the shape {shape}; refused")
+    data = _array(_item(stub, "data"))
+    rows = _within(_array(_item(stub, "indices")), shape[0])
+    ends = _within(_array(_item(stub, "indptr")), len(rows) + 1)
+    counts = np.diff(ends)
+    agree = data.shape == rows.shape and len(ends) == shape[1] + 1 and ends[0] == 0 and ends[-1] == len(rows)
+    if not agree or (counts < 0).any():
+        raise ValueError("is a sparse matrix whose parts do not agree")
+    dense = np.zeros(shape, data.dtype)
+    np.add.at(dense, (rows, np.repeat(np.arange(shape[1]), counts)), data)
+    return dense
+
+
+def as_right_hand(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A right hand as it is; a left hand as its mirror image, with `side` "left" added. `fields` are checked ones.
+
+    Which it is, the template tells: fingers towards −x or towards +x, the thumb towards +z in either.
+
+    With M = diag(−1, 1, 1), a point x mirrors to Mx, a rotation R to MRM and an axis-angle (x, y, z) to (x, −y, −z),
+    so that right(mirrored pose, shape) = M left(pose, shape): the shape means the same for both hands.
+
+    One field of the published MANO_LEFT.pkl is not mirrored: its `shapedirs` are the right hand's, copied, so that a
+    shape that should lengthen the left hand shortens it (github.com/vchoutas/smplx/issues/48). Comparing both files
+    shows it; one file alone shows it too. Over a population with shapes N(0, 1), the growth of length and the growth
+    of breadth have the covariance Σ_k length_k · breadth_k, where length_k is how much component k stretches the
+    template along x, and breadth_k along z. Long hands are broad hands, so it is positive; with x of the wrong sign
+    it is negative, and then x is left as it is. A file that somebody has already mended reads the same.
+    """
+    joints = fields["J_regressor"] @ fields["v_template"]
+    fingers, thumbwards = joints[4] - joints[0], joints[1] - joints[7]  # wrist to middle, little to index finger
+    if np.abs(fingers).argmax() != 0 or np.abs(thumbwards).argmax() != 2 or thumbwards[2] < 0:
+        raise ValueError(
+            "the field 'v_template' is not in MANO's frame: fingers towards −x (right hand) or +x (left), back of the "
+            "hand towards +y, thumb towards +z; turn the model into it"
+        )
+    if fingers[0] < 0:
+        return fields
+
+    mirror = np.array([-1, 1, 1], np.int8)
+    turn = np.tile(np.array([1, -1, -1], np.int8), 15)
+    template = fields["v_template"] * mirror
+    shapes = fields["shapedirs"] * mirror[:, None]
+    if _covariance_of_length_and_breadth(template, shapes) < 0:
+        shapes = fields["shapedirs"]
+    entries = mirror[:, None, None, None] * mirror[:, None] * mirror  # (3, 1, 3, 3): a coordinate, a joint, MRM
+    faces = {key: fields[key] for key in ("f", "ft") if key in fields}  # of the mesh and of its texture
+    if _volume(template, fields["f"]) < 0:
+        faces = {key: corners[:, [0, 2, 1]] for key, corners in faces.items()}
+    poses = {key: fields[key] * turn for key in ("hands_components", "hands_mean", "named_poses") if key in fields}
+    right = (
+        fields
+        | faces
+        | poses
+        | {
+            "v_template": template,
+            "shapedirs": shapes,
+            "posedirs": (fields["posedirs"].reshape(-1, 3, 15, 3, 3) * entries).reshape(fields["posedirs"].shape),
+            "side": np.array("left"),
+        }
+    )
+    right.pop("J", None)  # the rest joints: what `J_regressor` gives
+    return right
+
+
+def _covariance_of_length_and_breadth(template: np.ndarray, shapes: np.ndarray) -> float:
+    centred = template - template.mean(0)
+    growth = np.einsum("vc,vck->ck", centred, shapes) / (centred**2).sum(0)[:, None]
+    return float(growth[0] @ growth[2])
+
+
+def _volume(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """Six times the volume, negative when the faces turn inwards. The wrist's open loop is joined to the centre."""
+    centred = vertices - vertices.mean(0)
+    a, b, c = (centred[faces[:, i]] for i in range(3))
+    return float(np.einsum("fc,fc->", a, np.cross(b, c)))

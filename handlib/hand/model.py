@@ -1,0 +1,186 @@
+"""The hand model: pose and shape to a mesh of 778 vertices and 21 joints, by linear blend skinning.
+
+Frame of the model, as MANO's: metres; fingers towards −x, back of the hand towards +y, thumb towards +z, wrist near
+(0.096, 0.006, 0.006). `pose` is 15 axis-angle rotations in MANO's joint order, each relative to its parent; zero is
+the flat hand. Joints come out in C21 order. Notation of the comments: Loper et al., "SMPL", 2015.
+"""
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..support import jit
+from . import skinning
+from .collision import bone_radii, penetration_depth
+from .files import V, read_hand
+from .joints import C21, FINGERTIPS, MANO21, FingertipSet, convert
+from .skinning import Rig
+
+TOLERATED_PENETRATION = 1e-3  # metres by which the digits of a sampled hand may overlap
+
+
+class HandOutput(NamedTuple):
+    vertices: Float[Tensor, "*batch 778 3"]
+    joints: Float[Tensor, "*batch 21 3"]
+
+
+class HandModel(nn.Module):
+    """A hand of 778 vertices with MANO's interface; no trained weights, so it holds buffers only.
+
+    Make one with `HandModel.load("openhand")`. It is always a right hand. `side` is "left" when it was read from the
+    file of a left hand and mirrored; it then stands for the mirror images of left hands: mirror the pictures first.
+    """
+
+    def __init__(self, fields: dict, fingertips: FingertipSet, name: str = "hand", backend: str = "auto"):
+        super().__init__()
+        array = {k: torch.as_tensor(v.astype("float32")) for k, v in fields.items() if v.dtype.kind in "fiu"}
+        if backend not in ("auto", "reference"):
+            raise ValueError(f"unknown backend '{backend}': choose auto or reference")
+        self.name, self.fingertips, self.names, self.backend = name, fingertips, C21.joints, backend
+        self.side = str(fields.get("side", "right"))
+        self.register_buffer("faces", torch.as_tensor(fields["f"].astype("int64")))
+        self.register_buffer("template", array["v_template"])
+        self.register_buffer("weights", array["weights"])
+        self.register_buffer("mean_pose", array["hands_mean"])
+        self.register_buffer("pose_components", array["hands_components"])
+        # Shape and pose blend shapes, so that one matrix product applies both; its columns are all x, all y, all z.
+        blend = torch.cat([array["shapedirs"], array["posedirs"]], -1)
+        self.register_buffer("blend_shapes", blend.permute(2, 1, 0).reshape(145, 3 * V).contiguous())
+        # The rest joints are linear in the shape: J(β) = 𝒥(T̄) + 𝒥(S)·β.
+        regressor = array["J_regressor"]
+        self.register_buffer("joint_template", regressor @ array["v_template"])
+        self.register_buffer("joint_shapes", torch.einsum("jv,vck->kjc", regressor, array["shapedirs"]).reshape(10, -1))
+        self.register_buffer("joint_regressor", _joint_regressor(regressor, fingertips))
+        self.register_buffer("used_vertices", self.joint_regressor.abs().sum(0).nonzero()[:, 0])
+        coefficients = array.get("hands_coeffs", torch.zeros(0, 45))
+        self.register_buffer("pose_samples", self.mean_pose + coefficients @ self.pose_components)
+        self._pose_names = tuple(map(str, fields.get("pose_names", ())))
+        self.register_buffer("_named_poses", array["named_poses"] if self._pose_names else torch.zeros(0, 45))
+        self.register_buffer("uv", array.get("vt", torch.zeros(0, 2)))  # texture coordinates, v upwards
+        self.register_buffer("uv_faces", array.get("ft", torch.zeros(0, 3)).long())  # three rows of `uv` a face
+        self.register_buffer("vertex_colors", array.get("vertex_colors", torch.full((V, 3), 0.7)))
+        self.register_buffer("bone_radii", bone_radii(self.template, self.weights, self.regress_joints(self.template)))
+
+    @classmethod
+    def load(
+        cls, model: str | os.PathLike[str] = "openhand", fingertips: str = "smplx", backend: str = "auto"
+    ) -> "HandModel":
+        """The open hand that handlib ships, or by its path MANO's `MANO_RIGHT.pkl`, `MANO_LEFT.pkl` or such an `.npz`.
+
+        `fingertips` names the vertices that stand for the tips, one of `handlib.hand.joints.FINGERTIPS`. `backend`:
+        "reference" is plain torch; "auto" uses compiled loops on the CPU where numba is installed, which cannot be
+        differentiated twice.
+        """
+        if fingertips not in FINGERTIPS:
+            raise ValueError(f"unknown fingertip set '{fingertips}': choose one of {', '.join(FINGERTIPS)}")
+        name = "openhand" if str(model) == "openhand" else os.path.basename(model)
+        return cls(read_hand(model), FINGERTIPS[fingertips], name, backend)
+
+    @property
+    def named_poses(self) -> dict[str, Float[Tensor, "45"]]:
+        """The poses that the file has names for, such as "fist"; empty for a file without any, as MANO's are."""
+        return dict(zip(self._pose_names, self._named_poses, strict=True))
+
+    def forward(
+        self,
+        pose: Float[Tensor, "*batch 45"],
+        shape: Float[Tensor, "*#batch 10"],
+        rotation: Float[Tensor, "*#batch 3 3"] | None = None,
+        placement: Float[Tensor, "*#batch 3 4"] | None = None,
+    ) -> HandOutput:
+        """Mesh and joints in metres; `rotation` turns the whole hand about its wrist.
+
+        `shape` is in standard deviations of the population, zero being the average hand. `placement` (A | t), such as
+        `Camera.matrix()`, then takes every point x to A x + t; to place the bones is cheaper than to place the mesh.
+        """
+        return HandOutput(*self._skin(self._rig(), pose, shape, rotation, placement))
+
+    def skeleton(
+        self,
+        pose: Float[Tensor, "*batch 45"],
+        shape: Float[Tensor, "*#batch 10"],
+        rotation: Float[Tensor, "*#batch 3 3"] | None = None,
+        placement: Float[Tensor, "*#batch 3 4"] | None = None,
+    ) -> Float[Tensor, "*batch 21 3"]:
+        """The joints of `forward`, without the mesh: only the vertices that some joint depends on are skinned."""
+        used = self.used_vertices
+        rig = self._rig()
+        blend = rig.blend_shapes.unflatten(1, (3, V))[..., used].flatten(1)
+        rig = Rig(rig.template[used], blend, rig.weights[used], *rig[3:5], rig.joint_regressor[:, used])
+        return self._skin(rig, pose, shape, rotation, placement)[1]
+
+    def _rig(self) -> Rig:
+        return Rig(
+            self.template,
+            self.blend_shapes,
+            self.weights,
+            self.joint_template,
+            self.joint_shapes,
+            self.joint_regressor,
+        )
+
+    def _skin(
+        self, rig: Rig, pose: Tensor, shape: Tensor, rotation: Tensor | None, placement: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        if pose.shape[-1] != 45 or shape.shape[-1] != 10:
+            raise ValueError(
+                f"pose must end in 45 and shape in 10 numbers: got {tuple(pose.shape)}, {tuple(shape.shape)}"
+            )
+        lead = pose.shape[:-1]
+        n = lead.numel()
+        pose, shape = pose.reshape(n, 45), shape.expand(*lead, 10).reshape(n, 10)
+        rotation, placement = (
+            None if x is None else x.expand(*lead, *x.shape[-2:]).reshape(n, *x.shape[-2:])
+            for x in (rotation, placement)
+        )
+        vertices, joints = self._skinning(rig, pose, shape, rotation, placement)(rig, pose, shape, rotation, placement)
+        return vertices.view(*lead, *vertices.shape[1:]), joints.view(*lead, 21, 3)
+
+    def _skinning(self, rig: Rig, *inputs: Tensor | None) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Which of the two implementations does it: the compiled one on the CPU, where nothing asks for torch's own."""
+        tensors = [t for t in inputs if t is not None]
+        if self.backend == "reference" or not jit.serves(*tensors) or any(t.requires_grad for t in rig):
+            return skinning.skin
+        from .numba import skinning as fast_skinning  # late: importing numba takes half a second
+
+        return fast_skinning.skin
+
+    def regress_joints(self, vertices: Float[Tensor, "*batch 778 3"]) -> Float[Tensor, "*batch 21 3"]:
+        """Reg(m): the skeleton of any mesh of this topology, by one fixed 21×778 matrix; C21 order.
+
+        It is linear in the vertices, as in the paper; a few millimetres from the skinning tree in a closed fist.
+        """
+        return self.joint_regressor @ vertices
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """n plausible hands: `pose` (n, 45) and `shape` (n, 10), on the CPU, the same for the same generator state.
+
+        Poses are drawn from the model's pose samples with a little noise; those whose digits overlap are drawn again.
+        Shapes are standard normal, cut at ±2.5.
+        """
+        if not len(self.pose_samples):
+            raise ValueError(f"{self.name} holds no pose samples (the field 'hands_coeffs'), so poses cannot be drawn")
+        samples, dtype = self.pose_samples.cpu(), self.pose_samples.dtype
+        shape = torch.randn(n, 10, generator=generator, dtype=dtype).clamp(-2.5, 2.5)
+        pose = torch.empty(n, 45, dtype=dtype)
+        todo = torch.arange(n)
+        while len(todo):
+            row = torch.randint(len(samples), (len(todo),), generator=generator)
+            pose[todo] = samples[row] + 0.03 * torch.randn(len(todo), 45, generator=generator, dtype=dtype)
+            with torch.no_grad():
+                device = self.template.device
+                joints = self.skeleton(pose[todo].to(device), shape[todo].to(device))
+                overlap = penetration_depth(joints, self.bone_radii).cpu()
+            todo = todo[overlap > TOLERATED_PENETRATION]
+        return pose, shape
+
+
+def _joint_regressor(regressor: Float[Tensor, "16 778"], fingertips: FingertipSet) -> Float[Tensor, "21 778"]:
+    """The file's 16 rows and one row a fingertip, in C21 order."""
+    tips = torch.zeros(5, V)
+    tips[torch.arange(5), torch.tensor(fingertips.vertices)] = 1
+    return convert(torch.cat([regressor, tips]), MANO21, C21).contiguous()

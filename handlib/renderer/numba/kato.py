@@ -1,0 +1,102 @@
+"""kato.py in loops, compiled for the CPU by numba."""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...support.jit import each, jit
+from ..kato import NEAR
+
+
+def kato_push(
+    image: Float[Tensor, "b h w c"],
+    gradient: Float[Tensor, "b h w c"],
+    vertices: Float[Tensor, "b v 3"],
+    faces: Int[Tensor, "#b f 3"],
+    face: Int[Tensor, "b h w"],
+) -> Float[Tensor, "b v 3"]:
+    """kato.kato_push."""
+    push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
+    each(_kato_push, len(vertices), image, gradient, vertices, faces, face, push)
+    return push
+
+
+@jit
+def _kato_push(image, gradient, vertices, faces, face, push):
+    for axis in range(2):
+        # Everything turned so that lines are rows and the pull is along them.
+        colors = image if axis == 0 else image.transpose(1, 0, 2)
+        wish = gradient if axis == 0 else gradient.transpose(1, 0, 2)
+        owner = face if axis == 0 else face.T
+        wishes = _wishes(wish)
+        for n in range(len(faces)):
+            for edge in range(3):
+                i, j, k = faces[n, edge], faces[n, (edge + 1) % 3], faces[n, (edge + 2) % 3]
+                px, py = vertices[i, axis], vertices[i, 1 - axis]
+                qx, qy = vertices[j, axis], vertices[j, 1 - axis]
+                tx, ty = vertices[k, axis], vertices[k, 1 - axis]
+                if py != qy:
+                    at_p, at_q = _pull_edge(colors, wish, wishes, owner, n, px, py, qx, qy, tx, ty)
+                    push[i, axis] += at_p
+                    push[j, axis] += at_q
+
+
+@jit
+def _wishes(wish):
+    """The range of each row in which something is wished for: elsewhere there is nothing to gain."""
+    height, width, channels = wish.shape
+    ranges = np.zeros((height, 2), np.int64)
+    for row in range(height):
+        for place in range(width):
+            for c in range(channels):
+                if wish[row, place, c] != 0:
+                    if ranges[row, 1] == 0:
+                        ranges[row, 0] = place
+                    ranges[row, 1] = place + 1
+    return ranges
+
+
+@jit
+def _pull_edge(colors, wish, wishes, owner, n, px, py, qx, qy, tx, ty):
+    """The pull on both ends of one edge of face n; the third corner is t."""
+    height, width, channels = colors.shape
+    top = max(0, math.ceil(max(min(py, qy) - 0.5, -1.0)))
+    bottom = min(height - 1, math.floor(min(max(py, qy) - 0.5, height)))
+    slope = (qx - px) / (qy - py)
+    outwards = 1 if tx < px + slope * (ty - py) else -1
+    at_p = at_q = 0.0
+    for row in range(top, bottom + 1):
+        share = (row + 0.5 - py) / (qy - py)
+        crossing = px + slope * (row + 0.5 - py)
+        if not (-1 < crossing < width + 1):
+            continue
+        inner = math.floor(crossing - 0.5) if outwards > 0 else math.ceil(crossing - 0.5)
+        outer = inner + outwards
+        if inner < 0 or inner >= width or outer < 0 or outer >= width:
+            continue
+        pull = 0.0
+        owned = owner[row, inner] == n
+        for place in range(wishes[row, 0], wishes[row, 1]):
+            gain = 0.0
+            if owned and (place - outer) * outwards >= 0:
+                gain += _gain(colors, wish, row, place, inner)
+            if owner[row, place] == n:
+                gain += _gain(colors, wish, row, place, outer)
+            if gain > 0:
+                distance = place + 0.5 - crossing
+                pull -= gain / (distance + (-NEAR if distance < 0 else NEAR))
+        at_p += (1 - share) * pull
+        at_q += share * pull
+    return at_p, at_q
+
+
+@jit
+def _gain(colors, wish, row, place, other):
+    """By how much the loss would fall if a pixel took another's color."""
+    gain = 0.0
+    for c in range(colors.shape[2]):
+        gain += (colors[row, place, c] - colors[row, other, c]) * wish[row, place, c]
+    return max(gain, 0.0)

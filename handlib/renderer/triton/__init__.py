@@ -1,0 +1,1 @@
+"""Kernels compiled for CUDA by Triton, under the names of their reference."""

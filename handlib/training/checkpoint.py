@@ -1,0 +1,142 @@
+"""The folder of a training run: written so that a run that is killed at any moment goes on as if it had not been.
+
+`config.json`; `log.jsonl`, a row an epoch and a row every so many steps; `state.pt`, all that is needed to go on;
+`pool-*.safetensors`, the instances that augmentation made; `model.safetensors`, the result.
+"""
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..hand.files import atomic_path
+
+MAX_BYTES = 16 << 30  # of a state: three times the parameters of any model here, and more
+STATE = {"model": dict, "optimizer": dict, "average": dict, "sums": dict, "epoch": int, "step": int, "updates": int,
+         "rows": int, "pool_at_start": int, "seconds": float}  # fmt: skip
+MACHINE = ("device", "workers", "save_minutes", "log_steps")  # fields of a config that change no result
+_MEND = "choose another folder, or --no-resume to start anew"
+
+
+class RunFolder:
+    """Reads and writes one run's folder."""
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+
+    def open(self, config: dict[str, Any], resume: bool) -> dict[str, Any] | None:
+        """Makes the folder for a run of `config`; returns the state to go on from, if there is one (`STATE`).
+
+        `ValueError` where the folder holds a run of another config, or a file that cannot be read.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        for leftover in self.path.glob(".*.part"):
+            leftover.unlink()  # of a write that was killed
+        if resume and (self.path / "state.pt").is_file():
+            before = _read(self.path / "config.json", lambda path: json.loads(path.read_text()))
+            if _essence(before) != _essence(config):
+                raise ValueError(
+                    f"{self.path} holds a run of another config: choose another folder, or --no-resume to overwrite it"
+                )
+            state = self.state()
+            self._trim_log(state["epoch"], state["step"])
+            return state
+        with atomic_path(self.path / "config.json") as temporary:
+            temporary.write_text(json.dumps(config, indent=1))
+        for old in ("state.pt", "model.safetensors"):
+            (self.path / old).unlink(missing_ok=True)
+        self.drop_rows(0)
+        (self.path / "log.jsonl").write_text("")
+        return None
+
+    def state(self) -> dict[str, Any] | None:
+        """The state (`STATE`), if there is one."""
+        path = self.path / "state.pt"
+        return _read(path, _read_state) if path.is_file() else None
+
+    def save(self, state: dict[str, Any], rows: dict[str, Tensor] | None = None) -> None:
+        """Writes the state; before it the `rows` of the pool that are new since the last one."""
+        if rows:
+            first = state["rows"] - len(next(iter(rows.values())))
+            with atomic_path(self.path / f"pool-{first:08d}.safetensors") as temporary:
+                save_file(rows, temporary)
+        with atomic_path(self.path / "state.pt") as temporary:
+            torch.save(state, temporary)
+
+    def rows(self, count: int) -> list[dict[str, Tensor]]:
+        """The first `count` rows of the pool, as they were saved; later ones are dropped, being about to be remade."""
+        self.drop_rows(count)
+        parts = [_read(path, load_file) for path in sorted(self.path.glob("pool-*.safetensors"))]
+        found = sum(len(part["image"]) for part in parts)
+        if found != count:
+            raise ValueError(f"{self.path}: the pool has {found} of its {count} instances; {_MEND}")
+        return parts
+
+    def drop_rows(self, count: int) -> None:
+        """Removes what of the pool was saved after its first `count` rows."""
+        for path in self.path.glob("pool-*.safetensors"):
+            if int(path.stem.split("-")[1]) >= count:
+                path.unlink()
+
+    def log(self, row: dict[str, float]) -> None:
+        with open(self.path / "log.jsonl", "a") as log:
+            log.write(json.dumps(row) + "\n")
+
+    def _trim_log(self, epoch: int, step: int) -> None:
+        """Drops the rows of what came after the last state: it is about to be made again."""
+
+        def kept(row: dict) -> bool:
+            done = row["epoch"] <= epoch
+            return done or (row["epoch"] == epoch + 1 and row.get("step", step + 1) <= step)
+
+        rows = [row for row in read_log(self.path, steps=True) if kept(row)]
+        with atomic_path(self.path / "log.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def save_batch(self, batch: dict[str, Tensor], process: int) -> Path:
+        """Keeps the batch at which a run went wrong."""
+        path = self.path / (f"bad-batch-{process}.safetensors" if process else "bad-batch.safetensors")
+        with atomic_path(path) as temporary:
+            save_file({name: value.detach().cpu().contiguous() for name, value in batch.items()}, temporary)
+        return path
+
+
+def read_log(out: str | os.PathLike[str], steps: bool = False) -> list[dict[str, float]]:
+    """The rows of a run's log, one an epoch; with `steps` also those within epochs, which have a "step".
+
+    A last line that was cut off, by a run that was killed or is writing it now, is left out.
+    """
+    rows = []
+    for line in (Path(out) / "log.jsonl").read_text().split("\n")[:-1]:
+        row = json.loads(line)
+        if steps or "step" not in row:
+            rows.append(row)
+    return rows
+
+
+def _essence(config: Any) -> Any:
+    """A config without what may change from one sitting to the next."""
+    return {k: v for k, v in config.items() if k not in MACHINE} if isinstance(config, dict) else config
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError("too large")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or any(not isinstance(state.get(key), kind) for key, kind in STATE.items()):
+        raise ValueError("not the state of a run")
+    return state
+
+
+def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
+    try:
+        return reader(path)
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path}: missing or damaged; {_MEND}") from error

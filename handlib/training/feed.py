@@ -1,0 +1,250 @@
+"""What a training run is fed with: batches of data sets by index, from memory, from workers or from the device.
+
+A `Feed` adds to the data sets the `Pool` of instances that augmentation makes along the way: index i of N images is an
+image, index N + j the pool's row j. Which indices a batch has is decided by the loop alone.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
+
+from ..data import CachedHands, SyntheticHands, open_backgrounds, open_spec
+from ..data.cache import copied
+from ..data.sample import collate
+from ..data.specs import holds_out
+from ..hand import HandModel
+from .profiles import TrainConfig
+
+LEFT_OUT = ("parts", "depth", "box")  # no loss or score reads them, and they are as large as the pictures
+FEEDS = ("memory", "workers", "device")
+
+
+def open_data(
+    specs: Sequence[str],
+    split: str,
+    size: int,
+    hand: HandModel,
+    images: int | None = None,
+    seed: int = 0,
+    backgrounds: str = "",
+) -> list[Dataset]:
+    """The data sets that a config names: "synthetic", or a spec of `handlib.data.open_spec`, such as "rhd:PATH".
+
+    split: "train" or "val"; of real data, which have no such split, the latter is what a spec holds out of the training
+    split, `rhd,hold=0.05:PATH`, and without that the test set. images, seed: of the synthetic hands. backgrounds: a
+    spec of `handlib.data.open_backgrounds` for those of the training set.
+    """
+    if not specs:
+        raise ValueError("no data named: --data synthetic, or for example --data rhd:PATH stb:PATH")
+    found: list[Dataset] = []
+    for spec in specs:
+        if spec == "synthetic":
+            behind = open_backgrounds(backgrounds) if backgrounds and split == "train" else None
+            found.append(SyntheticHands(split, size, images, seed=seed, hand=hand, backgrounds=behind))
+            continue
+        found.append(open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size))
+    return found
+
+
+def in_memory(
+    datasets: Sequence[Dataset], workers: int, cache: str | os.PathLike[str] | None, progress: bool
+) -> CachedHands:
+    """All samples of some data sets, read once; synthetic ones are kept in the folder `cache`, if it is named.
+
+    Fields that not all have are left out, but for masks, which are NaN where a data set has none; of joints those count
+    that count in every one of them.
+    """
+    parts = []
+    for dataset in datasets:
+        if isinstance(dataset, SyntheticHands):
+            parts.append(CachedHands.make(dataset, workers, cache, progress))
+        else:
+            loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=_collate_bytes)
+            batches = with_masks([copied(batch) for batch in loader])
+            tensors = {name: torch.cat([batch.pop(name) for batch in batches]) for name in common(batches)}
+            parts.append(CachedHands(tensors, *_name_and_scored(dataset)))
+    rows = with_masks([part.tensors for part in parts])
+    tensors = {name: torch.cat([row[name] for row in rows]) for name in common(rows)}
+    scored = tuple(row for row in parts[0].scored if all(row in part.scored for part in parts))
+    return CachedHands(tensors, " + ".join(part.name for part in parts), scored)
+
+
+def evenly(dataset: Dataset, n: int) -> Dataset:
+    """At most n samples, evenly spread over the data set."""
+    if len(dataset) <= n:
+        return dataset
+    return Subset(dataset, torch.linspace(0, len(dataset) - 1, n).long().tolist())
+
+
+def training_hands(
+    config: TrainConfig, cache: str | os.PathLike[str] | None, progress: bool
+) -> tuple[CachedHands, CachedHands]:
+    """The training and validation hands of `handlib.training.train` with this config, in memory.
+
+    cache: folder that keeps rendered hands.
+    """
+    size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
+    data = in_memory(
+        open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds),
+        config.workers,
+        cache,
+        progress,
+    )
+    val = [evenly(d, config.val_images) for d in open_data(config.val_data, "val", size, hand, config.val_images)]
+    return data, in_memory(val, config.workers, cache, progress)
+
+
+def _name_and_scored(dataset: Dataset) -> tuple[str, tuple[int, ...]]:
+    if isinstance(dataset, Subset):
+        name, scored = _name_and_scored(dataset.dataset)
+        return f"{name}, {len(dataset)} of them", scored
+    return getattr(dataset, "name", type(dataset).__name__), getattr(dataset, "scored", tuple(range(21)))
+
+
+def with_masks(rows: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """Rows as of `to_bytes`, whose masks can be put together: unknown ones where only some have any."""
+    if len({row["mask"].dtype if "mask" in row else None for row in rows}) == 1:
+        return list(rows)
+
+    def masks(row: dict[str, Tensor]) -> Tensor:
+        n, _, height, width = row["image"].shape
+        return row["mask"].half() if "mask" in row else torch.full((n, height, width), torch.nan, dtype=torch.half)
+
+    return [row | {"mask": masks(row)} for row in rows]
+
+
+def common(rows: Sequence[dict[str, Tensor]]) -> list[str]:
+    """The fields that all have."""
+    return [name for name in rows[0] if all(name in other for other in rows)]
+
+
+def to_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Pictures and masks in [0, 1] as bytes; masks in half precision where some are unknown, that is NaN."""
+    held = {"image": (rows["image"] * 255).round().byte()}
+    if "mask" in rows:
+        mask = (rows["mask"] * 255).round()
+        held["mask"] = mask.half() if mask.isnan().any() else mask.byte()
+    return rows | held
+
+
+def from_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Inverse of `to_bytes`, and what `CachedHands.batch` does."""
+    return rows | {name: rows[name].float() / 255 for name in ("image", "mask") if name in rows}
+
+
+def _collate_bytes(samples: list) -> dict[str, Tensor]:
+    return to_bytes({name: value for name, value in collate(samples).items() if name not in LEFT_OUT})
+
+
+class Pool:
+    """Training instances that are added while training, on the CPU, at most `cap`: those beyond it are not taken.
+
+    So a row never changes, and what a state saves is the rows that are new since the last one.
+    """
+
+    def __init__(self, cap: int):
+        self.cap, self.count, self.saved = cap, 0, 0
+        self.rows: dict[str, Tensor] = {}  # of the first `count` rows; there may be room for more
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def full(self) -> bool:
+        return self.count >= self.cap
+
+    def add(self, new: dict[str, Tensor]) -> None:
+        """new: with pictures and masks in [0, 1], or already as bytes; with the fields of the first ones at least."""
+        n = min(len(new["image"]), self.cap - self.count)
+        if n == 0:
+            return
+        new = new if new["image"].dtype == torch.uint8 else to_bytes(new)
+        if not self.rows:
+            self.rows = {name: value[:0].cpu() for name, value in new.items()}
+        end = self.count + n
+        room = min(self.cap, 2 * end)
+        for name, held in self.rows.items():
+            if len(held) < end:
+                grown = held.new_empty(room, *held.shape[1:])
+                grown[: self.count] = held[: self.count]
+                self.rows[name] = held = grown
+            held[self.count : end] = new[name][:n]
+        self.count = end
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        return from_bytes({name: value[indices] for name, value in self.rows.items()})
+
+    def unsaved(self) -> dict[str, Tensor] | None:
+        """The rows added since this was last called."""
+        first, self.saved = self.saved, self.count
+        if first == self.count:
+            return None
+        return {name: value[first : self.count].clone() for name, value in self.rows.items()}
+
+    def restore(self, parts: Sequence[dict[str, Tensor]]) -> None:
+        """Takes back what was saved."""
+        for part in parts:
+            self.add(part)
+        self.saved = self.count
+
+
+class Feed:
+    """Batches of data sets and of a pool, on `device`.
+
+    kind: "memory": everything is read before the first batch and kept as bytes. "workers": read or rendered anew for
+    every batch, in `workers` other processes. "device": rendered there, batch by batch (`SyntheticHands.batch`).
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[Dataset],
+        kind: str,
+        pool: Pool,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+        cache: str | os.PathLike[str] | None = None,
+        progress: bool = True,
+    ):
+        if kind not in FEEDS:
+            raise ValueError(f"unknown feed '{kind}': choose one of {', '.join(FEEDS)}")
+        if kind == "device" and not (len(datasets) == 1 and hasattr(datasets[0], "batch")):
+            raise ValueError("only one data set of synthetic hands is rendered on the device: choose --feed workers")
+        self.kind, self.pool, self.device, self.workers = kind, pool, torch.device(device), workers
+        if kind == "memory":
+            self.data = in_memory(datasets, workers, cache, progress)
+        else:
+            self.data = datasets[0] if len(datasets) == 1 else ConcatDataset(datasets)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def batches(self, plan: Sequence[Tensor]) -> Iterator[dict[str, Tensor]]:
+        """The batches of these indices, in this order; within a batch images come before rows of the pool."""
+        n = len(self)
+        images = self._images([chosen for indices in plan if len(chosen := indices[indices < n])])
+        for indices in plan:
+            parts = [next(images)] if (indices < n).any() else []
+            if len(added := indices[indices >= n]):
+                parts.append(self._move(self.pool.batch(added - n)))
+            yield {name: torch.cat([part[name] for part in parts]) for name in common(parts)}
+
+    def _images(self, plan: Sequence[Tensor]) -> Iterator[dict[str, Tensor]]:
+        if self.kind == "memory":
+            return (self._move(self.data.batch(indices)) for indices in plan)
+        if self.kind == "device":
+            return (self._move(self.data.batch(indices, self.device)) for indices in plan)
+        loader = DataLoader(
+            self.data,
+            batch_sampler=[indices.tolist() for indices in plan],
+            num_workers=self.workers,
+            collate_fn=_collate_bytes,  # through shared memory, of which a container may have little
+            pin_memory=self.device.type == "cuda",
+        )
+        return (from_bytes(self._move(batch)) for batch in loader)
+
+    def _move(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        kept = {name: value for name, value in batch.items() if name not in LEFT_OUT}
+        return {name: value.to(self.device, non_blocking=True) for name, value in kept.items()}

@@ -1,0 +1,134 @@
+"""Pre-training of E3D and Ref on skeletons alone: an addition to the paper's schedule, for those without a GPU.
+
+To lift 21 points of the image to a hand needs no image. So before any picture is rendered, the regressor sees many
+hands, each as its 2D joints with errors like a heat map's, from all viewpoints, and is trained by the same losses
+(Eq. 6, Eq. 8). Features are zero meanwhile; joint training then starts from a regressor that can already lift.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ..camera import crop_box, crop_intrinsics, normalise_joints, project, px_to_crop
+from ..data.cache import keep
+from ..data.synthetic.draws import Draws
+from ..data.synthetic.views import random_box, random_intrinsics, random_placement
+from ..dhpe import DHPE
+from ..hand.joints import MIDDLE_MCP
+from ..losses import LossWeights, articulation_loss, refiner_loss, reprojection_loss
+from ..parameters import MeshParameters
+
+VERSION = 1  # of what is below: another one makes kept regressors useless
+POOL = 20_000  # different poses; each is seen from many sides
+
+
+def lifted(
+    model: DHPE,
+    steps: int,
+    weights: LossWeights,
+    seed: int = 0,
+    cache: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> None:
+    """`pretrain_regressor` of a new model, or what it has come to before: `cache` is a folder that keeps regressors.
+
+    Runs that differ in what comes after lifting, as ablations do, need it once. The seed must be the one that the
+    model's random weights are of.
+    """
+    if cache is None:
+        pretrain_regressor(model, steps, weights, seed=seed, progress=progress)
+        return
+    used = {name: getattr(weights, name) for name in ("articulation", "reprojection", "refiner", "shape_prior")}
+    start = hashlib.sha256()  # the random weights that lifting begins with
+    for value in model.regressor.state_dict().values():
+        start.update(value.detach().cpu().numpy().tobytes())
+    described = {"config": asdict(model.config), "steps": steps, "loss": used, "seed": seed, "start": start.hexdigest(),
+                 "version": VERSION}  # fmt: skip
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+    path = Path(cache) / f"lifted-{digest}.safetensors"
+    if path.is_file():
+        try:
+            model.regressor.load_state_dict(load_file(path))
+            return
+        except SafetensorError:
+            path.unlink(missing_ok=True)  # ours, damaged, and can be made again
+    pretrain_regressor(model, steps, weights, seed=seed, progress=progress)
+    keep({k: v.contiguous() for k, v in model.regressor.state_dict().items()}, path)
+
+
+def pretrain_regressor(
+    model: DHPE,
+    steps: int,
+    weights: LossWeights,
+    batch_size: int = 128,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    progress: bool = True,
+) -> list[float]:
+    """Trains `model.regressor` in place; returns the loss of every step."""
+    generator = torch.Generator().manual_seed(seed)
+    pool, _ = model.hand.sample(min(POOL, steps * batch_size), generator)
+    features = torch.zeros(batch_size, model.config.features)
+    _ignore_features(model)
+    optimizer = torch.optim.Adam(model.regressor.parameters(), learning_rate)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=0.1)
+    losses = []
+    bar = tqdm(range(steps), "lifting", unit="step", disable=not progress, leave=False)
+    for step in bar:
+        draws = Draws(f"lifting {seed}", step * batch_size + torch.arange(batch_size))
+        joints_cam, K = _hands(model, pool, draws)
+        joints_px = project(joints_cam, K)
+        joints = px_to_crop(joints_px, model.config.size)
+        omega = crop_box(joints)[:, 2]
+        target = normalise_joints(joints_cam, K)
+        states = model.regressor(model.hand, features, _corrupt(joints, draws))[1:]
+        loss = (
+            weights.articulation * sum(articulation_loss(s.joints, target, omega) for s in states) / len(states)
+            + weights.reprojection * sum(reprojection_loss(s.joints[..., :2], joints) for s in states) / len(states)
+            + weights.refiner * refiner_loss([s.evidence_2d for s in states], joints)
+            + weights.shape_prior * MeshParameters.split(states[-1].h).shape.square().mean()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.regressor.parameters(), 1.0)
+        optimizer.step()
+        rates.step()
+        losses.append(loss.item())
+        bar.set_postfix(loss=f"{losses[-1]:.3f}")
+    return losses
+
+
+def _hands(model: DHPE, pool: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    """Joints in the camera frame and the K of a crop, of hands from the pool with new shapes and viewpoints."""
+    pose = pool[draws.integer(len(pool))]
+    shape = draws.normal(10).clamp(-2.5, 2.5)
+    rotation, root = random_placement(draws)
+    with torch.no_grad():
+        joints = model.hand.skeleton(pose, shape) @ rotation.mT
+    joints = joints - joints[:, MIDDLE_MCP : MIDDLE_MCP + 1] + root[:, None]
+    K = random_intrinsics(draws)
+    return joints, crop_intrinsics(K, random_box(joints, K, draws, jitter=True), model.config.size)
+
+
+def _corrupt(joints: Tensor, draws: Draws) -> Tensor:
+    """2D joints as heat maps give them: noise of a size that differs from hand to hand, and now and then a blunder."""
+    noise = 0.06 * draws.uniform(1, 1) * draws.normal(21, 2)
+    blunder = (draws.uniform(21, 1) < 0.05) * 0.4 * draws.normal(21, 2)
+    return joints + noise + blunder
+
+
+def _ignore_features(model: DHPE) -> None:
+    """Zeroes the weights on F(x) in the first layers, so that the features, once they come, at first change nothing."""
+    c = model.config.features
+    for module, first in ((model.regressor.estimate, 0), (model.regressor.refiner, 63)):
+        layer = module if isinstance(module, nn.Linear) else module[0]
+        with torch.no_grad():
+            layer.weight[:, first : first + c] = 0

@@ -1,0 +1,99 @@
+"""What a training run is: `TrainConfig`, and the profiles, which hold only what differs from its defaults."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import tyro
+
+from ..dhpe import DHPEConfig
+from ..losses import LossWeights
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. A profile is a preset of this; every field can be overridden on the command line."""
+
+    data: tuple[str, ...] = ("synthetic",)  # together the training set; or specs such as rhd:PATH, stb:PATH
+    val_data: tuple[str, ...] = ("synthetic",)  # measured after every epoch
+    images: int = 1200  # synthetic training hands
+    val_images: int = 200  # of the validation set, at most
+    data_seed: int = 0  # of the synthetic training hands: another one gives other hands
+    backgrounds: str = ""  # nyu:FILE or pictures:FOLDER to put behind training hands; "": the built-in photographs
+    feed: Literal["memory", "workers", "device"] = "memory"  # read once; anew by workers; rendered on the device
+    init: str = ""  # start from the weights of a checkpoint ("lite" or a path) instead of random ones and lifting
+    init_pose: str = ""  # start J2D alone from that of a checkpoint, as the paper does from published weights
+    epochs: int = 8  # in all
+    evidence_epochs: int = (
+        3  # of these the first ones, which train J2D alone: the paper's starts from published weights
+    )
+    batch_size: int = 16  # images of a step, over all processes
+    accumulate: int = 1  # parts in which each process goes through its share of a batch, to save memory
+    lifting_steps: int = 1000  # pre-training of the regressor on skeletons alone (lifting.py); 0: as in the paper
+    learning_rate: float = 1e-3  # of the evidence epochs
+    joint_learning_rate: float = 3e-4  # of the joint epochs; a larger one undoes what lifting has taught
+    weight_decay: float = 1e-4
+    warmup: float = 0.05  # fraction of the steps of a stage; then a cosine down to nothing
+    gradient_clip: float = 1.0
+    average: float = 0.0  # of the weights over the steps, exponentially: the part of a step that stays in the next
+    feature_every: int = 1  # Eq. 2, a second pass of F, in every so many steps, with as many times its weight
+    color_jitter: float = 0.15  # standard deviation of the gain and the offset of each colour channel
+    augment_from: int | None = None  # Sec. 3.5 from this epoch on, counted from 0; None: never
+    augment_every: int = 1  # in every so many steps
+    augment_cap: int = 6000  # instances that augmentation adds to the training set, at most
+    precision: Literal["no", "bf16", "fp16"] = "no"  # of the convolutional networks
+    device: Literal["auto", "cpu"] = "auto"
+    save_minutes: float = 5.0  # between states within an epoch
+    log_steps: int = 100  # between rows of the log within an epoch
+    seed: int = 0
+    workers: int = 2  # processes that render or read
+    profile: tyro.conf.Suppress[str] = "laptop"  # the preset this is, for the record; not an option of its own
+    model: DHPEConfig = field(default_factory=DHPEConfig)
+    loss: LossWeights = field(default_factory=LossWeights)
+
+    def check(self) -> None:
+        """`ValueError` for a run that could not be."""
+        if min(self.images, self.batch_size) < 2:
+            raise ValueError("images and batch_size must be at least 2: batch normalisation needs two")
+        if self.evidence_epochs >= max(self.epochs, 1):
+            raise ValueError("epochs must be more than evidence_epochs, or the regressor would never see a picture")
+        for name in ("accumulate", "feature_every", "augment_every", "log_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average must be at least 0 and less than 1, not {self.average}")
+        if self.init and self.init_pose:
+            raise ValueError("init starts all networks from a checkpoint, init_pose J2D alone: give one")
+        if self.evidence_epochs and not self.model.evidence_2d:
+            raise ValueError("evidence_epochs must be 0 for a model without evidence_2d: it has no J2D to train")
+        if self.augment_from is not None and self.augment_from < self.evidence_epochs:
+            raise ValueError("augment_from must be at least evidence_epochs: earlier there are no meshes to start from")
+
+
+PROFILES = {
+    "smoke": TrainConfig(
+        images=32, val_images=16, epochs=2, evidence_epochs=0, lifting_steps=2, workers=0, profile="smoke",
+        device="cpu", model=DHPEConfig(size=64, feature_width=4, features=32, pose_width=4, hidden=32),
+    ),
+    "laptop": TrainConfig(),
+    "gpu": TrainConfig(
+        images=100_000, val_images=500, epochs=30, evidence_epochs=5, batch_size=64, lifting_steps=4000, workers=8,
+        feed="device", precision="bf16", average=0.999, augment_from=20, augment_every=10, augment_cap=20_000,
+        profile="gpu", model=DHPEConfig.paper(),
+    ),
+    # The paper's own training set, and its schedule as far as it is known: no stage before the joint one, since F and
+    # J2D start from published weights.
+    "paper": TrainConfig(
+        # The hand model's first joint is the wrist; the data sets' own is a point of the palm.
+        data=("rhd,joint0=wrist:RHD_published_v2", "stb,joint0=ring:STB"),
+        val_data=("rhd,joint0=wrist:RHD_published_v2",), val_images=500, epochs=40, evidence_epochs=0, batch_size=64,
+        lifting_steps=0, joint_learning_rate=1e-4, workers=8, feed="workers", augment_from=20,
+        augment_cap=30_000, profile="paper", model=DHPEConfig.paper(),
+    ),
+}  # fmt: skip
+
+
+def preset(profile: str, **overrides) -> TrainConfig:
+    """A profile's config with some fields changed."""
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile '{profile}': choose one of {', '.join(PROFILES)}")
+    return replace(PROFILES[profile], **overrides)

@@ -1,0 +1,258 @@
+"""Pictures: meshes that turn in the browser (plotly), overlays and contact sheets (Pillow), PCK curves.
+
+Plotly figures work in Jupyter, in Colab and, without a kernel or a network, on the pages of the book: there the
+environment variable HANDLIB_PLOTLY=book makes a renderer the default that leaves plotly.js to the page.
+"""
+
+import base64
+import io
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io as pio
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from plotly.io.base_renderers import MimetypeRenderer
+from torch import Tensor
+
+from ..hand.joints import BONES
+from .stills import (
+    FINGER_COLORS,
+    augmentation_sheet,
+    contact_sheet,
+    draw_arrows,
+    draw_skeleton,
+    overlay,
+    to_bytes,
+    to_image,
+)
+
+__all__ = [
+    "FINGER_COLORS",
+    "augmentation_sheet",
+    "contact_sheet",
+    "draw_arrows",
+    "draw_skeleton",
+    "film",
+    "lines_figure",
+    "mesh_figure",
+    "overlay",
+    "pck_figure",
+    "sphere_figure",
+    "to_image",
+    "upright",
+]
+
+DASHES = ("solid", "dash", "dot", "dashdot")  # curves differ by more than colour
+SKIN = (0.87, 0.66, 0.56)
+LIGHT = dict(ambient=0.5, diffuse=0.7, specular=0.15, roughness=0.6)
+LIGHT_POSITION = dict(x=1, y=3, z=3)
+
+
+# On a page a figure can be reached with Tab and says what it shows; the arrow keys move its slider.
+ACCESS = """
+const figure = document.getElementById("{plot_id}"), layout = figure.layout;
+figure.tabIndex = 0;
+figure.setAttribute("role", "group");
+figure.setAttribute("aria-label", layout.meta || "figure");
+figure.addEventListener("keydown", event => {
+  const slider = (layout.sliders || [])[0], step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+  if (!slider || !step) return;
+  event.preventDefault();
+  const active = Math.min(Math.max((figure.layout.sliders[0].active || 0) + step, 0), slider.steps.length - 1);
+  Plotly.relayout(figure, {"sliders[0].active": active});
+  Plotly.animate(figure, ...slider.steps[active].args);
+  const value = slider.currentvalue.prefix + slider.steps[active].label;
+  figure.setAttribute("aria-label", `${layout.meta || "figure"} ${value}`);
+});
+"""
+
+
+class _BookRenderer(MimetypeRenderer):
+    """HTML without plotly.js and MathJax: the page loads plotly.js once."""
+
+    def to_mimebundle(self, fig_dict):
+        html = pio.to_html(
+            fig_dict, include_plotlyjs=False, include_mathjax=False, full_html=False, auto_play=False,
+            default_width="100%", validate=False, post_script=ACCESS,
+        )  # fmt: skip
+        return {"text/html": html}
+
+
+pio.renderers["handlib_book"] = _BookRenderer()
+if os.environ.get("HANDLIB_PLOTLY") == "book":
+    pio.renderers.default = "handlib_book"
+
+
+def upright(points: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
+    """Camera axes (y down, z away) to those of a viewer's page: y up, z towards the viewer."""
+    return points * points.new_tensor([1.0, -1.0, -1.0])
+
+
+def mesh_figure(
+    meshes: Float[Tensor, "v 3"] | Sequence[Float[Tensor, "v 3"]],
+    faces: Int[Tensor, "f 3"],
+    colors: Float[Tensor, "v 3"] | Sequence[Float[Tensor, "v 3"]] | None = None,
+    labels: Sequence[str] | None = None,
+    slider: str = "step",
+    title: str = "",
+    alt: str = "A hand mesh that can be turned.",
+    joints: Float[Tensor, "21 3"] | Sequence[Float[Tensor, "21 3"]] | None = None,
+    height: int = 460,
+) -> go.Figure:
+    """A mesh to turn with the mouse; several meshes become the steps of a slider.
+
+    meshes: vertices with y up (`upright`), any unit. colors: of all of them, or of each. joints: a skeleton a mesh,
+    drawn inside it; the skin then turns translucent. alt: what the figure shows, for those who cannot see it.
+    """
+    meshes = [meshes] if isinstance(meshes, Tensor) else list(meshes)
+    joints = [] if joints is None else [joints] if isinstance(joints, Tensor) else list(joints)
+    labels = list(labels or map(str, range(len(meshes))))
+    each = [] if colors is None or isinstance(colors, Tensor) else [{"vertexcolor": to_bytes(c)} for c in colors]
+    first = colors if isinstance(colors, Tensor) else None
+    paint = each[0] if each else {"color": _css(SKIN)} if first is None else {"vertexcolor": to_bytes(first)}
+    i, j, k = faces.cpu().numpy().T
+    solid = go.Mesh3d(
+        i=i, j=j, k=k, **_xyz(meshes[0]), **paint, opacity=0.45 if joints else 1.0, hoverinfo="skip",
+        lighting=LIGHT, lightposition=LIGHT_POSITION,
+    )  # fmt: skip
+    figure = go.Figure([solid, *(_bones(joints[0]) if joints else [])])
+    everything = torch.cat([m.reshape(-1, 3) for m in meshes]).detach().cpu()
+    low, high = everything.amin(0), everything.amax(0)
+    span = float((high - low).max()) * 0.55
+    axes = {
+        axis: dict(visible=False, range=[float(c) - span, float(c) + span])
+        for axis, c in zip(("xaxis", "yaxis", "zaxis"), (low + high) / 2, strict=True)
+    }
+    figure.update_layout(
+        height=height, margin=dict(l=0, r=0, t=40 if title else 5, b=5), title=title, showlegend=False, meta=alt,
+        scene=dict(
+            aspectmode="cube", dragmode="orbit", camera=dict(up=dict(x=0, y=1, z=0), eye=dict(x=0.15, y=0.2, z=1.2)),
+            **axes,
+        ),
+    )  # fmt: skip
+    if len(meshes) > 1:
+        frames = []
+        for n, mesh in enumerate(meshes):
+            parts = [go.Mesh3d(**_xyz(mesh), **(each[n] if each else {})), *(_bones(joints[n]) if joints else [])]
+            frames.append(go.Frame(data=parts, name=labels[n]))
+        figure.frames = frames
+        figure.update_layout(sliders=[_slider(labels, slider)])
+    return figure
+
+
+def film(
+    pictures: Sequence[Image.Image],
+    labels: Sequence[str] | None = None,
+    slider: str = "step",
+    alt: str = "Pictures that follow one another.",
+    seconds: float = 0.12,
+) -> go.Figure:
+    """Pictures of one size, one after the other: a slider and a button that plays them, `seconds` each."""
+    labels = list(labels or map(str, range(len(pictures))))
+    frames = [go.Frame(data=[go.Image(source=_png(p))], name=label) for p, label in zip(pictures, labels, strict=True)]
+    figure = go.Figure(go.Image(source=_png(pictures[0]), hoverinfo="skip"), frames=frames)
+    width, height = pictures[0].size
+    play = dict(frame=dict(duration=1000 * seconds, redraw=True), transition=dict(duration=0), fromcurrent=True)
+    stop = dict(mode="immediate", frame=dict(duration=0, redraw=False), transition=dict(duration=0))
+    buttons = [
+        dict(label="▶ play", method="animate", args=[None, play]),
+        dict(label="❚❚ pause", method="animate", args=[[None], stop]),
+    ]
+    menu = dict(type="buttons", direction="right", showactive=False, buttons=buttons, x=0, y=0, pad=dict(t=92))
+    menu |= dict(xanchor="left", yanchor="top")
+    figure.update_layout(
+        height=min(height, 420) + 185, margin=dict(l=0, r=0, t=5, b=5), meta=alt, dragmode=False,
+        xaxis=dict(visible=False, range=[-0.5, width - 0.5]), yaxis=dict(visible=False, range=[height - 0.5, -0.5]),
+        sliders=[_slider(labels, slider)], updatemenus=[menu],
+    )  # fmt: skip
+    return figure
+
+
+def _png(picture: Image.Image) -> str:
+    """A data address, which needs no network."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "png", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _slider(labels: Sequence[str], prefix: str) -> dict:
+    move = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
+    steps = [dict(method="animate", label=label, args=[[label], move]) for label in labels]
+    return dict(steps=steps, currentvalue=dict(prefix=f"{prefix}: "), pad=dict(t=10, b=10))
+
+
+def _xyz(points: Tensor) -> dict[str, np.ndarray]:
+    x, y, z = points.detach().cpu().float().numpy().T.round(5)
+    return dict(x=x, y=y, z=z)
+
+
+def _bones(joints: Tensor) -> list[go.Scatter3d]:
+    traces = []
+    for finger, color in enumerate(FINGER_COLORS):
+        chain = [0, *(child for _, child in BONES[4 * finger : 4 * finger + 4])]
+        traces.append(
+            go.Scatter3d(**_xyz(joints[chain]), mode="lines+markers", line=dict(color=color, width=5),
+                         marker=dict(size=3, color=color), hoverinfo="skip")
+        )  # fmt: skip
+    return traces
+
+
+def pck_figure(curves: dict[str, dict[str, list[float]]], title: str = "", alt: str = "PCK curves.") -> go.Figure:
+    """PCK curves by name, each with the lists `threshold_mm` and `pck`."""
+    figure = go.Figure()
+    for n, (name, curve) in enumerate(curves.items()):
+        figure.add_scatter(x=curve["threshold_mm"], y=curve["pck"], name=name, mode="lines", line_dash=DASHES[n % 4])
+    figure.update_layout(
+        title=title, height=340 + 20 * len(curves), meta=alt, xaxis_title="error threshold (mm)",
+        yaxis_title="joints within it", yaxis_range=[0, 1.01], margin=dict(l=10, r=10, t=50, b=10),
+        legend=dict(orientation="h", y=-0.25),
+    )  # fmt: skip
+    return figure
+
+
+def lines_figure(
+    x: Sequence[float], series: dict[str, Sequence[float]], x_title: str, y_title: str, alt: str = "Curves."
+) -> go.Figure:
+    """Curves over a common x, by name."""
+    figure = go.Figure()
+    for n, (name, y) in enumerate(series.items()):
+        figure.add_scatter(x=list(x), y=list(y), name=name, mode="lines", line_dash=DASHES[n % 4])
+    figure.update_layout(
+        height=360, meta=alt, xaxis_title=x_title, yaxis_title=y_title, margin=dict(l=10, r=10, t=20, b=10),
+        legend=dict(orientation="h", y=-0.3),
+    )  # fmt: skip
+    return figure
+
+
+def sphere_figure(clouds: dict[str, Float[Tensor, "n 3"]], alt: str = "Directions as points on spheres.") -> go.Figure:
+    """Sets of unit vectors, by name, each as points on a sphere of its own, side by side, to turn."""
+    figure, width = go.Figure(), 1 / len(clouds)
+    grid = torch.linspace(0, 1, 25)
+    polar, azimuth = torch.meshgrid(torch.pi * grid, 2 * torch.pi * grid, indexing="ij")
+    ball = 0.98 * torch.stack([polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos()], -1)
+    bare = dict(visible=False, range=[-1.05, 1.05])
+    for n, (name, points) in enumerate(clouds.items()):
+        place = f"scene{n + 1 if n else ''}"
+        x, y, z = ball.numpy().transpose(2, 0, 1).round(4)
+        figure.add_surface(
+            x=x, y=y, z=z, scene=place, showscale=False, hoverinfo="skip", colorscale=[[0, "#e8e8e8"], [1, "#e8e8e8"]],
+            lighting=dict(ambient=0.9, diffuse=0.2, specular=0.0),
+        )  # fmt: skip
+        figure.add_scatter3d(
+            **_xyz(points), scene=place, mode="markers", marker=dict(size=1.6, color="#2e5d8c"), hoverinfo="skip"
+        )
+        view = dict(aspectmode="cube", xaxis=bare, yaxis=bare, zaxis=bare, camera=dict(eye=dict(x=0.9, y=0.9, z=0.7)))
+        figure.update_layout({place: view | dict(domain=dict(x=[n * width, (n + 1) * width], y=[0, 0.92]))})
+        figure.add_annotation(
+            text=name, x=(n + 0.5) * width, y=1, xref="paper", yref="paper", xanchor="center", showarrow=False
+        )
+    figure.update_layout(height=330, margin=dict(l=0, r=0, t=5, b=0), showlegend=False, meta=alt)
+    return figure
+
+
+def _css(color: Sequence[float]) -> str:
+    return "rgb({},{},{})".format(*(round(255 * c) for c in color))

@@ -1,0 +1,90 @@
+"""What a sample holds, as pictures: the image, the skeleton on it, its parts in colours, its depth in grey.
+
+A data set lacks some of these; they are left out, so a row of a sheet has as many pictures as all its samples allow.
+Needs plotly, as plots.py does: pip install 'handlib[photo]'.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Integer
+from PIL import Image, ImageColor, ImageDraw
+from torch import Tensor
+
+from ..data.sample import OTHER, PARTS, HandSample
+from ..hand.joints import BONES, FINGERS
+from .plots import FINGER_COLORS, contact_sheet, draw_skeleton, to_image
+
+PALM = (0.87, 0.66, 0.56)
+REST = (0.35, 0.35, 0.35)  # what else is in front
+BRIGHTNESS = {"1": 0.6, "2": 0.8, "3": 1.0}  # of the three bones of a finger, base to tip
+
+
+def _palette() -> Float[Tensor, "parts 3"]:
+    rgb = [torch.tensor(ImageColor.getrgb(color)) / 255 for color in FINGER_COLORS]
+    colors = dict(zip(FINGERS, rgb, strict=True))
+    rows = [torch.zeros(3), torch.tensor(REST), torch.tensor(PALM)]
+    rows += [colors[name[:-1]] * BRIGHTNESS[name[-1]] for name in PARTS[OTHER + 2 :]]
+    return torch.stack(rows)
+
+
+PALETTE = _palette()  # a colour for each of `sample.PARTS`
+
+
+def parts_image(parts: Integer[Tensor, "h w"]) -> Image.Image:
+    """Codes of `PARTS` as colours: fingers as their skeleton has them, brighter towards the tip."""
+    return to_image(PALETTE[parts.long()].movedim(-1, 0))
+
+
+def depth_image(depth: Float[Tensor, "h w"], mask: Float[Tensor, "h w"] | None = None) -> Image.Image:
+    """Near is white, far is grey, unknown (0) is black. mask: what the greys are spread over, if not everything."""
+    known = depth > 0
+    range_of = depth[known & (mask > 0)] if mask is not None else depth[known]
+    range_of = range_of if len(range_of) else depth[known]
+    if not len(range_of):
+        return to_image(torch.zeros_like(depth))
+    near, far = float(range_of.min()), float(range_of.max())
+    part = ((far - depth) / max(far - near, 1e-6)).clamp(0, 1)
+    return to_image(torch.where(known, 0.2 + 0.8 * part, 0.0))
+
+
+def skeleton_image(sample: HandSample) -> Image.Image:
+    """The image with what is known of its skeleton: bones where all joints are annotated, else a dot a joint."""
+    picture = to_image(sample.image)
+    known = sample.joints_px.isfinite().all(-1)
+    if known.all():
+        return draw_skeleton(picture, sample.joints_px)
+    pen, radius = ImageDraw.Draw(picture), max(2, math.ceil(max(picture.size) / 60))
+    for n, (_, child) in enumerate(BONES):
+        if known[child]:
+            x, y = sample.joints_px[child].tolist()
+            pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=FINGER_COLORS[n // 4])
+    return picture
+
+
+def sample_images(sample: HandSample) -> dict[str, Image.Image]:
+    """The pictures of one sample by name: image, skeleton, and parts (or mask) and depth where it has them."""
+    pictures = {"image": to_image(sample.image), "skeleton": skeleton_image(sample)}
+    if sample.parts is not None:
+        pictures["parts"] = parts_image(sample.parts)
+    elif sample.mask is not None:
+        pictures["mask"] = to_image(sample.mask)
+    if sample.depth is not None:
+        pictures["depth"] = depth_image(sample.depth, sample.mask)
+    return pictures
+
+
+def sample_sheet(samples: Sequence[HandSample], across: int = 2, size: int = 160) -> Image.Image:
+    """A contact sheet: the pictures of each sample side by side, `across` samples in a row."""
+    if not samples:
+        raise ValueError("a sheet needs at least one sample")
+    rows = [sample_images(sample) for sample in samples]
+    names = [name for name in rows[0] if all(name in row for row in rows)]
+    return contact_sheet([row[name] for row in rows for name in names], across * len(names), size)
+
+
+def spread(length: int, count: int) -> list[int]:
+    """Up to `count` indices of `length`, spread evenly from the first to the last."""
+    count = min(count, length)
+    return [round(i * (length - 1) / max(count - 1, 1)) for i in range(count)]

@@ -1,0 +1,213 @@
+"""The hand explorer: a hand to pose and shape in the page itself, with no kernel behind it.
+
+The page carries the model's numbers and `static/explorer.js`, which skins the hand as `HandModel` does. The same
+output works on the pages of the book (with no network), in Jupyter and in Colab.
+"""
+
+import base64
+import hashlib
+import json
+import os
+from importlib.resources import files
+from uuid import uuid4
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from plotly.offline import get_plotlyjs, get_plotlyjs_version
+from torch import Tensor
+
+from ..hand import HandModel
+from ..hand.anatomy import joint_angles, joint_axes, joint_limits
+from ..hand.files import PARENTS, V
+from ..hand.joints import FINGERS, MANO16
+from ..hand.mesh import boundary_loop
+from .plots import FINGER_COLORS, LIGHT, LIGHT_POSITION
+
+SAMPLES = 36  # random hands that travel with the page
+SPREAD_LOW = -50  # percent; fingers also close
+
+# Degrees (twist, flexion, abduction) of each joint of a fully bent digit, base to tip; zeros are left as they are.
+_CURL = {"finger": ((0, 80, 0), (0, 100, 0), (0, 65, 0)), "thumb": ((-20, 25, 0), (0, 40, 0), (0, 65, 0))}
+_SPREAD = {"index": 15, "middle": 4, "ring": -7, "little": -18}  # degrees of abduction at the base
+# For hands that name no poses: shares of full bends, thumb to little, and of the spread; no two digits overlap.
+_PRESETS = {
+    "fist": (0.2, 0.95, 0.95, 0.95, 0.95, 0),
+    "point": (0.3, 0, 0.95, 0.95, 0.95, 0),
+    "victory": (0.3, 0, 0, 0.95, 0.95, 1),
+}
+
+
+class HandExplorer:
+    """What `hand_explorer` makes: shown by Jupyter, Colab and the book as HTML."""
+
+    def __init__(self, data: dict, include_plotlyjs: bool | str):
+        self.data, self.include_plotlyjs = data, include_plotlyjs
+
+    def __repr__(self) -> str:
+        return f"HandExplorer({self.data['name']}, {len(self.data['poses'])} poses)"
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def html(self) -> str:
+        """The explorer as a piece of HTML for any page; each call gives it another id."""
+        static = files("handlib.viz") / "static"
+        style, script = ((static / f"explorer.{kind}").read_text("utf-8") for kind in ("css", "js"))
+        name = f"hand-explorer-{uuid4().hex[:8]}"
+        data = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")  # no name can end the script
+        plotly = f"<script>{get_plotlyjs()}</script>\n" if self.include_plotlyjs is True else ""
+        # The class tells the book's extension that this page needs plotly.js.
+        return (
+            f'{plotly}<style>\n{style}</style>\n<div id="{name}" class="handlib-explorer plotly-graph-div">'
+            "The hand explorer needs JavaScript; in Jupyter, trust the notebook or run the cell.</div>\n"
+            f'<script>\n(() => {{\n{script}\nstartExplorer("{name}", {data});\n}})();\n</script>'
+        )
+
+
+def hand_explorer(
+    hand: HandModel,
+    poses: dict[str, Tensor] | None = None,
+    height: int = 460,
+    include_plotlyjs: bool | str | None = None,
+) -> HandExplorer:
+    """A hand with sliders for its pose and shape, computed in the reader's browser; the last line of a cell shows it.
+
+    poses: by name, each of 45 radians; the first is shown first. Without them: the mean and the flat hand, then the
+    poses that the model names, or else a few bends. height: of the figure, in pixels.
+    include_plotlyjs, as in plotly: "cdn" loads plotly.js where the page has none, True puts it into the output (5 MB,
+    no network), False expects it on the page. Chosen without: False for the book (HANDLIB_PLOTLY=book), else "cdn".
+
+    The output holds the whole model: do not publish it for a model whose licence forbids to pass that on (MANO's).
+    """
+    if include_plotlyjs is None:
+        include_plotlyjs = False if os.environ.get("HANDLIB_PLOTLY") == "book" else "cdn"
+    if include_plotlyjs not in (True, False, "cdn"):
+        raise ValueError(f"include_plotlyjs must be True, False or 'cdn', not {include_plotlyjs!r}")
+    poses = named_poses(hand) if poses is None else dict(poses)
+    if not poses:
+        raise ValueError("poses is empty: give at least one named pose, or None for the usual ones")
+    for name, pose in poses.items():
+        if pose.shape != (45,) or not pose.isfinite().all():
+            raise ValueError(f"pose '{name}' must be 45 finite numbers, it has shape {tuple(pose.shape)}")
+
+    axes = joint_axes(hand).cpu()
+    pose, shape = torch.empty(0, 45), torch.empty(0, 10)
+    if len(hand.pose_samples):
+        pose, shape = hand.sample(SAMPLES, torch.Generator().manual_seed(0))
+    center, span = _view(hand)
+    data = {
+        "name": hand.name,
+        "hand": _pack_hand(hand) | {"axes": _pack(axes), "limits": _pack(_limits(axes, [*poses.values(), pose]))},
+        "poses": [[name, _pack(pose)] for name, pose in poses.items()],
+        "samples": _pack(torch.cat([pose, shape], 1)),
+        "synergies": [
+            [f"{name} curl", _pack(full), 0] if name in FINGERS else [name, _pack(full), SPREAD_LOW]
+            for name, full in synergies().items()
+        ],
+        "fingers": [[finger, _joints_of(finger)] for finger in FINGERS],
+        "colors": _pack((255 * hand.vertex_colors).round(), "u1"),
+        "fingerColors": FINGER_COLORS,
+        "lighting": LIGHT,
+        "lightposition": LIGHT_POSITION,
+        "center": center,
+        "span": span,
+        "height": height,
+        "plotly": {},
+    }
+    if include_plotlyjs == "cdn":
+        digest = base64.b64encode(hashlib.sha256(get_plotlyjs().encode()).digest()).decode()
+        url = f"https://cdn.plot.ly/plotly-{get_plotlyjs_version()}.min.js"
+        data["plotly"] = {"url": url, "integrity": f"sha256-{digest}"}
+    return HandExplorer(data, include_plotlyjs)
+
+
+def named_poses(hand: HandModel) -> dict[str, Float[Tensor, "45"]]:
+    """The mean and the flat hand, then the poses that the model names, or a few bends where it names none."""
+    named = hand.named_poses or {name: bend(hand, *parts) for name, parts in _PRESETS.items()}
+    return {"mean": hand.mean_pose, "flat": torch.zeros_like(hand.mean_pose)} | named
+
+
+def synergies() -> dict[str, Float[Tensor, "15 3"]]:
+    """Angles that one slider moves together, in degrees at 100 %: a digit's curl by its name, and "spread"."""
+    moved = {}
+    for finger in FINGERS:
+        moved[finger] = torch.zeros(15, 3)
+        for row, (_, joint) in zip(_CURL.get(finger, _CURL["finger"]), _joints_of(finger), strict=True):
+            moved[finger][joint] = torch.tensor(row)
+    moved["spread"] = torch.zeros(15, 3)
+    for finger, degrees in _SPREAD.items():
+        moved["spread"][_joints_of(finger)[0][1], 2] = degrees
+    return moved
+
+
+def bend(hand: HandModel, *shares: float) -> Float[Tensor, "45"]:
+    """The flat hand with thumb, index, middle, ring and little curled and spread by shares of their full bends."""
+    degrees = sum(share * full for share, full in zip(shares, synergies().values(), strict=True))
+    return (joint_axes(hand).mT @ torch.deg2rad(degrees).to(hand.mean_pose)[..., None]).flatten()  # θ = Aᵀ a
+
+
+def _joints_of(finger: str) -> list[tuple[str, int]]:
+    """Clinical name and row in the pose of each joint, base to tip."""
+    names = ("CMC", "MCP", "IP") if finger == "thumb" else ("MCP", "PIP", "DIP")
+    return [(name, MANO16.index(f"{finger}{n}") - 1) for n, name in enumerate(names, 1)]
+
+
+def _limits(axes: Tensor, poses: list[Tensor]) -> Float[Tensor, "15 3 2"]:
+    """Ends of the sliders in degrees: what a joint can do, and what any of the poses does."""
+    angles = joint_angles(torch.cat([pose.detach().cpu().reshape(-1, 45) for pose in poses]), axes)
+    low, high = joint_limits()
+    ends = torch.rad2deg(torch.stack([torch.minimum(low, angles.amin(0)), torch.maximum(high, angles.amax(0))], -1))
+    return torch.stack([ends[..., 0].floor(), ends[..., 1].ceil()], -1)
+
+
+def _view(hand: HandModel) -> tuple[list[float], float]:
+    """Middle and half the side of the cube in the figure's axes (−z, −x, y) in which every hand has room."""
+    low, high = hand.template.amin(0), hand.template.amax(0)
+    x, y, z = ((low + high) / 2).tolist()
+    return [-z, -x, y], 0.56 * float((high - low).max())
+
+
+# ---- numbers as text
+
+
+def _pack(values: Tensor | np.ndarray, kind: str = "f4") -> list[str]:
+    """A typed array for JavaScript: its type and its bytes, little-endian, in base64."""
+    array = np.ascontiguousarray(torch.as_tensor(values).detach().cpu().numpy(), dtype=f"<{kind}")
+    return [kind, base64.b64encode(array.tobytes()).decode()]
+
+
+def _quantize(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """int16 and its unit: half a unit is 0.1 µm for the open hand's largest corrective."""
+    scale = float(np.abs(values).max()) / 32767 or 1.0
+    return np.round(values / scale).astype(np.int16), scale
+
+
+def _pack_hand(hand: HandModel) -> dict:
+    """What explorer.js's `Hand` needs. Blend shapes are int16; zeros of the correctives, weights and Reg stay out."""
+    blend = hand.blend_shapes.unflatten(1, (3, V)).transpose(1, 2).cpu().numpy()  # vertex by vertex
+    shapes, shape_scale = _quantize(blend[:10])
+    correctives, corrective_scale = _quantize(blend[10:])
+    blocks = correctives.reshape(15, 9, V, 3).transpose(0, 2, 3, 1)  # joint, vertex: 3 × 9 entries
+    near = blocks.any((2, 3))
+    weights, regressor = hand.weights.cpu().numpy(), hand.joint_regressor.cpu().numpy()
+    return {
+        "parents": _pack(torch.tensor(PARENTS), "i2"),
+        "template": _pack(hand.template),
+        "faces": _pack(hand.faces, "u2"),
+        "boundary": _pack(boundary_loop(hand.faces), "u2"),
+        "shapeScale": shape_scale,
+        "shapes": _pack(shapes, "i2"),
+        "correctiveScale": corrective_scale,
+        "correctives": _pack(blocks[near], "i2"),
+        "correctiveCounts": _pack(near.sum(1), "u2"),
+        "correctiveVertices": _pack(near.nonzero()[1], "u2"),
+        "jointTemplate": _pack(hand.joint_template),
+        "jointShapes": _pack(hand.joint_shapes),
+        "weights": _pack(weights[weights != 0]),
+        "weightCounts": _pack((weights != 0).sum(1), "u1"),
+        "weightBones": _pack(weights.nonzero()[1], "u1"),
+        "regressor": _pack(regressor[regressor != 0]),
+        "regressorCounts": _pack((regressor != 0).sum(1), "u2"),
+        "regressorVertices": _pack(regressor.nonzero()[1], "u2"),
+    }

@@ -1,0 +1,136 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from handlib.cli import commands as cli
+from handlib.evaluation import results
+from handlib.experiments.ablate import CURVES, PROFILES, VARIANTS, plan, schedule_study
+from handlib.losses import LossWeights
+from handlib.training.train import read_log
+
+SMOKE = PROFILES["smoke"]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def study(folder, trained, config=SMOKE, **options):
+    told = []
+    options = {"say": told.append, "progress": False, "cache": trained.cache} | options
+    return schedule_study(config, folder, "a command", **options), told
+
+
+@pytest.fixture(scope="module")
+def finished(trained, tmp_path_factory):
+    """The folder of a study at the smoke profile, its record, and what it told."""
+    folder = tmp_path_factory.mktemp("study")
+    return folder, *study(folder, trained)
+
+
+def test_the_record_is_complete_and_says_what_the_logs_say(finished, tmp_path):
+    folder, record, _ = finished
+    again = results.read(results.write(record, tmp_path))
+    assert again["name"] == "schedule-smoke" and again["profile"] == "smoke" and again["synthetic"]
+    for name in VARIANTS:
+        rows = read_log(folder / name)
+        curves = again["curves"][name]
+        assert curves["epoch"] == [row["epoch"] for row in rows] == [1, 2]
+        for key in CURVES:
+            assert curves[key] == [row[key] for row in rows]
+        assert results.value(again, f"{name}_under_threshold") == rows[-1]["under_threshold"]
+        assert results.value(again, f"{name}_joints_root_mean_mm") == rows[-1]["val_joints_root_mean_mm"]
+    assert again["minutes"] == pytest.approx(sum(read_log(folder / name)[-1]["minutes"] for name in VARIANTS), abs=1e-3)
+
+
+def test_the_runs_differ_in_the_switch_alone(finished):
+    configs = [json.loads((finished[0] / name / "config.json").read_text()) for name in VARIANTS]
+    assert [config["loss"].pop("scheduled") for config in configs] == [True, False]
+    assert configs[0] == configs[1] and configs[0]["lifting_steps"] == 0
+
+
+def test_with_the_switch_the_shape_loss_counts_only_what_is_under_the_threshold(finished):
+    curves = finished[1]["curves"]
+    # An untrained network brings no hand under T, so all of the scheduled run's shape losses are switched off.
+    for under, shape in zip(curves["scheduled"]["under_threshold"], curves["scheduled"]["shape"], strict=True):
+        assert (shape > 0) == (under > 0)
+    assert all(shape > 0 for shape in curves["constant"]["shape"])
+
+
+def test_it_tells_the_plan_and_then_every_epoch(finished):
+    folder, _, told = finished
+    assert told[:3] == [
+        "schedule: 2 runs from seed 0, each 0 epochs of J2D alone and 2 of joint training, 2 steps an epoch "
+        "(32 images)",
+        f"  {folder / 'scheduled'}: 2 epochs to train",
+        f"  {folder / 'constant'}: 2 epochs to train",
+    ]
+    assert [line.split(",")[0].split() for line in told[3:]] == [
+        [f"{name}:", "epoch", f"{epoch}/2"] for name in VARIANTS for epoch in (1, 2)
+    ]
+    assert "under T, validation error" in told[-1]
+    assert plan(SMOKE, folder)[1].endswith("2 of 2 epochs are there")
+    assert plan(SMOKE, folder, resume=False)[1].endswith("2 epochs to train")
+
+
+def test_a_finished_study_is_not_trained_again(finished, trained):
+    folder, record, _ = finished
+    before = (folder / "constant" / "state.pt").stat().st_mtime_ns
+    again, told = study(folder, trained)
+    assert again["curves"] == record["curves"] and again["minutes"] == record["minutes"] and len(told) == 3
+    assert (folder / "constant" / "state.pt").stat().st_mtime_ns == before
+
+
+def test_an_interrupted_study_ends_as_an_uninterrupted_one(finished, trained, tmp_path):
+    def stop(line):
+        if line.startswith(" constant: epoch 1"):
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        study(tmp_path, trained, say=stop)
+    resumed, told = study(tmp_path, trained)
+    assert told[1].endswith("2 of 2 epochs are there") and told[2].endswith("1 of 2 epochs are there")
+    assert resumed["curves"] == finished[1]["curves"]
+
+
+def test_another_seed_has_a_record_of_its_own(trained, tmp_path):
+    record, _ = study(tmp_path, trained, replace(SMOKE, seed=3, epochs=1))
+    assert record["name"] == "schedule-smoke-seed3" and record["seed"] == 3
+    assert record["config"]["train"] == asdict(replace(SMOKE, seed=3, epochs=1))
+
+
+@pytest.mark.parametrize("loss, message", [({"shape": 0.0}, "loss.shape is 0"), ({"scheduled": False}, "at True")])
+def test_studies_that_would_compare_a_run_with_itself_are_refused(loss, message, trained, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        study(tmp_path, trained, replace(SMOKE, loss=LossWeights(**loss)))
+    assert not list(tmp_path.iterdir())
+
+
+def command(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr("sys.argv", ["handlib", "ablate", *map(str, arguments)])
+    status = 0
+    try:
+        cli.main()
+    except SystemExit as end:
+        status = end.code or 0
+    return status, *capsys.readouterr()
+
+
+def test_the_command_writes_the_record(finished, trained, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(cli, "CACHE", trained.cache)
+    arguments = ("schedule", "--profile", "smoke", "--resume", "--out", finished[0], "--results-dir", tmp_path)
+    status, out, _ = command(monkeypatch, capsys, *arguments)
+    assert status == 0 and out.splitlines()[-1] == f"wrote {tmp_path / 'schedule-smoke.json'}"
+    record = results.read(tmp_path / "schedule-smoke.json")
+    assert record["curves"] == finished[1]["curves"]
+    assert record["command"].startswith("handlib ablate schedule --profile smoke --out ")
+
+
+def test_the_command_explains_itself(monkeypatch, capsys):
+    status, out, _ = command(monkeypatch, capsys, "--help")
+    assert status == 0 and "\n  schedule " in out
+    status, out, _ = command(monkeypatch, capsys, "schedule", "--help")
+    assert status == 0 and "--results-dir" in out and "--epochs" in out
+    status, _, err = command(monkeypatch, capsys, "rotations")
+    assert status == 2 and err == "handlib: unknown study 'rotations': choose schedule\n"

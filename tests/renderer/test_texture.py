@@ -1,0 +1,115 @@
+import pytest
+import torch
+
+from handlib import Renderer
+from handlib.camera import crop_to_px
+from handlib.hand.mesh import vertex_normals
+from handlib.parameters import MeshParameters, posed_hand
+from handlib.renderer.texture import complete, complete_colors, opposite_vertices, sample_colors
+
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def scene(hand):
+    """A hand with smooth colours, its picture on green, and the same hand seen from a little further round."""
+    first = MeshParameters.initial(hand)
+    vertices = crop_to_px(posed_hand(hand, first).vertices, SIZE)[None]
+    colors = 0.3 + 0.6 * (hand.template - hand.template.amin(0)) / (hand.template.amax(0) - hand.template.amin(0))
+    green = torch.tensor([0.0, 1.0, 0.0]).view(3, 1, 1).expand(3, SIZE, SIZE)
+    return vertices, colors, Renderer(SIZE).rgb(vertices, hand.faces, colors, green)
+
+
+def test_colors_come_back(hand, scene):
+    vertices, colors, image = scene
+    found, shown = sample_colors(image, vertices, hand.faces)
+    assert 0.2 < shown.float().mean() < 0.7  # the side that faces the camera
+    assert (found[shown] - colors[None][shown]).abs().quantile(0.99) < 0.15
+    assert (found[shown] - colors[None][shown]).abs().mean() < 0.01
+
+
+def test_what_is_hidden_is_not_shown(scene, hand):
+    """A sheet before the hand's left half takes the place of its colours there."""
+    vertices, _, image = scene
+    sheet = torch.tensor([[[-9.0, -9, -1e3], [64, -9, -1e3], [-9, 300, -1e3], [64, 300, -1e3]]])
+    faces = torch.cat([hand.faces, torch.tensor([[0, 1, 2], [1, 3, 2]]) + 778])
+    shown = sample_colors(image, torch.cat([vertices, sheet], 1), faces)[1][:, :778]
+    assert not shown[vertices[..., 0] < 63].any() and shown[vertices[..., 0] > 66].any()
+
+
+def test_a_new_view_wears_the_same_skin(hand, scene):
+    vertices, colors, image = scene
+    worn = complete_colors(*sample_colors(image, vertices, hand.faces), hand.faces)
+    turn = torch.tensor([[0.8, 0.0, 0.6], [0.0, 1.0, 0.0], [-0.6, 0.0, 0.8]])
+    centre = vertices.mean(1, keepdim=True)
+    turned = (vertices - centre) @ turn.T + centre
+    truth = Renderer(SIZE).rgb(turned, hand.faces, colors)
+    assert (Renderer(SIZE).rgb(turned, hand.faces, worn) - truth).abs().mean() < 0.02
+
+
+def test_completion_is_the_mean_of_the_neighbours(hand, generator):
+    colors = torch.rand(2, 778, 3, generator=generator, dtype=torch.float64)
+    known = torch.rand(2, 778, generator=generator) < 0.1
+    found = complete_colors(colors, known, hand.faces)
+    assert torch.equal(found[known], colors[known]) or (found[known] - colors[known]).abs().max() < 1e-9
+    neighbours = {v: set() for v in range(778)}
+    for a, b, c in hand.faces.tolist():
+        for v, w in ((a, b), (b, c), (c, a)):
+            neighbours[v].add(w)
+            neighbours[w].add(v)
+    for v in range(0, 778, 7):
+        if not known[0, v]:
+            torch.testing.assert_close(found[0, v], found[0, sorted(neighbours[v])].mean(0))
+    assert found.amin() >= colors.amin() and found.amax() <= colors.amax() + 1e-9
+
+
+def plain_completion(colors, known, faces):
+    """The same system of equations, dense, solved by elimination."""
+    near = colors.new_zeros(778, 778)
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        near[faces[:, i], faces[:, j]] = near[faces[:, j], faces[:, i]] = 1
+    free = (~known)[..., None].to(colors)
+    system = torch.eye(778, dtype=colors.dtype) - free * (near / near.sum(1, keepdim=True))
+    return torch.linalg.solve(system, (1 - free) * colors)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-3), (torch.float64, 1e-9)])
+@pytest.mark.parametrize("share", [0.002, 0.3, 1.0])
+def test_completion_solves_the_plain_equations(hand, generator, dtype, tolerance, share):
+    colors = torch.rand(2, 778, 3, generator=generator, dtype=dtype)
+    known = torch.rand(2, 778, generator=generator) < share
+    known[:, 5] = True
+    wanted = plain_completion(colors.double(), known, hand.faces).to(dtype)
+    torch.testing.assert_close(complete_colors(colors, known, hand.faces), wanted, rtol=0, atol=tolerance)
+
+
+def test_one_hand_does_not_color_another(hand, generator):
+    colors, known = torch.rand(3, 778, 3, generator=generator), torch.rand(3, 778, generator=generator) < 0.2
+    together = complete_colors(colors, known, hand.faces)
+    torch.testing.assert_close(complete_colors(colors[1:2], known[1:2], hand.faces), together[1:2], rtol=0, atol=1e-4)
+
+
+def test_opposite_vertices_are_across_the_hand(hand):
+    opposite = opposite_vertices(hand.template, hand.faces)
+    side = vertex_normals(hand.template, hand.faces)[:, 1] > 0
+    assert (side[opposite] != side).all()
+    apart = (hand.template[opposite] - hand.template)[:, [0, 2]].norm(dim=-1)
+    assert apart.median() < 3e-3 and apart.max() < 0.02  # metres; at the hand's edge the other side is a little away
+
+
+def test_symmetry_takes_the_other_sides_colors_first(hand, generator):
+    back = vertex_normals(hand.template, hand.faces)[:, 1] > 0
+    colors = torch.rand(1, 778, 3, generator=generator)
+    opposite = opposite_vertices(hand.template, hand.faces)
+    found = complete(colors, back[None], hand.template, hand.faces, "symmetry")
+    torch.testing.assert_close(found[0, back], colors[0, back])
+    torch.testing.assert_close(found[0, ~back], colors[0, opposite[~back]])
+    smooth = complete(colors, back[None], hand.template, hand.faces, "diffusion")
+    torch.testing.assert_close(smooth, complete_colors(colors, back[None], hand.faces))
+    with pytest.raises(ValueError, match="choose one of diffusion, symmetry"):
+        complete(colors, back[None], hand.template, hand.faces, "guess")
+
+
+def test_nothing_known_is_an_error(hand):
+    with pytest.raises(ValueError, match="no vertex of a mesh is known"):
+        complete_colors(torch.zeros(1, 778, 3), torch.zeros(1, 778, dtype=torch.bool), hand.faces)

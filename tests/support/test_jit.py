@@ -1,0 +1,33 @@
+"""Where numba is there but cannot be used as it should be."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from handlib.support import jit
+
+
+def test_numba_that_cannot_be_imported(tmp_path):
+    """As beside a numpy newer than it knows: said once, and plain torch does the work."""
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.5 or less')")
+    code = "from handlib import HandModel, jit; HandModel.load().template; print(jit.available(), jit.available())"
+    path = os.pathsep.join((str(tmp_path), *sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]
+    assert done.stderr.count("numba is not used, so all is slower: Numba needs NumPy 2.5 or less") == 1
+
+
+def test_numba_without_a_folder_to_cache_in(monkeypatch):
+    numba = pytest.importorskip("numba", reason="an optional extra: pip install numba")
+
+    def njit(cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(numba, "njit", njit)
+    assert jit.jit(lambda x: x + 1)(1) == 2
