@@ -18,7 +18,6 @@ from torch.nn import functional
 from .camera import crop_to_px
 from .evidence import FeatureExtractor, PoseNetwork, heatmap_peaks
 from .hand import HandModel
-from .hand.files import atomic_path
 from .hand.mesh import cotangent_laplacian
 from .networks.landmarks import HandEvidence, LandmarkNetwork
 from .networks.photo_trunk import PhotoTrunk
@@ -30,6 +29,7 @@ from .networks.turned_crop import TurnedCrop
 from .output import DHPEOutput, assemble, placed
 from .regressor import Regressor
 from .renderer import Renderer
+from .support.files import atomic_path
 
 WEIGHTS = Path(__file__).parent / "networks" / "weights"  # what ships: from_pretrained("lite") reads lite.safetensors
 SHIPPED = ("lite", "photo")

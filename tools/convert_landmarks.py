@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from handlib.hand.files import atomic_path
 from handlib.networks.landmarks import LandmarkNetwork
 from handlib.networks.palms import PalmNetwork
+from handlib.support.files import atomic_path
 
 WHEEL_SHA256 = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
 FILES = {

@@ -11,7 +11,7 @@ from ..data.check import check
 from ..data.specs import BACKGROUNDS, HANDS, open_backgrounds, open_spec
 from ..data.synthetic import SyntheticHands
 from ..data.synthetic.render import render
-from ..hand.files import atomic_path
+from ..support.files import atomic_path
 
 Split = Literal["train", "val", "diverse", "studio", "object"]  # the keys of `settings.SETTINGS`
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what a sheet can be saved as

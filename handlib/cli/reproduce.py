@@ -16,7 +16,7 @@ from ..experiments.reproduce.plan import make_plan
 from ..experiments.reproduce.run import Runner, launched_share, speed
 from ..experiments.reproduce.tables import missing_runs, published_table, tables
 from ..experiments.reproduce.verdict import verdict_table
-from ..hand.files import atomic_path
+from ..support.files import atomic_path
 
 Profile = Literal["smoke", "laptop", "gpu", "paper"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ..hand.files import atomic_path
+from ..support.files import atomic_path
 from .sample import collate
 from .synthetic import SyntheticHands
 

@@ -28,8 +28,8 @@ from torch import Tensor
 from ..data.real import freihand, ho3d
 from ..data.real.ho3d import opengl
 from ..data.real.json_rows import JsonRows
-from ..hand.files import atomic_path
 from ..hand.joints import C21, MANO21, JointOrder, convert
+from ..support.files import atomic_path
 
 JOINTS, VERTICES = (21, 3), (778, 3)
 DECIMALS = 6  # of a meter

@@ -8,18 +8,14 @@ each face has, `named_poses` (n, 45) with `pose_names` (n), and `side`, the hand
 `read_hand` returns is always a right hand; one read from a left hand's file is mirrored and has `side` "left".
 """
 
-import hashlib
 import os
-import secrets
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
-from .mano import as_right_hand, unpickle
+from .mano import unpickle
 
 OPENHAND = Path(__file__).parent / "assets" / "OPENHAND_RIGHT.npz"
 V, F, J = 778, 1538, 16  # vertices, faces, joints of every MANO-shaped hand
@@ -150,26 +146,65 @@ def _written(shape: tuple[int, ...]) -> str:
     return "(" + ", ".join("any" if n == ANY else str(n) for n in shape) + ")"
 
 
-def sha256(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def as_right_hand(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A right hand as it is; a left hand as its mirror image, with `side` "left" added. `fields` are checked ones.
+
+    Which it is, the template tells: fingers towards −x or towards +x, the thumb towards +z in either.
+
+    With M = diag(−1, 1, 1), a point x mirrors to Mx, a rotation R to MRM and an axis-angle (x, y, z) to (x, −y, −z),
+    so that right(mirrored pose, shape) = M left(pose, shape): the shape means the same for both hands.
+
+    One field of the published MANO_LEFT.pkl is not mirrored: its `shapedirs` are the right hand's, copied, so that a
+    shape that should lengthen the left hand shortens it (github.com/vchoutas/smplx/issues/48). Comparing both files
+    shows it; one file alone shows it too. Over a population with shapes N(0, 1), the growth of length and the growth
+    of breadth have the covariance Σ_k length_k · breadth_k, where length_k is how much component k stretches the
+    template along x, and breadth_k along z. Long hands are broad hands, so it is positive; with x of the wrong sign
+    it is negative, and then x is left as it is. A file that somebody has already mended reads the same.
+    """
+    joints = fields["J_regressor"] @ fields["v_template"]
+    fingers, thumbwards = joints[4] - joints[0], joints[1] - joints[7]  # wrist to middle, little to index finger
+    if np.abs(fingers).argmax() != 0 or np.abs(thumbwards).argmax() != 2 or thumbwards[2] < 0:
+        raise ValueError(
+            "the field 'v_template' is not in MANO's frame: fingers towards −x (right hand) or +x (left), back of the "
+            "hand towards +y, thumb towards +z; turn the model into it"
+        )
+    if fingers[0] < 0:
+        return fields
+
+    mirror = np.array([-1, 1, 1], np.int8)
+    turn = np.tile(np.array([1, -1, -1], np.int8), 15)
+    template = fields["v_template"] * mirror
+    shapes = fields["shapedirs"] * mirror[:, None]
+    if _covariance_of_length_and_breadth(template, shapes) < 0:
+        shapes = fields["shapedirs"]
+    entries = mirror[:, None, None, None] * mirror[:, None] * mirror  # (3, 1, 3, 3): a coordinate, a joint, MRM
+    faces = {key: fields[key] for key in ("f", "ft") if key in fields}  # of the mesh and of its texture
+    if _volume(template, fields["f"]) < 0:
+        faces = {key: corners[:, [0, 2, 1]] for key, corners in faces.items()}
+    poses = {key: fields[key] * turn for key in ("hands_components", "hands_mean", "named_poses") if key in fields}
+    right = (
+        fields
+        | faces
+        | poses
+        | {
+            "v_template": template,
+            "shapedirs": shapes,
+            "posedirs": (fields["posedirs"].reshape(-1, 3, 15, 3, 3) * entries).reshape(fields["posedirs"].shape),
+            "side": np.array("left"),
+        }
+    )
+    right.pop("J", None)  # the rest joints: what `J_regressor` gives
+    return right
 
 
-@contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends well, and vanishes when it does not."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Processes of several machines, or containers, may have the same number.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        yield temporary
-        with suppress(OSError):  # a disk without permissions
-            temporary.chmod(0o644)  # some writers make files that only their owner may read
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _covariance_of_length_and_breadth(template: np.ndarray, shapes: np.ndarray) -> float:
+    centred = template - template.mean(0)
+    growth = np.einsum("vc,vck->ck", centred, shapes) / (centred**2).sum(0)[:, None]
+    return float(growth[0] @ growth[2])
+
+
+def _volume(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """Six times the volume, negative when the faces turn inwards. The wrist's open loop is joined to the centre."""
+    centred = vertices - vertices.mean(0)
+    a, b, c = (centred[faces[:, i]] for i in range(3))
+    return float(np.einsum("fc,fc->", a, np.cross(b, c)))

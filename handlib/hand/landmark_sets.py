@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .files import atomic_path
+from ..support.files import atomic_path
 
 FILE = Path(__file__).parent / "assets" / "LANDMARKS.npz"
 NAMES = ("image", "space")

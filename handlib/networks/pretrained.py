@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..hand.files import sha256
 from ..hand.joints import C21, RHD21
+from ..support.files import sha256
 from ..support.pickles import ARRAYS, BYTES, array_of, read_pickle
 from .pose_machine import HEADS, JOINTS, READERS, PoseMachine, layers
 from .resnet import ResNet50

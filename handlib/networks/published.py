@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ..hand.files import sha256
+from ..support.files import sha256
 from .landmarks import LandmarkNetwork
 from .palms import PalmNetwork
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..hand.files import atomic_path
+from ..support.files import atomic_path
 
 MAX_BYTES = 1 << 30  # two hands at 60 frames a second for an hour have half of it
 REQUIRED = {

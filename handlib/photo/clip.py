@@ -19,8 +19,8 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from ..hand.files import atomic_path
 from ..hand.joints import C21
+from ..support.files import atomic_path
 from .arrays import OPTIONAL, REQUIRED, write_hands
 from .draw import draw_hands
 from .estimate import HandEstimate

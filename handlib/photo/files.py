@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..hand.files import atomic_path
+from ..support.files import atomic_path
 from .arrays import write_hands
 from .draw import draw_hands
 from .estimate import HandEstimate, describe_photo

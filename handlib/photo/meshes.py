@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..hand.files import atomic_path
 from ..hand.mesh import boundary_loop, vertex_normals
+from ..support.files import atomic_path
 
 FRAME = "x right, y up, z towards the viewer"
 SKIN = 0.7  # gray, of a mesh without colors

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ..hand.files import atomic_path
+from ..support.files import atomic_path
 from ..support.images import MAX_SIDE
 from .read import ImageSource, image_files, read_photo
 

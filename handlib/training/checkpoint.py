@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..hand.files import atomic_path
+from ..support.files import atomic_path
 
 MAX_BYTES = 16 << 30  # of a state: three times the parameters of any model here, and more
 STATE = {"model": dict, "optimizer": dict, "average": dict, "sums": dict, "epoch": int, "step": int, "updates": int,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from torch import nn
 
 from ..dhpe import DHPE, checkpoint_path
-from ..hand.files import sha256
+from ..support.files import sha256
 from .lifting import lifted
 from .profiles import TrainConfig
 

@@ -24,7 +24,8 @@ from handlib.experiments.reproduce import SCALES, Equipment, make_plan, plan, re
 from handlib.experiments.reproduce import run as running
 from handlib.experiments.reproduce.hands import parse_data
 from handlib.experiments.reproduce.run import Runner, launched_share, speed
-from handlib.hand.files import OPENHAND, sha256
+from handlib.hand.files import OPENHAND
+from handlib.support.files import sha256
 from handlib.support.locks import LOCK, Busy, alone_in
 
 TINY = DHPEConfig(size=32, feature_width=2, features=8, pose_width=2, hidden=8)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from mano_files import REQUIRED
 
-from handlib.hand.files import OPENHAND, HandFileError, atomic_path, read_hand
+from handlib.hand.files import OPENHAND, HandFileError, read_hand
+from handlib.support.files import atomic_path
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ import torch
 
 from handlib import HandModel
 from handlib.hand.collision import penetration_depth
-from handlib.hand.files import PARENTS, V, atomic_path
+from handlib.hand.files import PARENTS, V
 from handlib.hand.joints import FINGERTIPS
+from handlib.support.files import atomic_path
 
 from . import colors, correctives, decimate, named, numbering, poses, prior, rest, shapes, variation, weights
 from .contact import Contact

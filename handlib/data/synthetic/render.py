@@ -24,7 +24,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ...hand.files import atomic_path
+from ...support.files import atomic_path
 from ..sample import PARTS, HandSample
 from .hands import SyntheticHands, digest
 

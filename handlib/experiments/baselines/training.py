@@ -21,7 +21,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from ...data import CachedHands
-from ...hand.files import atomic_path
+from ...support.files import atomic_path
 from ...training.feed import training_hands
 from ...training.train import TrainConfig, color_noise, jitter_colors, read_log, schedule
 from .evaluation import measure

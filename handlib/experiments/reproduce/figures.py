@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...hand.files import atomic_path
+from ...support.files import atomic_path
 from .. import published
 from .collection import Collection
 from .experiments import EXPERIMENTS, TABLES

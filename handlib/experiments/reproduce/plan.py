@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from ...dhpe import checkpoint_path
 from ...evaluation import results
-from ...hand.files import sha256
+from ...support.files import sha256
 from ...training.checkpoint import MACHINE, read_log
 from .equipment import Equipment, pathless_backgrounds, pathless_model
 from .experiments import EXPERIMENTS, NETWORKS, Experiment, chosen

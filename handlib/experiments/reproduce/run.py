@@ -22,7 +22,7 @@ import torch
 from ...data import CachedHands, SyntheticHands, open_spec
 from ...evaluation import results
 from ...hand import HandModel
-from ...hand.files import atomic_path
+from ...support.files import atomic_path
 from ...support.locks import Busy, alone_in
 from ...training.checkpoint import read_log
 from ...training.feed import Feed, training_hands
