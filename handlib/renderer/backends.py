@@ -105,28 +105,22 @@ def _missing(device: str) -> str:
 
 
 def _numba() -> Backend:
-    from .numba import kato as fast_kato
-    from .numba import rasterize as fast  # late: importing numba takes half a second
-    from .numba import silhouette as fast_silhouette
-    from .numba import soft as fast_soft
+    from .numba import edges, kato, rasterize, silhouette, soft  # late: importing numba takes half a second
 
     return Backend(
         "fast",
-        fast.rasterize,
-        fast.edge_push,
-        fast_kato.kato_push,
-        fast_soft.soft_silhouette,
-        fast_silhouette.silhouette_error,
+        rasterize.rasterize,
+        edges.edge_push,
+        kato.kato_push,
+        soft.soft_silhouette,
+        silhouette.silhouette_error,
     )
 
 
 def _triton() -> Backend:
-    from .triton import edges as cuda_edges
-    from .triton import kato as cuda_kato
-    from .triton import rasterize as cuda  # late: on a CPU there may be no Triton
-    from .triton import soft as cuda_soft
+    from .triton import edges, kato, rasterize, soft  # late: on a CPU there may be no Triton
 
-    functions = (cuda.rasterize, cuda_edges.edge_push, cuda_kato.kato_push, cuda_soft.soft_silhouette)
+    functions = (rasterize.rasterize, edges.edge_push, kato.kato_push, soft.soft_silhouette)
     return Backend("fast", *map(_on_its_device, functions))
 
 

@@ -213,12 +213,3 @@ def test_inside_another_project_there_is_no_commit(tmp_path, monkeypatch):
     module.write_text("")
     monkeypatch.setattr(results, "__file__", str(module))
     assert results._git() == {}
-
-
-def test_a_chapter_says_what_it_cost_or_that_nobody_measured(record, tmp_path):
-    assert results.chapter_cost(tmp_path, "hand").startswith("The cost of this chapter was not measured")
-    costs = [Metric("hand_minutes", 1.25, "minutes"), Metric("hand_peak_memory_mb", 700, "MB")]
-    measured = record | {"name": "chapters-laptop", "metrics": [vars(cost) for cost in costs]}
-    results.write(measured, tmp_path)
-    assert "1.2 min and 0.7 GB" in results.chapter_cost(tmp_path, "hand")
-    assert results.chapter_cost(tmp_path, "evidence").startswith("The cost of this chapter was not measured")

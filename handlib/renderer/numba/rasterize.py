@@ -1,4 +1,4 @@
-"""Compiled for the CPU by numba: what rasterize.py and edges.py say, in loops.
+"""renderer/rasterize.py in loops, compiled for the CPU by numba.
 
 One kernel works on one image; the images of a batch are spread over torch's threads.
 """
