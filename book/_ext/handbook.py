@@ -1,6 +1,6 @@
 """Sphinx extension: what makes a page of the book work with no network.
 
-Plotly figures carry their data only (handlib.viz.plots registers the renderer that HANDLIB_PLOTLY=book asks for);
+Plotly figures carry their data only (chapter.py has the renderer that HANDBOOK asks for);
 plotly.js, 5 MB, lies once in _static and is loaded by the pages that hold a figure. MathJax lies beside it.
 """
 
@@ -38,7 +38,7 @@ def choose_scripts(app, pagename, templatename, context, doctree):
 
 
 def setup(app):
-    os.environ["HANDLIB_PLOTLY"] = "book"  # the notebooks' kernels inherit both
+    os.environ["HANDBOOK"] = "1"  # the notebooks' kernels inherit both
     os.environ["TQDM_DISABLE"] = "1"  # a progress bar is junk on a page
     app.connect("builder-inited", copy_scripts)
     app.connect("html-page-context", choose_scripts)

@@ -1,4 +1,4 @@
-"""Results files: one JSON a run, the only source of every table, figure and number in the book.
+"""Results files: one JSON a run, the only source of every table, figure and number that is published.
 
 A record says what was measured, by which command, on what, and how long it took, so that anyone can repeat it.
 `SCHEMA` lists its fields; `read` refuses a file that breaks it. `write` adds a digest, by which `handlib results

@@ -1,21 +1,17 @@
 """Pictures: meshes that turn in the browser (plotly), overlays and contact sheets (Pillow), PCK curves.
 
-Plotly figures work in Jupyter, in Colab and, without a kernel or a network, on the pages of the book: there the
-environment variable HANDLIB_PLOTLY=book makes a renderer the default that leaves plotly.js to the page.
+Plotly figures work in Jupyter, in Colab and, without a kernel or a network, on pages of HTML.
 """
 
 import base64
 import io
-import os
 from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-import plotly.io as pio
 import torch
 from jaxtyping import Float, Int
 from PIL import Image
-from plotly.io.base_renderers import MimetypeRenderer
 from torch import Tensor
 
 from ..hand.joints import BONES
@@ -69,22 +65,6 @@ figure.addEventListener("keydown", event => {
   figure.setAttribute("aria-label", `${layout.meta || "figure"} ${value}`);
 });
 """
-
-
-class _BookRenderer(MimetypeRenderer):
-    """HTML without plotly.js and MathJax: the page loads plotly.js once."""
-
-    def to_mimebundle(self, fig_dict):
-        html = pio.to_html(
-            fig_dict, include_plotlyjs=False, include_mathjax=False, full_html=False, auto_play=False,
-            default_width="100%", validate=False, post_script=ACCESS,
-        )  # fmt: skip
-        return {"text/html": html}
-
-
-pio.renderers["handlib_book"] = _BookRenderer()
-if os.environ.get("HANDLIB_PLOTLY") == "book":
-    pio.renderers.default = "handlib_book"
 
 
 def upright(points: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:

@@ -1,17 +1,17 @@
 """The hand explorer: a hand to pose and shape in the page itself, with no kernel behind it.
 
 The page carries the model's numbers and `static/explorer.js`, which skins the hand as `HandModel` does. The same
-output works on the pages of the book (with no network), in Jupyter and in Colab.
+output works on pages of HTML (with no network), in Jupyter and in Colab.
 """
 
 import base64
 import hashlib
 import json
-import os
 from importlib.resources import files
 from uuid import uuid4
 
 import numpy as np
+import plotly.io as pio
 import torch
 from jaxtyping import Float
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
@@ -39,7 +39,7 @@ _PRESETS = {
 
 
 class HandExplorer:
-    """What `hand_explorer` makes: shown by Jupyter, Colab and the book as HTML."""
+    """What `hand_explorer` makes: shown by Jupyter, Colab and Sphinx as HTML."""
 
     def __init__(self, data: dict, include_plotlyjs: bool | str):
         self.data, self.include_plotlyjs = data, include_plotlyjs
@@ -57,7 +57,7 @@ class HandExplorer:
         name = f"hand-explorer-{uuid4().hex[:8]}"
         data = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")  # no name can end the script
         plotly = f"<script>{get_plotlyjs()}</script>\n" if self.include_plotlyjs is True else ""
-        # The class tells the book's extension that this page needs plotly.js.
+        # The class is that of plotly's figures, by which a page can tell that it needs plotly.js.
         return (
             f'{plotly}<style>\n{style}</style>\n<div id="{name}" class="handlib-explorer plotly-graph-div">'
             "The hand explorer needs JavaScript; in Jupyter, trust the notebook or run the cell.</div>\n"
@@ -76,12 +76,15 @@ def hand_explorer(
     poses: by name, each of 45 radians; the first is shown first. Without them: the mean and the flat hand, then the
     poses that the model names, or else a few bends. height: of the figure, in pixels.
     include_plotlyjs, as in plotly: "cdn" loads plotly.js where the page has none, True puts it into the output (5 MB,
-    no network), False expects it on the page. Chosen without: False for the book (HANDLIB_PLOTLY=book), else "cdn".
+    no network), False expects it on the page. Without: False where plotly's default renderer says so by an attribute
+    of this name, else "cdn".
 
     The output holds the whole model: do not publish it for a model whose licence forbids to pass that on (MANO's).
     """
     if include_plotlyjs is None:
-        include_plotlyjs = False if os.environ.get("HANDLIB_PLOTLY") == "book" else "cdn"
+        # The default may also be empty, or several names.
+        renderer = pio.renderers[pio.renderers.default] if pio.renderers.default in pio.renderers else None
+        include_plotlyjs = getattr(renderer, "include_plotlyjs", "cdn")
     if include_plotlyjs not in (True, False, "cdn"):
         raise ValueError(f"include_plotlyjs must be True, False or 'cdn', not {include_plotlyjs!r}")
     poses = named_poses(hand) if poses is None else dict(poses)

@@ -1,12 +1,8 @@
 import base64
 import io
-import os
-import subprocess
-import sys
 
 import numpy as np
 import plotly.graph_objects as go
-import plotly.io as pio
 import pytest
 import torch
 from PIL import Image
@@ -97,20 +93,6 @@ def test_skeleton_inside_a_translucent_hand(hand):
 
 def test_gradients_do_not_get_in_the_way(hand):
     assert len(mesh_figure(hand.template.clone().requires_grad_(), hand.faces).data) == 1
-
-
-def test_book_pages_bring_their_own_plotly(hand):
-    figure = mesh_figure(hand.template, hand.faces)
-    html = pio.renderers["handlib_book"].to_mimebundle(figure.to_dict())["text/html"]
-    assert "Plotly.newPlot" in html and "<html" not in html
-    assert "cdn" not in html and len(html) < 500_000  # plotly.js itself has 4 MB
-
-
-def test_environment_chooses_the_renderer():
-    code = "import handlib.viz.plots, plotly.io as pio; print(pio.renderers.default)"
-    environment = os.environ | {"HANDLIB_PLOTLY": "book", "PYTHONPATH": os.pathsep.join(sys.path)}
-    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "handlib_book"
 
 
 def test_curves():

@@ -4,9 +4,11 @@ import functools
 from pathlib import Path
 
 import plotly
+import plotly.io as pio
 import pytest
 import torch
 from chromium import CHROMIUM
+from plotly.io.base_renderers import MimetypeRenderer
 
 from handlib.hand import HandModel
 from handlib.hand.anatomy import joint_angles, joint_axes
@@ -65,9 +67,10 @@ def test_names_cannot_leave_the_script(hand):
 
 
 def test_plotly_comes_from_where_it_is_asked_for(hand, monkeypatch):
-    monkeypatch.delenv("HANDLIB_PLOTLY", raising=False)
     assert "https://cdn.plot.ly/plotly-" in hand_explorer(hand).html()
-    monkeypatch.setenv("HANDLIB_PLOTLY", "book")
+    page = type("Page", (MimetypeRenderer,), {"include_plotlyjs": False})()
+    pio.renderers["page"] = page
+    monkeypatch.setattr(pio.renderers, "default", "page")
     assert "cdn.plot.ly" not in hand_explorer(hand).html()
     inline = hand_explorer(hand, include_plotlyjs=True).html()
     assert "cdn.plot.ly" not in inline.replace(PLOTLY_JS.read_text("utf-8"), "") and len(inline) > 1e6
@@ -445,8 +448,7 @@ def test_controls_stand_beside_the_figure_on_a_wide_page(page):
 
 
 @in_browser
-def test_plotly_is_fetched_where_the_page_has_none(visit, hand, monkeypatch):
-    monkeypatch.delenv("HANDLIB_PLOTLY", raising=False)
+def test_plotly_is_fetched_where_the_page_has_none(visit, hand):
     page = visit(hand_explorer(hand).html(), head="", cdn=PLOTLY_JS)
     assert len(page.requests) == 1 and page.errors == []
     assert page.locator("canvas").count() > 0
