@@ -6,9 +6,9 @@ numbers at every resolution; z is in the same unit as x and y. The hand model ha
 turns them into the camera's.
 """
 
+import re
 from typing import NamedTuple
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,8 +21,8 @@ SCALE_UNIT = 10.0  # a scale of 1 maps 0.1 m to one crop unit (half the crop), w
 FLIP = (1.0, -1.0, -1.0)  # model axes (y up, z towards the viewer) to camera axes
 SHORTEST = 1e-12  # squared length of a quaternion that still has a direction
 _FLIP = torch.tensor(FLIP)[:, None]
-_BASIS = torch.eye(4)
-_NO_TURN = _BASIS[0]
+_CONSTANTS = torch.tensor([*(SCALE_UNIT * sign for sign in FLIP), SHORTEST], dtype=torch.float64)  # for the twin
+_NO_TURN = torch.tensor([1.0, 0.0, 0.0, 0.0])
 _XY = torch.tensor([1.0, 1.0, 0.0])
 _COPIES: dict[tuple, Tensor] = {}
 
@@ -38,15 +38,16 @@ def _like(constant: Tensor, tensor: Tensor) -> Tensor:
     return _COPIES[key]
 
 
-def _scaled_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
-    """|q|² R(q), whose entries are quadratic in q."""
-    squared = quaternion.square().sum(-1)
-    return squared[..., None, None] * roma.unitquat_to_rotmat(roma.quat_normalize(quaternion).roll(-1, -1))  # w last
-
-
-# The bilinear form of |q|² R, by polarisation: rows are the 16 products of two of q's entries, columns R's 9 entries.
-_SUMS, _SINGLE = _scaled_rotation(_BASIS[:, None] + _BASIS), _scaled_rotation(_BASIS)
-_ROTATION = ((_SUMS - _SINGLE[:, None] - _SINGLE) / 2).round().view(16, 9)
+# The nine entries of |q|² R(q) as sums of products of two of q's, and the matrix that takes all 16 products to them.
+_ENTRIES = (
+    *("+ww+xx-yy-zz", "+xy+yx-wz-zw", "+xz+zx+wy+yw"),
+    *("+xy+yx+wz+zw", "+ww-xx+yy-zz", "+yz+zy-wx-xw"),
+    *("+xz+zx-wy-yw", "+yz+zy+wx+xw", "+ww-xx-yy+zz"),
+)
+_ROTATION = torch.zeros(16, 9)
+for _column, _entry in enumerate(_ENTRIES):
+    for _sign, _a, _b in re.findall("(.)(.)(.)", _entry):
+        _ROTATION[4 * "wxyz".index(_a) + "wxyz".index(_b), _column] = float(_sign + "1")
 
 
 def quaternion_to_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
@@ -70,6 +71,8 @@ def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"
 
 def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
     """Unit quaternion w, x, y, z of a rotation, with w ≥ 0."""
+    import roma  # late: it imports torch's compiler, which takes a second
+
     quaternion = roma.rotmat_to_unitquat(rotation).roll(1, -1)
     return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
 
@@ -89,9 +92,9 @@ class Camera(NamedTuple):
     def matrix(self) -> Float[Tensor, "*batch 3 4"]:
         """Model frame in metres to crop coordinates, as one affine map: (10σ·FLIP·R(q) | t)."""
         if jit.serves(*self):
-            from .renderer.numba import camera as fast_camera  # late: importing numba takes half a second
+            from .renderer.numba import camera as compiled  # late: importing numba takes half a second
 
-            return fast_camera.matrix(self)
+            return compiled.matrix(*self, _CONSTANTS)
         return self.matrix_reference()
 
     def matrix_reference(self) -> Float[Tensor, "*batch 3 4"]:

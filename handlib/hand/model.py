@@ -145,9 +145,9 @@ class HandModel(nn.Module):
         tensors = [t for t in inputs if t is not None]
         if self.backend == "reference" or not jit.serves(*tensors) or any(t.requires_grad for t in rig):
             return skinning.skin
-        from .numba import skinning as fast_skinning  # late: importing numba takes half a second
+        from .numba import skinning as compiled  # late: importing numba takes half a second
 
-        return fast_skinning.skin
+        return compiled.skin
 
     def regress_joints(self, vertices: Float[Tensor, "*batch 778 3"]) -> Float[Tensor, "*batch 21 3"]:
         """Reg(m): the skeleton of any mesh of this topology, by one fixed 21×778 matrix; C21 order.

@@ -40,9 +40,9 @@ def resolve(
     light. part: each face's code among `sample.PARTS`.
     """
     if jit.serves(vertices, colors):
-        from .numba import layers as fast_layers  # late: importing numba takes half a second
+        from .numba import layers as compiled  # late: importing numba takes half a second
 
-        return fast_layers.resolve(face, vertices, faces, colors, part)
+        return Layers(*compiled.resolve(face, vertices, faces, colors, part))
     return resolve_reference(face, vertices, faces, colors, part)
 
 

@@ -1,74 +1,79 @@
 """`Camera.matrix` compiled for the CPU by numba, with its derivative written out: one step instead of many."""
 
 import torch
+from jaxtyping import Float64
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ...camera import FLIP, SCALE_UNIT, SHORTEST, Camera
 from ...support.jit import jit, parts
 
 
-def matrix(camera: Camera) -> torch.Tensor:
-    """Camera.matrix_reference; differentiable once."""
+def matrix(quaternion: Tensor, scale: Tensor, translation: Tensor, constants: Float64[Tensor, "4"]) -> Tensor:
+    """Camera.matrix_reference; differentiable once.
+
+    constants: 10·FLIP, which multiplies a rotation's rows, and the squared length of a quaternion without a direction.
+    """
+    camera = (quaternion, scale, translation)
     lead = torch.broadcast_shapes(*(part.shape[:-1] for part in camera))
-    parts = (part.expand(*lead, part.shape[-1]).reshape(-1, part.shape[-1]) for part in camera)
-    return _Matrix.apply(*parts).view(*lead, 3, 4)
+    flat = (part.expand(*lead, part.shape[-1]).reshape(-1, part.shape[-1]) for part in camera)
+    return _Matrix.apply(*flat, constants[None]).view(*lead, 3, 4)
 
 
 class _Matrix(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, quaternion, scale, translation):
+    def forward(ctx, quaternion, scale, translation, constants):
         matrix = quaternion.new_empty(len(quaternion), 3, 4)
-        parts(_matrices, len(quaternion), quaternion, scale, translation, matrix)
-        ctx.save_for_backward(quaternion, scale)
+        parts(_matrices, len(quaternion), quaternion, scale, translation, constants, matrix)
+        ctx.save_for_backward(quaternion, scale, constants)
         return matrix
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        quaternion, scale = ctx.saved_tensors
+        quaternion, scale, constants = ctx.saved_tensors
         of_quaternion, of_scale = torch.zeros_like(quaternion), torch.zeros_like(scale)
-        parts(_matrices_back, len(quaternion), quaternion, scale, gradient, of_quaternion, of_scale)
-        return of_quaternion, of_scale, gradient[..., 3]
+        parts(_matrices_back, len(quaternion), quaternion, scale, gradient, constants, of_quaternion, of_scale)
+        return of_quaternion, of_scale, gradient[..., 3], None
 
 
 @jit
-def _matrices(quaternion, scale, translation, matrix):
+def _matrices(quaternion, scale, translation, constants, matrix):
     for n in range(len(quaternion)):
-        _matrix(quaternion[n], scale[n], translation[n], matrix[n])
+        _matrix(quaternion[n], scale[n], translation[n], constants[0], matrix[n])
 
 
 @jit
-def _matrices_back(quaternion, scale, gradient, of_quaternion, of_scale):
+def _matrices_back(quaternion, scale, gradient, constants, of_quaternion, of_scale):
     for n in range(len(quaternion)):
-        _matrix_back(quaternion[n], scale[n], gradient[n], of_quaternion[n], of_scale[n])
+        _matrix_back(quaternion[n], scale[n], gradient[n], constants[0], of_quaternion[n], of_scale[n])
 
 
 @jit
-def _matrix(quaternion, scale, translation, matrix):
+def _matrix(quaternion, scale, translation, constants, matrix):
     w, x, y, z = quaternion
     squared = w * w + x * x + y * y + z * z
-    if squared <= SHORTEST:
+    if squared <= constants[3]:
         w, x, y, z, squared = w * 0 + 1, x * 0, y * 0, z * 0, squared * 0 + 1
     matrix[0, 0], matrix[0, 1], matrix[0, 2] = w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)
     matrix[1, 0], matrix[1, 1], matrix[1, 2] = 2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)
     matrix[2, 0], matrix[2, 1], matrix[2, 2] = 2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z
     for row in range(3):
         for column in range(3):
-            matrix[row, column] *= SCALE_UNIT * FLIP[row] * scale[0] / squared
+            matrix[row, column] *= constants[row] * scale[0] / squared
         matrix[row, 3] = translation[row]
 
 
 @jit
-def _matrix_back(quaternion, scale, gradient, of_quaternion, of_scale):
+def _matrix_back(quaternion, scale, gradient, constants, of_quaternion, of_scale):
     w, x, y, z = quaternion
     squared = w * w + x * x + y * y + z * z
-    if squared <= SHORTEST:  # no rotation, whatever the quaternion
+    if squared <= constants[3]:  # no rotation, whatever the quaternion
         for row in range(3):
-            of_scale[0] += SCALE_UNIT * FLIP[row] * gradient[row, row]
+            of_scale[0] += constants[row] * gradient[row, row]
         return
     g = gradient[:, :3].copy()
     for row in range(3):
-        g[row] *= SCALE_UNIT * FLIP[row] / squared
+        g[row] *= constants[row] / squared
     # M = |q|² R is quadratic: of ⟨G, M⟩, half the derivative by q. Its value is half of q's product with that.
     diagonal = g[0, 0] + g[1, 1] + g[2, 2]
     of_w = diagonal * w + (g[2, 1] - g[1, 2]) * x + (g[0, 2] - g[2, 0]) * y + (g[1, 0] - g[0, 1]) * z

@@ -6,17 +6,16 @@ from torch import Tensor
 
 from ....support.jit import each, jit
 from ...sample import OTHER
-from ..layers import SAMPLES, Layers
 
 
-def resolve(face: Tensor, vertices: Tensor, faces: Tensor, colors: Tensor, part: Tensor) -> Layers:
-    """layers.resolve."""
-    b, h, w = len(face), face.shape[1] // SAMPLES, face.shape[2] // SAMPLES
+def resolve(face: Tensor, vertices: Tensor, faces: Tensor, colors: Tensor, part: Tensor) -> tuple[Tensor, ...]:
+    """The layers of layers.resolve, in the order of `Layers`; a pixel has two by two samples."""
+    b, h, w = len(face), face.shape[1] // 2, face.shape[2] // 2
     color = torch.zeros(b, 3, h, w)
     cover, depth = torch.zeros(b, h, w), torch.zeros(b, h, w)
     mask, label = torch.zeros(b, h, w, dtype=torch.bool), torch.zeros(b, h, w, dtype=torch.uint8)
     each(_resolve, b, face, vertices, faces[None], colors, part[None], color, cover, mask, label, depth)
-    return Layers(color, cover, mask, label, depth)
+    return color, cover, mask, label, depth
 
 
 @jit
