@@ -11,16 +11,14 @@ Eq. 8 applies as to any other sample; its crop is `CROP_FACTOR` times the box of
 
 import math
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
-import roma
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
 from .camera import FLIP, crop_box, crop_intrinsics, crop_to_px, project, quaternion_to_rotation, unproject
-from .data import BuiltinBackgrounds
-from .data.backgrounds import Backgrounds
 from .dhpe import DHPE
 from .hand.joints import MIDDLE_MCP
 from .hand.mesh import boundary_loop
@@ -32,6 +30,15 @@ from .renderer.texture import COMPLETIONS, complete, sample_colors
 ROTATIONS, CAMERAS = ("axes", "sphere"), ("seed", "orthographic")
 FAR = 20.0  # metres: from there on a hand, being 0.1 m deep about its root, is seen orthographically to 0.5 %
 NEAREST = 0.3  # metres: a camera nearer than this to the root could be inside a hand
+
+
+@runtime_checkable
+class Photographs(Protocol):
+    """What is asked of a source of backgrounds, such as `data.BuiltinBackgrounds`."""
+
+    def __len__(self) -> int: ...
+
+    def photograph(self, index: int) -> UInt8[Tensor, "3 h w"]: ...
 
 
 @dataclass(frozen=True)
@@ -77,18 +84,17 @@ def augment(
     images: Float[Tensor, "b 3 s s"],
     batch: dict[str, Tensor],
     generator: torch.Generator,
+    backgrounds: Photographs,
     config: AugmentationConfig | None = None,
-    backgrounds: Backgrounds | None = None,
 ) -> dict[str, Tensor]:
     """New training instances from the estimates `output` of `model` on `images`, which are those of `batch`.
 
     The result has the fields of `data.collate` (image, mask, joints_px, joints_cam, visible, K, vertices_cam), on the
     device of the images, at their size; `pool` puts them beside the batch. Its rows are `per_seed` for each usable
     seed (`seed_colors`), in the seeds' order; where no seed is usable there are none. `generator` alone decides what is
-    drawn. backgrounds: the training split of `data.BuiltinBackgrounds` when none are given.
+    drawn. backgrounds: what to put behind them, such as `data.BuiltinBackgrounds("train")`.
     """
     config = config or AugmentationConfig()
-    backgrounds = BuiltinBackgrounds("train") if backgrounds is None else backgrounds
     size = images.shape[-1]
     with torch.no_grad():
         colors, usable = seed_colors(model, output, images, batch, config)
@@ -152,11 +158,13 @@ def random_rotations(n: int, kind: str, generator: torch.Generator) -> Float[Ten
     """Rotations, uniform about each axis in turn (`"axes"`) or over all rotations (`"sphere"`)."""
     if kind == "sphere":
         return quaternion_to_rotation(torch.randn(n, 4, generator=generator, device=generator.device))
+    import roma  # late: it imports torch's compiler, which takes a second
+
     angles = 2 * math.pi * torch.rand(n, 3, generator=generator, device=generator.device)
     return roma.euler_to_rotmat("xyz", angles)
 
 
-def random_background(source: Backgrounds, size: int, generator: torch.Generator) -> Float[Tensor, "3 {size} {size}"]:
+def random_background(source: Photographs, size: int, generator: torch.Generator) -> Float[Tensor, "3 {size} {size}"]:
     """A square cut from one of the photographs, in [0, 1]."""
     on = {"generator": generator, "device": generator.device}
     if not len(source):

@@ -59,7 +59,9 @@ def seeds(model):
 
 def make(model, seeds, config=None, seed=0):
     batch, output = seeds
-    return augment(model, output, batch["image"], batch, torch.Generator().manual_seed(seed), config)
+    return augment(
+        model, output, batch["image"], batch, torch.Generator().manual_seed(seed), BuiltinBackgrounds(), config
+    )
 
 
 @pytest.fixture(scope="module", params=augmentation.CAMERAS)
@@ -220,11 +222,11 @@ def test_seeds_out_of_the_image_are_rejected(model, seeds):
     h[1, -3] = 9.0
     gone = replace(output, h=h, mesh_crop=posed_hand(model.hand, h))
     assert seed_colors(model, gone, batch["image"], batch, AugmentationConfig())[1].tolist() == [True, False]
-    made = augment(model, gone, batch["image"], batch, torch.Generator().manual_seed(0))
+    made = augment(model, gone, batch["image"], batch, torch.Generator().manual_seed(0), BuiltinBackgrounds())
     assert len(made["image"]) == 3
     h[0] = torch.nan
     broken = replace(output, h=h, mesh_crop=posed_hand(model.hand, h))
-    nothing = augment(model, broken, batch["image"], batch, torch.Generator().manual_seed(0))
+    nothing = augment(model, broken, batch["image"], batch, torch.Generator().manual_seed(0), BuiltinBackgrounds())
     assert {name: value.shape[1:] for name, value in nothing.items()} == {n: v.shape[1:] for n, v in batch.items()}
     assert all(len(value) == 0 for value in nothing.values())
     assert len(pool(batch, nothing)["image"]) == 2
@@ -251,7 +253,7 @@ def test_pool_puts_them_behind_the_batch(model, seeds):
 def test_no_gradient_comes_back(model, seeds):
     batch = seeds[0]
     output = model(batch["image"])
-    made = augment(model, output, batch["image"], batch, torch.Generator().manual_seed(0))
+    made = augment(model, output, batch["image"], batch, torch.Generator().manual_seed(0), BuiltinBackgrounds())
     assert output.h.requires_grad and not any(value.requires_grad for value in made.values())
 
 
@@ -266,11 +268,11 @@ def test_backgrounds_are_those_given(model, seeds):
             return torch.tensor([0, 0, 255], dtype=torch.uint8).view(3, 1, 1).expand(3, 90, 200)
 
     batch, output = seeds
-    made = augment(model, output, batch["image"], batch, torch.Generator().manual_seed(0), backgrounds=Blue())
+    made = augment(model, output, batch["image"], batch, torch.Generator().manual_seed(0), Blue())
     corner = made["image"][:, :, 0, 0]
     assert torch.equal(corner, torch.tensor([0.0, 0.0, 1.0]).expand(6, 3))
     photographs = augment(
-        model, output, batch["image"], batch, torch.Generator().manual_seed(0), backgrounds=BuiltinBackgrounds("val")
+        model, output, batch["image"], batch, torch.Generator().manual_seed(0), BuiltinBackgrounds("val")
     )
     assert torch.equal(photographs["joints_cam"], make(model, seeds)["joints_cam"])
 
@@ -286,6 +288,6 @@ def test_bad_settings_are_named(field, value):
 def test_estimates_of_other_makers_and_other_images_are_refused(model, seeds):
     batch, output = seeds
     with pytest.raises(ValueError, match="only an estimate made by a DHPE"):
-        augment(model, replace(output, mesh_crop=None), batch["image"], batch, torch.Generator())
+        augment(model, replace(output, mesh_crop=None), batch["image"], batch, torch.Generator(), BuiltinBackgrounds())
     with pytest.raises(ValueError, match="must be of the same crops"):
-        augment(model, output, batch["image"][..., :64, :64], batch, torch.Generator())
+        augment(model, output, batch["image"][..., :64, :64], batch, torch.Generator(), BuiltinBackgrounds())

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..camera import px_to_crop
-from ..data import open_backgrounds
+from ..data import BuiltinBackgrounds, open_backgrounds
 from ..dhpe import DHPE
 from ..hand import HandOutput
 from ..losses import dhpe_loss, heatmap_loss
@@ -226,7 +226,8 @@ class Trainer:
         seeds = seeds.to(images.device)
         rows = {name: value[seeds] for name, value in batch.items()}
         estimates = taken(detached(output), seeds)
-        found = augment(self.model, estimates, images[seeds], rows, generator, backgrounds=self.backgrounds)
+        backgrounds = BuiltinBackgrounds("train") if self.backgrounds is None else self.backgrounds
+        found = augment(self.model, estimates, images[seeds], rows, generator, backgrounds)
         for rows in self.processes.gather(found):
             self.pool.add(rows)
 
