@@ -4,8 +4,11 @@ A hand model is a dict of arrays under MANO's names: `v_template` (778, 3) metre
 (778, 3, 10), `posedirs` (778, 3, 135), `J_regressor` (16, 778), `weights` (778, 16), `kintree_table` (2, 16),
 `hands_components` (45, 45) with one component a row, `hands_mean` (45); optionally `hands_coeffs` (n, 45), poses in
 those components, `vertex_colors` (778, 3), `vt` (m, 2) and `ft` (1538, 3), texture coordinates and the three that
-each face has, `named_poses` (n, 45) with `pose_names` (n), and `side`, the hand that the file was made for. What
-`read_hand` returns is always a right hand; one read from a left hand's file is mirrored and has `side` "left".
+each face has, `named_poses` (n, 45) with `pose_names` (n), and `side`, the hand that the file was made for.
+
+What `read_hand` returns is always a right hand, since handlib works with right hands only; one read from a left hand's
+file is mirrored and has `side` "left". MANO's left hand is the mirror image in x: its fingers point towards +x, its
+back towards +y and its thumb towards +z.
 """
 
 import os
@@ -14,8 +17,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-
-from .mano import unpickle
 
 OPENHAND = Path(__file__).parent / "assets" / "OPENHAND_RIGHT.npz"
 V, F, J = 778, 1538, 16  # vertices, faces, joints of every MANO-shaped hand
@@ -65,6 +66,8 @@ def read_hand(name_or_path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _read_pickle(path: Path) -> dict[str, np.ndarray]:
+    from .mano import unpickle  # late: only MANO's own files need it
+
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:

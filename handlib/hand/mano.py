@@ -1,10 +1,7 @@
-"""What is peculiar to MANO's own files: they are Python 2 pickles of chumpy objects, and there is a left hand.
+"""MANO's own files: Python 2 pickles of chumpy objects.
 
-The pickles are read without running them (support/pickles.py): chumpy's and scipy's objects are computed here from
-their parts, so that neither chumpy nor scipy is needed.
-
-A left hand becomes a right one on the way in (`as_right_hand`), since handlib works with right hands only. MANO's left
-hand is the mirror image in x: its fingers point towards +x, its back towards +y and its thumb towards +z.
+They are read without running them (support/pickles.py): chumpy's and scipy's objects are computed here from their
+parts, so that neither chumpy nor scipy is needed.
 
 Errors are `ValueError`s without the file's name, which the caller knows.
 """
