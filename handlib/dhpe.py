@@ -19,13 +19,7 @@ from .camera import crop_to_px
 from .evidence import FeatureExtractor, PoseNetwork, heatmap_peaks
 from .hand import HandModel
 from .hand.mesh import cotangent_laplacian
-from .networks.landmarks import HandEvidence, LandmarkNetwork
-from .networks.photo_trunk import PhotoTrunk
-from .networks.pose_machine import PoseMachine
-from .networks.pretrained import load_imagenet, load_posenet
-from .networks.published import load_landmarks
-from .networks.resnet import FEATURES, ResNet50
-from .networks.turned_crop import TurnedCrop
+from .networks.turned_crop import HandEvidence, TurnedCrop
 from .output import DHPEOutput, assemble, placed
 from .regressor import Regressor
 from .renderer import Renderer
@@ -34,6 +28,8 @@ from .support.files import atomic_path
 WEIGHTS = Path(__file__).parent / "networks" / "weights"  # what ships: from_pretrained("lite") reads lite.safetensors
 SHIPPED = ("lite", "photo")
 TRUNKS = ("lite", "paper", "photo")
+PAPER_FEATURES = 2048  # length of F(x) of ResNet-50
+PHOTO_SIZE, PHOTO_FEATURES = 224, 1152  # of the photo trunk: side of its input, length of its F(x)
 MAX_BYTES = 1 << 30
 LAYOUT = torch.channels_last  # in which a CPU, and tensor cores, convolve fastest
 
@@ -64,12 +60,14 @@ class DHPEConfig:
     def __post_init__(self):
         if self.trunk not in TRUNKS:
             raise ValueError(f"unknown trunk '{self.trunk}': choose one of {', '.join(TRUNKS)}")
-        if self.trunk == "photo" and (self.features, self.size) != (LandmarkNetwork.FEATURES, LandmarkNetwork.SIZE):
+        if self.trunk == "photo" and (self.features, self.size) != (PHOTO_FEATURES, PHOTO_SIZE):
             raise ValueError("the photo trunk has its own size and features: start from DHPEConfig.photo()")
-        if self.trunk == "photo" and not 0 <= self.principal < LandmarkNetwork.FEATURES:
-            raise ValueError(f"principal must be 0 … {LandmarkNetwork.FEATURES - 1} directions, not {self.principal}")
-        if self.trunk == "paper" and self.features != FEATURES:
-            raise ValueError(f"the paper's F gives {FEATURES} features, not {self.features}: set features={FEATURES}")
+        if self.trunk == "photo" and not 0 <= self.principal < PHOTO_FEATURES:
+            raise ValueError(f"principal must be 0 … {PHOTO_FEATURES - 1} directions, not {self.principal}")
+        if self.trunk == "paper" and self.features != PAPER_FEATURES:
+            raise ValueError(
+                f"the paper's F gives {PAPER_FEATURES} features, not {self.features}: set features={PAPER_FEATURES}"
+            )
         if self.trunk == "paper" and (self.pose_size or self.size) % 8:
             raise ValueError(f"8 must divide the side of J2D's input: set pose_size=256, not {self.pose_size}")
         if self.trunk != "paper" and (self.pretrained or self.posenet):
@@ -90,13 +88,13 @@ class DHPEConfig:
     @classmethod
     def paper(cls, **overrides) -> "DHPEConfig":
         """The networks of the paper: ResNet-50 at 224², PoseNet at 256², single layers, the highest pixel as j2D."""
-        own = {"trunk": "paper", "size": 224, "pose_size": 256, "features": FEATURES, "pretrained": True}
+        own = {"trunk": "paper", "size": 224, "pose_size": 256, "features": PAPER_FEATURES, "pretrained": True}
         return cls(**own | {"hidden": 0, "subpixel": False} | overrides)
 
     @classmethod
     def photo(cls, **overrides) -> "DHPEConfig":
         """Evidence from published networks that have seen photographs; E3D and Ref are trained here."""
-        own = {"trunk": "photo", "size": LandmarkNetwork.SIZE, "features": LandmarkNetwork.FEATURES, "hidden": 384}
+        own = {"trunk": "photo", "size": PHOTO_SIZE, "features": PHOTO_FEATURES, "hidden": 384}
         return cls(**own | overrides)
 
 
@@ -116,15 +114,19 @@ class DHPE(nn.Module):
         self.regressor = Regressor(
             self.hand, inputs, config.hidden, config.iterations, config.pose_refiner, config.evidence_2d
         )
-        if photo:
-            load_landmarks(self.feature_extractor.network)
-        if published and config.pretrained:
-            load_imagenet(self.feature_extractor)
-        if published and config.posenet and config.evidence_2d:
-            load_posenet(self.pose_network, config.posenet)
+        if published:
+            self._load_published()
         self.renderer = Renderer(config.size)
         self.provenance: dict[str, str] = {}  # how the weights came about, as written by `save`
         self.register_buffer("laplacian", cotangent_laplacian(self.hand.template, self.hand.faces), persistent=False)
+
+    def _load_published(self) -> None:
+        from .networks.pretrained import load_imagenet, load_posenet  # late: few models start from them
+
+        if self.config.pretrained:
+            load_imagenet(self.feature_extractor)
+        if self.config.posenet and self.config.evidence_2d:
+            load_posenet(self.pose_network, self.config.posenet)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> DHPEOutput:
         """images: sRGB in [0, 1], square crops of 1.5 × the hand's box; any size, resized inside.
@@ -167,7 +169,7 @@ class DHPE(nn.Module):
             return assemble(self.hand, states, size, heatmaps, features)
 
     def estimate_upright(
-        self, evidence: HandEvidence, crop: TurnedCrop | None = None, size: int = LandmarkNetwork.SIZE
+        self, evidence: HandEvidence, crop: TurnedCrop | None = None, size: int = PHOTO_SIZE
     ) -> DHPEOutput:
         """From what the photo trunk says about turned crops to hands.
 
@@ -248,18 +250,33 @@ def _own(key: str) -> bool:
 
 
 def new_evidence(config: DHPEConfig) -> tuple[nn.Module, nn.Module | None]:
-    """E2D of Eq. 1 with random weights: F, and J2D unless the config does without. The photo trunk is both in one."""
+    """E2D of Eq. 1: F, and J2D unless the config does without. Each trunk's networks are loaded where they are chosen.
+
+    Weights are random, but for the photo trunk, which is both in one and has the published weights that ship.
+    """
     if config.trunk == "photo":
-        return PhotoTrunk(config.principal), None
-    paper = config.trunk == "paper"
-    features = ResNet50() if paper else FeatureExtractor(config.feature_width, config.features)
+        from .networks.photo_trunk import PhotoTrunk
+        from .networks.published import load_landmarks
+
+        trunk = PhotoTrunk(config.principal)
+        load_landmarks(trunk.network)
+        return trunk, None
+    if config.trunk == "paper":
+        from .networks.resnet import ResNet50
+
+        features = ResNet50()
+    else:
+        features = FeatureExtractor(config.feature_width, config.features)
     return features.to(memory_format=LAYOUT), new_pose_network(config) if config.evidence_2d else None
 
 
-def new_pose_network(config: DHPEConfig) -> PoseNetwork | PoseMachine:
+def new_pose_network(config: DHPEConfig) -> nn.Module:
     """J2D of the config's trunk with random weights. It looks at images of `DHPEConfig.pose_side`."""
-    pose = PoseMachine() if config.trunk == "paper" else PoseNetwork(config.pose_width)
-    return pose.to(memory_format=LAYOUT)
+    if config.trunk == "paper":
+        from .networks.pose_machine import PoseMachine
+
+        return PoseMachine().to(memory_format=LAYOUT)
+    return PoseNetwork(config.pose_width).to(memory_format=LAYOUT)
 
 
 def at_least_single(values: Tensor) -> Tensor:

@@ -9,8 +9,7 @@ from torch import Tensor
 from .camera import crop_to_cam, crop_to_px, quaternion_product
 from .hand import HandModel, HandOutput
 from .hand.joints import MIDDLE_MCP
-from .networks.landmarks import HandEvidence
-from .networks.turned_crop import TurnedCrop
+from .networks.turned_crop import HandEvidence, TurnedCrop
 from .parameters import MeshParameters, posed_hand
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..hand import HandModel
 from ..hand.landmark_sets import landmark_set
-from ..networks.landmarks import HandEvidence
+from ..networks.turned_crop import HandEvidence
 from ..output import DHPEOutput
 from .describe import describe
 from .fit import best_of

@@ -6,13 +6,12 @@ filling half of the crop's side (turned_crop.py). Points are in C21 order, but t
 lie in the mesh is calibrated in hand/landmark_sets.py.
 """
 
-from typing import NamedTuple
-
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .same_padding import SameConv2d, depthwise
+from .turned_crop import HandEvidence
 
 Z_SCALE = 0.4  # of the network's z over its x and y
 
@@ -32,16 +31,6 @@ class InvertedResidual(nn.Module):
         y = functional.relu6(self.filter(y))
         y = y if self.narrow is None else self.narrow(y)
         return x + y if self.residual else y
-
-
-class HandEvidence(NamedTuple):
-    """What the network says about a batch of crops."""
-
-    points: Float[Tensor, "b 21 3"]  # crop coordinates (−1 … 1); z in the same unit, relative to the wrist
-    presence: Float[Tensor, " b"]  # 0 … 1: that there is a hand
-    right: Float[Tensor, " b"]  # 0 … 1: that it is a right hand
-    points_3d: Float[Tensor, "b 21 3"]  # meters along the crop's axes, about the middle of the hand
-    features: Float[Tensor, "b 1152"]
 
 
 class LandmarkNetwork(nn.Module):

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .same_padding import SameConv2d, depthwise
+from .turned_crop import TurnedCrop, towards, up
 
+SCALE, SHIFT = 2.6, 0.5  # a hand's crop: times the palm's larger side, moved up by this part of its height
 SAME_PALM = 0.3  # intersection over union from which on two boxes are of one palm
 
 
@@ -23,6 +25,13 @@ class Palm(NamedTuple):
     box: Float[Tensor, "2 2"]  # low and high corner
     wrist: Float[Tensor, "2"]
     middle: Float[Tensor, "2"]  # the base of the middle finger
+
+
+def crop_around(palm: Palm) -> TurnedCrop:
+    """The square of the hand that a palm belongs to, in the coordinates that the palm is in."""
+    center, (width, height) = palm.box.mean(0)[None], (palm.box[1] - palm.box[0]).unbind()
+    angle = towards(palm.wrist[None], palm.middle[None])
+    return TurnedCrop(center + SHIFT * height * up(angle), SCALE * torch.maximum(width, height)[None], angle)
 
 
 class BlazeBlock(nn.Module):

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .landmarks import HandEvidence, LandmarkNetwork
-from .turned_crop import TurnedCrop
+from .landmarks import LandmarkNetwork
+from .turned_crop import HandEvidence, TurnedCrop
 
 TURNS = 8  # in which a picture is looked at first
 LOOKS = 2  # further ones, each through the crop around the points of the one before

@@ -13,12 +13,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..hand.joints import C21, FINGERS
-from .palms import Palm
 
-PALM_SCALE, PALM_SHIFT = 2.6, 0.5  # a hand's crop: times the palm's larger side, moved up by this part of its height
-HAND_SCALE, HAND_SHIFT = 2.0, 0.1  # … and from the box of its points without the two last of each finger
+# A hand's crop: times the larger side of the box of its points without the two last of each finger, moved up by this
+# part of the box's height.
+HAND_SCALE, HAND_SHIFT = 2.0, 0.1
 _INNER = (0, *(C21.index(f"{finger}{n}") for finger in FINGERS for n in ((1, 2, 3) if finger == "thumb" else (1, 2))))
 _WRIST, _PIP = 0, [C21.index(f"{finger}2") for finger in ("index", "middle", "ring")]
+
+
+class HandEvidence(NamedTuple):
+    """What the landmark network (landmarks.py) says about a batch of turned crops."""
+
+    points: Float[Tensor, "b 21 3"]  # crop coordinates (−1 … 1); z in the same unit, relative to the wrist
+    presence: Float[Tensor, " b"]  # 0 … 1: that there is a hand
+    right: Float[Tensor, " b"]  # 0 … 1: that it is a right hand
+    points_3d: Float[Tensor, "b 21 3"]  # meters along the crop's axes, about the middle of the hand
+    features: Float[Tensor, "b 1152"]
 
 
 class TurnedCrop(NamedTuple):
@@ -34,24 +44,16 @@ class TurnedCrop(NamedTuple):
         return cls(box[:, :2] + box[:, 2:] / 2, box[:, 2], torch.zeros_like(box[:, 2]))
 
     @classmethod
-    def around_palm(cls, palm: Palm) -> "TurnedCrop":
-        """The square of the hand that a palm belongs to, in the coordinates that the palm is in."""
-        center, (width, height) = palm.box.mean(0)[None], (palm.box[1] - palm.box[0]).unbind()
-        angle = _towards(palm.wrist[None], palm.middle[None])
-        shift = PALM_SHIFT * height * _up(angle)
-        return cls(center + shift, PALM_SCALE * torch.maximum(width, height)[None], angle)
-
-    @classmethod
     def around_points(cls, points: Float[Tensor, "n 21 2"]) -> "TurnedCrop":
         """The square of a hand whose 21 points are known: where to look once more, or in the next frame."""
         index, middle, ring = points[:, _PIP].unbind(1)
-        angle = _towards(points[:, _WRIST], (index + ring) / 4 + middle / 2)
+        angle = towards(points[:, _WRIST], (index + ring) / 4 + middle / 2)
         inner = points[:, list(_INNER)]
         first = (inner.amin(1) + inner.amax(1)) / 2
         turned = (inner - first[:, None]) @ _rotation(angle)  # row vectors: from image axes to the crop's
         low, high = turned.amin(1), turned.amax(1)
         center = first + ((low + high) / 2)[:, None].matmul(_rotation(angle).mT)[:, 0]
-        shift = HAND_SHIFT * (high - low)[:, 1:] * _up(angle)
+        shift = HAND_SHIFT * (high - low)[:, 1:] * up(angle)
         return cls(center + shift, HAND_SCALE * (high - low).amax(1), angle)
 
     def take(self, index) -> "TurnedCrop":
@@ -105,12 +107,12 @@ def _rotation(angle: Float[Tensor, " n"]) -> Float[Tensor, "n 2 2"]:
     return torch.stack([c, -s, s, c], -1).unflatten(-1, (2, 2))
 
 
-def _up(angle: Float[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+def up(angle: Float[Tensor, " n"]) -> Float[Tensor, "n 2"]:
     """The direction in the image that is up in the crop."""
     return torch.stack([angle.sin(), -angle.cos()], -1)
 
 
-def _towards(low: Float[Tensor, "n 2"], high: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
+def towards(low: Float[Tensor, "n 2"], high: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
     """The angle of a crop in which `high` is above `low`."""
     across, up = (high - low).unbind(-1)
     return math.pi / 2 - torch.atan2(-up, across)

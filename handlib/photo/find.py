@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..networks.landmarks import HandEvidence, LandmarkNetwork
-from ..networks.palms import PalmNetwork
-from ..networks.turned_crop import TurnedCrop
+from ..networks.landmarks import LandmarkNetwork
+from ..networks.palms import PalmNetwork, crop_around
+from ..networks.turned_crop import HandEvidence, TurnedCrop
 from .confidence import hand_score
 from .pyramid import Pyramid
 
@@ -98,7 +98,7 @@ class Finder:
         """Crops of the hands whose palms are in a view, most certain first."""
         pictures = image.sample(view.crops, self.palms.SIZE, view.border)
         found = [
-            (palm.score, view.crops.take(slice(i, i + 1)).inner(TurnedCrop.around_palm(palm)))
+            (palm.score, view.crops.take(slice(i, i + 1)).inner(crop_around(palm)))
             for i, palms in enumerate(self.palms.palms(pictures, threshold))
             for palm in palms
         ]

@@ -18,9 +18,9 @@ from ..dhpe import DHPE
 from ..fitting.lift import NOISE, Lifted, Lifter, to_ray
 from ..fitting.posterior import Noise, State
 from ..hand.joints import MIDDLE_MCP
-from ..networks.landmarks import HandEvidence, LandmarkNetwork
+from ..networks.landmarks import LandmarkNetwork
 from ..networks.published import landmark_network, palm_network
-from ..networks.turned_crop import TurnedCrop
+from ..networks.turned_crop import HandEvidence, TurnedCrop
 from ..output import DHPEOutput
 from ..parameters import MeshParameters
 from ..refinement import refine as refine_by_gradient

@@ -19,8 +19,7 @@ from torch import Tensor
 
 from ..fitting.lift import NOISE
 from ..fitting.posterior import State
-from ..networks.landmarks import HandEvidence
-from ..networks.turned_crop import TurnedCrop
+from ..networks.turned_crop import HandEvidence, TurnedCrop
 from .estimate import HandEstimate
 from .find import ACCEPTED, PRESENT, Detection, same_points, views
 from .predict import SIDES, Predictor, camera_of

@@ -22,8 +22,8 @@ from tqdm.auto import tqdm
 from ..camera import CROP_FACTOR
 from ..dhpe import DHPE, DHPEConfig
 from ..losses import articulation_loss, refiner_loss, reprojection_loss
-from ..networks.landmarks import HandEvidence
 from ..networks.photo_trunk import spread
+from ..networks.turned_crop import HandEvidence
 from ..parameters import MeshParameters
 from ..support.files import atomic_path
 from .evidence_rows import EvidenceRows, evidence_rows

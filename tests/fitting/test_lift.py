@@ -8,7 +8,7 @@ from handlib.fitting.lift import Lifter, to_ray
 from handlib.fitting.posterior import Noise, Observation, Posterior
 from handlib.fitting.solver import descend
 from handlib.fitting.starts import Samples, starts_from_3d
-from handlib.networks.landmarks import HandEvidence
+from handlib.networks.turned_crop import HandEvidence
 
 K = torch.tensor([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]])
 

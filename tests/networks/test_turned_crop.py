@@ -6,7 +6,7 @@ import pytest
 import torch
 from patterns import pattern
 
-from handlib.networks.palms import Palm
+from handlib.networks.palms import Palm, crop_around
 from handlib.networks.turned_crop import TurnedCrop
 
 QUARTER = math.pi / 2
@@ -104,7 +104,7 @@ def test_crop_around_a_palm_follows_the_image(move):
     half = torch.tensor([20.0, 20]) * move[1]
     ends = (_moved(point, *move) for point in (palm.wrist, palm.middle))
     moved = Palm(0.9, torch.stack([center - half, center + half]), *ends)
-    _same(TurnedCrop.around_palm(moved), _of_moved_image(TurnedCrop.around_palm(palm), *move))
+    _same(crop_around(moved), _of_moved_image(crop_around(palm), *move))
 
 
 def test_hand_points_up_in_its_crop_and_fills_half_of_it(rendered):

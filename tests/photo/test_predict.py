@@ -10,8 +10,7 @@ from scenes import Hands
 
 from handlib import DHPE, DHPEConfig
 from handlib.camera import project
-from handlib.networks.landmarks import HandEvidence
-from handlib.networks.turned_crop import TurnedCrop
+from handlib.networks.turned_crop import HandEvidence, TurnedCrop
 from handlib.photo.find import Detection
 from handlib.photo.mano_parameters import from_mano_parameters
 from handlib.photo.predict import FIELD_OF_VIEW, Predictor, camera_of, mirrored, mirrored_K, predict

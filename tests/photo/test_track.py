@@ -4,8 +4,7 @@ import torch
 from hand_clips import SIZE, plain, predictor, rendered
 
 from handlib.fitting.posterior import State
-from handlib.networks.landmarks import HandEvidence
-from handlib.networks.turned_crop import TurnedCrop
+from handlib.networks.turned_crop import HandEvidence, TurnedCrop
 from handlib.photo.find import Detection
 from handlib.photo.predict import Predictor
 from handlib.photo.track import PATIENCE, Track, Tracker

@@ -15,8 +15,8 @@ from handlib.fitting.skeleton import Skeleton
 from handlib.hand.joints import MIDDLE_MCP
 from handlib.hand.landmark_sets import landmark_set
 from handlib.losses import reprojection_loss
-from handlib.networks.landmarks import HandEvidence
 from handlib.networks.published import landmark_network
+from handlib.networks.turned_crop import HandEvidence
 from handlib.photo.predict import Predictor
 from handlib.training import photo_model
 from handlib.training.evidence_rows import EvidenceRows, evidence_rows

@@ -19,8 +19,7 @@ from handlib.fitting.fit import best_of
 from handlib.fitting.lift import ITERATIONS, NOISE, Lifter
 from handlib.fitting.posterior import Observation, Posterior, State
 from handlib.fitting.starts import starts_from_2d
-from handlib.networks.landmarks import HandEvidence
-from handlib.networks.turned_crop import TurnedCrop
+from handlib.networks.turned_crop import HandEvidence, TurnedCrop
 from handlib.photo.predict import Predictor, camera_of, in_camera, mirrored_K
 from handlib.photo.pyramid import Pyramid
 from handlib.photo.read import read_photo
