@@ -1,0 +1,86 @@
+"""What `import handlib` promises: public names, old names, and how little the method loads."""
+
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+import handlib
+
+METHOD = ("dhpe", "evidence", "regressor", "losses", "refinement", "augmentation")
+ROOMS_NOT_NEEDED = ("data", "training", "evaluation", "experiments", "viz", "photo", "cli")
+
+
+def loaded_by(code: str) -> list[str]:
+    """The modules that a new process has after some code."""
+    code += "\nimport json, sys; print(json.dumps({n: getattr(m, '__file__', None) for n, m in sys.modules.items()}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_import_loads_nothing_else():
+    loaded = loaded_by("import handlib")
+    assert [name for name in loaded if name.split(".")[0] == "handlib"] == ["handlib"]
+    assert "torch" not in loaded and "numpy" not in loaded
+
+
+def test_the_method_fits_on_a_desk():
+    """Six files and what they need; roma, which brings torch's compiler, takes a second to import."""
+    loaded = loaded_by("import " + ", ".join(f"handlib.{name}" for name in METHOD))
+    ours = {name: path for name, path in loaded.items() if name.split(".")[0] == "handlib"}
+    assert {f"handlib.{name}" for name in METHOD} <= ours.keys() and len(ours) <= 35
+    lines = 0
+    for path in ours.values():
+        with open(path, encoding="utf-8") as file:
+            lines += len(file.readlines())
+    assert lines <= 4200
+    assert [name for name in ours if name.split(".")[1:2] and name.split(".")[1] in ROOMS_NOT_NEEDED] == []
+    assert not {"torch._dynamo", "roma", "numba", "tyro", "plotly", "PIL"} & loaded.keys()
+
+
+@pytest.mark.parametrize("name", handlib.__all__)
+def test_public_names(name):
+    assert getattr(handlib, name).__name__ == name and name in dir(handlib)
+
+
+def test_rooms_are_attributes():
+    assert handlib.data.SyntheticHands is importlib.import_module("handlib.data").SyntheticHands
+    assert {"losses", "data", "hand"} <= set(dir(handlib)) and handlib.__version__
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("metrics", "evaluation.metrics"),
+        ("plots", "viz.plots"),
+        ("joints", "hand.joints"),
+        ("trainer", "training.trainer"),
+        ("data.rhd", "data.real.rhd"),
+        ("data.sheet", "viz.sheet"),
+        ("reproduce.verdict", "experiments.reproduce.verdict"),
+    ],
+)
+def test_modules_keep_their_old_names(old, new):
+    module = importlib.import_module(f"handlib.{new}")
+    assert importlib.import_module(f"handlib.{old}") is module
+    assert module.__spec__.name == f"handlib.{new}"
+
+
+def test_old_names_as_people_write_them():
+    code = "import handlib; handlib.metrics.pck; from handlib.metrics import pck; from handlib import bench, joints"
+    loaded = loaded_by(code)
+    assert "handlib.experiments.bench" in loaded and "handlib.evaluation.metrics" in loaded
+
+
+def test_every_old_name_leads_somewhere():
+    for new in handlib._MOVED.values():
+        importlib.import_module(f"handlib.{new}")
+
+
+def test_unknown_names_are_an_error():
+    with pytest.raises(AttributeError, match="module 'handlib' has no attribute 'hands'"):
+        _ = handlib.hands
+    with pytest.raises(ModuleNotFoundError, match="handlib.hands"):
+        importlib.import_module("handlib.hands")
