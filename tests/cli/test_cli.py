@@ -9,8 +9,8 @@ import pytest
 import trimesh
 from miniatures import write_photos
 
+import handlib
 from handlib.cli import commands as cli
-from handlib.cli import evaluate as evaluate_cli
 from handlib.data import SyntheticHands
 from handlib.data.synthetic import digest
 from handlib.evaluation import results
@@ -22,8 +22,8 @@ from handlib.viz.plots import to_image
 @pytest.fixture
 def run(monkeypatch, capsys, trained):
     """Calls `handlib …` with the cache of the tests; returns its exit status and what it printed."""
-    for module in (cli, evaluate_cli):
-        monkeypatch.setattr(module, "CACHE", trained.cache)
+    for command in ("ablate", "evaluate", "info", "train"):
+        monkeypatch.setattr(f"handlib.cli.{command}.CACHE", trained.cache)
 
     def call(*arguments):
         monkeypatch.setattr("sys.argv", ["handlib", *map(str, arguments)])
@@ -243,7 +243,7 @@ def test_options_of_a_training(run, monkeypatch):
         seen.append(config)
         raise ValueError("seen")
 
-    monkeypatch.setattr(cli, "train", train)
+    monkeypatch.setattr("handlib.cli.train.train", train)
     spec = "rhd,joint0=wrist:PATH/RHD_published_v2"
     run("train", "--profile=paper", "--data", spec, "stb,joint0=ring:STB", "--val-data", spec, "--epochs=30",
         "--posenet", "a=b.pickle", "--hand=MANO_RIGHT.pkl", "--fingertips", "paper")  # fmt: skip
@@ -317,7 +317,7 @@ def test_ctrl_c_is_no_traceback(run, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "train", interrupt)
+    monkeypatch.setattr("handlib.cli.train.train", interrupt)
     status, _, err = run("train", "--profile", "smoke")
     assert status == 130 and "Traceback" not in err
 
@@ -326,6 +326,16 @@ def test_wrong_options_are_refused(run):
     for arguments in (("evaluate", "--n", "many"), ("predict", "--side", "both"), ("train", "--epoch-count", "3")):
         status, _, err = run(*arguments)
         assert status == 2 and "Traceback" not in err
+
+
+def test_version(run):
+    assert run("--version")[1].strip() == handlib.__version__
+
+
+def test_help_loads_no_torch():
+    code = "import sys; sys.argv[1:] = []; from handlib.cli import main; main(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
 
 
 def test_letters_that_the_terminal_lacks():

@@ -118,7 +118,7 @@ def command(monkeypatch, capsys, *arguments):
 
 
 def test_the_command_writes_the_record(finished, trained, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(cli, "CACHE", trained.cache)
+    monkeypatch.setattr("handlib.cli.ablate.CACHE", trained.cache)
     arguments = ("schedule", "--profile", "smoke", "--resume", "--out", finished[0], "--results-dir", tmp_path)
     status, out, _ = command(monkeypatch, capsys, *arguments)
     assert status == 0 and out.splitlines()[-1] == f"wrote {tmp_path / 'schedule-smoke.json'}"

@@ -8,10 +8,10 @@ from typing import Literal
 import tyro
 from tqdm.auto import tqdm
 
-from .photo.files import Written, write_page, write_prediction
-from .photo.predict import Predictor, camera_of
-from .photo.read import read_photo
-from .photo.video import is_clip
+from ..photo.files import Written, write_page, write_prediction
+from ..photo.predict import Predictor, camera_of
+from ..photo.read import read_photo
+from ..photo.video import is_clip
 
 Mesh = Literal["obj", "ply", "glb", "stl"]
 
@@ -55,7 +55,7 @@ def predict_command(
     predictor, written, missed = Predictor(checkpoint), [], []
     for path in tqdm(images, "predicting", disable=len(images) == 1):
         if is_clip(path):
-            from .photo.clip import predict_clip
+            from ..photo.clip import predict_clip
 
             clip = predict_clip(path, out, predictor, max_hands, focal)
             _say([file for file in clip[:3] if file is not None])

@@ -1,0 +1,96 @@
+"""`handlib bench NAME`: timings."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import torch
+import tyro
+
+from ..evaluation import results
+from ..experiments.bench.data import PROFILES as DATA_BENCHES
+from ..experiments.bench.data import bench_data
+from ..experiments.bench.hand import PROFILES as HAND_BENCHES
+from ..experiments.bench.hand import bench_hand
+from ..experiments.bench.refinement import PROFILES as REFINEMENT_BENCHES
+from ..experiments.bench.refinement import bench_refinement
+from ..experiments.bench.renderer import PROFILES as RENDERER_BENCHES
+from ..experiments.bench.renderer import bench_renderer
+from ..experiments.bench.training import PROFILES as TRAINING_BENCHES
+from ..experiments.bench.training import bench_training
+from .profiles import take_profile
+
+
+class _Bench(NamedTuple):
+    """A benchmark of `handlib bench`."""
+
+    run: Callable[..., dict]
+    profiles: dict[str, Any]
+    what: str  # is timed
+    how: str
+
+
+BENCHES = {
+    "data": _Bench(
+        bench_data,
+        DATA_BENCHES,
+        "the pictures of the benchmark",
+        "Images a second on one thread, and on the GPU if there is one.",
+    ),
+    "hand": _Bench(
+        bench_hand,
+        HAND_BENCHES,
+        "the hand model against smplx, MANO's own code",
+        "Vertices forward, and with derivatives; on one thread, and on the GPU if there is one.",
+    ),
+    "renderer": _Bench(
+        bench_renderer,
+        RENDERER_BENCHES,
+        "silhouettes and their gradients against pytorch3d's",
+        "Milliseconds and memory, on one thread, and on the GPU if there is one; without pytorch3d, of ours alone.",
+    ),
+    "refinement": _Bench(
+        bench_refinement,
+        REFINEMENT_BENCHES,
+        "fifty steps on h by gradients of a silhouette, against the same in plain torch",
+        "On one thread, and on the GPU if there is one.",
+    ),
+    "training": _Bench(
+        bench_training,
+        TRAINING_BENCHES,
+        "a step of training against its networks alone",
+        "Images a second, the overhead of data, rendering and losses, and the fraction of the device's matrix rate.",
+    ),
+}
+
+
+def bench_command(arguments: list[str]) -> None:
+    """`handlib bench NAME`: a profile, then overrides of any of its fields."""
+    name, arguments = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if name in ("-h", "--help"):
+        print("usage: handlib bench NAME …   (handlib bench NAME --help says more)\n")
+        for name, bench in BENCHES.items():
+            print(f"  {name:12} {bench.what}")
+        return
+    if name not in BENCHES:
+        raise ValueError(f"unknown benchmark '{name}': choose one of {', '.join(BENCHES)}")
+    bench = BENCHES[name]
+    profile, arguments = take_profile(arguments, bench.profiles)
+    default = bench.profiles[profile]
+
+    def run(
+        config: tyro.conf.OmitArgPrefixes[Annotated[type(default), tyro.conf.arg(name="")]] = default,
+        results_dir: Path = Path("results"),
+    ) -> None:
+        for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+            print("wrote", results.write(bench.run(config, profile, device), results_dir))
+
+    run.__doc__ = f"""Times {bench.what}, in turns; writes a results file.
+
+        {bench.how} --profile smoke|laptop (first) sets the defaults below.
+
+        Args:
+            config: Every field of the profile, to override.
+            results_dir: Folder that holds results files.
+        """
+    tyro.cli(run, prog=f"handlib bench {name}", args=arguments)

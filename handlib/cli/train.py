@@ -1,0 +1,42 @@
+"""`handlib train`: a profile, then overrides of any of its fields."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ..data.cache import CACHE
+from ..training.train import PROFILES, TrainConfig, read_log, train
+from .profiles import take_profile
+
+
+def train_command(arguments: list[str]) -> None:
+    """`handlib train`: a profile, then overrides of any of its fields."""
+    profile, arguments = take_profile(arguments, PROFILES)
+
+    def run(
+        config: tyro.conf.OmitArgPrefixes[Annotated[TrainConfig, tyro.conf.arg(name="")]] = PROFILES[profile],
+        out: Path = Path("runs") / profile,
+        resume: bool = True,
+    ) -> None:
+        """Trains a DHPE. --profile smoke|laptop|gpu|paper (first) sets the defaults below.
+
+        Resumes an interrupted run, from the last state that it saved, to the same result. In several processes, on one
+        or several GPUs: torchrun --nproc_per_node N -m handlib.cli train … Then: handlib predict PHOTO --checkpoint
+        OUT/model.safetensors.
+
+        Args:
+            config: Every field of the profile, to override.
+            out: Folder of the run: config.json, log.jsonl, state.pt, model.safetensors.
+            resume: Go on with the run in OUT; --no-resume starts anew.
+        """
+        train(config, out, resume, CACHE)
+        if int(os.environ.get("RANK", "0")):  # the first of several processes speaks for all
+            return
+        last = read_log(out)[-1]
+        print(f"trained {last['epoch']} epochs in {last['minutes']} minutes: validation error "
+              f"{last['val_joints_root_mean_mm']:.1f} mm, mean IoU {last['val_mean_iou']:.3f}")  # fmt: skip
+        print("wrote", out / "model.safetensors")
+
+    tyro.cli(run, prog="handlib train", args=arguments)
