@@ -87,4 +87,5 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__", *(module.name for module in pkgutil.iter_modules(__path__))]
+    rooms = (module.name for module in pkgutil.iter_modules(__path__))
+    return [*__all__, "__version__", *(name for name in rooms if name[0] != "_")]
