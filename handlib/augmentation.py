@@ -26,6 +26,7 @@ from .output import DHPEOutput
 from .parameters import MeshParameters
 from .renderer import Renderer
 from .renderer.texture import COMPLETIONS, complete, sample_colors
+from .support import roma
 
 ROTATIONS, CAMERAS = ("axes", "sphere"), ("seed", "orthographic")
 FAR = 20.0  # metres: from there on a hand, being 0.1 m deep about its root, is seen orthographically to 0.5 %
@@ -158,8 +159,6 @@ def random_rotations(n: int, kind: str, generator: torch.Generator) -> Float[Ten
     """Rotations, uniform about each axis in turn (`"axes"`) or over all rotations (`"sphere"`)."""
     if kind == "sphere":
         return quaternion_to_rotation(torch.randn(n, 4, generator=generator, device=generator.device))
-    import roma  # late: it imports torch's compiler, which takes a second
-
     angles = 2 * math.pi * torch.rand(n, 3, generator=generator, device=generator.device)
     return roma.euler_to_rotmat("xyz", angles)
 

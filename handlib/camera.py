@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .hand.joints import MIDDLE_MCP
-from .support import jit
+from .support import jit, roma
 
 CROP_FACTOR = 1.5  # a crop is this many times the larger side of the tight box of the 2D joints; ω of Eq. 8
 SCALE_UNIT = 10.0  # a scale of 1 maps 0.1 m to one crop unit (half the crop), which keeps h's entries near 1
@@ -71,8 +71,6 @@ def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"
 
 def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
     """Unit quaternion w, x, y, z of a rotation, with w ≥ 0."""
-    import roma  # late: it imports torch's compiler, which takes a second
-
     quaternion = roma.rotmat_to_unitquat(rotation).roll(1, -1)
     return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
 
