@@ -9,7 +9,6 @@ the network is not sure that it sees a hand, its own points are worth little and
 
 from typing import NamedTuple
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,6 +17,7 @@ from ..hand import HandModel
 from ..hand.landmark_sets import landmark_set
 from ..networks.turned_crop import HandEvidence
 from ..output import DHPEOutput
+from ..support import roma
 from .describe import describe
 from .fit import best_of
 from .posterior import Anatomy, Noise, Observation, Posterior, State

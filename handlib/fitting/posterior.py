@@ -19,7 +19,6 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -28,6 +27,7 @@ from ..camera import crop_box, focal_length, project, unproject
 from ..hand import HandModel
 from ..hand.anatomy import SOFTNESS, PosePrior, joint_axes, joint_limits, limit_excess
 from ..hand.joints import MIDDLE_MCP
+from ..support import roma
 from .skeleton import Skeleton, cross_matrix
 
 N = 21  # points

@@ -8,13 +8,13 @@ The sum over vertices is linear in (1, β, R − I) and is done once: less than 
 vertices. Derivatives are written out, because automatic ones cost ten times as much at this size.
 """
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..hand import HandModel
 from ..hand.files import PARENTS
+from ..support import roma
 
 _NEGLIGIBLE = 1e-7  # share of a bone in a joint; leaving it out moves the joint by less than a micrometre
 

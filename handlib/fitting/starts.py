@@ -3,13 +3,13 @@
 import math
 from typing import NamedTuple
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..hand import HandModel
 from ..hand.joints import MIDDLE_MCP
+from ..support import roma
 from .posterior import Anatomy, N, Posterior, State
 
 VIEWS, POSES = 160, 300  # of the coarse search

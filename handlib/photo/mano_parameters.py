@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..hand import HandModel
+from ..support import roma
 
 SIZES = {"global_orient": 3, "hand_pose": 45, "betas": 10, "transl": 3}
 _MIRROR = (-1.0, 1.0, 1.0)

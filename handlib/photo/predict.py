@@ -8,7 +8,6 @@ import math
 import os
 from collections.abc import Sequence
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -24,6 +23,7 @@ from ..networks.turned_crop import HandEvidence, TurnedCrop
 from ..output import DHPEOutput
 from ..parameters import MeshParameters
 from ..refinement import refine as refine_by_gradient
+from ..support import roma
 from .confidence import joint_confidence
 from .estimate import HandEstimate
 from .find import Detection, Finder

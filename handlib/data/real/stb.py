@@ -20,13 +20,13 @@ import os
 from pathlib import Path
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ...camera import CROP_FACTOR
 from ...hand.joints import C21, STB21, convert
+from ...support import roma
 from ..crop import Crop, Frame
 from .frames import RealHands, find_root, intrinsics, split_of
 from .palm import palm_to_wrist

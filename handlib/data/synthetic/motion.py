@@ -3,7 +3,6 @@
 import math
 from typing import NamedTuple
 
-import roma
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,6 +12,7 @@ from ...hand import HandModel
 from ...hand.collision import penetration_depth
 from ...hand.model import TOLERATED_PENETRATION
 from ...parameters import FRONTAL
+from ...support import roma
 from .draws import Draws
 from .views import intrinsics, random_intrinsics, random_placement
 

@@ -18,7 +18,6 @@ told the side; all parts learn in one run.
 
 import os
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -30,6 +29,7 @@ from ...evidence import heatmap_peaks
 from ...hand.joints import C21, MIDDLE_MCP
 from ...losses import LossWeights, heatmap_loss
 from ...networks.pretrained import load_posenet
+from ...support import roma
 from ...training.first_weights import start_pose
 from ...training.train import TrainConfig
 from .interface import DEFAULTS, SCALE_BONE, Estimate, FitOptions, View
