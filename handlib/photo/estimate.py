@@ -15,6 +15,7 @@ from ..hand import HandModel
 from ..hand.joints import C21
 from .mano_parameters import mano_parameters
 from .meshes import Mesh
+from .save import save_hands
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +70,6 @@ class HandEstimate:
 
     def save(self, path: str | Path) -> Path:
         """Writes this hand alone: a mesh (.obj, .ply, .glb, .stl), or its numbers (.npz, .json)."""
-        from .files import save_hands
-
         return save_hands([self], path)
 
     def __repr__(self) -> str:
