@@ -31,7 +31,9 @@ def main(folder: str, description: str) -> None:
     started = time.perf_counter()
     predictor, lite = Predictor("photo"), Predictor("lite")
     rows, missed, sides, milliseconds, lites = [], 0, 0, [], {"lite": [], "lite_refined50": []}
-    for path, K, joints, side in tqdm(list(truths(folder)), "photographs"):
+    every = list(truths(folder))
+    predictor(every[0][0])  # warms up: what is compiled at its first use
+    for path, K, joints, side in tqdm(every, "photographs"):
         began = time.process_time()
         photo = read_photo(path)
         pyramid = Pyramid(photo.pixels)
