@@ -24,7 +24,7 @@ def train_command(arguments: list[str]) -> None:
         out: Path = Path("runs") / profile,
         resume: bool = True,
     ) -> None:
-        """Trains a DHPE. --profile smoke|laptop|gpu|paper (first) sets the defaults below; photo trains the photo model.
+        """Trains a DHPE. --profile smoke|laptop|gpu|paper (first) sets the defaults below. photo: the photo model.
 
         Resumes an interrupted run, from the last state that it saved, to the same result. In several processes, on one
         or several GPUs: torchrun --nproc_per_node N -m handlib.cli train … Then: handlib predict PHOTO --checkpoint

@@ -8,19 +8,21 @@ import tyro
 
 from ..training.photo_model import PhotoTraining, train_photo
 
+DEFAULT = PhotoTraining()
+
 
 def train_photo_command(arguments: list[str]) -> None:
     """Every field of `PhotoTraining`, and the folder of the run."""
 
     def run(
-        config: tyro.conf.OmitArgPrefixes[Annotated[PhotoTraining, tyro.conf.arg(name="")]] = PhotoTraining(),
+        config: tyro.conf.OmitArgPrefixes[Annotated[PhotoTraining, tyro.conf.arg(name="")]] = DEFAULT,
         out: Path = Path("runs") / "photo",
     ) -> None:
         """Trains E3D and Ref of the photo model, whose evidence networks are published ones and stay as they are.
 
         Evidence of rendered hands is cached first, then skeletons with its errors are lifted, then E3D is tuned on the
-        evidence itself and, with --photographs, on photographs without labels. Interrupted, it goes on where it stopped.
-        Half an hour on one core. Then: handlib predict PHOTO --checkpoint OUT/model.safetensors.
+        evidence itself and, with --photographs, on photographs without labels. Interrupted, it goes on where it
+        stopped. Half an hour on one core. Then: handlib predict PHOTO --checkpoint OUT/model.safetensors.
 
         Args:
             config: Every field, to override.
