@@ -93,9 +93,11 @@ def rendered() -> None:
         said, near = [], []
         for i in tqdm(range(len(data)), f"rendered {split}"):
             sample = data[i]
-            image = (255 * sample.image).round().byte()
+            photo = read_photo((255 * sample.image).round().byte())
+            pyramid = Pyramid(photo.pixels)
+            found = [predictor.in_box(photo, pyramid, (0, 0, 224))]
             for name, steps in (("e3d", 0), ("refined", None)):
-                (hand,) = predictor(image, sample.K, 1, steps, (0, 0, 224), "right")
+                (hand,) = predictor.estimate(photo, pyramid, found, sample.K, steps, "right")
                 vertices = hand.vertices_cam
                 if steps is None:
                     truth = sample.joints_px
