@@ -248,8 +248,8 @@ def test_overfits_sixteen_images(feed, tmp_path):
     far = tensors["joints_cam"][:, 9, 2].argsort(descending=True)[:16]
     data = CachedHands({name: value[far] for name, value in tensors.items()}, "far")
     trainer.model.train()
-    for step in range(240):
-        rate = 6e-3 * min((step + 1) / 20, 1.0, 0.02 + (240 - step) / 100)
+    for step in range(300):
+        rate = 6e-3 * min((step + 1) / 20, 1.0, 0.02 + (300 - step) / 100)
         trainer.train_step(data.batch(torch.arange(16)), 16, rate, 16)
     assert evaluate(trainer.model.eval(), data, progress=False)["joints_root_mean_mm"] < 2
 
