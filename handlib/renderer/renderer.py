@@ -72,26 +72,6 @@ class Renderer:
             image = self._visible(seen.to(scene.vertices)[..., None], scene)
         return self._mean(image).reshape(*lead, self.height, self.width)
 
-    def silhouette_error(
-        self,
-        vertices_px: Float[Tensor, "*batch v 3"],
-        faces: Int[Tensor, "*#batch f 3"],
-        mask: Float[Tensor, "*#batch h w"],
-    ) -> Float[Tensor, "*batch"]:
-        """Mean squared difference of each silhouette from a mask: Eq. 9's for one hand.
-
-        On the CPU's compiled loops this is one step, at half the cost of making the picture first.
-        """
-        lead = vertices_px.shape[:-2]
-        one_step = choose(self.backend, vertices_px.device.type).silhouette_error
-        if one_step and self.gradient == "antialias" and self.supersampling == 1 and not mask.requires_grad:
-            vertices, flat_faces, _ = self._flat(vertices_px, faces, 1)
-            masks = mask[None] if mask.ndim == 2 else mask.expand(*lead, -1, -1).reshape(-1, *mask.shape[-2:])
-            if masks.shape[1:] != (self.height, self.width):
-                raise ValueError(f"the mask is {tuple(masks.shape[1:])}, the picture {self.height, self.width}")
-            return one_step(vertices, flat_faces, masks).reshape(lead)
-        return (self.silhouette(vertices_px, faces) - mask).square().mean((-2, -1))
-
     def depth(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],

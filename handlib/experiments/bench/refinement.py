@@ -58,15 +58,18 @@ def make_loop(backend: str, batch: int, size: int, steps: int, device: str = "cp
 
     mask = renderer.silhouette(placed(truth), hand.faces)
 
+    def error(h: Tensor) -> Tensor:
+        return (renderer.silhouette(placed(h), hand.faces) - mask).square().mean((-2, -1))
+
     def loop() -> Tensor:
         h = first.clone().requires_grad_()
         optimizer = torch.optim.Adam([h], lr=0.02, fused=True)
         for _ in range(steps):
             optimizer.zero_grad()
-            renderer.silhouette_error(placed(h), hand.faces, mask).sum().backward()
+            error(h).sum().backward()
             optimizer.step()
         with torch.no_grad():
-            return renderer.silhouette_error(placed(h), hand.faces, mask)
+            return error(h)
 
     return loop
 
