@@ -48,7 +48,7 @@ def stem(outputs: int) -> nn.Sequential:
 @contextmanager
 def keeping_statistics(module: nn.Module) -> Iterator[None]:
     """Inside, batch normalisation does not add to its running statistics, which stay those of whole images."""
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d | nn.SyncBatchNorm)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0

@@ -1,5 +1,6 @@
 """What an estimate of a hand consists of, whoever made it: the network, test-time refinement, or `fit`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -47,6 +48,10 @@ class DHPEOutput:
             raise ValueError("this estimate has no crop coordinates; one made by `fit` is placed by its root_cam")
         root = self.mesh_crop.joints[..., MIDDLE_MCP, :]
         return HandOutput(*(crop_to_cam(points, root, root_depth, K, self.size) for points in self.mesh_crop))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "DHPEOutput":
+        """The same estimate with every tensor changed: `output.map(Tensor.detach)`, `output.map(lambda t: t[:2])`."""
+        return _mapped(self, change)
 
 
 @dataclass(frozen=True)
@@ -111,19 +116,12 @@ def in_metres(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
     return HandOutput(vertices - root, joints - root)
 
 
-def detached(output: DHPEOutput) -> DHPEOutput:
-    """The same estimate, cut from the graph that made it."""
-
-    def cut(value):
-        if isinstance(value, Tensor):
-            return value.detach()
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return type(value)(*map(cut, value))
-        if isinstance(value, tuple):
-            return tuple(map(cut, value))
-        if isinstance(value, Iteration):
-            return Iteration(*map(cut, vars(value).values()))
-        return value
-
-    with torch.no_grad():
-        return DHPEOutput(**{name: cut(value) for name, value in vars(output).items()})
+def _mapped(value, change: Callable[[Tensor], Tensor]):
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, tuple):
+        parts = [_mapped(part, change) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    if isinstance(value, DHPEOutput | Iteration):
+        return type(value)(**{name: _mapped(part, change) for name, part in vars(value).items()})
+    return value

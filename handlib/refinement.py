@@ -15,7 +15,7 @@ from torch import Tensor
 from .camera import SCALE_UNIT
 from .dhpe import DHPE
 from .evidence import heatmap_peaks
-from .output import DHPEOutput, Iteration, assemble, detached
+from .output import DHPEOutput, Iteration, assemble
 from .parameters import MeshParameters, posed_hand
 
 KEEP = ("best", "last")
@@ -66,7 +66,7 @@ def refine(
     weights = weights or RefinementWeights()
     if output.mesh_crop is None:
         raise ValueError("only an estimate made by a DHPE can be refined with its evidence; `fit` needs no refinement")
-    first = detached(output)
+    first = output.map(Tensor.detach)
     frozen = [p.requires_grad for p in model.parameters()]
     model.requires_grad_(False)
     try:

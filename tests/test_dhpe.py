@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 from handlib import DHPE, DHPEConfig, DHPEOutput
 from handlib.camera import crop_to_px
 from handlib.hand.joints import MIDDLE_MCP
-from handlib.losses import LossWeights, dhpe_loss
+from handlib.losses import LossWeights
 from handlib.parameters import MeshParameters
+from handlib.training.loss import dhpe_loss
 
 TINY = DHPEConfig(size=32, feature_width=4, features=16, pose_width=4, hidden=8)
 NEWER = ("trunk", "pose_size", "pretrained", "posenet", "evidence_2d")  # fields that lite's file does not know
@@ -372,3 +373,12 @@ def test_in_training_the_numbers_of_an_image_are_not_looked_at(model, images):
         assert not torch.isfinite(model(images).h).all()
     finally:
         model.eval()
+
+
+def test_output_of_some_rows(trained, batch):
+    with torch.no_grad():
+        output = trained.model(batch["image"])
+    few = output.map(lambda tensor: tensor[torch.tensor([False, True, False, True])])
+    assert torch.equal(few.h, output.h[[1, 3]]) and few.size == output.size
+    assert torch.equal(few.mesh_crop.vertices, output.mesh_crop.vertices[[1, 3]])
+    assert torch.equal(few.history[-1].evidence_2d, output.history[-1].evidence_2d[[1, 3]])

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from handlib import DHPE, DHPEConfig
 from handlib.camera import crop_to_px
 from handlib.networks.turned_crop import TurnedCrop
-from handlib.output import detached, in_metres, placed
+from handlib.output import in_metres, placed
 from handlib.parameters import posed_hand
 from handlib.refinement import refine
 
@@ -152,7 +152,7 @@ def test_switches_of_the_ablations_run(images, change):
 
 
 def test_detached_output_is_whole(model, images):
-    output = detached(model(images[:1]))
+    output = model(images[:1]).map(torch.Tensor.detach)
     assert not output.h.requires_grad and not output.history[-1].joints.requires_grad
     assert isinstance(output.crop, TurnedCrop)
     torch.testing.assert_close(in_metres(model.hand, output.h).vertices, output.vertices, atol=1e-5, rtol=0)

@@ -12,7 +12,6 @@ from handlib.hand.joints import MIDDLE_MCP
 from handlib.losses import (
     LossWeights,
     articulation_loss,
-    dhpe_loss,
     feature_loss,
     filled_from_root,
     heatmap_loss,
@@ -25,6 +24,7 @@ from handlib.losses import (
     vertex_loss,
 )
 from handlib.parameters import MeshParameters, posed_hand
+from handlib.training.loss import dhpe_loss
 
 B = 3
 TINY = DHPEConfig(size=64, feature_width=4, features=16, pose_width=4, hidden=8)

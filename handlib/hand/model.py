@@ -42,28 +42,32 @@ class HandModel(nn.Module):
             raise ValueError(f"unknown backend '{backend}': choose auto or reference")
         self.name, self.fingertips, self.names, self.backend = name, fingertips, C21.joints, backend
         self.side = str(fields.get("side", "right"))
-        self.register_buffer("faces", torch.as_tensor(fields["f"].astype("int64")))
-        self.register_buffer("template", array["v_template"])
-        self.register_buffer("weights", array["weights"])
-        self.register_buffer("mean_pose", array["hands_mean"])
-        self.register_buffer("pose_components", array["hands_components"])
+        self._constant("faces", torch.as_tensor(fields["f"].astype("int64")))
+        self._constant("template", array["v_template"])
+        self._constant("weights", array["weights"])
+        self._constant("mean_pose", array["hands_mean"])
+        self._constant("pose_components", array["hands_components"])
         # Shape and pose blend shapes, so that one matrix product applies both; its columns are all x, all y, all z.
         blend = torch.cat([array["shapedirs"], array["posedirs"]], -1)
-        self.register_buffer("blend_shapes", blend.permute(2, 1, 0).reshape(145, 3 * V).contiguous())
+        self._constant("blend_shapes", blend.permute(2, 1, 0).reshape(145, 3 * V).contiguous())
         # The rest joints are linear in the shape: J(β) = 𝒥(T̄) + 𝒥(S)·β.
         regressor = array["J_regressor"]
-        self.register_buffer("joint_template", regressor @ array["v_template"])
-        self.register_buffer("joint_shapes", torch.einsum("jv,vck->kjc", regressor, array["shapedirs"]).reshape(10, -1))
-        self.register_buffer("joint_regressor", _joint_regressor(regressor, fingertips))
-        self.register_buffer("used_vertices", self.joint_regressor.abs().sum(0).nonzero()[:, 0])
+        self._constant("joint_template", regressor @ array["v_template"])
+        self._constant("joint_shapes", torch.einsum("jv,vck->kjc", regressor, array["shapedirs"]).reshape(10, -1))
+        self._constant("joint_regressor", _joint_regressor(regressor, fingertips))
+        self._constant("used_vertices", self.joint_regressor.abs().sum(0).nonzero()[:, 0])
         coefficients = array.get("hands_coeffs", torch.zeros(0, 45))
-        self.register_buffer("pose_samples", self.mean_pose + coefficients @ self.pose_components)
+        self._constant("pose_samples", self.mean_pose + coefficients @ self.pose_components)
         self._pose_names = tuple(map(str, fields.get("pose_names", ())))
-        self.register_buffer("_named_poses", array["named_poses"] if self._pose_names else torch.zeros(0, 45))
-        self.register_buffer("uv", array.get("vt", torch.zeros(0, 2)))  # texture coordinates, v upwards
-        self.register_buffer("uv_faces", array.get("ft", torch.zeros(0, 3)).long())  # three rows of `uv` a face
-        self.register_buffer("vertex_colors", array.get("vertex_colors", torch.full((V, 3), 0.7)))
-        self.register_buffer("bone_radii", bone_radii(self.template, self.weights, self.regress_joints(self.template)))
+        self._constant("_named_poses", array["named_poses"] if self._pose_names else torch.zeros(0, 45))
+        self._constant("uv", array.get("vt", torch.zeros(0, 2)))  # texture coordinates, v upwards
+        self._constant("uv_faces", array.get("ft", torch.zeros(0, 3)).long())  # three rows of `uv` a face
+        self._constant("vertex_colors", array.get("vertex_colors", torch.full((V, 3), 0.7)))
+        self._constant("bone_radii", bone_radii(self.template, self.weights, self.regress_joints(self.template)))
+
+    def _constant(self, name: str, value: Tensor) -> None:
+        """A buffer, which follows the model to a device but is no part of its state: a hand is read from its file."""
+        self.register_buffer(name, value, persistent=False)
 
     @classmethod
     def load(

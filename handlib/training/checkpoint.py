@@ -37,6 +37,7 @@ class RunFolder:
         `ValueError` where the folder holds a run of another config, or a file that cannot be read.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        config = json.loads(json.dumps(config))  # tuples are lists, as in the file
         for leftover in self.path.glob(".*.part"):
             leftover.unlink()  # of a write that was killed
         if resume and (self.path / "state.pt").is_file():

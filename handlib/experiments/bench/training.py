@@ -29,7 +29,7 @@ from ...training.checkpoint import RunFolder
 from ...training.feed import Feed
 from ...training.processes import Processes
 from ...training.profiles import TrainConfig, preset
-from ...training.trainer import Trainer
+from ...training.train import DHPEObjective, Trainer
 from .timing import in_turns, record_name
 
 
@@ -61,7 +61,7 @@ def make_trainer(config: TrainConfig, device: str, folder: str) -> Trainer:
     """A trainer in its first joint epoch."""
     torch.manual_seed(config.seed)
     processes = Processes("cpu" if device == "cpu" else "auto", config.precision)
-    trainer = Trainer(DHPE(config.model), config, processes, RunFolder(folder), {})
+    trainer = Trainer(DHPE(config.model), DHPEObjective(config), config, processes, RunFolder(folder))
     trainer.epoch = config.evidence_epochs
     trainer.model.train()
     return trainer
