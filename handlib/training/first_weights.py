@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 from torch import nn
 
-from ..dhpe import DHPE, checkpoint_path
+from ..dhpe import DHPE
+from ..networks.checkpoint import checkpoint_path
 from ..support.files import sha256
 from .lifting import lifted
 from .profiles import TrainConfig
