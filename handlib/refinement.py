@@ -67,14 +67,7 @@ def refine(
     if output.mesh_crop is None:
         raise ValueError("only an estimate made by a DHPE can be refined with its evidence; `fit` needs no refinement")
     first = output.map(Tensor.detach)
-    frozen = [p.requires_grad for p in model.parameters()]
-    model.requires_grad_(False)
-    try:
-        seen = model.resize(images) if first.crop is None else images
-        states = _descend(model, seen, first, iterations, weights)
-    finally:
-        for parameter, needed in zip(model.parameters(), frozen, strict=True):
-            parameter.requires_grad_(needed)
+    states = _descend(model, model.resize(images) if first.crop is None else images, first, iterations, weights)
     with torch.no_grad():
         if weights.keep == "best":
             states = best_so_far(states)
@@ -115,8 +108,8 @@ def _descend(
                 with torch.no_grad():
                     better = model.regressor.refined_2d(first.features, states[-1])
                     evidence = evidence + weights.update_2d * (better - evidence)
-            optimizer.zero_grad()
-            (joint_term(joints, evidence) + others[-1]).sum().backward()  # a sum, so that each moves as it would alone
+            objective = joint_term(joints, evidence) + others[-1]
+            (h.grad,) = torch.autograd.grad(objective.sum(), h)  # a sum, so that each moves as it would alone
             optimizer.step()
     return [
         Iteration(s.h, s.evidence_2d, s.joints, joint_term(s.joints, evidence) + other.detach())
