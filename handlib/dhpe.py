@@ -204,7 +204,7 @@ class DHPE(nn.Module):
         """Writes the weights and the config as one safetensors file; the hand model is not part of it.
 
         `notes` are kept beside them: how the weights were trained. half: matrices in half precision, for a file of
-        half the size; what normalises stays in single precision.
+        half the size; what normalizes stays in single precision.
         """
         weights = {k: v.contiguous() for k, v in self.state_dict().items() if _own(k)}
         if half:

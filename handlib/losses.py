@@ -77,8 +77,8 @@ def refiner_loss(evidence: list[Float[Tensor, "b 21 2"]], joints: Float[Tensor, 
 def articulation_loss(joints: Float[Tensor, "b 21 3"], target: Float[Tensor, "b 21 3"], omega: Tensor) -> Tensor:
     """Eq. 8: L_Art = ‖norm(Reg(m)) − norm(y_J)‖².
 
-    `target` is `normalise_joints` of the truth and `omega` (b) its ω in crop units. Under the scaled orthographic
-    camera all axes share one unit, so the estimate is normalised by its root and ω alone.
+    `target` is `normalize_joints` of the truth and `omega` (b) its ω in crop units. Under the scaled orthographic
+    camera all axes share one unit, so the estimate is normalized by its root and ω alone.
     """
     relative = joints - joints[:, MIDDLE_MCP : MIDDLE_MCP + 1]
     known = known_points(target) & ~omega.isnan()[:, None, None]
@@ -108,7 +108,7 @@ def shape_weight(
 
 
 def laplacian_loss(vertices: Float[Tensor, "*batch v 3"], laplacian: Float[Tensor, "v v"]) -> Float[Tensor, ""]:
-    """L_Lap: mean over vertices of ‖(Lv)_i‖, of meshes in metres: how far a vertex is from its neighbours' mean."""
+    """L_Lap: mean over vertices of ‖(Lv)_i‖, of meshes in meters: how far a vertex is from its neighbors' mean."""
     return (laplacian @ vertices).norm(dim=-1).mean()
 
 

@@ -18,7 +18,7 @@ from .parameters import MeshParameters, posed_hand
 class DHPEOutput:
     """One hand an image. B is the batch; joints are in C21 order.
 
-    `vertices` and `joints_3d` are metres along the camera's axes, relative to the middle MCP: one image does not tell
+    `vertices` and `joints_3d` are meters along the camera's axes, relative to the middle MCP: one image does not tell
     how far away a hand is. `in_camera` places it once the root's depth is known; `root_cam` is that point where the
     maker knew it.
     """
@@ -27,7 +27,7 @@ class DHPEOutput:
     vertices: Float[Tensor, "*batch 778 3"]
     joints_3d: Float[Tensor, "*batch 21 3"]
     joints_2d: Float[Tensor, "*batch 21 2"]  # pixels of the input image, projected from the mesh
-    root_cam: Float[Tensor, "*batch 3"] | None = None  # metres
+    root_cam: Float[Tensor, "*batch 3"] | None = None  # meters
     # What only the network knows:
     mesh_crop: HandOutput | None = None  # m(h) and Reg(m(h)) in crop coordinates
     evidence_2d: Float[Tensor, "*batch 21 2"] | None = None  # the last j2D, crop coordinates
@@ -40,7 +40,7 @@ class DHPEOutput:
     history: tuple["Iteration", ...] = ()
 
     def in_camera(self, K: Float[Tensor, "*batch 3 3"], root_depth: Float[Tensor, "*batch"]) -> HandOutput:
-        """Vertices and joints in the camera frame in metres, by the inverse normalisation of Eq. 8.
+        """Vertices and joints in the camera frame in meters, by the inverse normalization of Eq. 8.
 
         K is that of the input image; `root_depth` the depth of the middle MCP, which protocols take from the truth.
         """
@@ -73,11 +73,11 @@ def assemble(
 ) -> DHPEOutput:
     """The estimate that the last of the states stands for, on images of `size` pixels."""
     last = states[-1]
-    metres, mesh = in_metres(hand, last.h), posed_hand(hand, last.h)
+    meters, mesh = in_meters(hand, last.h), posed_hand(hand, last.h)
     return DHPEOutput(
         h=last.h,
-        vertices=metres.vertices,
-        joints_3d=metres.joints,
+        vertices=meters.vertices,
+        joints_3d=meters.joints,
         joints_2d=crop_to_px(mesh.joints[..., :2], size),
         mesh_crop=mesh,
         evidence_2d=last.evidence_2d,
@@ -107,8 +107,8 @@ def placed(state: Iteration, crop: TurnedCrop, size: int) -> Iteration:
     return replace(state, h=h, evidence_2d=evidence, joints=points)
 
 
-def in_metres(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
-    """The hand of h in metres along the camera's axes, relative to its middle MCP: σ and t play no part."""
+def in_meters(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
+    """The hand of h in meters along the camera's axes, relative to its middle MCP: σ and t play no part."""
     parameters = MeshParameters.split(h)
     vertices = hand(parameters.pose, parameters.shape).vertices @ parameters.camera.rotation().mT
     joints = hand.regress_joints(vertices)
@@ -125,3 +125,6 @@ def _mapped(value, change: Callable[[Tensor], Tensor]):
     if isinstance(value, DHPEOutput | Iteration):
         return type(value)(**{name: _mapped(part, change) for name, part in vars(value).items()})
     return value
+
+
+in_metres = in_meters  # the name that it had at first

@@ -144,8 +144,8 @@ def _mesh_terms(
     def terms(h: Tensor, placed: Tensor) -> Tensor:
         total = weights.stay * (h - first.h).square().mean(-1)
         if weights.laplacian:
-            metres = placed / (SCALE_UNIT * MeshParameters.split(h).scale[..., None])
-            total = total + weights.laplacian * (model.laplacian @ metres).norm(dim=-1).mean(-1)
+            meters = placed / (SCALE_UNIT * MeshParameters.split(h).scale[..., None])
+            total = total + weights.laplacian * (model.laplacian @ meters).norm(dim=-1).mean(-1)
         if weights.feature:
             masked = model.features(images * model.render_mask(placed, size)[:, None], first.crop)
             total = total + weights.feature * (masked - first.features).square().mean(-1)

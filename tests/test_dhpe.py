@@ -61,14 +61,14 @@ def test_shapes(model, images):
 
 
 def test_parts_of_an_estimate_agree(model, images):
-    """Metres times σ·10 plus the root are crop units; joints_2d are their pixels."""
+    """Meters times σ·10 plus the root are crop units; joints_2d are their pixels."""
     out = model(images)
     parts = MeshParameters.split(out.h)
     root = out.mesh_crop.joints[:, MIDDLE_MCP, None]
     assert torch.equal(out.h, out.history[-1].h)
     assert out.joints_3d[:, MIDDLE_MCP].abs().max() == 0
-    for metres, crop in ((out.vertices, out.mesh_crop.vertices), (out.joints_3d, out.mesh_crop.joints)):
-        torch.testing.assert_close(metres * 10 * parts.scale[..., None] + root, crop, rtol=0, atol=1e-4)
+    for meters, crop in ((out.vertices, out.mesh_crop.vertices), (out.joints_3d, out.mesh_crop.joints)):
+        torch.testing.assert_close(meters * 10 * parts.scale[..., None] + root, crop, rtol=0, atol=1e-4)
     torch.testing.assert_close(out.joints_2d, crop_to_px(out.mesh_crop.joints, 32)[..., :2])
 
 
@@ -280,7 +280,7 @@ def test_each_network_gets_its_own_size(paper, generator, size):
     assert [maps.shape for maps in out.earlier_heatmaps] == [(1, 21, 32, 32)] * 2
     assert out.size == size and torch.isfinite(out.vertices).all()
     pixels = (out.history[0].evidence_2d + 1) * 16 - 0.5
-    torch.testing.assert_close(pixels, pixels.round(), rtol=0, atol=1e-4)  # argmax: centres of pixels
+    torch.testing.assert_close(pixels, pixels.round(), rtol=0, atol=1e-4)  # argmax: centers of pixels
 
 
 def test_all_weights_of_the_paper_s_networks_learn():

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from handlib import DHPE, DHPEConfig
 from handlib.camera import crop_to_px
 from handlib.networks.turned_crop import TurnedCrop
-from handlib.output import in_metres, placed
+from handlib.output import in_meters, placed
 from handlib.parameters import posed_hand
 from handlib.refinement import refine
 
@@ -155,7 +155,7 @@ def test_detached_output_is_whole(model, images):
     output = model(images[:1]).map(torch.Tensor.detach)
     assert not output.h.requires_grad and not output.history[-1].joints.requires_grad
     assert isinstance(output.crop, TurnedCrop)
-    torch.testing.assert_close(in_metres(model.hand, output.h).vertices, output.vertices, atol=1e-5, rtol=0)
+    torch.testing.assert_close(in_meters(model.hand, output.h).vertices, output.vertices, atol=1e-5, rtol=0)
 
 
 def test_gradients_reach_the_regressor_and_not_the_published_network(model, images):

@@ -33,7 +33,7 @@ def main(run: Path, name: str, command: str) -> None:
     data = SyntheticHands("val", config["model"]["size"], config["val_images"])
     record = results.record(
         name,
-        "how lite learnt: its losses, and its validation error after every epoch",
+        "how lite learned: its losses, and its validation error after every epoch",
         [Metric("minutes", rows[-1]["minutes"], "minutes", n=1)],
         profile=config["profile"],
         config=config,

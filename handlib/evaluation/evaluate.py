@@ -52,7 +52,7 @@ def predictions(
 
 
 def depth_of_root(joints_cam: Float[Tensor, "b 21 3"]) -> Float[Tensor, " b"]:
-    """Depth at which an estimate is placed, metres: the middle MCP's, or the mean of the known joints' without it.
+    """Depth at which an estimate is placed, meters: the middle MCP's, or the mean of the known joints' without it.
 
     1 m where none is known: only errors that do not count depend on it.
     """
@@ -129,7 +129,7 @@ def scores(found: dict[str, Tensor]) -> dict[str, float]:
 
 
 def pck_curve(found: dict[str, Tensor]) -> dict[str, list[float]]:
-    """The mean PCK curve over keypoints, on a grid of whole millimetres, for plots."""
+    """The mean PCK curve over keypoints, on a grid of whole millimeters, for plots."""
     errors = found["joints_mm"]
     curve = pck(errors, PCK_GRID_MM.to(errors), found["visible"] & torch.isfinite(errors)).nanmean(0)
     return {"threshold_mm": PCK_GRID_MM.tolist(), "pck": [round(v, 5) for v in curve.tolist()]}

@@ -1,6 +1,6 @@
 """The hand model: pose and shape to a mesh of 778 vertices and 21 joints, by linear blend skinning.
 
-Frame of the model, as MANO's: metres; fingers towards −x, back of the hand towards +y, thumb towards +z, wrist near
+Frame of the model, as MANO's: meters; fingers towards −x, back of the hand towards +y, thumb towards +z, wrist near
 (0.096, 0.006, 0.006). `pose` is 15 axis-angle rotations in MANO's joint order, each relative to its parent; zero is
 the flat hand. Joints come out in C21 order. Notation of the comments: Loper et al., "SMPL", 2015.
 """
@@ -20,7 +20,7 @@ from .files import V, read_hand
 from .joints import C21, FINGERTIPS, MANO21, FingertipSet, convert
 from .skinning import Rig
 
-TOLERATED_PENETRATION = 1e-3  # metres by which the digits of a sampled hand may overlap
+TOLERATED_PENETRATION = 1e-3  # meters by which the digits of a sampled hand may overlap
 
 
 class HandOutput(NamedTuple):
@@ -96,7 +96,7 @@ class HandModel(nn.Module):
         rotation: Float[Tensor, "*#batch 3 3"] | None = None,
         placement: Float[Tensor, "*#batch 3 4"] | None = None,
     ) -> HandOutput:
-        """Mesh and joints in metres; `rotation` turns the whole hand about its wrist.
+        """Mesh and joints in meters; `rotation` turns the whole hand about its wrist.
 
         `shape` is in standard deviations of the population, zero being the average hand. `placement` (A | t), such as
         `Camera.matrix()`, then takes every point x to A x + t; to place the bones is cheaper than to place the mesh.
@@ -156,7 +156,7 @@ class HandModel(nn.Module):
     def regress_joints(self, vertices: Float[Tensor, "*batch 778 3"]) -> Float[Tensor, "*batch 21 3"]:
         """Reg(m): the skeleton of any mesh of this topology, by one fixed 21×778 matrix; C21 order.
 
-        It is linear in the vertices, as in the paper; a few millimetres from the skinning tree in a closed fist.
+        It is linear in the vertices, as in the paper; a few millimeters from the skinning tree in a closed fist.
         """
         return self.joint_regressor @ vertices
 

@@ -1,4 +1,4 @@
-"""`Renderer`: one interface to silhouettes, depth, normals and colours of a mesh in pixel coordinates."""
+"""`Renderer`: one interface to silhouettes, depth, normals and colors of a mesh in pixel coordinates."""
 
 from typing import NamedTuple
 
@@ -25,11 +25,11 @@ class _Scene(NamedTuple):
 
 
 class Renderer:
-    """Renders meshes whose vertices are in pixels: x right, y down, centres at +0.5, z a depth (smaller is nearer).
+    """Renders meshes whose vertices are in pixels: x right, y down, centers at +0.5, z a depth (smaller is nearer).
 
     size: side of a square image, or (height, width).
     backend: `"reference"` is plain torch on any device, `"fast"` compiled loops on the CPU (numba) and on CUDA
-        (Triton), `"auto"` picks one of these; `"pytorch3d"` is that library's rasteriser, where it is installed.
+        (Triton), `"auto"` picks one of these; `"pytorch3d"` is that library's rasterizer, where it is installed.
     gradient: what tells the vertices about visibility. `"antialias"`: the exact gradient of outlines (edges.py).
         `"kato"`: the pseudo-gradient of the paper's renderer (kato.py), which reaches a target that the mesh does not
         touch. `"soft"`: blurred faces (soft.py), for silhouettes only.
@@ -78,7 +78,7 @@ class Renderer:
         faces: Int[Tensor, "*#batch f 3"],
         background: float = torch.inf,
     ) -> Float[Tensor, "*batch h w"]:
-        """z of the nearest surface at the pixels' centres, `background` where there is none.
+        """z of the nearest surface at the pixels' centers, `background` where there is none.
 
         Differentiable in the surface and at its outlines; at those against the background only if that is finite.
         """
@@ -94,9 +94,9 @@ class Renderer:
         vertex_colors: Float[Tensor, "*#batch v 3"],
         background: Float[Tensor, "*#batch 3 h w"] | None = None,
     ) -> Float[Tensor, "*batch 3 h w"]:
-        """Vertex colours blended over the faces, in front of `background` (black when none is given).
+        """Vertex colors blended over the faces, in front of `background` (black when none is given).
 
-        Differentiable in the colours, in the vertices (shading and outlines) and in the background.
+        Differentiable in the colors, in the vertices (shading and outlines) and in the background.
         """
         scene = self._scene(vertices_px, faces, self.supersampling)
         colors = vertex_colors.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
@@ -136,7 +136,7 @@ class Renderer:
         faces: Int[Tensor, "*#batch f 3"],
         vertex_normals: Float[Tensor, "*#batch v 3"],
     ) -> Float[Tensor, "*batch 3 h w"]:
-        """Unit normals of the surface at the pixels' centres, blended from those of the vertices; 0 where none."""
+        """Unit normals of the surface at the pixels' centers, blended from those of the vertices; 0 where none."""
         scene = self._scene(vertices_px, faces)
         normals = vertex_normals.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
         image = interpolate(corners(normals, scene.faces), *scene[:3], normals.new_zeros(1, 1, 1, 3))
@@ -152,8 +152,8 @@ class Renderer:
         weights = vertices.new_zeros(*face.shape, 3)
         image, row, column = (face >= 0).nonzero(as_tuple=True)
         corner = faces[image if len(faces) > 1 else 0, face[image, row, column]]
-        centre = torch.stack([column, row], -1).to(vertices) + 0.5
-        found = barycentrics(vertices[image[:, None], corner, :2], centre)
+        center = torch.stack([column, row], -1).to(vertices) + 0.5
+        found = barycentrics(vertices[image[:, None], corner, :2], center)
         weights = weights.index_put((image, row, column), found)
         return face.long().view(*lead, *face.shape[1:]), weights.view(*lead, *weights.shape[1:])
 

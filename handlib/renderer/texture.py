@@ -76,7 +76,7 @@ def opposite_vertices(template: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"])
 def complete_colors(
     colors: Float[Tensor, "b v c"], known: Bool[Tensor, "b v"], faces: Int[Tensor, "f 3"]
 ) -> Float[Tensor, "b v c"]:
-    """Diffuses the known colors over the mesh: every other vertex becomes the mean of its neighbours.
+    """Diffuses the known colors over the mesh: every other vertex becomes the mean of its neighbors.
 
     This is Laplace's equation with the known vertices as its boundary. With these moved to the right it is symmetric,
     and conjugate gradients solve it for all meshes at once, to a few units of the last digit. `ValueError` where a mesh
@@ -85,14 +85,14 @@ def complete_colors(
     if not known.any(1).all():
         raise ValueError("no vertex of a mesh is known, so there is nothing to diffuse: does the image show the hand?")
     b, v, c = colors.shape
-    neighbours, first, degree = _neighbours(faces, v)
+    neighbors, first, degree = _neighbors(faces, v)
     free = (~known).T.to(colors).repeat_interleave(c, 1)  # (v, b·c): a column for each channel of each mesh
     held = (1 - free) * colors.movedim(1, 0).reshape(v, b * c)
     degree = degree.to(colors)[:, None].clamp(min=1)
 
     def around(x: Tensor) -> Tensor:
-        """The sum over each vertex's neighbours."""
-        return functional.embedding_bag(neighbours, x, first, mode="sum")
+        """The sum over each vertex's neighbors."""
+        return functional.embedding_bag(neighbors, x, first, mode="sum")
 
     x = free * held.sum(0) / (1 - free).sum(0)  # the mean of what is known
     residual = free * (around(held) + around(x) - degree * x)
@@ -111,8 +111,8 @@ def complete_colors(
     return (held + x).view(v, b, c).movedim(0, 1)
 
 
-def _neighbours(faces: Int[Tensor, "f 3"], v: int) -> tuple[Int[Tensor, " e"], Int[Tensor, " v"], Int[Tensor, " v"]]:
-    """Neighbours of all vertices one after the other, where each vertex's begin, and how many they are."""
+def _neighbors(faces: Int[Tensor, "f 3"], v: int) -> tuple[Int[Tensor, " e"], Int[Tensor, " v"], Int[Tensor, " v"]]:
+    """Neighbors of all vertices one after the other, where each vertex's begin, and how many they are."""
     ends = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     edges = torch.unique(torch.cat([ends, ends.flip(1)]), dim=0)  # sorted by their first end
     degree = torch.bincount(edges[:, 0], minlength=v)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..camera import crop_box, normalise_joints, px_to_crop
+from ..camera import crop_box, normalize_joints, px_to_crop
 from ..dhpe import DHPE, at_least_single
 from ..evidence import keeping_statistics
 from ..hand.joints import MIDDLE_MCP
@@ -99,6 +99,6 @@ def _normalized_joints(
 ) -> tuple[Float[Tensor, "b 21 3"], Float[Tensor, " b"]]:
     """norm(y_J) of Eq. 8 with NaN for unknown joints, and ω in crop units. An instance without its root has none."""
     joints_cam = batch["joints_cam"]
-    target = normalise_joints(filled_from_root(joints_cam), batch["K"])
+    target = normalize_joints(filled_from_root(joints_cam), batch["K"])
     target = torch.where(known_points(joints_cam), target, torch.nan)
     return target, crop_box(filled_from_root(joints))[:, 2]

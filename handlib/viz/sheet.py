@@ -1,4 +1,4 @@
-"""What a sample holds, as pictures: the image, the skeleton on it, its parts in colours, its depth in grey.
+"""What a sample holds, as pictures: the image, the skeleton on it, its parts in colors, its depth in gray.
 
 A data set lacks some of these; they are left out, so a row of a sheet has as many pictures as all its samples allow.
 Needs plotly, as plots.py does: pip install 'handlib[photo]'.
@@ -29,16 +29,16 @@ def _palette() -> Float[Tensor, "parts 3"]:
     return torch.stack(rows)
 
 
-PALETTE = _palette()  # a colour for each of `sample.PARTS`
+PALETTE = _palette()  # a color for each of `sample.PARTS`
 
 
 def parts_image(parts: Integer[Tensor, "h w"]) -> Image.Image:
-    """Codes of `PARTS` as colours: fingers as their skeleton has them, brighter towards the tip."""
+    """Codes of `PARTS` as colors: fingers as their skeleton has them, brighter towards the tip."""
     return to_image(PALETTE[parts.long()].movedim(-1, 0))
 
 
 def depth_image(depth: Float[Tensor, "h w"], mask: Float[Tensor, "h w"] | None = None) -> Image.Image:
-    """Near is white, far is grey, unknown (0) is black. mask: what the greys are spread over, if not everything."""
+    """Near is white, far is gray, unknown (0) is black. mask: what the grays are spread over, if not everything."""
     known = depth > 0
     range_of = depth[known & (mask > 0)] if mask is not None else depth[known]
     range_of = range_of if len(range_of) else depth[known]

@@ -128,7 +128,7 @@ def test_predict_writes_a_mesh_and_joints(run, trained, picture, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == set(names) and all(name in out for name in names)
     mesh = trimesh.load(tmp_path / "palm.obj", process=False)
     assert mesh.vertices.shape == (778, 3) and mesh.faces.shape == (1538, 3)
-    assert 0.1 < np.ptp(mesh.vertices, axis=0).max() < 0.3  # metres
+    assert 0.1 < np.ptp(mesh.vertices, axis=0).max() < 0.3  # meters
     joints = json.loads((tmp_path / "palm.json").read_text())
     assert np.shape(joints["joints_m"]) == (21, 3) and np.shape(joints["joints_px"]) == (21, 2)
 

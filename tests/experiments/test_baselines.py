@@ -64,7 +64,7 @@ def options(few) -> FitOptions:
 
 
 class TrueHeatmaps(torch.nn.Module):
-    """A J2D that is always right: it recognises the pictures of a data set and knows where their joints are."""
+    """A J2D that is always right: it recognizes the pictures of a data set and knows where their joints are."""
 
     def __init__(self, data: CachedHands):
         super().__init__()

@@ -160,7 +160,7 @@ def test_a_compiler_that_fails_is_left_out(smoke, lines, monkeypatch):
     "wrong", [lambda v: v + 1e-4, lambda v: v.detach() + 1.01 * (v - v.detach()), lambda v: v * torch.nan]
 )
 def test_what_differs_is_not_timed(smoke, lines, monkeypatch, wrong):
-    """By a tenth of a millimetre, in the derivatives only, or in being no number."""
+    """By a tenth of a millimeter, in the derivatives only, or in being no number."""
     contestants = bench.contestants
 
     def skewed(*arguments):

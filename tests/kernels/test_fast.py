@@ -57,7 +57,7 @@ def test_same_images_and_gradients(scene, image, gradient):
     (fast, fast_push), (plain, plain_push) = both(render)
     exact = vertices.dtype == torch.float64
     torch.testing.assert_close(fast, plain, atol=1e-9 if exact and gradient != "soft" else 1e-5, rtol=0)
-    # In single precision a crossing may fall on the other side of a pixel's centre, which moves one kato pull.
+    # In single precision a crossing may fall on the other side of a pixel's center, which moves one kato pull.
     tolerance = (1e-9 if exact else 2e-2 if gradient == "kato" else 1e-3) * float(plain_push.abs().max())
     assert float(plain_push.abs().max()) > 0
     torch.testing.assert_close(fast_push, plain_push, atol=tolerance, rtol=0)

@@ -121,7 +121,7 @@ def test_rows_of_the_pool_are_no_seeds(feed, tmp_path, monkeypatch, augmentation
 
 
 def test_accumulated_parts_equal_a_whole_batch(feed, tmp_path):
-    """Where batch normalisation does not couple the images."""
+    """Where batch normalization does not couple the images."""
     ends = []
     for parts in (1, 3):
         trainer = trainer_of(replace(SMALL, accumulate=parts, color_jitter=0.1), tmp_path)

@@ -15,7 +15,7 @@ from .training import network_run, resized
 
 
 class Segmenter(nn.Module):
-    """Image to mask. `layers` take images, centred, to one channel of logits at any resolution, above 0 for hand."""
+    """Image to mask. `layers` take images, centered, to one channel of logits at any resolution, above 0 for hand."""
 
     def __init__(self, size: int, layers: nn.Module):
         super().__init__()
@@ -59,7 +59,7 @@ def parameters(module: nn.Module) -> int:
 def equal_width(make: Callable[[int], nn.Module], config: DHPEConfig) -> int:
     """The width at which a network has about as many parameters as the two evidence networks of a DHPE together.
 
-    Their number grows about with the square of the width, so a guess and its neighbours will do.
+    Their number grows about with the square of the width, so a guess and its neighbors will do.
     """
     with torch.device("meta"):  # shapes only
         wanted = sum(parameters(network) for network in new_evidence(config) if network is not None)

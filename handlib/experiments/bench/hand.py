@@ -103,7 +103,7 @@ def _import_smplx():
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "handlib bench hand compares with smplx, which is not installed: pip install smplx "
-            "(its licence forbids commercial use)"
+            "(its license forbids commercial use)"
         ) from error
     return smplx
 

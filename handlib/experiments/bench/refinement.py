@@ -2,7 +2,7 @@
 
 What is timed: fifty steps of Adam on the 63 numbers h of a hand, from the mean hand in the middle of the crop, down the
 mean squared difference between its silhouette and a mask. A step is posing the hand, rendering, the gradient and the
-optimiser. The same loop runs on handlib's compiled loops and on its plain torch; both must arrive at the same error.
+optimizer. The same loop runs on handlib's compiled loops and on its plain torch; both must arrive at the same error.
 One thread on the CPU.
 """
 

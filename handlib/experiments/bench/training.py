@@ -1,8 +1,8 @@
 """`handlib bench training`: how fast a network is trained, and what of that is not the network.
 
-The *full step* is everything that training does for a batch: data, colours, F and J2D, the regressor, the hand, the
-renderer, all losses, their gradients, clipping, the optimiser. The *networks alone* are F (twice, as for Eq. 2), J2D
-and the regressor on tensors that stay the same, with a mean square for a loss, and again clipping and optimiser. Both
+The *full step* is everything that training does for a batch: data, colors, F and J2D, the regressor, the hand, the
+renderer, all losses, their gradients, clipping, the optimizer. The *networks alone* are F (twice, as for Eq. 2), J2D
+and the regressor on tensors that stay the same, with a mean square for a loss, and again clipping and optimizer. Both
 go in turns. What the full step takes more is the overhead of data, rendering and losses.
 
 The matrix rate is that of one large matrix product in the precision of the networks, measured on the same device; the

@@ -1,7 +1,7 @@
 """edges.py compiled for CUDA by Triton.
 
-A face looks at the pixels that see it, and from each of them at the four neighbours: it is pushed where it occludes
-what the neighbour sees. Every pair of pixels has one occluder, so it is counted once.
+A face looks at the pixels that see it, and from each of them at the four neighbors: it is pushed where it occludes
+what the neighbor sees. Every pair of pixels has one occluder, so it is counted once.
 """
 
 import triton.language as tl

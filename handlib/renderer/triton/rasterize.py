@@ -83,7 +83,7 @@ def _draw(
 
 @jit
 def _owns(a, b):
-    """Whether centres on this edge are the face's: left edges and top ones."""
+    """Whether centers on this edge are the face's: left edges and top ones."""
     return (a > 0) | ((a == 0) & (b > 0))
 
 
