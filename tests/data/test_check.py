@@ -192,10 +192,14 @@ def test_command(hand, tmp_path, capsys):
 
 
 def test_command_says_what_it_wants(capsys):
-    for arguments in ([], ["--help"], ["check"], ["check", "-h"]):
-        data_command(arguments)
+    for arguments in ([], ["--help"], ["check", "-h"]):
+        with pytest.raises(SystemExit):
+            data_command(arguments)
         assert "usage: handlib data" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="unknown verb 'chek' of handlib data: choose one of check"):
+    with pytest.raises(ValueError, match="handlib data check KIND:PATH …, KIND one of rhd, stb"):
+        data_command(["check"])
+    with pytest.raises(SystemExit):
         data_command(["chek"])
+    assert "check, render, show" in capsys.readouterr().err
     with pytest.raises(ValueError, match="names no data set"):
         data_command(["check", "somewhere"])
