@@ -131,17 +131,17 @@ def seed_colors(
     vertices = output.mesh_crop.vertices
     finite = torch.isfinite(vertices).flatten(1).all(1) & torch.isfinite(output.h).all(1)
     vertices_px = crop_to_px(torch.where(finite[:, None, None], vertices, -9.0), images.shape[-1])
-    found, shown = sample_colors(torch.cat([images, batch["mask"][:, None]], 1), vertices_px, model.hand.faces)
+    sampled, shown = sample_colors(torch.cat([images, batch["mask"][:, None]], 1), vertices_px, model.hand.faces)
     if config.masked:
-        shown = shown & (found[..., 3] > 0.99)  # all of the pixels that the color is mixed from are hand
+        shown = shown & (sampled[..., 3] > 0.99)  # all of the pixels that the color is mixed from are hand
     usable = finite & (shown.float().mean(1) >= config.least_shown) & shown.any(1)
     if config.camera == "seed":
         depth = batch["joints_cam"][:, MIDDLE_MCP, 2]
         usable = usable & (depth > 0) & torch.isfinite(batch["K"]).flatten(1).all(1)
-    colors = torch.zeros_like(found[..., :3])
+    colors = torch.zeros_like(sampled[..., :3])
     if usable.any():
         hand = model.hand
-        colors[usable] = complete(found[usable, :, :3], shown[usable], hand.template, hand.faces, config.hidden)
+        colors[usable] = complete(sampled[usable, :, :3], shown[usable], hand.template, hand.faces, config.hidden)
     return colors, usable
 
 

@@ -20,7 +20,7 @@ from .hand import HandModel
 from .hand.mesh import cotangent_laplacian
 from .networks.checkpoint import checkpoint_path, read_checkpoint, read_config
 from .networks.turned_crop import HandEvidence, TurnedCrop
-from .output import DHPEOutput, assemble, placed
+from .output import DHPEOutput, assemble, seen_in_image
 from .regressor import Regressor
 from .renderer import Renderer
 from .support.files import atomic_path
@@ -182,7 +182,7 @@ class DHPE(nn.Module):
         inputs = self.feature_extractor.conditions(evidence)
         states = self.regressor(self.hand, inputs, evidence.points[..., :2])
         if crop is not None:
-            states = [placed(state, crop, size) for state in states]
+            states = [seen_in_image(state, crop, size) for state in states]
         output = assemble(self.hand, states, size, None, evidence.features)
         return replace(output, crop=crop, hand_evidence=evidence)
 

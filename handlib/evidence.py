@@ -105,10 +105,10 @@ def target_heatmaps(joints_crop: Float[Tensor, "*batch 21 2"], size: int) -> Flo
 
     The map of a joint that is NaN, an unknown one, is NaN.
     """
-    place = torch.arange(size, device=joints_crop.device) + 0.5
+    centers = torch.arange(size, device=joints_crop.device) + 0.5
     peak = (joints_crop + 1) * (size / 2)
-    x = torch.exp(-((place - peak[..., :1]) ** 2) / (2 * SIGMA**2))  # separable: (..., 21, size) along each axis
-    y = torch.exp(-((place - peak[..., 1:]) ** 2) / (2 * SIGMA**2))
+    x = torch.exp(-((centers - peak[..., :1]) ** 2) / (2 * SIGMA**2))  # separable: (..., 21, size) along each axis
+    y = torch.exp(-((centers - peak[..., 1:]) ** 2) / (2 * SIGMA**2))
     return y[..., :, None] * x[..., None, :]
 
 
@@ -129,7 +129,7 @@ def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True
             best % s,
             torch.arange(len(maps), device=best.device),
         )
-        place = torch.stack([column, row], -1) + 0.5
+        centers = torch.stack([column, row], -1) + 0.5
         if subpixel:
             inner_row, inner_column = row.clamp(1, s - 2), column.clamp(1, s - 2)  # on the rim there is no neighbor
             log = maps.clamp(min=1e-6).log()
@@ -138,5 +138,5 @@ def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True
                 after = log[map_, inner_row + dy, inner_column + dx]
                 before = log[map_, inner_row - dy, inner_column - dx]
                 curvature = (2 * center - after - before).clamp(min=1e-6)
-                place[:, axis] += ((after - before) / (2 * curvature)).clamp(-0.5, 0.5)
-        return px_to_crop(place.to(maps.dtype), s).view(*lead, 2)
+                centers[:, axis] += ((after - before) / (2 * curvature)).clamp(-0.5, 0.5)
+        return px_to_crop(centers.to(maps.dtype), s).view(*lead, 2)

@@ -43,30 +43,30 @@ class LossWeights:
 TERMS = tuple(field.name for field in fields(LossWeights) if field.name not in ("threshold_px", "scheduled"))
 
 
-def known_points(target: Float[Tensor, "*batch c"]) -> Bool[Tensor, "*batch 1"]:
+def valid_points(target: Float[Tensor, "*batch c"]) -> Bool[Tensor, "*batch 1"]:
     """Which points are known: those without a NaN among their coordinates."""
     return ~target.isnan().any(-1, keepdim=True)
 
 
-def _mean_square(difference: Tensor, known: Tensor) -> Float[Tensor, ""]:
-    """Mean of the squares where `known`, which is broadcast; 0 where nothing is known."""
-    count = known.sum() * (difference.numel() // known.numel())
-    return torch.where(known, difference, 0).square().sum() / count.clamp(min=1)
+def _mean_square(difference: Tensor, valid: Tensor) -> Float[Tensor, ""]:
+    """Mean of the squares where `valid`, which is broadcast; 0 where nothing is."""
+    count = valid.sum() * (difference.numel() // valid.numel())
+    return torch.where(valid, difference, 0).square().sum() / count.clamp(min=1)
 
 
 def feature_loss(
-    features: Float[Tensor, "b c"], masked: Float[Tensor, "b c"], known: Bool[Tensor, " b"] | None = None
+    features: Float[Tensor, "b c"], masked: Float[Tensor, "b c"], valid: Bool[Tensor, " b"] | None = None
 ) -> Float[Tensor, ""]:
-    """Eq. 2: L_Feat = ‖F(x) − F(x ⊙ y_M)‖², which teaches F to look at the hand alone. known: which have a mask."""
-    if known is None:
+    """Eq. 2: L_Feat = ‖F(x) − F(x ⊙ y_M)‖², which teaches F to look at the hand alone. valid: which have a mask."""
+    if valid is None:
         return (features - masked).square().mean()
-    return _mean_square(features - masked, known[:, None])
+    return _mean_square(features - masked, valid[:, None])
 
 
 def heatmap_loss(heatmaps: Float[Tensor, "b 21 s s"], joints: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:
     """Eq. 3: L_2D = ‖J2D(x) − y_Heat‖²."""
     difference = heatmaps - target_heatmaps(joints, heatmaps.shape[-1])
-    return _mean_square(difference, known_points(joints)[..., None])
+    return _mean_square(difference, valid_points(joints)[..., None])
 
 
 def refiner_loss(evidence: list[Float[Tensor, "b 21 2"]], joints: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:
@@ -81,17 +81,17 @@ def articulation_loss(joints: Float[Tensor, "b 21 3"], target: Float[Tensor, "b 
     camera all axes share one unit, so the estimate is normalized by its root and ω alone.
     """
     relative = joints - joints[:, MIDDLE_MCP : MIDDLE_MCP + 1]
-    known = known_points(target) & ~omega.isnan()[:, None, None]
-    return _mean_square(relative / omega.nan_to_num(1.0)[:, None, None] - target, known)
+    valid = valid_points(target) & ~omega.isnan()[:, None, None]
+    return _mean_square(relative / omega.nan_to_num(1.0)[:, None, None] - target, valid)
 
 
 def shape_loss(
     silhouette: Float[Tensor, "b s s"], mask: Float[Tensor, "b s s"], weight: Float[Tensor, " b"]
 ) -> Float[Tensor, ""]:
     """Eq. 9: L_Sh = ‖Ren(m) − y_M‖², each instance with its weight of Eq. 12; the mean over those with a mask."""
-    known = ~mask.isnan().flatten(1).any(1)
-    instances = torch.where(known[:, None, None], silhouette - mask, 0).square().mean((1, 2))
-    return (weight * instances).sum() / known.sum().clamp(min=1)
+    valid = ~mask.isnan().flatten(1).any(1)
+    instances = torch.where(valid[:, None, None], silhouette - mask, 0).square().mean((1, 2))
+    return (weight * instances).sum() / valid.sum().clamp(min=1)
 
 
 def shape_weight(
@@ -101,9 +101,9 @@ def shape_weight(
 
     The mean over its known joints; 0 for an instance that has none.
     """
-    known = known_points(target)[..., 0]
-    total = torch.where(known, (joints - target).norm(dim=-1), 0).sum(-1)
-    count = known.sum(-1)
+    valid = valid_points(target)[..., 0]
+    total = torch.where(valid, (joints - target).norm(dim=-1), 0).sum(-1)
+    count = valid.sum(-1)
     return ((total <= threshold * count) & (count > 0)).to(joints.dtype)
 
 
@@ -114,7 +114,7 @@ def laplacian_loss(vertices: Float[Tensor, "*batch v 3"], laplacian: Float[Tenso
 
 def reprojection_loss(joints: Float[Tensor, "b 21 2"], target: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:
     """Mean squared error of the projected joints: what Eq. 8, being relative to the root, leaves free."""
-    return _mean_square(joints - target, known_points(target))
+    return _mean_square(joints - target, valid_points(target))
 
 
 def vertex_loss(
@@ -125,7 +125,7 @@ def vertex_loss(
     Not in the paper, whose data sets have no meshes. On rendered hands, of which everything is known, a small network
     learns faster from the surface than from 21 joints and an outline.
     """
-    return _mean_square(vertices - root[:, None] - target, known_points(target))
+    return _mean_square(vertices - root[:, None] - target, valid_points(target))
 
 
 def relative_vertices(
@@ -144,4 +144,4 @@ def relative_vertices(
 
 def filled_from_root(joints: Float[Tensor, "b 21 c"]) -> Float[Tensor, "b 21 c"]:
     """Unknown joints put where the middle MCP is, so that boxes around all joints are boxes around the known ones."""
-    return torch.where(known_points(joints), joints, joints[:, MIDDLE_MCP : MIDDLE_MCP + 1])
+    return torch.where(valid_points(joints), joints, joints[:, MIDDLE_MCP : MIDDLE_MCP + 1])

@@ -88,7 +88,7 @@ def assemble(
     )
 
 
-def placed(state: Iteration, crop: TurnedCrop, size: int) -> Iteration:
+def seen_in_image(state: Iteration, crop: TurnedCrop, size: int) -> Iteration:
     """The state of a hand in a turned crop as that of the hand in the image of `size` pixels that was looked at.
 
     A turn in the image, a scale and a shift keep a scaled orthographic camera one: h changes in its camera alone.

@@ -99,9 +99,9 @@ def _descend(
     for k in range(iterations + 1):
         with torch.set_grad_enabled(k < iterations):
             h.requires_grad_(k < iterations)
-            placed, joints = posed_hand(model.hand, h)
+            vertices_crop, joints = posed_hand(model.hand, h)
             states.append(Iteration(h.detach().clone(), evidence, joints.detach()))
-            others.append(mesh_terms(h, placed))
+            others.append(mesh_terms(h, vertices_crop))
             if k == iterations:
                 break
             if model.config.pose_refiner and first.hand_evidence is None:
@@ -141,13 +141,13 @@ def _mesh_terms(
     """The rest of Eq. 13 for each hand, as a function of h (b, 63) and its mesh in crop coordinates (b, 778, 3)."""
     size = None if first.crop is None else images.shape[-1]
 
-    def terms(h: Tensor, placed: Tensor) -> Tensor:
+    def terms(h: Tensor, vertices_crop: Tensor) -> Tensor:
         total = weights.stay * (h - first.h).square().mean(-1)
         if weights.laplacian:
-            meters = placed / (SCALE_UNIT * MeshParameters.split(h).scale[..., None])
+            meters = vertices_crop / (SCALE_UNIT * MeshParameters.split(h).scale[..., None])
             total = total + weights.laplacian * (model.laplacian @ meters).norm(dim=-1).mean(-1)
         if weights.feature:
-            masked = model.features(images * model.render_mask(placed, size)[:, None], first.crop)
+            masked = model.features(images * model.render_mask(vertices_crop, size)[:, None], first.crop)
             total = total + weights.feature * (masked - first.features).square().mean(-1)
         return total
 

@@ -139,8 +139,8 @@ def to_original_picture(points_px: Float[Tensor, "n 2"], sample: HandSample) -> 
 
 def choose_box(frame: Frame, crop: Crop) -> Float[Tensor, "3"]:
     """The square of `Crop`: left, top, side in pixels of the frame's picture."""
-    known = frame.joints_cam.isfinite().all(-1)
-    if not (frame.joints_cam[known][:, 2] > 0).all():
+    valid = frame.joints_cam.isfinite().all(-1)
+    if not (frame.joints_cam[valid][:, 2] > 0).all():
         raise ValueError(f"{frame.name}: joints behind the camera (z ≤ 0); is the label of this frame damaged?")
     joints_px = project(frame.joints_cam, frame.K)
     width, height = frame.size
@@ -151,13 +151,13 @@ def choose_box(frame: Frame, crop: Crop) -> Float[Tensor, "3"]:
         corners = [[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]]
         box = crop_box(torch.tensor(corners, dtype=torch.float64), crop.factor)
     elif rule in ("joints", "visible"):
-        used = joints_px[known & frame.visible if rule == "visible" else known]
+        used = joints_px[valid & frame.visible if rule == "visible" else valid]
         box = crop_box(used, crop.factor) if len(used) > 1 else None
     if box is None and rule not in ("metric", "picture") and frame.box_px is not None:
         box = crop_box(frame.box_px, crop.factor)
-    if box is None and rule != "picture" and known.any():
-        side = crop.meters * focal_length(frame.K) / frame.joints_cam[known][:, 2].mean()
-        box = torch.cat([joints_px[known].mean(0) - side / 2, side[None]])
+    if box is None and rule != "picture" and valid.any():
+        side = crop.meters * focal_length(frame.K) / frame.joints_cam[valid][:, 2].mean()
+        box = torch.cat([joints_px[valid].mean(0) - side / 2, side[None]])
     if box is None:
         side = float(max(width, height))
         box = torch.tensor([(width - side) / 2, (height - side) / 2, side], dtype=torch.float64)
@@ -179,7 +179,7 @@ def cut_frame(frame: Frame, size: int, crop: Crop) -> HandSample:
     box = choose_box(right, crop)
     K = crop_intrinsics(right.K, box, size).float()
     joints_cam = right.joints_cam.float()
-    known = joints_cam.isfinite().all(-1)
+    valid = joints_cam.isfinite().all(-1)
     mask, parts, depth = (
         None if picture is None else torch.from_numpy(cut_nearest(picture, box, size))
         for picture in (right.mask, right.parts, right.depth)
@@ -189,7 +189,7 @@ def cut_frame(frame: Frame, size: int, crop: Crop) -> HandSample:
         mask=None if mask is None else mask.float(),
         joints_px=project(joints_cam, K),
         joints_cam=joints_cam,
-        visible=right.visible & known,
+        visible=right.visible & valid,
         K=K,
         side=frame.side,
         name=frame.name,

@@ -107,9 +107,9 @@ def freihand(
 
     Its code does not keep a mirror from being the best, and nor does this.
     """
-    known = torch.isfinite(truth).all(-1)
+    valid = torch.isfinite(truth).all(-1)
     return _errors(
-        align(predicted, truth, "reflected_procrustes", known), truth, known if visible is None else visible & known
+        align(predicted, truth, "reflected_procrustes", valid), truth, valid if visible is None else visible & valid
     )
 
 

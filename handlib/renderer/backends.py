@@ -85,14 +85,14 @@ def fast_serves(device: str) -> bool:
 
 def available() -> list[str]:
     """The backends whose libraries are installed."""
-    found = []
+    names = []
     for name in BACKENDS:
         try:
             check(name)
         except ModuleNotFoundError:
             continue
-        found.append(name)
-    return found
+        names.append(name)
+    return names
 
 
 def _missing(device: str) -> str:

@@ -64,8 +64,8 @@ def edge_push(
         boundary = (face[first] != face[second]).nonzero()[:, 0]
         first, second = first[boundary], second[boundary]
         step = ((colors[first] - colors[second]) * (pulls[first] + pulls[second])).sum(1) / 2
-        wanted = ((step != 0) & torch.isfinite(step)).nonzero()[:, 0]
-        first, second, step = first[wanted], second[wanted], step[wanted]
+        pulling = ((step != 0) & torch.isfinite(step)).nonzero()[:, 0]
+        first, second, step = first[pulling], second[pulling], step[pulling]
         batch = first // (h * w)
         a, c_ = centers(first, h, w, vertices), centers(second, h, w, vertices)
         near, occludes = _occluder(vertices, faces, batch, face[first], face[second], a, c_)

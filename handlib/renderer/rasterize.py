@@ -74,9 +74,9 @@ def candidates(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, T
     top, bottom = span(y, height)
     columns, count = right - left, (right - left) * (bottom - top)
     face = torch.repeat_interleave(count)
-    place = torch.arange(len(face), device=x.device) - (count.cumsum(0) - count)[face]
-    row = place // columns[face]
-    return face, left[face] + place - row * columns[face], top[face] + row
+    offset = torch.arange(len(face), device=x.device) - (count.cumsum(0) - count)[face]
+    row = offset // columns[face]
+    return face, left[face] + offset - row * columns[face], top[face] + row
 
 
 def span(coordinate: Tensor, size: int) -> tuple[Tensor, Tensor]:

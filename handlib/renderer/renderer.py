@@ -121,10 +121,10 @@ class Renderer:
         """
         scene = self._scene(vertices_px, faces, self.supersampling)
         outside = scene.vertices.new_full((1, 1, 1, 2), 0.5)
-        place = interpolate(uv[uv_faces][None], *scene[:3], outside) * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])
+        lookup = interpolate(uv[uv_faces][None], *scene[:3], outside) * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])
         channels = texture.shape[-3]
         sheets = texture.expand(*vertices_px.shape[:-2], *texture.shape[-3:]).reshape(-1, *texture.shape[-3:])
-        image = functional.grid_sample(sheets, place, padding_mode="border", align_corners=False).movedim(1, -1)
+        image = functional.grid_sample(sheets, lookup, padding_mode="border", align_corners=False).movedim(1, -1)
         image = torch.where(
             (scene.face >= 0)[..., None], image, self._behind(background, scene, vertices_px.shape[:-2], channels)
         )
@@ -153,8 +153,8 @@ class Renderer:
         image, row, column = (face >= 0).nonzero(as_tuple=True)
         corner = faces[image if len(faces) > 1 else 0, face[image, row, column]]
         center = torch.stack([column, row], -1).to(vertices) + 0.5
-        found = barycentrics(vertices[image[:, None], corner, :2], center)
-        weights = weights.index_put((image, row, column), found)
+        shares = barycentrics(vertices[image[:, None], corner, :2], center)
+        weights = weights.index_put((image, row, column), shares)
         return face.long().view(*lead, *face.shape[1:]), weights.view(*lead, *weights.shape[1:])
 
     def _samples(self, supersampling: int) -> tuple[int, int]:

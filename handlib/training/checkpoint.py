@@ -75,9 +75,9 @@ class RunFolder:
         """The first `count` rows of the pool, as they were saved; later ones are dropped, being about to be remade."""
         self.drop_rows(count)
         parts = [_read(path, load_file) for path in sorted(self.path.glob("pool-*.safetensors"))]
-        found = sum(len(part["image"]) for part in parts)
-        if found != count:
-            raise ValueError(f"{self.path}: the pool has {found} of its {count} instances; {_MEND}")
+        saved = sum(len(part["image"]) for part in parts)
+        if saved != count:
+            raise ValueError(f"{self.path}: the pool has {saved} of its {count} instances; {_MEND}")
         return parts
 
     def drop_rows(self, count: int) -> None:

@@ -40,14 +40,14 @@ def open_data(
     """
     if not specs:
         raise ValueError("no data named: --data synthetic, or for example --data rhd:PATH stb:PATH")
-    found: list[Dataset] = []
+    opened: list[Dataset] = []
     for spec in specs:
         if spec == "synthetic":
             behind = open_backgrounds(backgrounds) if backgrounds and split == "train" else None
-            found.append(SyntheticHands(split, size, images, seed=seed, hand=hand, backgrounds=behind))
+            opened.append(SyntheticHands(split, size, images, seed=seed, hand=hand, backgrounds=behind))
             continue
-        found.append(open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size))
-    return found
+        opened.append(open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size))
+    return opened
 
 
 def in_memory(
@@ -139,11 +139,11 @@ def common(rows: Sequence[dict[str, Tensor]]) -> list[str]:
 
 def to_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
     """Pictures and masks in [0, 1] as bytes; masks in half precision where some are unknown, that is NaN."""
-    held = {"image": (rows["image"] * 255).round().byte()}
+    packed = {"image": (rows["image"] * 255).round().byte()}
     if "mask" in rows:
         mask = (rows["mask"] * 255).round()
-        held["mask"] = mask.half() if mask.isnan().any() else mask.byte()
-    return rows | held
+        packed["mask"] = mask.half() if mask.isnan().any() else mask.byte()
+    return rows | packed
 
 
 def from_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -182,12 +182,12 @@ class Pool:
             self.rows = {name: value[:0].cpu() for name, value in new.items()}
         end = self.count + n
         room = min(self.cap, 2 * end)
-        for name, held in self.rows.items():
-            if len(held) < end:
-                grown = held.new_empty(room, *held.shape[1:])
-                grown[: self.count] = held[: self.count]
-                self.rows[name] = held = grown
-            held[self.count : end] = new[name][:n]
+        for name, column in self.rows.items():
+            if len(column) < end:
+                grown = column.new_empty(room, *column.shape[1:])
+                grown[: self.count] = column[: self.count]
+                self.rows[name] = column = grown
+            column[self.count : end] = new[name][:n]
         self.count = end
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:

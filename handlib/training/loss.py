@@ -15,13 +15,13 @@ from ..losses import (
     feature_loss,
     filled_from_root,
     heatmap_loss,
-    known_points,
     laplacian_loss,
     refiner_loss,
     relative_vertices,
     reprojection_loss,
     shape_loss,
     shape_weight,
+    valid_points,
     vertex_loss,
 )
 from ..output import DHPEOutput
@@ -100,5 +100,5 @@ def _normalized_joints(
     """norm(y_J) of Eq. 8 with NaN for unknown joints, and ω in crop units. An instance without its root has none."""
     joints_cam = batch["joints_cam"]
     target = normalize_joints(filled_from_root(joints_cam), batch["K"])
-    target = torch.where(known_points(joints_cam), target, torch.nan)
+    target = torch.where(valid_points(joints_cam), target, torch.nan)
     return target, crop_box(filled_from_root(joints))[:, 2]

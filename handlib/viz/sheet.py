@@ -39,25 +39,25 @@ def parts_image(parts: Integer[Tensor, "h w"]) -> Image.Image:
 
 def depth_image(depth: Float[Tensor, "h w"], mask: Float[Tensor, "h w"] | None = None) -> Image.Image:
     """Near is white, far is gray, unknown (0) is black. mask: what the grays are spread over, if not everything."""
-    known = depth > 0
-    range_of = depth[known & (mask > 0)] if mask is not None else depth[known]
-    range_of = range_of if len(range_of) else depth[known]
+    valid = depth > 0
+    range_of = depth[valid & (mask > 0)] if mask is not None else depth[valid]
+    range_of = range_of if len(range_of) else depth[valid]
     if not len(range_of):
         return to_image(torch.zeros_like(depth))
     near, far = float(range_of.min()), float(range_of.max())
     part = ((far - depth) / max(far - near, 1e-6)).clamp(0, 1)
-    return to_image(torch.where(known, 0.2 + 0.8 * part, 0.0))
+    return to_image(torch.where(valid, 0.2 + 0.8 * part, 0.0))
 
 
 def skeleton_image(sample: HandSample) -> Image.Image:
     """The image with what is known of its skeleton: bones where all joints are annotated, else a dot a joint."""
     picture = to_image(sample.image)
-    known = sample.joints_px.isfinite().all(-1)
-    if known.all():
+    valid = sample.joints_px.isfinite().all(-1)
+    if valid.all():
         return draw_skeleton(picture, sample.joints_px)
     pen, radius = ImageDraw.Draw(picture), max(2, math.ceil(max(picture.size) / 60))
     for n, (_, child) in enumerate(BONES):
-        if known[child]:
+        if valid[child]:
             x, y = sample.joints_px[child].tolist()
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=FINGER_COLORS[n // 4])
     return picture

@@ -64,13 +64,13 @@ def resolve_reference(face: Tensor, vertices: Tensor, faces: Tensor, colors: Ten
     mask = (label > OTHER).sum(0) >= 2
     agrees = covered & ((label > OTHER) == mask)
     best = depth.where(agrees, torch.inf).argmin(0, keepdim=True)
-    known = agrees.any(0)
+    answered = agrees.any(0)
     return Layers(
         color.mean(0).movedim(-1, 1),
         covered.float().mean(0),
         mask,
-        label.gather(0, best)[0].where(known, 0),
-        depth.gather(0, best)[0].where(known, 0.0),
+        label.gather(0, best)[0].where(answered, 0),
+        depth.gather(0, best)[0].where(answered, 0.0),
     )
 
 

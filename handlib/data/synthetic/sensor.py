@@ -53,10 +53,10 @@ def blur(
 ) -> Float[Tensor, "b 3 h w"]:
     """A straight motion of `length` pixels during the exposure, out of focus by a Gaussian of `sigma` pixels."""
     b = len(scene)
-    place = torch.arange(PSF, device=scene.device) - PSF // 2
+    offset = torch.arange(PSF, device=scene.device) - PSF // 2
     time = torch.linspace(-0.5, 0.5, PSF, device=scene.device)
-    x = place - (length * angle.cos())[:, None, None] * time[:, None]  # (b, time, PSF)
-    y = place - (length * angle.sin())[:, None, None] * time[:, None]
+    x = offset - (length * angle.cos())[:, None, None] * time[:, None]  # (b, time, PSF)
+    y = offset - (length * angle.sin())[:, None, None] * time[:, None]
     spread = 2 * sigma.clamp(min=0.25).square()[:, None, None]
     kernel = torch.einsum("bti,btj->bij", (-y.square() / spread).exp(), (-x.square() / spread).exp())
     kernel = kernel / kernel.sum((1, 2), keepdim=True)
@@ -76,8 +76,8 @@ def noise(draws: Draws, height: int, width: int) -> Float[Tensor, "b 3 h w"]:
 def _sheet(device: str, size: int) -> Float[Tensor, "3 s s"]:
     """Windows of `size` fit in from every corner in the first tile."""
     tile = torch.randn(3, _TILE, _TILE, generator=torch.Generator().manual_seed(1))
-    place = torch.arange(_TILE + size) % _TILE
-    return tile[:, place[:, None], place].to(device)
+    offset = torch.arange(_TILE + size) % _TILE
+    return tile[:, offset[:, None], offset].to(device)
 
 
 def jpeg(picture: Float[Tensor, "b 3 h w"], quality: Float[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
