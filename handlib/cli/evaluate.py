@@ -16,7 +16,7 @@ from ..data.specs import HANDS, parse_spec
 from ..data.synthetic import digest
 from ..dhpe import DHPE
 from ..evaluation import results
-from ..evaluation.evaluate import curves, predictions, refinement_of, scores
+from ..evaluation.evaluate import curves, describe, predictions, refinement_of, scores
 from ..evaluation.protocols import PROTOCOLS, freihand_mesh
 from ..evaluation.results import Metric
 from ..refinement import RefinementWeights
@@ -66,7 +66,7 @@ def evaluate_command(
     kind, hands, described = _real(data, model, n) if data else _synthetic(split, model, n)
     samples = predictions(model, hands, refine)
     measured = scores(samples)
-    metrics = results.describe(measured, len(hands)) + _protocol(kind, samples)
+    metrics = describe(measured, len(hands)) + _protocol(kind, samples)
     tables = curves(samples)
     report = refinement_of(samples)
     if report is not None:

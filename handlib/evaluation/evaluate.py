@@ -17,6 +17,7 @@ from ..output import DHPEOutput
 from ..refinement import refine
 from .metrics import align, auc, auc_reference, error_by_joint, error_by_tone, joint_errors_mm, pck, segmentation_scores
 from .refinement_report import RefinementReport, trajectory
+from .results import Metric
 
 ALL = tuple(range(21))
 FEWEST_FITTED = 3  # points that a similarity of space can be fitted to
@@ -126,6 +127,30 @@ def scores(samples: dict[str, Tensor]) -> dict[str, float]:
     if "vertices_pa_mm" in samples:
         result["vertices_procrustes_mean_mm"] = float(samples["vertices_pa_mm"].mean())
     return result
+
+
+# unit, alignment, thresholds of each of the `scores`
+_ROOT, _PROCRUSTES, _PIXELS = ("mm", "root", "none"), ("mm", "procrustes", "none"), ("fraction", "none", "none")
+_SCORES = {
+    "joints_root_mean_mm": _ROOT,
+    "joints_root_median_mm": _ROOT,
+    "joints_root_auc_20_50_mm": ("fraction", "root", "20 thresholds, 20–50 mm"),
+    "joints_root_auc_0_50_mm": ("fraction", "root", "20 thresholds, 0–50 mm"),
+    "joints_root_auc_reference_20_50_mm": (
+        "fraction", "root", "0–50 mm in 20 thresholds, from index 8: 21.05–50 mm",
+    ),
+    "joints_procrustes_mean_mm": _PROCRUSTES,
+    "vertices_procrustes_mean_mm": _PROCRUSTES,
+    "pixel_accuracy": _PIXELS,
+    "mean_accuracy": _PIXELS,
+    "mean_iou": _PIXELS,
+    "frequency_weighted_iou": _PIXELS,
+}  # fmt: skip
+
+
+def describe(scores: dict[str, float], n: int) -> list[Metric]:
+    """`scores` of n hands as a results file has them."""
+    return [Metric(name, value, *_SCORES[name], n) for name, value in scores.items()]
 
 
 def pck_curve(samples: dict[str, Tensor]) -> dict[str, list[float]]:

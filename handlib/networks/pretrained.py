@@ -41,8 +41,8 @@ def load_imagenet(network: ResNet50) -> bool:
         )
     except OSError as error:  # urllib's errors are among them
         warnings.warn(
-            f"F starts from random weights: {IMAGENET} cannot be had ({error}). Put the file at {cached}, or say "
-            "pretrained=False",
+            f"F starts from random weights: {IMAGENET} cannot be downloaded ({error}). Put the file at {cached}, or "
+            "say pretrained=False",
             stacklevel=2,
         )
         return False

@@ -51,7 +51,7 @@ class TrainConfig:
     loss: LossWeights = field(default_factory=LossWeights)
 
     def check(self) -> None:
-        """`ValueError` for a run that could not be."""
+        """Raises `ValueError` for an invalid run, with the field and the mend."""
         if min(self.images, self.batch_size) < 2:
             raise ValueError("images and batch_size must be at least 2: batch normalization needs two")
         if self.evidence_epochs >= max(self.epochs, 1):

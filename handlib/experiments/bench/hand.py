@@ -49,7 +49,7 @@ class HandBench:
     compiled: bool = False
 
 
-PROFILES = {"smoke": HandBench(batches=(1, 2), seconds=0.0), "laptop": HandBench()}
+HAND_BENCHES = {"smoke": HandBench(batches=(1, 2), seconds=0.0), "laptop": HandBench()}
 DIRECTIONS = ("forward", "forward_backward")
 
 

@@ -42,7 +42,7 @@ class RefinementBench:
     seconds: float = 10.0
 
 
-PROFILES = {"smoke": RefinementBench(sizes=(32,), steps=3, seconds=0.0), "laptop": RefinementBench()}
+REFINEMENT_BENCHES = {"smoke": RefinementBench(sizes=(32,), steps=3, seconds=0.0), "laptop": RefinementBench()}
 
 
 def make_loop(backend: str, batch: int, size: int, steps: int, device: str = "cpu") -> Callable[[], Tensor]:

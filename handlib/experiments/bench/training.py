@@ -50,7 +50,7 @@ class TrainingBench:
     seconds: float = 30.0
 
 
-PROFILES = {
+TRAINING_BENCHES = {
     "smoke": TrainingBench("smoke", images=8, matrix=128, seconds=0.0),
     "laptop": TrainingBench(),
     "gpu": TrainingBench("gpu", images=4096, matrix=8192, seconds=60.0),

@@ -7,7 +7,7 @@ from torch import Tensor
 from ...data import CachedHands
 from ...evaluation import evaluate
 from ...evaluation.protocols import PROTOCOLS
-from ...evaluation.results import Metric, describe
+from ...evaluation.results import Metric
 from ...refinement import RefinementWeights
 from ..baselines import DHPEMethod, Method, predictions
 
@@ -48,7 +48,7 @@ def measured(
         samples = {name: value.cpu() for name, value in samples.items()}
     else:
         samples = predictions(method, data, progress=progress, device=device)
-    metrics, drawn = describe(evaluate.scores(samples), len(data)), {}
+    metrics, drawn = evaluate.describe(evaluate.scores(samples), len(data)), {}
     if "joints_cam" in samples and samples["visible"].any():
         for name in OWN_PROTOCOLS.get(test, ()):
             metrics += PROTOCOLS[name].scores(samples["joints_cam"], samples["truth_cam"], samples["visible"])
