@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .hand.joints import MIDDLE_MCP
 from .support import jit, roma
+from .support.shapes import shapes
 
 CROP_FACTOR = 1.5  # a crop is this many times the larger side of the tight box of the 2D joints; ω of Eq. 8
 SCALE_UNIT = 10.0  # a scale of 1 maps 0.1 m to one crop unit (half the crop), which keeps h's entries near 1
@@ -81,6 +82,9 @@ class Camera(NamedTuple):
     quaternion: Float[Tensor, "*batch 4"]  # w x y z, any length but zero
     scale: Float[Tensor, "*batch 1"]  # crop units per 0.1 m
     translation: Float[Tensor, "*batch 3"]  # crop units
+
+    def __repr__(self) -> str:
+        return shapes("Camera", self._asdict().items())
 
     def rotation(self) -> Float[Tensor, "*batch 3 3"]:
         """Model axes to camera axes."""

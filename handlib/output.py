@@ -12,6 +12,8 @@ from .hand import HandModel, HandOutput
 from .hand.joints import MIDDLE_MCP
 from .networks.turned_crop import HandEvidence, TurnedCrop
 from .parameters import MeshParameters, posed_hand
+from .renderer import Renderer
+from .support.shapes import shapes
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,17 @@ class DHPEOutput:
     crop: TurnedCrop | None = None  # through which the photo trunk looked at the image, and what it said
     hand_evidence: HandEvidence | None = None
     history: tuple["Iteration", ...] = ()
+    hand: HandModel | None = None  # the model whose mesh it is
+
+    def __repr__(self) -> str:
+        return shapes("DHPEOutput", vars(self).items())
+
+    @property
+    def mask(self) -> Float[Tensor, "*batch size size"]:
+        """Ren(m): the silhouette of each hand in its input image, 0 … 1."""
+        if self.mesh_crop is None or self.size is None or self.hand is None:
+            raise ValueError("this estimate has no crop coordinates, so it has no silhouette in a crop")
+        return Renderer(self.size).silhouette(crop_to_px(self.mesh_crop.vertices, self.size), self.hand.faces)
 
     def in_camera(self, K: Float[Tensor, "*batch 3 3"], root_depth: Float[Tensor, "*batch"]) -> HandOutput:
         """Vertices and joints in the camera frame in meters, by the inverse normalization of Eq. 8.
@@ -85,6 +98,7 @@ def assemble(
         features=features,
         size=size,
         history=tuple(states),
+        hand=hand,
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from handlib import DHPE, DHPEConfig, DHPEOutput
+from handlib import DHPE, DHPEConfig, DHPEOutput, Renderer
 from handlib.camera import crop_to_px
 from handlib.hand.joints import MIDDLE_MCP
 from handlib.losses import LossWeights
@@ -394,3 +394,22 @@ def test_configs_of_nothing_are_refused_where_they_are_made(field):
 def test_images_of_another_range_are_refused(trained, batch, low, high):
     with pytest.raises(ValueError, match=r"images must be in \[0, 1\], got values from"):
         trained.model(low + (high - low) * batch["image"])
+
+
+def test_the_mask_is_the_rendered_mesh(trained, batch):
+    with torch.no_grad():
+        output = trained.model(batch["image"])
+    expected = trained.model.render_mask(output.mesh_crop.vertices, batch["image"].shape[-1])
+    assert torch.equal(output.mask, expected) and output.mask.amax() > 0
+    with pytest.raises(ValueError, match="no silhouette"):
+        _ = replace(output, mesh_crop=None).mask
+
+
+def test_representations_are_short(trained, batch):
+    with torch.no_grad():
+        output = trained.model(batch["image"])
+    parameters = MeshParameters.split(output.h)
+    n = len(output.h)
+    assert f"vertices ({n}, 778, 3)" in repr(output) and len(repr(output)) < 400
+    assert repr(parameters.camera) == f"Camera(quaternion ({n}, 4), scale ({n}, 1), translation ({n}, 3))"
+    assert len(repr(parameters)) < 200 and repr(Renderer(64)).startswith("Renderer((64, 64)")

@@ -31,12 +31,30 @@ class HandOutput(NamedTuple):
 class HandModel(nn.Module):
     """A hand of 778 vertices with MANO's interface; no trained weights, so it holds buffers only.
 
-    Make one with `HandModel.load("openhand")`. It is always a right hand. `side` is "left" when it was read from the
-    file of a left hand and mirrored; it then stands for the mirror images of left hands: mirror the pictures first.
+    model: the open hand that handlib ships, or by its path MANO's `MANO_RIGHT.pkl`, `MANO_LEFT.pkl` or such an `.npz`;
+        or the fields of such a file.
+    fingertips: the vertices that stand for the tips, one of `handlib.hand.joints.FINGERTIPS`.
+    backend: "reference" is plain torch; "auto" uses compiled loops on the CPU where numba is installed, which cannot be
+        differentiated twice.
+
+    `hand()` is the mean hand, `hand(pose, shape)` any other. It is always a right hand. `side` is "left" when it was
+    read from the file of a left hand and mirrored; it then stands for the mirror images of left hands: mirror the
+    pictures first.
     """
 
-    def __init__(self, fields: dict, fingertips: FingertipSet, name: str = "hand", backend: str = "auto"):
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | dict = "openhand",
+        fingertips: str | FingertipSet = "smplx",
+        backend: str = "auto",
+    ):
         super().__init__()
+        if isinstance(fingertips, str):
+            if fingertips not in FINGERTIPS:
+                raise ValueError(f"unknown fingertip set '{fingertips}': choose one of {', '.join(FINGERTIPS)}")
+            fingertips = FINGERTIPS[fingertips]
+        fields = model if isinstance(model, dict) else read_hand(model)
+        name = "hand" if isinstance(model, dict) else os.path.basename(model)
         array = {k: torch.as_tensor(v.astype("float32")) for k, v in fields.items() if v.dtype.kind in "fiu"}
         if backend not in ("auto", "reference"):
             raise ValueError(f"unknown backend '{backend}': choose auto or reference")
@@ -73,16 +91,11 @@ class HandModel(nn.Module):
     def load(
         cls, model: str | os.PathLike[str] = "openhand", fingertips: str = "smplx", backend: str = "auto"
     ) -> "HandModel":
-        """The open hand that handlib ships, or by its path MANO's `MANO_RIGHT.pkl`, `MANO_LEFT.pkl` or such an `.npz`.
+        """`HandModel(model, fingertips, backend)`."""
+        return cls(model, fingertips, backend)
 
-        `fingertips` names the vertices that stand for the tips, one of `handlib.hand.joints.FINGERTIPS`. `backend`:
-        "reference" is plain torch; "auto" uses compiled loops on the CPU where numba is installed, which cannot be
-        differentiated twice.
-        """
-        if fingertips not in FINGERTIPS:
-            raise ValueError(f"unknown fingertip set '{fingertips}': choose one of {', '.join(FINGERTIPS)}")
-        name = "openhand" if str(model) == "openhand" else os.path.basename(model)
-        return cls(read_hand(model), FINGERTIPS[fingertips], name, backend)
+    def extra_repr(self) -> str:
+        return f"{self.name!r}, side={self.side!r}, fingertips={self.fingertips.name!r}, backend={self.backend!r}"
 
     @property
     def named_poses(self) -> dict[str, Float[Tensor, "45"]]:
@@ -91,16 +104,19 @@ class HandModel(nn.Module):
 
     def forward(
         self,
-        pose: Float[Tensor, "*batch 45"],
-        shape: Float[Tensor, "*#batch 10"],
+        pose: Float[Tensor, "*batch 45"] | None = None,
+        shape: Float[Tensor, "*#batch 10"] | None = None,
         rotation: Float[Tensor, "*#batch 3 3"] | None = None,
         placement: Float[Tensor, "*#batch 3 4"] | None = None,
     ) -> HandOutput:
         """Mesh and joints in meters; `rotation` turns the whole hand about its wrist.
 
-        `shape` is in standard deviations of the population, zero being the average hand. `placement` (A | t), such as
-        `Camera.matrix()`, then takes every point x to A x + t; to place the bones is cheaper than to place the mesh.
+        `pose` is the mean pose by default, `shape` the average hand's, zero: it is in standard deviations of the
+        population. `placement` (A | t), such as `Camera.matrix()`, then takes every point x to A x + t; to place the
+        bones is cheaper than to place the mesh.
         """
+        pose = self.mean_pose if pose is None else pose
+        shape = pose.new_zeros(10) if shape is None else shape
         return HandOutput(*self._skin(self._rig(), pose, shape, rotation, placement))
 
     def skeleton(

@@ -58,6 +58,9 @@ class Renderer:
         self.supersampling = supersampling or (2 if gradient == "kato" else 1)
         check(backend)  # an unknown or missing one is an error now, not at the first picture
 
+    def __repr__(self) -> str:
+        return f"Renderer(({self.height}, {self.width}), backend={self.backend!r}, gradient={self.gradient!r})"
+
     def silhouette(
         self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "*#batch f 3"]
     ) -> Float[Tensor, "*batch h w"]:
