@@ -58,12 +58,12 @@ class Pasted(NamedTuple):
     sample: int  # of SyntheticHands("studio")
     x: float  # of its center, from 0 to 1
     y: float
-    side: int  # pixels of the square that it comes in
+    side: float  # of the square that it comes in, over the width
     degrees: float = 0.0  # counterclockwise
     mirrored: bool = False  # a left hand
 
 
-TWO_HANDS = (Pasted(121, 0.24, 0.62, 780, 4), Pasted(529, 0.76, 0.62, 720, -4, mirrored=True))
+TWO_HANDS = (Pasted(121, 0.24, 0.62, 0.81, 4), Pasted(529, 0.76, 0.62, 0.75, -4, mirrored=True))
 CREDIT = (
     "Photograph behind the hands: [danielbuechele](https://www.flickr.com/photos/danielbuechele/6061409035), "
     "[CC BY 2.0](https://creativecommons.org/licenses/by/2.0/), enlarged, with rendered hands added."
@@ -75,7 +75,7 @@ def stand_in(hands: Sequence[Pasted] = TWO_HANDS, width: int = 960) -> Image.Ima
     picture = to_image(BuiltinBackgrounds("test").photograph(0) / 255)
     picture = picture.resize((width, width * picture.height // picture.width), Image.Resampling.LANCZOS)
     for hand in hands:
-        cut = _cut_out(hand.sample, hand.side)
+        cut = _cut_out(hand.sample, round(hand.side * width))
         cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if hand.mirrored else cut
         cut = cut.rotate(hand.degrees, Image.Resampling.BICUBIC, expand=True)
         corner = (round(hand.x * picture.width - cut.width / 2), round(hand.y * picture.height - cut.height / 2))
