@@ -27,12 +27,13 @@ SITE  := $(OUT)/_build/html
 CACHE := $(OUT)/_build/.jupyter_cache
 STAMP := $(OUT)/_build/stamp
 
-.PHONY: help setup test lint book check-book serve notebooks repository clean
+.PHONY: help setup test quick lint book check-book serve notebooks repository clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make book         execute every notebook and build the site  (PROFILE=smoke|laptop; default laptop)'
 	@echo 'make test         ruff, the rooms of handlib, pytest, and every notebook at the smoke profile'
+	@echo 'make quick        the unit tests of what a reader would change first, without the check of shapes'
 	@echo 'make setup        only create .venv and install everything into it'
 	@echo 'make check-book   open the built site in headless Chromium and try it'
 	@echo 'make serve        serve the built site at http://localhost:8000'
@@ -70,6 +71,12 @@ _build/tested-notebooks: .venv/installed $(CODE) $(NOTEBOOKS) $(RESULTS)
 	HANDLIB_PROFILE=smoke TQDM_DISABLE=1 $(BIN)/python -m pytest --nbval-lax --durations=5 $(NOTEBOOKS)
 	@mkdir -p $(@D) && touch $@
 
+# What to run while editing: no check of shapes, no training, no experiment, no subprocess, no browser.
+quick: setup
+	HANDLIB_UNCHECKED=1 $(BIN)/python -m pytest -q -m 'not slow' tests --ignore=tests/training --ignore=tests/experiments \
+	  --ignore=tests/kernels --ignore=tests/book --ignore=tests/cli --ignore=tests/tools --ignore=tests/viz \
+	  --ignore=tests/test_losses.py --ignore=tests/test_augmentation.py --ignore=tests/test_refinement.py
+
 # ---- book
 
 book: $(STAMP)
@@ -77,7 +84,6 @@ book: $(STAMP)
 
 $(STAMP): $(STAMP)-cache $(PAGES)
 	HANDLIB_PROFILE=$(PROFILE) $(BIN)/jupyter-book build . --path-output $(OUT) --all -W --keep-going
-	$(MAKE) check-book PROFILE=$(PROFILE)
 	@touch $@
 
 # jupyter-cache knows only the text of the cells: what they call, and read, it does not see.

@@ -12,7 +12,8 @@ import pytest
 import torch
 from chromium import launched
 
-jaxtyping.install_import_hook("handlib", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+if not os.environ.get("HANDLIB_UNCHECKED"):  # `make quick`: the check of shapes costs seconds a file at import
+    jaxtyping.install_import_hook("handlib", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton reads it when it is imported, which nothing has done so far

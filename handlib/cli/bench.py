@@ -12,6 +12,8 @@ from ..experiments.bench.data import PROFILES as DATA_BENCHES
 from ..experiments.bench.data import bench_data
 from ..experiments.bench.hand import PROFILES as HAND_BENCHES
 from ..experiments.bench.hand import bench_hand
+from ..experiments.bench.predict import PROFILES as PREDICT_BENCHES
+from ..experiments.bench.predict import bench_predict
 from ..experiments.bench.refinement import PROFILES as REFINEMENT_BENCHES
 from ..experiments.bench.refinement import bench_refinement
 from ..experiments.bench.renderer import PROFILES as RENDERER_BENCHES
@@ -48,6 +50,12 @@ BENCHES = {
         RENDERER_BENCHES,
         "silhouettes and their gradients against pytorch3d's",
         "Milliseconds and memory, on one thread, and on the GPU if there is one; without pytorch3d, of ours alone.",
+    ),
+    "predict": _Bench(
+        bench_predict,
+        PREDICT_BENCHES,
+        "a photograph from pixels to meshes, and hands in a batch",
+        "CPU time on one thread, warm.",
     ),
     "refinement": _Bench(
         bench_refinement,

@@ -13,14 +13,18 @@ from .profiles import take_profile
 
 def train_command(arguments: list[str]) -> None:
     """`handlib train`: a profile, then overrides of any of its fields."""
-    profile, arguments = take_profile(arguments, PROFILES)
+    profile, arguments = take_profile(arguments, (*PROFILES, "photo"))
+    if profile == "photo":
+        from .train_photo import train_photo_command  # late: it brings the photo room
+
+        return train_photo_command(arguments)
 
     def run(
         config: tyro.conf.OmitArgPrefixes[Annotated[TrainConfig, tyro.conf.arg(name="")]] = PROFILES[profile],
         out: Path = Path("runs") / profile,
         resume: bool = True,
     ) -> None:
-        """Trains a DHPE. --profile smoke|laptop|gpu|paper (first) sets the defaults below.
+        """Trains a DHPE. --profile smoke|laptop|gpu|paper (first) sets the defaults below. photo: the photo model.
 
         Resumes an interrupted run, from the last state that it saved, to the same result. In several processes, on one
         or several GPUs: torchrun --nproc_per_node N -m handlib.cli train … Then: handlib predict PHOTO --checkpoint

@@ -24,7 +24,7 @@ from .posterior import Anatomy, Noise, Observation, Posterior, State
 from .solver import descend
 from .starts import Samples, starts_from_3d
 
-NOISE = Noise(points=0.01, points_3d=(0.007, 0.007, 0.007))
+NOISE = Noise(points=0.01, points_3d=(0.006, 0.006, 0.006), outlier_3d=6.0)
 DEPTH = 1.3  # the network's depths in the image are too flat by so much
 UNSURE = 1 / 3  # presence below 1 by so much, at which the network's own points count no more
 ITERATIONS = 10

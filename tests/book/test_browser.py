@@ -1,6 +1,6 @@
 """The built site in headless Chromium with no network: what a reader sees, turns and slides.
 
-Reads the site at $HANDLIB_SITE: `make book` says there what it has just built. Without it there is none to trust.
+Reads the site at $HANDLIB_SITE, which `make check-book` names. Without it there is none to trust.
 """
 
 import os
@@ -17,7 +17,7 @@ PHONE = {"width": 390, "height": 844}
 
 def why_not():
     if "HANDLIB_SITE" not in os.environ:
-        return "needs the built site: `make book` runs this, and so does `make check-book`"
+        return "needs the built site: `make book`, then `make check-book`"
     if not PAGES:
         return f"no pages at {SITE}/book: run `make book`"
     if CHROMIUM is None:

@@ -17,6 +17,8 @@ from handlib.experiments.bench.data import PROFILES as DATA
 from handlib.experiments.bench.data import bench_data
 from handlib.experiments.bench.hand import DIRECTIONS, PROFILES, Comparison, HandBench, bench_hand
 from handlib.experiments.bench.memory import peak_memory_mb
+from handlib.experiments.bench.predict import PROFILES as PREDICT
+from handlib.experiments.bench.predict import bench_predict
 from handlib.experiments.bench.refinement import PROFILES as REFINEMENT
 from handlib.experiments.bench.refinement import bench_refinement, make_loop
 from handlib.experiments.bench.renderer import PROFILES as RENDERER
@@ -257,6 +259,16 @@ def test_peer_that_disagrees_is_not_timed(monkeypatch):
     monkeypatch.setattr(renderer_bench, "version", lambda _: "0.0")
     with pytest.raises(ValueError, match="the soft silhouettes disagree by"):
         bench_renderer(RENDERER["smoke"], "smoke")
+
+
+# ---- photographs
+
+
+def test_record_of_a_photograph(lines, tmp_path):
+    record = bench_predict(PREDICT["smoke"], "smoke", say=lines.append)
+    assert {m["name"] for m in record["metrics"]} == {"photograph_cpu_ms_per_hand", "batch_cpu_ms_per_hand"}
+    assert all(m["value"] > 0 for m in record["metrics"]) and len(lines) == 2
+    assert results.read(results.write(record, tmp_path))["name"] == "bench-predict-smoke"
 
 
 # ---- the refinement

@@ -49,6 +49,18 @@ def share(name: str, count: int, of: int, rule: str) -> Metric:
     return Metric(name, count / of, "fraction", rule, "none", of)
 
 
+def reliability(name: str, said: Tensor, true: Tensor) -> list[Metric]:
+    """How often what is said with a probability is true, in four ranges."""
+    metrics = []
+    for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.01)):
+        some = (said >= low) & (said < high)
+        if some.any():
+            rule = f"said {low} to {min(high, 1.0)}, on average {float(said[some].mean()):.2f}"
+            value = float(true[some].double().mean())
+            metrics.append(Metric(f"{name}_{low}", value, "fraction", rule, "none", int(some.sum())))
+    return metrics
+
+
 def write(
     name: str,
     claim: str,

@@ -16,7 +16,7 @@ import numpy as np
 import skimage.data
 import sklearn.datasets
 import torch
-from common import LANDMARKS, pa_mm, root_mm, share, spread, truths, write
+from common import LANDMARKS, pa_mm, reliability, root_mm, share, spread, truths, write
 from torch import Tensor
 from tqdm import tqdm
 
@@ -28,7 +28,7 @@ from handlib.photo.pyramid import Pyramid
 from handlib.photo.read import read_photo
 
 CANVAS, WIDE, BESIDE = (960, 1280), 96, 256  # pixels
-RIGHT = 0.25
+RIGHT, NEAR = 0.25, 0.1  # of the hand's side: points of a hand that is right, on average; a joint that is near
 EMPTY = ("astronaut", "brick", "camera", "cat", "checkerboard", "clock", "coffee", "coins", "colorwheel", "grass",
          "gravel", "hubble_deep_field", "immunohistochemistry", "logo", "moon", "page", "retina", "rocket", "text",
          "horse")  # fmt: skip
@@ -90,15 +90,24 @@ def rendered() -> None:
     started, predictor, metrics = time.perf_counter(), Predictor("photo"), []
     for split in ("diverse", "studio"):
         data, rows = SyntheticHands(split, 224), {"e3d": [], "refined": []}
+        said, near = [], []
         for i in tqdm(range(len(data)), f"rendered {split}"):
             sample = data[i]
-            image = (255 * sample.image).round().byte()
+            photo = read_photo((255 * sample.image).round().byte())
+            pyramid = Pyramid(photo.pixels)
+            found = [predictor.in_box(photo, pyramid, (0, 0, 224))]
             for name, steps in (("e3d", 0), ("refined", None)):
-                (hand,) = predictor(image, sample.K, 1, steps, (0, 0, 224), "right")
+                (hand,) = predictor.estimate(photo, pyramid, found, sample.K, steps, "right")
                 vertices = hand.vertices_cam
+                if steps is None:
+                    truth = sample.joints_px
+                    reach = (truth.amax(0) - truth.amin(0)).max()
+                    said.append(hand.confidence)
+                    near.append((hand.joints_px - truth).norm(dim=-1) < NEAR * reach)
                 rows[name].append(
                     (hand.joints_cam, sample.joints_cam, LANDMARKS @ vertices, LANDMARKS @ sample.vertices_cam)
                 )
+        metrics += reliability(f"{split}_joint_within_a_tenth", torch.cat(said), torch.cat(near))
         for name, each in rows.items():
             joints, truth, points, true_points = map(torch.stack, zip(*each, strict=True))
             metrics += spread(f"{split}_{name}_joints_procrustes_mm", pa_mm(joints, truth), "mm", "procrustes")

@@ -10,10 +10,11 @@ import sys
 import time
 
 import torch
-from common import LANDMARKS, pa_mm, root_mm, share, spread, truths, write
+from common import LANDMARKS, pa_mm, reliability, root_mm, share, spread, truths, write
 from torch import Tensor
 from tqdm import tqdm
 
+from handlib.camera import project
 from handlib.fitting.describe import describe
 from handlib.fitting.fit import best_of
 from handlib.fitting.lift import ITERATIONS, NOISE, Lifter
@@ -25,13 +26,17 @@ from handlib.photo.pyramid import Pyramid
 from handlib.photo.read import read_photo
 
 FLIP = torch.tensor([-1.0, 1, 1])
+NEAR = 0.1  # of the hand's side
 
 
 def main(folder: str, description: str) -> None:
     started = time.perf_counter()
     predictor, lite = Predictor("photo"), Predictor("lite")
+    said, near = [], []
     rows, missed, sides, milliseconds, lites = [], 0, 0, [], {"lite": [], "lite_refined50": []}
-    for path, K, joints, side in tqdm(list(truths(folder)), "photographs"):
+    every = list(truths(folder))
+    predictor(every[0][0])  # warms up: what is compiled at its first use
+    for path, K, joints, side in tqdm(every, "photographs"):
         began = time.process_time()
         photo = read_photo(path)
         pyramid = Pyramid(photo.pixels)
@@ -39,8 +44,12 @@ def main(folder: str, description: str) -> None:
         if not found:
             missed += 1
             continue
-        predictor.estimate(photo, pyramid, found)
+        (estimate,) = predictor.estimate(photo, pyramid, found)
         milliseconds.append(1000 * (time.process_time() - began))
+        true_px = project(joints, K)
+        reach = (true_px.amax(0) - true_px.amin(0)).max()
+        said.append(estimate.confidence)
+        near.append((estimate.joints_px - true_px).norm(dim=-1) < NEAR * reach)
         sides += ("left" if float(found[0].evidence.right) < 0.5 else "right") == side
         left, width = torch.tensor([side == "left"]), float(photo.size[0])
         with torch.no_grad():
@@ -57,6 +66,7 @@ def main(folder: str, description: str) -> None:
     K, assumed, truth = torch.cat(own), torch.cat(assumed), torch.stack(truth)
     metrics = [share("missed", missed, missed + len(rows), "no hand found")]
     metrics += [share("side", sides, len(rows), "the right side")]
+    metrics += reliability("joint_within_a_tenth", torch.cat(said), torch.cat(near))
     metrics += spread("cpu", milliseconds, "ms", "one photograph, warm: detection to mesh")
     for name, vertices in variants(predictor, crop, evidence, K, assumed).items():
         joints = predictor.model.hand.regress_joints(vertices)
