@@ -1,17 +1,22 @@
-"""What the pages of the book share: what a page cost, and figures that leave plotly.js to the page.
+"""What the pages of the book share: what a page cost, figures that leave plotly.js to the page, a photograph to show.
 
 Plotly's figures bring plotly.js, 4 MB, or ask a network for it. A built page loads it once (_ext/handbook.py), so there
 a renderer without it is the default.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import plotly.io as pio
+from PIL import Image, ImageFilter
 from plotly.io.base_renderers import MimetypeRenderer
 
+from handlib.data import BuiltinBackgrounds, SyntheticHands
 from handlib.evaluation.results import read, value
 from handlib.viz.plots import ACCESS
+from handlib.viz.stills import to_image
 
 
 class PageRenderer(MimetypeRenderer):
@@ -45,3 +50,44 @@ def chapter_cost(folder: str | os.PathLike[str], chapter: str) -> str:
         f"Running this notebook at the {measured['profile']} profile took {minutes:.1f} min and {memory / 1000:.1f} GB "
         f"of memory on {measured['device']}."
     )
+
+
+class Pasted(NamedTuple):
+    """A rendered hand in a stand-in photograph."""
+
+    sample: int  # of SyntheticHands("studio")
+    x: float  # of its center, from 0 to 1
+    y: float
+    side: float  # of the square that it comes in, over the width
+    degrees: float = 0.0  # counterclockwise
+    mirrored: bool = False  # a left hand
+
+
+TWO_HANDS = (Pasted(121, 0.24, 0.62, 0.81, 4), Pasted(529, 0.76, 0.62, 0.75, -4, mirrored=True))
+CREDIT = (
+    "Photograph behind the hands: [danielbuechele](https://www.flickr.com/photos/danielbuechele/6061409035), "
+    "[CC BY 2.0](https://creativecommons.org/licenses/by/2.0/), enlarged, with rendered hands added."
+)
+
+
+def stand_in(hands: Sequence[Pasted] = TWO_HANDS, width: int = 960) -> Image.Image:
+    """A picture to show where a photograph of somebody's hands would be: rendered hands before a photograph."""
+    picture = to_image(BuiltinBackgrounds("test").photograph(0) / 255)
+    picture = picture.resize((width, width * picture.height // picture.width), Image.Resampling.LANCZOS)
+    for hand in hands:
+        cut = _cut_out(hand.sample, round(hand.side * width))
+        cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if hand.mirrored else cut
+        cut = cut.rotate(hand.degrees, Image.Resampling.BICUBIC, expand=True)
+        corner = (round(hand.x * picture.width - cut.width / 2), round(hand.y * picture.height - cut.height / 2))
+        picture.paste(cut, corner, cut)
+    return picture
+
+
+def _cut_out(sample: int, side: int) -> Image.Image:
+    """A rendered hand with its arm; the rest is transparent."""
+    rendered = SyntheticHands("studio", size=2 * side, crop_factor=2.6)[sample]
+    cover = to_image((rendered.parts > 0).float()).convert("L")
+    cover = cover.filter(ImageFilter.MinFilter(5))  # a rim of the backdrop would show
+    picture = to_image(rendered.image)
+    picture.putalpha(cover)
+    return picture.resize((side, side), Image.Resampling.LANCZOS)
