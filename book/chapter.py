@@ -64,15 +64,13 @@ class Pasted(NamedTuple):
 
 
 TWO_HANDS = (Pasted(121, 0.24, 0.62, 0.81, 4), Pasted(529, 0.76, 0.62, 0.75, -4, mirrored=True))
-CREDIT = (
-    "Photograph behind the hands: [danielbuechele](https://www.flickr.com/photos/danielbuechele/6061409035), "
-    "[CC BY 2.0](https://creativecommons.org/licenses/by/2.0/), enlarged, with rendered hands added."
-)
+CREDIT = "Photograph behind the hands: a rocket by SpaceX, CC0, as scikit-image ships it; the hands are rendered ones."
+_ROCKET = 3  # of the built-in backgrounds for training
 
 
 def stand_in(hands: Sequence[Pasted] = TWO_HANDS, width: int = 960) -> Image.Image:
     """A picture to show where a photograph of somebody's hands would be: rendered hands before a photograph."""
-    picture = to_image(BuiltinBackgrounds("test").photograph(0) / 255)
+    picture = to_image(BuiltinBackgrounds("train").photograph(_ROCKET) / 255)
     picture = picture.resize((width, width * picture.height // picture.width), Image.Resampling.LANCZOS)
     for hand in hands:
         cut = _cut_out(hand.sample, round(hand.side * width))
