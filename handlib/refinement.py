@@ -106,7 +106,7 @@ def _descend(
                 break
             if model.config.pose_refiner and first.hand_evidence is None:
                 with torch.no_grad():
-                    better = model.regressor.refined_2d(first.features, states[-1])
+                    better = model.regressor.next_evidence_2d(first.features, states[-1])
                     evidence = evidence + weights.update_2d * (better - evidence)
             objective = joint_term(joints, evidence) + others[-1]
             (h.grad,) = torch.autograd.grad(objective.sum(), h)  # a sum, so that each moves as it would alone

@@ -46,7 +46,7 @@ class Regressor(nn.Module):
             raise ValueError(
                 "without 2D evidence there is nothing for the 2D pose refiner to refine: switch it off too"
             )
-        self.iterations, self.refine_2d, self.evidence_2d = iterations, refine_2d, evidence_2d
+        self.iterations, self.has_refiner, self.sees_evidence = iterations, refine_2d, evidence_2d
         self.estimate = _layers(features + JOINTS_2D * evidence_2d + SIZE, SIZE, hidden)
         self.refiner = _layers(SIZE + features + JOINTS_3D + JOINTS_2D, JOINTS_2D, hidden)
         self.refiner.requires_grad_(refine_2d)  # one that is not used stays as it is, and no optimizer waits for it
@@ -55,8 +55,9 @@ class Regressor(nn.Module):
             nn.init.normal_(last.weight, std=1e-3)  # so that the first steps stay near h(0) and j2D
             nn.init.zeros_(last.bias)
 
-    def refined_2d(self, features: Float[Tensor, "b c"], state: Iteration) -> Float[Tensor, "b 21 2"]:
-        """Ref of Eq. 6. Its output is an offset to j2D: for a single layer the same family of maps, better started."""
+    def next_evidence_2d(self, features: Float[Tensor, "b c"], state: Iteration) -> Float[Tensor, "b 21 2"]:
+        """j2D(k+1), by Ref of Eq. 6, whose output is an offset to j2D(k): for a single layer the same family of maps,
+        better started."""
         h, evidence, joints = state.h, state.evidence_2d, state.joints
         inputs = torch.cat([h, features, joints.flatten(1), evidence.flatten(1)], 1)
         return evidence + self.refiner(inputs).unflatten(1, (21, 2))
@@ -72,9 +73,9 @@ class Regressor(nn.Module):
         states = [_state(hand, h, evidence_2d)]
         for _ in range(self.iterations):
             state = states[-1]
-            seen = [state.evidence_2d.flatten(1)] if self.evidence_2d else []
+            seen = [state.evidence_2d.flatten(1)] if self.sees_evidence else []
             step = self.estimate(torch.cat([features, *seen, state.h], 1))
-            evidence = self.refined_2d(features, state) if self.refine_2d else evidence_2d
+            evidence = self.next_evidence_2d(features, state) if self.has_refiner else evidence_2d
             states.append(_state(hand, state.h + step, evidence))
         return states
 

@@ -8,29 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from ..data import CachedHands, SyntheticHands, open_spec
 from ..data.cache import CACHE
 from ..data.specs import HANDS, parse_spec
 from ..data.synthetic import digest
 from ..dhpe import DHPE
 from ..evaluation import results
-from ..evaluation.evaluate import curves, describe, predictions, refinement_of, scores
-from ..evaluation.protocols import PROTOCOLS, freihand_mesh
-from ..evaluation.results import Metric
+from ..evaluation.evaluate import predictions
+from ..evaluation.measure import OWN_PROTOCOLS, measurements
 from ..refinement import RefinementWeights
 from ..training.feed import evenly, in_memory
-
-OWN_PROTOCOLS = {  # of real data sets, by the kind of their specs
-    "rhd": ("rhd_hand3d",),
-    "stb": ("minimal_hand",),
-    "do": ("dexter_object",),
-    "freihand": ("freihand",),
-    "ho3d": ("wrist", "ho3d", "freihand"),
-    "interhand": ("wrist",),
-}
-MESHES = ("freihand", "ho3d")  # kinds whose protocol scores the vertices, too, where their truth is there
 
 
 def evaluate_command(
@@ -64,14 +51,8 @@ def evaluate_command(
     model = DHPE.from_pretrained(checkpoint)
     trained = json.loads(model.provenance.get("train", "{}"))
     kind, hands, described = _real(data, model, n) if data else _synthetic(split, model, n)
-    samples = predictions(model, hands, refine)
-    measured = scores(samples)
-    metrics = describe(measured, len(hands)) + _protocol(kind, samples)
-    tables = curves(samples)
-    report = refinement_of(samples)
-    if report is not None:
-        metrics += report.metrics()
-        tables |= report.curves()
+    protocols = OWN_PROTOCOLS.get(kind.partition("-")[0], ())
+    metrics, tables = measurements(predictions(model, hands, refine), len(hands), protocols)
     if not metrics:
         raise ValueError(f"{hands.name}: no joint and no mask of it is annotated, so there is nothing to measure")
     stem = "lite" if checkpoint == "lite" else Path(checkpoint).resolve().parent.name
@@ -110,22 +91,13 @@ def _real(spec: str, model: DHPE, n: int | None) -> tuple[str, CachedHands, dict
     """Kind for names of files, the hands, and what the record says of them."""
     kind, arguments, _ = parse_spec(spec, HANDS)
     head, _, path = spec.partition(":")
-    asked = f"{head},vertices=yes:{path}" if kind in MESHES and "vertices" not in arguments else spec
-    dataset = open_spec(asked, "test", model.config.size)
+    if "freihand" in OWN_PROTOCOLS.get(kind, ()) and "vertices" not in arguments:
+        spec = f"{head},vertices=yes:{path}"  # whose protocol scores the mesh, too
+    dataset = open_spec(spec, "test", model.config.size)
     if not len(dataset):
         raise ValueError(f"{spec}: it holds no hands")
     hands = in_memory([dataset if n is None else evenly(dataset, n)], 0, None, progress=True)
     return "-".join([kind, *arguments.values()]), hands, {"name": hands.name, "n": len(hands)}
-
-
-def _protocol(kind: str, samples: dict[str, torch.Tensor]) -> list[Metric]:
-    """The scores of a real data set's own protocols, beside ours."""
-    kind = kind.partition("-")[0]
-    joints = samples["joints_cam"], samples["truth_cam"], samples["visible"]
-    metrics = [metric for name in OWN_PROTOCOLS.get(kind, ()) for metric in PROTOCOLS[name].scores(*joints)]
-    if kind in MESHES and "truth_vertices_cam" in samples:
-        metrics += freihand_mesh(samples["vertices_cam"], samples["truth_vertices_cam"])
-    return metrics
 
 
 def _command(data: str | None) -> str | None:

@@ -5,6 +5,8 @@ What is not known of the truth (NaN joints, masks that a data set lacks) does no
 set's protocol leaves out (`scored`).
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -32,10 +34,9 @@ def predictions(
     With refinement also what it did: `refinement_mm`, `refinement_objective` (n, iterations + 1), see `refinement_of`.
     """
     model.eval()
-    rows: dict[str, list] = {}
     scored = getattr(data, "scored", ALL)
-    for indices in tqdm(torch.arange(len(data)).split(batch_size), "evaluating", unit="batch", disable=not progress):
-        batch = data.batch(indices)
+
+    def measure(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         with torch.no_grad():
             output: DHPEOutput = model(batch["image"])
         if iterations:
@@ -47,8 +48,19 @@ def predictions(
             if iterations:
                 report = trajectory(output, batch, scored)
                 samples |= {"refinement_mm": report.error_mm, "refinement_objective": report.objective}
-        for name, value in samples.items():
-            rows.setdefault(name, []).append(value)
+        return samples
+
+    return by_batch(measure, data, batch_size, progress)
+
+
+def by_batch(
+    measure: Callable[[dict[str, Tensor]], dict[str, Tensor]], data: CachedHands, batch_size: int, progress: bool
+) -> dict[str, Tensor]:
+    """What `measure` says of every batch, put together on the CPU."""
+    rows: dict[str, list] = {}
+    for indices in tqdm(torch.arange(len(data)).split(batch_size), "evaluating", unit="batch", disable=not progress):
+        for name, value in measure(data.batch(indices)).items():
+            rows.setdefault(name, []).append(value.cpu())
     return {name: torch.cat(values) for name, values in rows.items()}
 
 

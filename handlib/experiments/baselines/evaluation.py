@@ -1,12 +1,10 @@
 """One loop for all methods; its numbers are those of `handlib.evaluation.evaluate`, under the same names, where they
 apply."""
 
-import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ...data import CachedHands
-from ...evaluation.evaluate import compared, scores
+from ...evaluation.evaluate import by_batch, compared, scores
 from .interface import Method, view_of
 
 
@@ -14,12 +12,12 @@ def predictions(
     method: Method, data: CachedHands, batch_size: int = 32, progress: bool = True, device: str = "cpu"
 ) -> dict[str, Tensor]:
     """What scores and protocols are made from, sample by sample, as of `evaluate.compared`; on the CPU."""
-    rows: dict[str, list] = {}
-    for indices in tqdm(torch.arange(len(data)).split(batch_size), "evaluating", unit="batch", disable=not progress):
-        batch = {name: value.to(device) for name, value in data.batch(indices).items()}
-        for name, value in compared(batch, *method.predict(view_of(batch)), data.scored).items():
-            rows.setdefault(name, []).append(value.cpu())
-    return {name: torch.cat(values) for name, values in rows.items()}
+
+    def answers(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        batch = {name: value.to(device) for name, value in batch.items()}
+        return compared(batch, *method.predict(view_of(batch)), data.scored)
+
+    return by_batch(answers, data, batch_size, progress)
 
 
 def measure(method: Method, data: CachedHands, progress: bool = True, device: str = "cpu") -> dict[str, float]:

@@ -6,27 +6,21 @@ from torch import Tensor
 
 from ...data import CachedHands
 from ...evaluation import evaluate
-from ...evaluation.protocols import PROTOCOLS
+from ...evaluation.measure import OWN_PROTOCOLS, Curves, measurements
 from ...evaluation.results import Metric
 from ...refinement import RefinementWeights
 from ..baselines import DHPEMethod, Method, predictions
 
-# Beside alignment at the root, which all have whose root is known: the protocols of the set's own literature.
-OWN_PROTOCOLS = {
+# Of the benchmark's splits, those of the data sets that they stand for.
+PROTOCOLS_OF = OWN_PROTOCOLS | {
     "diverse": ("rhd_hand3d", "minimal_hand"),
     "studio": ("minimal_hand",),
     "object": ("dexter_object",),
     "rhd": ("rhd_hand3d", "minimal_hand"),
-    "stb": ("minimal_hand",),
-    "do": ("dexter_object",),
-    "freihand": ("freihand",),
-    "ho3d": ("wrist", "ho3d", "freihand"),
-    "interhand": ("wrist",),
 }
 # The score by which methods are compared. No root is annotated in Dexter+Object, so its own protocol must do.
 HEADLINE = {"do": "dexter_object_auc_20_50_mm"}
 USUAL_HEADLINE = "joints_root_auc_20_50_mm"
-Curves = dict[str, dict[str, list]]
 
 
 def headline(test: str) -> str:
@@ -42,37 +36,17 @@ def pck_name(test: str) -> str:
 def measured(
     method: Method, data: CachedHands, test: str, progress: bool = True, device: str = "cpu"
 ) -> tuple[list[Metric], Curves]:
-    """All that a method's estimates on a test set come to; of a method that answers in part, what its answers do."""
+    """All that a method's estimates on a test set come to."""
     if isinstance(method, DHPEMethod):
         samples = evaluate.predictions(method.model, data, method.iterations, progress=progress)
-        samples = {name: value.cpu() for name, value in samples.items()}
     else:
         samples = predictions(method, data, progress=progress, device=device)
-    metrics, drawn = evaluate.describe(evaluate.scores(samples), len(data)), {}
-    if "joints_cam" in samples and samples["visible"].any():
-        for name in OWN_PROTOCOLS.get(test, ()):
-            metrics += PROTOCOLS[name].scores(samples["joints_cam"], samples["truth_cam"], samples["visible"])
-        drawn = evaluate.curves(samples)
-        if pck_name(test) != "pck_root":
-            errors = PROTOCOLS["dexter_object"].errors(samples["joints_cam"], samples["truth_cam"], samples["visible"])
-            drawn[pck_name(test)] = evaluate.pck_curve({"joints_mm": errors.mm, "visible": errors.counted})
-    if report := evaluate.refinement_of(samples):
-        metrics, drawn = metrics + report.metrics(), drawn | report.curves()
-    return metrics, {name: _without_nan(curve) for name, curve in drawn.items()}
+    return measurements(samples, len(data), PROTOCOLS_OF.get(test, ()))
 
 
 def refinement_settings(iterations: int) -> dict[str, object]:
     """For a record."""
     return {"iterations": iterations, **(asdict(RefinementWeights()) if iterations else {})}
-
-
-def _without_nan(curve: dict[str, list]) -> dict[str, list]:
-    """A curve that JSON can hold: None where there is no number."""
-
-    def number(value: object) -> object:
-        return None if isinstance(value, float) and value != value else value
-
-    return {name: [number(value) for value in column] for name, column in curve.items()}
 
 
 def on(data: CachedHands, device: str) -> CachedHands:
