@@ -1,13 +1,14 @@
 """What a fit minimizes: the negative logarithm of a posterior, so that its terms weigh each other and starts compare.
 
-    E = ½ Σ_j ρ(w_j ‖π(P_j) − p_j‖² / s²) + ½ ‖z‖² + ½ ‖β‖² + ½ ‖excess / softness‖²
+    E = ½ Σ_j ρ(w_j ‖π(P_j) − p_j‖² / s²) + ½ ‖z‖² + ½ ‖β‖² + ½ ‖excess / softness‖² + ½ (Δs / S)²
       + ½ Σ_j ρ₃(w_j ‖Σ₃^(−½) (P̃_j − Q̃_j)‖²) + ½ ‖(state − before) / τ‖²
 
 P are 21 points of the hand, joints or a landmark set; π is the camera, p the points in the image, s their noise, ρ
 Geman–McClure's robust function. z is the pose in standard deviations of its prior, β the shape, the excess that over
-the joints' limits; nothing is assumed about the viewpoint. The second line is optional: a network's own 3D points Q, of
-which only what lies about their mean (~) counts, and the same hand in the frame before. Where Q are other points of the
-hand than p, P holds 42 rows: those of p, then those of Q.
+the joints' limits; nothing is assumed about the viewpoint. Δs is the logarithm of the hand's size in the image over
+what its box lets expect; S is so wide that it only keeps a hand whose points are all disbelieved from shrinking away.
+The second line is optional: a network's own 3D points Q, of which only what lies about their mean (~) counts, and the
+same hand in the frame before. Where Q are other points of the hand than p, P holds 42 rows: those of p, then those of Q.
 
 Coordinates. *place* is the root (point 9, the base of the middle finger) in the image: u, v in pixels and the logarithm
 of the pixels per meter at its depth; the same three numbers serve the pinhole and the scaled orthographic camera.
@@ -23,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..camera import crop_box, focal_length, project, unproject
+from ..camera import CROP_FACTOR, crop_box, focal_length, project, unproject
 from ..hand import HandModel
 from ..hand.anatomy import SOFTNESS, PosePrior, joint_axes, joint_limits, limit_excess
 from ..hand.joints import MIDDLE_MCP
@@ -31,6 +32,7 @@ from ..support import roma
 from .skeleton import Skeleton, cross_matrix
 
 N = 21  # points
+EXTENT, SIZE_SPREAD = 0.15, 1.0  # meters that the box of a hand's points spans, about; S, of the logarithm
 _NEAREST = 0.02  # meters; no point of a hand is closer to the pinhole
 
 
@@ -140,7 +142,8 @@ class Posterior:
             space = self._centered(points[:, -N:] - self.seen.points_3d) * root_weight
             space = space / points.new_tensor(self.noise.points_3d)
         excess = limit_excess(prior.pose(state.z), axes, limits).flatten(-2)
-        known = [state.z, state.beta, excess / math.radians(SOFTNESS)]
+        size = (state.place[..., 2] - torch.log(self.box[:, 2] / CROP_FACTOR / EXTENT)) / SIZE_SPREAD
+        known = [state.z, state.beta, excess / math.radians(SOFTNESS), size[..., None]]
         if self.seen.before is not None:
             known.append(state.since(self.seen.before) / self._steps(state))
         return image * root_weight, space, torch.cat(known, -1)
@@ -183,8 +186,9 @@ class Posterior:
         by_known = known.new_zeros(n, known.shape[1], k + 16)
         by_known[:, : k + 10, : k + 10] = torch.eye(k + 10)
         by_known[:, k + 10 : k + 55, :k] = beyond * (axes @ prior.basis.T.unflatten(0, (15, 3))).flatten(0, 1)
+        by_known[:, k + 55, -1] = 1 / SIZE_SPREAD
         if self.seen.before is not None:
-            by_known[:, k + 55 :] = torch.diag_embed(1 / self._steps(state))
+            by_known[:, k + 56 :] = torch.diag_embed(1 / self._steps(state))
         return torch.cat([*residual, known], 1), torch.cat([*rows, by_known], 1)
 
     def _centered(self, values: Float[Tensor, "n 21 ..."]) -> Float[Tensor, "n 21 ..."]:

@@ -114,3 +114,10 @@ def test_start_is_the_sample_that_is_seen(hand, lifter, generator):
     torch.testing.assert_close(state.z[::2], samples.z[own])
     torch.testing.assert_close(state.rotation[::2], turn.expand(3, 3, 3), atol=1e-6, rtol=0)
     torch.testing.assert_close(state.place[::2, 2].exp(), torch.full((3,), 500.0).double(), atol=1e-3, rtol=0)
+
+
+def test_a_hand_whose_points_are_all_wrong_stays_in_the_world(lifter, generator):
+    points = 112 + 60 * torch.randn(2, 21, 2, generator=generator)
+    guess = 0.05 * torch.randn(2, 21, 3, generator=generator)
+    output = lifter(points, guess, K.expand(2, 3, 3), iterations=40).output
+    assert output.vertices.isfinite().all() and (output.root_cam[:, 2].abs() < 1e3).all()
