@@ -34,7 +34,7 @@ _ROOMS = {
     "hand": "anatomy collision files joints mano mesh rotations skinning",
     "networks": "pose_machine pretrained resnet",
     "fitting": "posterior skeleton",
-    "training": "checkpoint curves feed first_weights lifting processes profiles train trainer",
+    "training": "checkpoint curves feed first_weights lifting processes profiles train",
     "evaluation": "audit evaluate metrics protocols refinement_report results",
     "experiments": "ablate ablation baselines bench published reproduce tune",
     "viz": "data.sheet plots widgets",
@@ -45,6 +45,7 @@ _ROOMS = {
     "data.scene data.sensor data.settings data.views",
 }
 _MOVED = {old: f"{room}.{old.split('.')[-1]}" for room, names in _ROOMS.items() for old in names.split()}
+_MOVED |= dict.fromkeys(("trainer", "training.trainer"), "training.train")
 
 
 class _OldNames:

@@ -5,7 +5,7 @@ another shape, from another side, in the skin that the image shows under the see
 model need not be right about the image: mask and skeleton of a new instance belong to its picture exactly, since all
 three are projections of one mesh.
 
-The new hand stands in metres before a pinhole camera, so that `project(joints_cam, K)` is `joints_px` to rounding and
+The new hand stands in meters before a pinhole camera, so that `project(joints_cam, K)` is `joints_px` to rounding and
 Eq. 8 applies as to any other sample; its crop is `CROP_FACTOR` times the box of its joints.
 """
 
@@ -29,8 +29,8 @@ from .renderer.texture import COMPLETIONS, complete, sample_colors
 from .support import roma
 
 ROTATIONS, CAMERAS = ("axes", "sphere"), ("seed", "orthographic")
-FAR = 20.0  # metres: from there on a hand, being 0.1 m deep about its root, is seen orthographically to 0.5 %
-NEAREST = 0.3  # metres: a camera nearer than this to the root could be inside a hand
+FAR = 20.0  # meters: from there on a hand, being 0.1 m deep about its root, is seen orthographically to 0.5 %
+NEAREST = 0.3  # meters: a camera nearer than this to the root could be inside a hand
 
 
 @runtime_checkable
@@ -51,10 +51,10 @@ class AugmentationConfig:
     camera: `"seed"`: the camera of the seed's image, the root as far away as the seed's true root, so that new
         pictures have the perspective of the real ones; `"orthographic"`: the method's own camera, as a pinhole `FAR`
         away, which needs no truth.
-    hidden: where the colours of vertices that the image hides come from: `"symmetry"`: from the other side of the hand
-        (of a finger: its back for its front), then their neighbours; `"diffusion"`: from their neighbours alone, which
+    hidden: where the colors of vertices that the image hides come from: `"symmetry"`: from the other side of the hand
+        (of a finger: its back for its front), then their neighbors; `"diffusion"`: from their neighbors alone, which
         leaves the hidden side flat.
-    masked: take colours only where the image's mask says hand; a seed that misses its hand would wear the background.
+    masked: take colors only where the image's mask says hand; a seed that misses its hand would wear the background.
     """
 
     per_seed: int = 3
@@ -131,17 +131,17 @@ def seed_colors(
     vertices = output.mesh_crop.vertices
     finite = torch.isfinite(vertices).flatten(1).all(1) & torch.isfinite(output.h).all(1)
     vertices_px = crop_to_px(torch.where(finite[:, None, None], vertices, -9.0), images.shape[-1])
-    found, shown = sample_colors(torch.cat([images, batch["mask"][:, None]], 1), vertices_px, model.hand.faces)
+    sampled, shown = sample_colors(torch.cat([images, batch["mask"][:, None]], 1), vertices_px, model.hand.faces)
     if config.masked:
-        shown = shown & (found[..., 3] > 0.99)  # all of the pixels that the colour is mixed from are hand
+        shown = shown & (sampled[..., 3] > 0.99)  # all of the pixels that the color is mixed from are hand
     usable = finite & (shown.float().mean(1) >= config.least_shown) & shown.any(1)
     if config.camera == "seed":
         depth = batch["joints_cam"][:, MIDDLE_MCP, 2]
         usable = usable & (depth > 0) & torch.isfinite(batch["K"]).flatten(1).all(1)
-    colors = torch.zeros_like(found[..., :3])
+    colors = torch.zeros_like(sampled[..., :3])
     if usable.any():
         hand = model.hand
-        colors[usable] = complete(found[usable, :, :3], shown[usable], hand.template, hand.faces, config.hidden)
+        colors[usable] = complete(sampled[usable, :, :3], shown[usable], hand.template, hand.faces, config.hidden)
     return colors, usable
 
 
@@ -178,7 +178,7 @@ def random_background(source: Photographs, size: int, generator: torch.Generator
 def _placement(
     output: DHPEOutput, batch: dict[str, Tensor], size: int, camera: str
 ) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3 3"]]:
-    """Where a seed's root is in the camera frame, in metres, and the K of its crop."""
+    """Where a seed's root is in the camera frame, in meters, and the K of its crop."""
     if camera == "seed":
         root_px = crop_to_px(output.mesh_crop.joints[:, MIDDLE_MCP, :2], size)
         depth = batch["joints_cam"][:, MIDDLE_MCP, 2].clamp(min=NEAREST)
@@ -218,8 +218,8 @@ def _pictures(
     if not len(behind):
         return {"image": behind, "mask": behind[:, 0]}
     loop = boundary_loop(model.hand.faces)
-    centre = torch.full_like(loop, len(model.hand.template))
-    faces = torch.cat([model.hand.faces, torch.stack([loop.roll(-1), loop, centre], 1)])
+    center = torch.full_like(loop, len(model.hand.template))
+    faces = torch.cat([model.hand.faces, torch.stack([loop.roll(-1), loop, center], 1)])
     vertices, colors = (torch.cat([x, x[:, loop].mean(1, keepdim=True)], 1) for x in (instance["vertices_cam"], colors))
     vertices_px = torch.cat([project(vertices, instance["K"]), vertices[..., 2:]], -1)
     renderer = Renderer(behind.shape[-1], supersampling=supersampling)

@@ -1,6 +1,6 @@
-"""Cameras, crops, and the normalisation of Eq. 8 with its inverse.
+"""Cameras, crops, and the normalization of Eq. 8 with its inverse.
 
-Frames and units. *Camera*: x right, y down, z forward, metres. *Pixels* of a crop: x right, y down, the centre of the
+Frames and units. *Camera*: x right, y down, z forward, meters. *Pixels* of a crop: x right, y down, the center of the
 first pixel at (0.5, 0.5). *Crop*: the same axes with the square crop spanning −1 … 1, so that a network sees the same
 numbers at every resolution; z is in the same unit as x and y. The hand model has its own axes (hand/model.py): `FLIP`
 turns them into the camera's.
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .hand.joints import MIDDLE_MCP
 from .support import jit, roma
+from .support.shapes import shapes
 
 CROP_FACTOR = 1.5  # a crop is this many times the larger side of the tight box of the 2D joints; ω of Eq. 8
 SCALE_UNIT = 10.0  # a scale of 1 maps 0.1 m to one crop unit (half the crop), which keeps h's entries near 1
@@ -76,11 +77,14 @@ def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tenso
 
 
 class Camera(NamedTuple):
-    """Scaled orthographic camera, the `c` of h: crop = 10σ·FLIP·R(q)·x + t, x in metres."""
+    """Scaled orthographic camera, the `c` of h: crop = 10σ·FLIP·R(q)·x + t, x in meters."""
 
     quaternion: Float[Tensor, "*batch 4"]  # w x y z, any length but zero
     scale: Float[Tensor, "*batch 1"]  # crop units per 0.1 m
     translation: Float[Tensor, "*batch 3"]  # crop units
+
+    def __repr__(self) -> str:
+        return shapes("Camera", self._asdict().items())
 
     def rotation(self) -> Float[Tensor, "*batch 3 3"]:
         """Model axes to camera axes."""
@@ -88,7 +92,7 @@ class Camera(NamedTuple):
         return rotation * _like(_FLIP, rotation)
 
     def matrix(self) -> Float[Tensor, "*batch 3 4"]:
-        """Model frame in metres to crop coordinates, as one affine map: (10σ·FLIP·R(q) | t)."""
+        """Model frame in meters to crop coordinates, as one affine map: (10σ·FLIP·R(q) | t)."""
         if jit.serves(*self):
             from .renderer.numba import camera as compiled  # late: importing numba takes half a second
 
@@ -100,7 +104,7 @@ class Camera(NamedTuple):
         return torch.cat([self.rotation() * (SCALE_UNIT * self.scale[..., None]), self.translation[..., None]], -1)
 
     def to_crop(self, points: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
-        """Points of the model frame in metres to crop coordinates."""
+        """Points of the model frame in meters to crop coordinates."""
         matrix = self.matrix()
         return points @ matrix[..., :3].mT + matrix[..., None, :, 3]
 
@@ -121,7 +125,7 @@ def px_to_crop(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, 
 
 
 def project(points_cam: Float[Tensor, "*batch n 3"], K: Float[Tensor, "*#batch 3 3"]) -> Float[Tensor, "*batch n 2"]:
-    """Camera frame in metres to pixels."""
+    """Camera frame in meters to pixels."""
     px = points_cam @ K.mT
     return px[..., :2] / px[..., 2:]
 
@@ -129,7 +133,7 @@ def project(points_cam: Float[Tensor, "*batch n 3"], K: Float[Tensor, "*#batch 3
 def unproject(
     points_px: Float[Tensor, "*batch n 2"], depth: Float[Tensor, "*batch n"], K: Float[Tensor, "*#batch 3 3"]
 ) -> Float[Tensor, "*batch n 3"]:
-    """Pixels and their depths in metres to the camera frame."""
+    """Pixels and their depths in meters to the camera frame."""
     rays = torch.cat([points_px, torch.ones_like(points_px[..., :1])], -1) @ torch.linalg.inv(K).mT
     return rays * depth[..., None]
 
@@ -161,7 +165,7 @@ def focal_length(K: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
 # ---- Eq. 8
 
 
-def normalise_joints(
+def normalize_joints(
     joints_cam: Float[Tensor, "*batch 21 3"], K: Float[Tensor, "*batch 3 3"]
 ) -> Float[Tensor, "*batch 21 3"]:
     """norm(y_J) of Eq. 8: relative to the middle MCP; x and y are pixels over ω, z is depth over z_root·ω/f.
@@ -173,8 +177,8 @@ def normalise_joints(
     depth_unit = joints_cam[..., MIDDLE_MCP, 2] * omega / focal_length(K)
     xy = joints_px / omega[..., None, None]
     z = joints_cam[..., 2:] / depth_unit[..., None, None]
-    normalised = torch.cat([xy, z], -1)
-    return normalised - normalised[..., MIDDLE_MCP : MIDDLE_MCP + 1, :]
+    normalized = torch.cat([xy, z], -1)
+    return normalized - normalized[..., MIDDLE_MCP : MIDDLE_MCP + 1, :]
 
 
 def crop_to_cam(
@@ -184,11 +188,14 @@ def crop_to_cam(
     K: Float[Tensor, "*batch 3 3"],
     size: int,
 ) -> Float[Tensor, "*batch n 3"]:
-    """The inverse normalisation used at test time: crop coordinates back to the camera frame in metres.
+    """The inverse normalization used at test time: crop coordinates back to the camera frame in meters.
 
     The depth of the root (the middle MCP) cannot be seen in one image; protocols take the true one. ω cancels: one
-    crop unit of depth is size/2 pixels, and a pixel at the root's depth is z_root/f metres.
+    crop unit of depth is size/2 pixels, and a pixel at the root's depth is z_root/f meters.
     """
-    metres = (size / 2) * root_depth / focal_length(K)  # of one crop unit at the root's depth
-    depth = root_depth[..., None] + (points_crop[..., 2] - root_crop[..., None, 2]) * metres[..., None]
+    meters = (size / 2) * root_depth / focal_length(K)  # of one crop unit at the root's depth
+    depth = root_depth[..., None] + (points_crop[..., 2] - root_crop[..., None, 2]) * meters[..., None]
     return unproject(crop_to_px(points_crop[..., :2], size), depth, K)
+
+
+normalise_joints = normalize_joints  # the name that it had at first

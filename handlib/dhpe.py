@@ -4,13 +4,12 @@ image ─► F, J2D ─► E3D, three times ─► m(h) ─► Reg, Ren
 """
 
 import json
+import math
 import os
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,18 +18,17 @@ from .camera import crop_to_px
 from .evidence import FeatureExtractor, PoseNetwork, heatmap_peaks
 from .hand import HandModel
 from .hand.mesh import cotangent_laplacian
+from .networks.checkpoint import checkpoint_path, read_checkpoint, read_config
 from .networks.turned_crop import HandEvidence, TurnedCrop
-from .output import DHPEOutput, assemble, placed
+from .output import DHPEOutput, assemble, seen_in_image
 from .regressor import Regressor
 from .renderer import Renderer
 from .support.files import atomic_path
 
-WEIGHTS = Path(__file__).parent / "networks" / "weights"  # what ships: from_pretrained("lite") reads lite.safetensors
-SHIPPED = ("lite", "photo")
 TRUNKS = ("lite", "paper", "photo")
 PAPER_FEATURES = 2048  # length of F(x) of ResNet-50
 PHOTO_SIZE, PHOTO_FEATURES = 224, 1152  # of the photo trunk: side of its input, length of its F(x)
-MAX_BYTES = 1 << 30
+OVERSHOOT = 0.1  # how far beyond [0, 1] an interpolated image may be
 LAYOUT = torch.channels_last  # in which a CPU, and tensor cores, convolve fastest
 
 
@@ -58,6 +56,12 @@ class DHPEConfig:
     fingertips: str = "smplx"
 
     def __post_init__(self):
+        for name in ("size", "feature_width", "features", "pose_width", "iterations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("pose_size", "hidden", "principal"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.trunk not in TRUNKS:
             raise ValueError(f"unknown trunk '{self.trunk}': choose one of {', '.join(TRUNKS)}")
         if self.trunk == "photo" and (self.features, self.size) != (PHOTO_FEATURES, PHOTO_SIZE):
@@ -133,7 +137,7 @@ class DHPE(nn.Module):
 
         The photo trunk looks at each through a turned crop that it finds itself; h is that of the image all the same.
         """
-        _check(images, finite=not self.training)  # isfinite() makes a GPU wait; in training the loss check catches NaN
+        _check(images, finite=not self.training)  # a look at the values makes a GPU wait; the loss check catches NaN
         if self.config.trunk == "photo":
             with torch.autocast(images.device.type, enabled=False):  # rounded crops and points move the hand by pixels
                 crop = self.feature_extractor.upright(images)
@@ -160,7 +164,7 @@ class DHPE(nn.Module):
     ) -> DHPEOutput:
         """From evidence to a hand; `size` is that of the image in whose pixels joints_2d are given.
 
-        In single precision even where the networks before it are autocast to half: a rounded vertex is a moved one.
+        In single precision even where the networks before it are autocast to half, which would move vertices.
         """
         with torch.autocast(features.device.type, enabled=False):
             features = at_least_single(features)
@@ -178,7 +182,7 @@ class DHPE(nn.Module):
         inputs = self.feature_extractor.conditions(evidence)
         states = self.regressor(self.hand, inputs, evidence.points[..., :2])
         if crop is not None:
-            states = [placed(state, crop, size) for state in states]
+            states = [seen_in_image(state, crop, size) for state in states]
         output = assemble(self.hand, states, size, None, evidence.features)
         return replace(output, crop=crop, hand_evidence=evidence)
 
@@ -200,7 +204,7 @@ class DHPE(nn.Module):
         """Writes the weights and the config as one safetensors file; the hand model is not part of it.
 
         `notes` are kept beside them: how the weights were trained. half: matrices in half precision, for a file of
-        half the size; what normalises stays in single precision.
+        half the size; what normalizes stays in single precision.
         """
         weights = {k: v.contiguous() for k, v in self.state_dict().items() if _own(k)}
         if half:
@@ -213,19 +217,8 @@ class DHPE(nn.Module):
     def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "lite") -> "DHPE":
         """A trained model in evaluation mode: "lite" or "photo", which ship, or a file written by `save`."""
         path = checkpoint_path(name_or_path)
-        if not path.is_file():
-            raise FileNotFoundError(f"no checkpoint at {path}: name 'lite' or 'photo', or a file of `handlib train`")
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(
-                f"{path}: larger than any DHPE checkpoint ({path.stat().st_size >> 20} MB); refused unread"
-            )
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"{path}: not a safetensors checkpoint ({error}); is the file complete?") from error
-        model = cls(_read_config(metadata, path), published=False)
+        weights, metadata = read_checkpoint(path)
+        model = cls(read_config(DHPEConfig, metadata, path), published=False)
         own = {k for k in model.state_dict() if _own(k)}
         if own != weights.keys():
             names = ", ".join(sorted(own ^ weights.keys())[:3])
@@ -238,15 +231,9 @@ class DHPE(nn.Module):
         return model.eval()
 
 
-def checkpoint_path(name_or_path: str | os.PathLike[str]) -> Path:
-    """The file that `DHPE.from_pretrained` reads."""
-    name = str(name_or_path)
-    return WEIGHTS / f"{name}.safetensors" if name in SHIPPED else Path(name_or_path).expanduser()
-
-
 def _own(key: str) -> bool:
-    """Whether a tensor of a model's state is its own: not the hand's, and not of a network that ships beside it."""
-    return not key.startswith(("hand.", "feature_extractor.network."))
+    """Whether a tensor of a model's state belongs in its checkpoint: a network that ships beside it does not."""
+    return not key.startswith("feature_extractor.network.")
 
 
 def new_evidence(config: DHPEConfig) -> tuple[nn.Module, nn.Module | None]:
@@ -284,29 +271,14 @@ def at_least_single(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def _read_config(metadata: dict[str, str], path: Path) -> DHPEConfig:
-    try:
-        config = json.loads(metadata["config"])
-    except (KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path}: its config is not a JSON object, so it was not written by `DHPE.save`")
-    known = {field.name: field.type for field in fields(DHPEConfig)}
-    for name, value in config.items():
-        if name not in known:
-            raise ValueError(f"{path}: unknown config field '{name}'; update handlib to read it")
-        if type(value) is not known[name] or (known[name] is int and not 0 <= value <= 1 << 16):
-            raise ValueError(f"{path}: the config field '{name}' must be {known[name].__name__}, not {value!r}")
-    try:
-        return DHPEConfig(**config)
-    except ValueError as error:
-        raise ValueError(f"{path}: its config cannot be: {error}") from error
-
-
 def _check(images: Tensor, finite: bool) -> None:
     if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
         raise ValueError(f"images must be (B, 3, H, H): square RGB crops; got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise ValueError(f"images must be floats in [0, 1], got {images.dtype}: divide bytes by 255")
-    if finite and not torch.isfinite(images).all():
-        raise ValueError("images hold NaN or infinity")
+    if finite and images.numel():
+        low, high = map(float, images.aminmax())
+        if not math.isfinite(low + high):
+            raise ValueError("images hold NaN or infinity")
+        if low < -OVERSHOOT or high > 1 + OVERSHOOT:
+            raise ValueError(f"images must be in [0, 1], got values from {low:.4g} to {high:.4g}: rescale them")

@@ -1,6 +1,6 @@
 """2D evidence (Sec. 3.1): the feature extractor F and the 2D pose network J2D, at the size named lite; heat maps.
 
-Images are sRGB in [0, 1], square; both networks centre them themselves. Lite's heat maps have a quarter of the image's
+Images are sRGB in [0, 1], square; both networks center them themselves. Lite's heat maps have a quarter of the image's
 side, and joints read off them are in crop coordinates. The paper's own F and J2D: networks/resnet.py and
 networks/pose_machine.py.
 """
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from .camera import px_to_crop
 
-# Standard deviation of a true heat map's peak, in its pixels. Narrower ones are learnt much more slowly; the published
+# Standard deviation of a true heat map's peak, in its pixels. Narrower ones are learned much more slowly; the published
 # weights of the paper's J2D were trained with 2.2 of its pixels.
 SIGMA = 2.5
 
@@ -35,7 +35,7 @@ class Block(nn.Module):
 
 
 def conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3, activation: bool = True) -> nn.Sequential:
-    """Convolution, batch normalisation and, usually, ReLU."""
+    """Convolution, batch normalization and, usually, ReLU."""
     layers = [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*layers, *([nn.ReLU()] if activation else []))
 
@@ -47,8 +47,8 @@ def stem(outputs: int) -> nn.Sequential:
 
 @contextmanager
 def keeping_statistics(module: nn.Module) -> Iterator[None]:
-    """Inside, batch normalisation does not add to its running statistics, which stay those of whole images."""
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+    """Inside, batch normalization does not add to its running statistics, which stay those of whole images."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d | nn.SyncBatchNorm)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0
@@ -105,10 +105,10 @@ def target_heatmaps(joints_crop: Float[Tensor, "*batch 21 2"], size: int) -> Flo
 
     The map of a joint that is NaN, an unknown one, is NaN.
     """
-    place = torch.arange(size, device=joints_crop.device) + 0.5
+    centers = torch.arange(size, device=joints_crop.device) + 0.5
     peak = (joints_crop + 1) * (size / 2)
-    x = torch.exp(-((place - peak[..., :1]) ** 2) / (2 * SIGMA**2))  # separable: (..., 21, size) along each axis
-    y = torch.exp(-((place - peak[..., 1:]) ** 2) / (2 * SIGMA**2))
+    x = torch.exp(-((centers - peak[..., :1]) ** 2) / (2 * SIGMA**2))  # separable: (..., 21, size) along each axis
+    y = torch.exp(-((centers - peak[..., 1:]) ** 2) / (2 * SIGMA**2))
     return y[..., :, None] * x[..., None, :]
 
 
@@ -116,7 +116,7 @@ def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True
     """j2D: where each heat map is highest, in crop coordinates; without a gradient, as in the paper.
 
     The paper takes the highest pixel. A pixel of a heat map is four of the image, so `subpixel` goes on from there to
-    the top of the parabola through the logarithms of its value and its two neighbours' in x, and likewise in y: exact
+    the top of the parabola through the logarithms of its value and its two neighbors' in x, and likewise in y: exact
     for a Gaussian, and never further than half a pixel. Maps in half precision have peaks in single.
     """
     with torch.no_grad():
@@ -129,14 +129,14 @@ def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True
             best % s,
             torch.arange(len(maps), device=best.device),
         )
-        place = torch.stack([column, row], -1) + 0.5
+        centers = torch.stack([column, row], -1) + 0.5
         if subpixel:
-            inner_row, inner_column = row.clamp(1, s - 2), column.clamp(1, s - 2)  # on the rim there is no neighbour
+            inner_row, inner_column = row.clamp(1, s - 2), column.clamp(1, s - 2)  # on the rim there is no neighbor
             log = maps.clamp(min=1e-6).log()
-            centre = log[map_, inner_row, inner_column]
+            center = log[map_, inner_row, inner_column]
             for axis, (dy, dx) in enumerate(((0, 1), (1, 0))):
                 after = log[map_, inner_row + dy, inner_column + dx]
                 before = log[map_, inner_row - dy, inner_column - dx]
-                curvature = (2 * centre - after - before).clamp(min=1e-6)
-                place[:, axis] += ((after - before) / (2 * curvature)).clamp(-0.5, 0.5)
-        return px_to_crop(place.to(maps.dtype), s).view(*lead, 2)
+                curvature = (2 * center - after - before).clamp(min=1e-6)
+                centers[:, axis] += ((after - before) / (2 * curvature)).clamp(-0.5, 0.5)
+        return px_to_crop(centers.to(maps.dtype), s).view(*lead, 2)

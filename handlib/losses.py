@@ -14,14 +14,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .camera import crop_box, focal_length, normalise_joints, project, px_to_crop
-from .dhpe import DHPE, at_least_single
-from .evidence import keeping_statistics, target_heatmaps
+from .camera import focal_length, project
+from .evidence import target_heatmaps
 from .hand.joints import MIDDLE_MCP
-from .output import DHPEOutput
-from .parameters import MeshParameters
-
-PAPER_SIZE = 224  # pixels of the crop in which T of Eq. 12 is given
 
 
 @dataclass(frozen=True)
@@ -48,30 +43,30 @@ class LossWeights:
 TERMS = tuple(field.name for field in fields(LossWeights) if field.name not in ("threshold_px", "scheduled"))
 
 
-def _known(target: Float[Tensor, "*batch c"]) -> Bool[Tensor, "*batch 1"]:
+def valid_points(target: Float[Tensor, "*batch c"]) -> Bool[Tensor, "*batch 1"]:
     """Which points are known: those without a NaN among their coordinates."""
     return ~target.isnan().any(-1, keepdim=True)
 
 
-def _mean_square(difference: Tensor, known: Tensor) -> Float[Tensor, ""]:
-    """Mean of the squares where `known`, which is broadcast; 0 where nothing is known."""
-    count = known.sum() * (difference.numel() // known.numel())
-    return torch.where(known, difference, 0).square().sum() / count.clamp(min=1)
+def _mean_square(difference: Tensor, valid: Tensor) -> Float[Tensor, ""]:
+    """Mean of the squares where `valid`, which is broadcast; 0 where nothing is."""
+    count = valid.sum() * (difference.numel() // valid.numel())
+    return torch.where(valid, difference, 0).square().sum() / count.clamp(min=1)
 
 
 def feature_loss(
-    features: Float[Tensor, "b c"], masked: Float[Tensor, "b c"], known: Bool[Tensor, " b"] | None = None
+    features: Float[Tensor, "b c"], masked: Float[Tensor, "b c"], valid: Bool[Tensor, " b"] | None = None
 ) -> Float[Tensor, ""]:
-    """Eq. 2: L_Feat = ‖F(x) − F(x ⊙ y_M)‖², which teaches F to look at the hand alone. known: which have a mask."""
-    if known is None:
+    """Eq. 2: L_Feat = ‖F(x) − F(x ⊙ y_M)‖², which teaches F to look at the hand alone. valid: which have a mask."""
+    if valid is None:
         return (features - masked).square().mean()
-    return _mean_square(features - masked, known[:, None])
+    return _mean_square(features - masked, valid[:, None])
 
 
 def heatmap_loss(heatmaps: Float[Tensor, "b 21 s s"], joints: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:
     """Eq. 3: L_2D = ‖J2D(x) − y_Heat‖²."""
     difference = heatmaps - target_heatmaps(joints, heatmaps.shape[-1])
-    return _mean_square(difference, _known(joints)[..., None])
+    return _mean_square(difference, valid_points(joints)[..., None])
 
 
 def refiner_loss(evidence: list[Float[Tensor, "b 21 2"]], joints: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:
@@ -82,21 +77,21 @@ def refiner_loss(evidence: list[Float[Tensor, "b 21 2"]], joints: Float[Tensor, 
 def articulation_loss(joints: Float[Tensor, "b 21 3"], target: Float[Tensor, "b 21 3"], omega: Tensor) -> Tensor:
     """Eq. 8: L_Art = ‖norm(Reg(m)) − norm(y_J)‖².
 
-    `target` is `normalise_joints` of the truth and `omega` (b) its ω in crop units. Under the scaled orthographic
-    camera all axes share one unit, so the estimate is normalised by its root and ω alone.
+    `target` is `normalize_joints` of the truth and `omega` (b) its ω in crop units. Under the scaled orthographic
+    camera all axes share one unit, so the estimate is normalized by its root and ω alone.
     """
     relative = joints - joints[:, MIDDLE_MCP : MIDDLE_MCP + 1]
-    known = _known(target) & ~omega.isnan()[:, None, None]
-    return _mean_square(relative / omega.nan_to_num(1.0)[:, None, None] - target, known)
+    valid = valid_points(target) & ~omega.isnan()[:, None, None]
+    return _mean_square(relative / omega.nan_to_num(1.0)[:, None, None] - target, valid)
 
 
 def shape_loss(
     silhouette: Float[Tensor, "b s s"], mask: Float[Tensor, "b s s"], weight: Float[Tensor, " b"]
 ) -> Float[Tensor, ""]:
     """Eq. 9: L_Sh = ‖Ren(m) − y_M‖², each instance with its weight of Eq. 12; the mean over those with a mask."""
-    known = ~mask.isnan().flatten(1).any(1)
-    instances = torch.where(known[:, None, None], silhouette - mask, 0).square().mean((1, 2))
-    return (weight * instances).sum() / known.sum().clamp(min=1)
+    valid = ~mask.isnan().flatten(1).any(1)
+    instances = torch.where(valid[:, None, None], silhouette - mask, 0).square().mean((1, 2))
+    return (weight * instances).sum() / valid.sum().clamp(min=1)
 
 
 def shape_weight(
@@ -106,20 +101,20 @@ def shape_weight(
 
     The mean over its known joints; 0 for an instance that has none.
     """
-    known = _known(target)[..., 0]
-    total = torch.where(known, (joints - target).norm(dim=-1), 0).sum(-1)
-    count = known.sum(-1)
+    valid = valid_points(target)[..., 0]
+    total = torch.where(valid, (joints - target).norm(dim=-1), 0).sum(-1)
+    count = valid.sum(-1)
     return ((total <= threshold * count) & (count > 0)).to(joints.dtype)
 
 
 def laplacian_loss(vertices: Float[Tensor, "*batch v 3"], laplacian: Float[Tensor, "v v"]) -> Float[Tensor, ""]:
-    """L_Lap: mean over vertices of ‖(Lv)_i‖, of meshes in metres: how far a vertex is from its neighbours' mean."""
+    """L_Lap: mean over vertices of ‖(Lv)_i‖, of meshes in meters: how far a vertex is from its neighbors' mean."""
     return (laplacian @ vertices).norm(dim=-1).mean()
 
 
 def reprojection_loss(joints: Float[Tensor, "b 21 2"], target: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:
     """Mean squared error of the projected joints: what Eq. 8, being relative to the root, leaves free."""
-    return _mean_square(joints - target, _known(target))
+    return _mean_square(joints - target, valid_points(target))
 
 
 def vertex_loss(
@@ -130,7 +125,7 @@ def vertex_loss(
     Not in the paper, whose data sets have no meshes. On rendered hands, of which everything is known, a small network
     learns faster from the surface than from 21 joints and an outline.
     """
-    return _mean_square(vertices - root[:, None] - target, _known(target))
+    return _mean_square(vertices - root[:, None] - target, valid_points(target))
 
 
 def relative_vertices(
@@ -149,78 +144,4 @@ def relative_vertices(
 
 def filled_from_root(joints: Float[Tensor, "b 21 c"]) -> Float[Tensor, "b 21 c"]:
     """Unknown joints put where the middle MCP is, so that boxes around all joints are boxes around the known ones."""
-    return torch.where(_known(joints), joints, joints[:, MIDDLE_MCP : MIDDLE_MCP + 1])
-
-
-def dhpe_loss(
-    model: DHPE,
-    output: DHPEOutput,
-    images: Float[Tensor, "b 3 s s"],
-    batch: dict[str, Tensor],
-    weights: LossWeights,
-) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """Eq. 7 for a batch (`data.collate`): the loss, and for the log its parts, detached and unweighted.
-
-    The parts are tensors on the loss's device: turning one into a number makes a GPU wait, so do it when you log. They
-    are the terms, 0 where there is nothing to compare (no weight, no such network, no such truth in the batch), their
-    weighted sum as `loss`, and `under_threshold`, the fraction of the instances whose 2D error is at most T (Fig. 5f).
-
-    The articulation, reprojection and refiner terms see every step of the iteration, the others its end. Only F is
-    autocast to half precision, where the caller asks for that.
-    """
-    mask = batch.get("mask")  # a data set without masks gives none, or NaN among hands that have one
-    masked = None
-    if weights.feature and mask is not None:
-        masked, has_mask = _masked_features(model, images, mask)
-    with torch.autocast(images.device.type, enabled=False):
-        size = images.shape[-1]
-        joints = px_to_crop(batch["joints_px"], size)
-        target, omega = _normalised(batch, joints)
-        steps, last = output.history[1:], output.mesh_crop
-        threshold = weights.threshold_px / (PAPER_SIZE / 2)  # in crop units
-        switch = shape_weight(last.joints[..., :2].detach(), joints, threshold)
-
-        terms = dict.fromkeys(TERMS, joints.new_zeros(()))
-        if weights.articulation:
-            terms["articulation"] = sum(articulation_loss(s.joints, target, omega) for s in steps) / len(steps)
-        if weights.reprojection:
-            terms["reprojection"] = sum(reprojection_loss(s.joints[..., :2], joints) for s in steps) / len(steps)
-        if weights.shape and mask is not None:
-            counted = switch if weights.scheduled else torch.ones_like(switch)
-            terms["shape"] = shape_loss(model.render_mask(last.vertices, size), mask, counted)
-        if weights.laplacian:
-            terms["laplacian"] = laplacian_loss(output.vertices, model.laplacian)
-        if masked is not None:
-            terms["feature"] = feature_loss(output.features, at_least_single(masked), has_mask)
-        if weights.heatmap and output.heatmaps is not None:
-            terms["heatmap"] = heatmap_loss(output.heatmaps, joints)
-        if weights.earlier_heatmaps and output.earlier_heatmaps:
-            earlier = [heatmap_loss(maps, joints) for maps in output.earlier_heatmaps]
-            terms["earlier_heatmaps"] = sum(earlier) / len(earlier)
-        if weights.refiner and model.config.pose_refiner:
-            terms["refiner"] = refiner_loss([s.evidence_2d for s in steps], joints)
-        if weights.shape_prior:
-            terms["shape_prior"] = MeshParameters.split(output.h).shape.square().mean()
-        if weights.vertices and "vertices_cam" in batch:
-            truth = relative_vertices(batch["vertices_cam"], batch["joints_cam"][:, MIDDLE_MCP], batch["K"], size)
-            terms["vertices"] = vertex_loss(last.vertices, last.joints[:, MIDDLE_MCP], truth)
-        total = sum(getattr(weights, name) * term for name, term in terms.items())
-    log = {"loss": total, **terms, "under_threshold": switch.mean()}
-    return total, {name: term.detach() for name, term in log.items()}
-
-
-def _masked_features(model: DHPE, images: Tensor, mask: Tensor) -> tuple[Float[Tensor, "b c"], Bool[Tensor, " b"]]:
-    """F(x ⊙ y_M), and for which images: those that have a mask."""
-    has_mask = ~mask.isnan().flatten(1).any(1)
-    with keeping_statistics(model.feature_extractor):
-        return model.features(images * mask.nan_to_num(1.0)[:, None]), has_mask
-
-
-def _normalised(
-    batch: dict[str, Tensor], joints: Float[Tensor, "b 21 2"]
-) -> tuple[Float[Tensor, "b 21 3"], Float[Tensor, " b"]]:
-    """norm(y_J) of Eq. 8 with NaN for unknown joints, and ω in crop units. An instance without its root has none."""
-    joints_cam = batch["joints_cam"]
-    target = normalise_joints(filled_from_root(joints_cam), batch["K"])
-    target = torch.where(_known(joints_cam), target, torch.nan)
-    return target, crop_box(filled_from_root(joints))[:, 2]
+    return torch.where(valid_points(joints), joints, joints[:, MIDDLE_MCP : MIDDLE_MCP + 1])

@@ -1,5 +1,6 @@
 """What an estimate of a hand consists of, whoever made it: the network, test-time refinement, or `fit`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,13 +12,15 @@ from .hand import HandModel, HandOutput
 from .hand.joints import MIDDLE_MCP
 from .networks.turned_crop import HandEvidence, TurnedCrop
 from .parameters import MeshParameters, posed_hand
+from .renderer import Renderer
+from .support.shapes import shapes
 
 
 @dataclass(frozen=True)
 class DHPEOutput:
     """One hand an image. B is the batch; joints are in C21 order.
 
-    `vertices` and `joints_3d` are metres along the camera's axes, relative to the middle MCP: one image does not tell
+    `vertices` and `joints_3d` are meters along the camera's axes, relative to the middle MCP: one image does not tell
     how far away a hand is. `in_camera` places it once the root's depth is known; `root_cam` is that point where the
     maker knew it.
     """
@@ -26,7 +29,7 @@ class DHPEOutput:
     vertices: Float[Tensor, "*batch 778 3"]
     joints_3d: Float[Tensor, "*batch 21 3"]
     joints_2d: Float[Tensor, "*batch 21 2"]  # pixels of the input image, projected from the mesh
-    root_cam: Float[Tensor, "*batch 3"] | None = None  # metres
+    root_cam: Float[Tensor, "*batch 3"] | None = None  # meters
     # What only the network knows:
     mesh_crop: HandOutput | None = None  # m(h) and Reg(m(h)) in crop coordinates
     evidence_2d: Float[Tensor, "*batch 21 2"] | None = None  # the last j2D, crop coordinates
@@ -37,9 +40,20 @@ class DHPEOutput:
     crop: TurnedCrop | None = None  # through which the photo trunk looked at the image, and what it said
     hand_evidence: HandEvidence | None = None
     history: tuple["Iteration", ...] = ()
+    hand: HandModel | None = None  # the model whose mesh it is
+
+    def __repr__(self) -> str:
+        return shapes("DHPEOutput", vars(self).items())
+
+    @property
+    def mask(self) -> Float[Tensor, "*batch size size"]:
+        """Ren(m): the silhouette of each hand in its input image, 0 … 1."""
+        if self.mesh_crop is None or self.size is None or self.hand is None:
+            raise ValueError("this estimate has no crop coordinates, so it has no silhouette in a crop")
+        return Renderer(self.size).silhouette(crop_to_px(self.mesh_crop.vertices, self.size), self.hand.faces)
 
     def in_camera(self, K: Float[Tensor, "*batch 3 3"], root_depth: Float[Tensor, "*batch"]) -> HandOutput:
-        """Vertices and joints in the camera frame in metres, by the inverse normalisation of Eq. 8.
+        """Vertices and joints in the camera frame in meters, by the inverse normalization of Eq. 8.
 
         K is that of the input image; `root_depth` the depth of the middle MCP, which protocols take from the truth.
         """
@@ -47,6 +61,10 @@ class DHPEOutput:
             raise ValueError("this estimate has no crop coordinates; one made by `fit` is placed by its root_cam")
         root = self.mesh_crop.joints[..., MIDDLE_MCP, :]
         return HandOutput(*(crop_to_cam(points, root, root_depth, K, self.size) for points in self.mesh_crop))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "DHPEOutput":
+        """The same estimate with every tensor changed: `output.map(Tensor.detach)`, `output.map(lambda t: t[:2])`."""
+        return _mapped(self, change)
 
 
 @dataclass(frozen=True)
@@ -68,11 +86,11 @@ def assemble(
 ) -> DHPEOutput:
     """The estimate that the last of the states stands for, on images of `size` pixels."""
     last = states[-1]
-    metres, mesh = in_metres(hand, last.h), posed_hand(hand, last.h)
+    meters, mesh = in_meters(hand, last.h), posed_hand(hand, last.h)
     return DHPEOutput(
         h=last.h,
-        vertices=metres.vertices,
-        joints_3d=metres.joints,
+        vertices=meters.vertices,
+        joints_3d=meters.joints,
         joints_2d=crop_to_px(mesh.joints[..., :2], size),
         mesh_crop=mesh,
         evidence_2d=last.evidence_2d,
@@ -80,10 +98,11 @@ def assemble(
         features=features,
         size=size,
         history=tuple(states),
+        hand=hand,
     )
 
 
-def placed(state: Iteration, crop: TurnedCrop, size: int) -> Iteration:
+def seen_in_image(state: Iteration, crop: TurnedCrop, size: int) -> Iteration:
     """The state of a hand in a turned crop as that of the hand in the image of `size` pixels that was looked at.
 
     A turn in the image, a scale and a shift keep a scaled orthographic camera one: h changes in its camera alone.
@@ -102,8 +121,8 @@ def placed(state: Iteration, crop: TurnedCrop, size: int) -> Iteration:
     return replace(state, h=h, evidence_2d=evidence, joints=points)
 
 
-def in_metres(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
-    """The hand of h in metres along the camera's axes, relative to its middle MCP: σ and t play no part."""
+def in_meters(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
+    """The hand of h in meters along the camera's axes, relative to its middle MCP: σ and t play no part."""
     parameters = MeshParameters.split(h)
     vertices = hand(parameters.pose, parameters.shape).vertices @ parameters.camera.rotation().mT
     joints = hand.regress_joints(vertices)
@@ -111,19 +130,15 @@ def in_metres(hand: HandModel, h: Float[Tensor, "*batch 63"]) -> HandOutput:
     return HandOutput(vertices - root, joints - root)
 
 
-def detached(output: DHPEOutput) -> DHPEOutput:
-    """The same estimate, cut from the graph that made it."""
+def _mapped(value, change: Callable[[Tensor], Tensor]):
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, tuple):
+        parts = [_mapped(part, change) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    if isinstance(value, DHPEOutput | Iteration):
+        return type(value)(**{name: _mapped(part, change) for name, part in vars(value).items()})
+    return value
 
-    def cut(value):
-        if isinstance(value, Tensor):
-            return value.detach()
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return type(value)(*map(cut, value))
-        if isinstance(value, tuple):
-            return tuple(map(cut, value))
-        if isinstance(value, Iteration):
-            return Iteration(*map(cut, vars(value).values()))
-        return value
 
-    with torch.no_grad():
-        return DHPEOutput(**{name: cut(value) for name, value in vars(output).items()})
+in_metres = in_meters  # the name that it had at first

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .camera import Camera
 from .hand import HandModel, HandOutput
+from .support.shapes import shapes
 
 SIZES = {"pose": 45, "shape": 10, "quaternion": 4, "scale": 1, "translation": 3}
 SIZE = sum(SIZES.values())
@@ -38,6 +39,9 @@ class MeshParameters(NamedTuple):
 
     def join(self) -> Float[Tensor, "*batch 63"]:
         return torch.cat(self, -1)
+
+    def __repr__(self) -> str:
+        return shapes("MeshParameters", self._asdict().items())
 
     @property
     def camera(self) -> Camera:

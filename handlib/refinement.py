@@ -15,7 +15,7 @@ from torch import Tensor
 from .camera import SCALE_UNIT
 from .dhpe import DHPE
 from .evidence import heatmap_peaks
-from .output import DHPEOutput, Iteration, assemble, detached
+from .output import DHPEOutput, Iteration, assemble
 from .parameters import MeshParameters, posed_hand
 
 KEEP = ("best", "last")
@@ -66,15 +66,8 @@ def refine(
     weights = weights or RefinementWeights()
     if output.mesh_crop is None:
         raise ValueError("only an estimate made by a DHPE can be refined with its evidence; `fit` needs no refinement")
-    first = detached(output)
-    frozen = [p.requires_grad for p in model.parameters()]
-    model.requires_grad_(False)
-    try:
-        seen = model.resize(images) if first.crop is None else images
-        states = _descend(model, seen, first, iterations, weights)
-    finally:
-        for parameter, needed in zip(model.parameters(), frozen, strict=True):
-            parameter.requires_grad_(needed)
+    first = output.map(Tensor.detach)
+    states = _descend(model, model.resize(images) if first.crop is None else images, first, iterations, weights)
     with torch.no_grad():
         if weights.keep == "best":
             states = best_so_far(states)
@@ -106,17 +99,17 @@ def _descend(
     for k in range(iterations + 1):
         with torch.set_grad_enabled(k < iterations):
             h.requires_grad_(k < iterations)
-            placed, joints = posed_hand(model.hand, h)
+            vertices_crop, joints = posed_hand(model.hand, h)
             states.append(Iteration(h.detach().clone(), evidence, joints.detach()))
-            others.append(mesh_terms(h, placed))
+            others.append(mesh_terms(h, vertices_crop))
             if k == iterations:
                 break
             if model.config.pose_refiner and first.hand_evidence is None:
                 with torch.no_grad():
                     better = model.regressor.refined_2d(first.features, states[-1])
                     evidence = evidence + weights.update_2d * (better - evidence)
-            optimizer.zero_grad()
-            (joint_term(joints, evidence) + others[-1]).sum().backward()  # a sum, so that each moves as it would alone
+            objective = joint_term(joints, evidence) + others[-1]
+            (h.grad,) = torch.autograd.grad(objective.sum(), h)  # a sum, so that each moves as it would alone
             optimizer.step()
     return [
         Iteration(s.h, s.evidence_2d, s.joints, joint_term(s.joints, evidence) + other.detach())
@@ -148,13 +141,13 @@ def _mesh_terms(
     """The rest of Eq. 13 for each hand, as a function of h (b, 63) and its mesh in crop coordinates (b, 778, 3)."""
     size = None if first.crop is None else images.shape[-1]
 
-    def terms(h: Tensor, placed: Tensor) -> Tensor:
+    def terms(h: Tensor, vertices_crop: Tensor) -> Tensor:
         total = weights.stay * (h - first.h).square().mean(-1)
         if weights.laplacian:
-            metres = placed / (SCALE_UNIT * MeshParameters.split(h).scale[..., None])
-            total = total + weights.laplacian * (model.laplacian @ metres).norm(dim=-1).mean(-1)
+            meters = vertices_crop / (SCALE_UNIT * MeshParameters.split(h).scale[..., None])
+            total = total + weights.laplacian * (model.laplacian @ meters).norm(dim=-1).mean(-1)
         if weights.feature:
-            masked = model.features(images * model.render_mask(placed, size)[:, None], first.crop)
+            masked = model.features(images * model.render_mask(vertices_crop, size)[:, None], first.crop)
             total = total + weights.feature * (masked - first.features).square().mean(-1)
         return total
 

@@ -49,7 +49,7 @@ class Regressor(nn.Module):
         self.iterations, self.refine_2d, self.evidence_2d = iterations, refine_2d, evidence_2d
         self.estimate = _layers(features + JOINTS_2D * evidence_2d + SIZE, SIZE, hidden)
         self.refiner = _layers(SIZE + features + JOINTS_3D + JOINTS_2D, JOINTS_2D, hidden)
-        self.refiner.requires_grad_(refine_2d)  # one that is not used stays as it is, and no optimiser waits for it
+        self.refiner.requires_grad_(refine_2d)  # one that is not used stays as it is, and no optimizer waits for it
         self.register_buffer("start", MeshParameters.initial(hand))
         for last in (_last(self.estimate), _last(self.refiner)):
             nn.init.normal_(last.weight, std=1e-3)  # so that the first steps stay near h(0) and j2D

@@ -117,7 +117,7 @@ def columns(array: np.ndarray) -> dict:
 
 
 def originals_form(fields: dict[str, np.ndarray]) -> dict:
-    """The dict that MANO's pickle holds: float64, chumpy's and scipy's objects, strings, and no vertex colours."""
+    """The dict that MANO's pickle holds: float64, chumpy's and scipy's objects, strings, and no vertex colors."""
     names = ("v_template", "posedirs", "weights", "hands_components", "hands_mean", "hands_coeffs")
     return {name: fields[name].astype(np.float64) for name in names} | {
         "f": fields["f"].astype(np.uint32),

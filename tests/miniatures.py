@@ -23,7 +23,7 @@ RHD_K = np.array([[282.9, 0, 160.0], [0, 282.9, 159.5], [0, 0, 1]])
 
 
 class Hands(NamedTuple):
-    """Right hands in front of a camera, metres."""
+    """Right hands in front of a camera, meters."""
 
     joints: np.ndarray  # (n, 21, 3), C21
     vertices: np.ndarray  # (n, 778, 3)
@@ -54,7 +54,7 @@ def projected(points: np.ndarray, K: np.ndarray) -> np.ndarray:
 
 
 def picture(rng: np.random.Generator, width: int, height: int, channels: int = 3) -> np.ndarray:
-    """Coloured squares of 4 pixels: no two pictures alike, and small as a file."""
+    """Colored squares of 4 pixels: no two pictures alike, and small as a file."""
     squares = rng.integers(0, 256, (-(-height // 4), -(-width // 4), channels), np.uint8)
     return squares.repeat(4, 0).repeat(4, 1)[:height, :width]
 
@@ -73,7 +73,7 @@ class RHDTruth(NamedTuple):
     visible: np.ndarray  # (n, 2, 21) C21, left and right
     images: np.ndarray
     masks: np.ndarray
-    depth: np.ndarray  # (n, h, w) metres
+    depth: np.ndarray  # (n, h, w) meters
 
 
 def rhd_labels(left: np.ndarray, right: np.ndarray, visible: np.ndarray, K: np.ndarray = RHD_K) -> dict:
@@ -135,7 +135,7 @@ def rodrigues(turn: np.ndarray) -> np.ndarray:
 
 def write_stb(root: Path, model: HandModel, n: int = 2, images: bool = True, pictures=("B1Counting", "B1Random")):
     """Labels of all sequences; pictures of some. Truth: sequence → (joints with the palm in row 0 in the frame of the
-    left BB camera; those in the SK colour camera; pictures by name)."""
+    left BB camera; those in the SK color camera; pictures by name)."""
     from scipy.io import savemat
 
     (root / "labels").mkdir(parents=True)
@@ -145,7 +145,7 @@ def write_stb(root: Path, model: HandModel, n: int = 2, images: bool = True, pic
         in_bb, in_color = (hands(model, n, seed + number, 0.5).left().joints for seed in (30, 60))
         for joints in (in_bb, in_color):
             joints[:, 0] = (joints[:, 0] + joints[:, C21.index("ring1")]) / 2  # a palm
-        # X_depth = R X_colour + t
+        # X_depth = R X_color + t
         in_depth = in_color @ rodrigues(SK_TURN).T + SK_MOVE
         for kind, joints in (("BB", in_bb), ("SK", in_depth)):
             para = reordered(joints, STB21).transpose(2, 1, 0) * 1000
@@ -170,7 +170,7 @@ DO_DEPTH_K = np.array([[224.502, 0, 160], [0, 230.494, 120], [0, 0, 1]])
 
 
 def write_do(root: Path, model: HandModel, n: int = 3):
-    """Truth: sequence → (tips (n, 5, 3) in the colour camera, NaN where missing; pictures). In the second frame one tip
+    """Truth: sequence → (tips (n, 5, 3) in the color camera, NaN where missing; pictures). In the second frame one tip
     is missing, in the third four."""
     truth = {}
     for number, sequence in enumerate(DO_SEQUENCES):

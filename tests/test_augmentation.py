@@ -5,7 +5,7 @@ import torch
 
 from handlib import DHPE, Renderer, augmentation
 from handlib.augmentation import AugmentationConfig, augment, pool, random_rotations, random_shapes, seed_colors
-from handlib.camera import CROP_FACTOR, FLIP, crop_box, crop_to_px, normalise_joints, project
+from handlib.camera import CROP_FACTOR, FLIP, crop_box, crop_to_px, normalize_joints, project
 from handlib.data import BuiltinBackgrounds, HandSample, collate
 from handlib.dhpe import DHPEConfig
 from handlib.hand.joints import MIDDLE_MCP
@@ -26,7 +26,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def seeds(model):
-    """Two hands of one colour on green, the batch that they are, and the true meshes as the model's estimates."""
+    """Two hands of one color on green, the batch that they are, and the true meshes as the model's estimates."""
     hand = model.hand
     pose, shape = hand.sample(2, torch.Generator().manual_seed(3))
     first = MeshParameters.split(MeshParameters.initial(hand).expand(2, -1))
@@ -93,7 +93,7 @@ def test_the_hand_fills_its_crop(made):
 
 
 def test_the_mask_is_that_of_the_mesh(made, model):
-    """Rendered by another renderer, at the pixels' centres: the outline's pixels alone may differ."""
+    """Rendered by another renderer, at the pixels' centers: the outline's pixels alone may differ."""
     vertices_px = torch.cat([project(made["vertices_cam"], made["K"]), made["vertices_cam"][..., 2:]], -1)
     rendered = Renderer(SIZE, "reference").silhouette(vertices_px, model.hand.faces)
     outline = Renderer(SIZE, supersampling=4).silhouette(vertices_px, model.hand.faces)
@@ -135,7 +135,7 @@ def test_orthographic_is_the_methods_own_camera(model, seeds):
     made = make(model, seeds, AugmentationConfig(camera="orthographic"))
     joints = made["joints_cam"] - made["joints_cam"][:, MIDDLE_MCP : MIDDLE_MCP + 1]
     side = CROP_FACTOR * (joints[..., :2].amax(1) - joints[..., :2].amin(1)).amax(-1)
-    target = normalise_joints(made["joints_cam"], made["K"])
+    target = normalize_joints(made["joints_cam"], made["K"])
     torch.testing.assert_close(target, joints / side[:, None, None], rtol=0, atol=0.01)
 
 
@@ -186,7 +186,7 @@ def test_the_generator_decides(model, seeds):
     assert not torch.equal(first["image"], other["image"])
 
 
-def test_seen_colours_are_the_images(model, seeds):
+def test_seen_colors_are_the_images(model, seeds):
     """A picture whose red is its column: the skin's red is the vertex's place."""
     batch, output = seeds
     ramp = (torch.arange(SIZE) + 0.5) / SIZE

@@ -13,7 +13,7 @@ from handlib.camera import (
     crop_to_cam,
     crop_to_px,
     focal_length,
-    normalise_joints,
+    normalize_joints,
     project,
     px_to_crop,
     quaternion_to_rotation,
@@ -30,7 +30,7 @@ def intrinsics(lead=(), dtype=torch.float64) -> torch.Tensor:
 
 
 def joints_in_view(lead, generator) -> torch.Tensor:
-    """21 points of a hand's size, half a metre away."""
+    """21 points of a hand's size, half a meter away."""
     joints = 0.08 * torch.randn(*lead, 21, 3, generator=generator, dtype=torch.float64)
     return joints + torch.tensor([0.02, -0.03, 0.5], dtype=torch.float64)
 
@@ -135,7 +135,7 @@ def test_to_crop_gradient(generator):
     assert torch.autograd.gradcheck(lambda p, q, s, t: Camera(q, s, t).to_crop(p), inputs)
 
 
-def test_unit_scale_maps_a_tenth_of_a_metre_to_one():
+def test_unit_scale_maps_a_tenth_of_a_meter_to_one():
     view = Camera(torch.tensor([1.0, 0, 0, 0]), torch.ones(1), torch.zeros(3))
     torch.testing.assert_close(view.to_crop(torch.tensor([[0.1, 0.1, 0.1]])), torch.tensor([[1.0, -1.0, -1.0]]))
 
@@ -212,9 +212,9 @@ def test_focal_length_is_the_mean(lead):
 # ---- Eq. 8
 
 
-def test_normalised_joints_equal_a_loop(lead, generator):
+def test_normalized_joints_equal_a_loop(lead, generator):
     joints, K = joints_in_view(lead, generator), intrinsics(lead)
-    found = normalise_joints(joints, K).reshape(-1, 21, 3)
+    found = normalize_joints(joints, K).reshape(-1, 21, 3)
     for i, hand in enumerate(joints.reshape(-1, 21, 3).tolist()):
         px = [(310 * x / z + 101, 290 * y / z + 117) for x, y, z in hand]
         omega = 1.5 * max(max(p[axis] for p in px) - min(p[axis] for p in px) for axis in (0, 1))
@@ -226,29 +226,29 @@ def test_normalised_joints_equal_a_loop(lead, generator):
 
 
 def test_axes_share_one_unit_under_weak_perspective(generator):
-    """Far away, the normalised joints are the hand itself, scaled alike along x, y and z."""
+    """Far away, the normalized joints are the hand itself, scaled alike along x, y and z."""
     shape = 0.08 * torch.randn(21, 3, generator=generator, dtype=torch.float64)
     K = torch.diag(torch.tensor([3e6, 3e6, 1.0], dtype=torch.float64))
-    normalised = normalise_joints(shape + torch.tensor([0, 0, 5e3], dtype=torch.float64), K)
+    normalized = normalize_joints(shape + torch.tensor([0, 0, 5e3], dtype=torch.float64), K)
     relative = shape - shape[MIDDLE_MCP]
-    ratio = normalised[1:3].norm() / relative[1:3].norm()
-    torch.testing.assert_close(normalised, ratio * relative, rtol=1e-3, atol=1e-4)
+    ratio = normalized[1:3].norm() / relative[1:3].norm()
+    torch.testing.assert_close(normalized, ratio * relative, rtol=1e-3, atol=1e-4)
 
 
-def test_normalised_joints_ignore_the_crop(generator):
+def test_normalized_joints_ignore_the_crop(generator):
     joints, K = joints_in_view((), generator), intrinsics()
     crop = crop_intrinsics(K, crop_box(project(joints, K)), 128)
-    torch.testing.assert_close(normalise_joints(joints, crop), normalise_joints(joints, K))
+    torch.testing.assert_close(normalize_joints(joints, crop), normalize_joints(joints, K))
 
 
 @pytest.mark.parametrize("size", [64, 224])
 def test_crop_to_cam_inverts_eq_8(lead, size, generator):
-    """The truth in crop coordinates (xy from pixels, z from the normalised depth) comes back in metres, exactly."""
+    """The truth in crop coordinates (xy from pixels, z from the normalized depth) comes back in meters, exactly."""
     joints, K = joints_in_view(lead, generator), intrinsics(lead)
     K = crop_intrinsics(K, crop_box(project(joints, K)), size)
     px = project(joints, K)
     omega_crop = crop_box(px)[..., 2] / (size / 2)
-    depth_crop = normalise_joints(joints, K)[..., 2] * omega_crop[..., None] + 0.3  # any z of the root will do
+    depth_crop = normalize_joints(joints, K)[..., 2] * omega_crop[..., None] + 0.3  # any z of the root will do
     joints_crop = torch.cat([px_to_crop(px, size), depth_crop[..., None]], -1)
     root = joints_crop[..., MIDDLE_MCP, :]
     back = crop_to_cam(joints_crop, root, joints[..., MIDDLE_MCP, 2], K, size)

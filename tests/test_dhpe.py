@@ -6,11 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from handlib import DHPE, DHPEConfig, DHPEOutput
+from handlib import DHPE, DHPEConfig, DHPEOutput, Renderer
 from handlib.camera import crop_to_px
 from handlib.hand.joints import MIDDLE_MCP
-from handlib.losses import LossWeights, dhpe_loss
+from handlib.losses import LossWeights
 from handlib.parameters import MeshParameters
+from handlib.training.loss import dhpe_loss
 
 TINY = DHPEConfig(size=32, feature_width=4, features=16, pose_width=4, hidden=8)
 NEWER = ("trunk", "pose_size", "pretrained", "posenet", "evidence_2d")  # fields that lite's file does not know
@@ -60,14 +61,14 @@ def test_shapes(model, images):
 
 
 def test_parts_of_an_estimate_agree(model, images):
-    """Metres times σ·10 plus the root are crop units; joints_2d are their pixels."""
+    """Meters times σ·10 plus the root are crop units; joints_2d are their pixels."""
     out = model(images)
     parts = MeshParameters.split(out.h)
     root = out.mesh_crop.joints[:, MIDDLE_MCP, None]
     assert torch.equal(out.h, out.history[-1].h)
     assert out.joints_3d[:, MIDDLE_MCP].abs().max() == 0
-    for metres, crop in ((out.vertices, out.mesh_crop.vertices), (out.joints_3d, out.mesh_crop.joints)):
-        torch.testing.assert_close(metres * 10 * parts.scale[..., None] + root, crop, rtol=0, atol=1e-4)
+    for meters, crop in ((out.vertices, out.mesh_crop.vertices), (out.joints_3d, out.mesh_crop.joints)):
+        torch.testing.assert_close(meters * 10 * parts.scale[..., None] + root, crop, rtol=0, atol=1e-4)
     torch.testing.assert_close(out.joints_2d, crop_to_px(out.mesh_crop.joints, 32)[..., :2])
 
 
@@ -279,7 +280,7 @@ def test_each_network_gets_its_own_size(paper, generator, size):
     assert [maps.shape for maps in out.earlier_heatmaps] == [(1, 21, 32, 32)] * 2
     assert out.size == size and torch.isfinite(out.vertices).all()
     pixels = (out.history[0].evidence_2d + 1) * 16 - 0.5
-    torch.testing.assert_close(pixels, pixels.round(), rtol=0, atol=1e-4)  # argmax: centres of pixels
+    torch.testing.assert_close(pixels, pixels.round(), rtol=0, atol=1e-4)  # argmax: centers of pixels
 
 
 def test_all_weights_of_the_paper_s_networks_learn():
@@ -337,7 +338,7 @@ def test_configs_that_cannot_be(rewrite, change, reason):
     with pytest.raises(ValueError, match=reason):
         replace(TINY, **change)
     message = error_of(rewrite(change))  # and in a file from outside
-    assert "its config cannot be" in message
+    assert "invalid config" in message
 
 
 def test_checkpoints_from_before_the_paper_s_trunk_are_lite(rewrite, model, images):
@@ -372,3 +373,43 @@ def test_in_training_the_numbers_of_an_image_are_not_looked_at(model, images):
         assert not torch.isfinite(model(images).h).all()
     finally:
         model.eval()
+
+
+def test_output_of_some_rows(trained, batch):
+    with torch.no_grad():
+        output = trained.model(batch["image"])
+    few = output.map(lambda tensor: tensor[torch.tensor([False, True, False, True])])
+    assert torch.equal(few.h, output.h[[1, 3]]) and few.size == output.size
+    assert torch.equal(few.mesh_crop.vertices, output.mesh_crop.vertices[[1, 3]])
+    assert torch.equal(few.history[-1].evidence_2d, output.history[-1].evidence_2d[[1, 3]])
+
+
+@pytest.mark.parametrize("field", ["size", "features", "iterations"])
+def test_configs_of_nothing_are_refused_where_they_are_made(field):
+    with pytest.raises(ValueError, match=f"{field} must be at least 1, not -1"):
+        DHPEConfig(**{field: -1})
+
+
+@pytest.mark.parametrize("low, high", [(0, 255), (-1, 1)])
+def test_images_of_another_range_are_refused(trained, batch, low, high):
+    with pytest.raises(ValueError, match=r"images must be in \[0, 1\], got values from"):
+        trained.model(low + (high - low) * batch["image"])
+
+
+def test_the_mask_is_the_rendered_mesh(trained, batch):
+    with torch.no_grad():
+        output = trained.model(batch["image"])
+    expected = trained.model.render_mask(output.mesh_crop.vertices, batch["image"].shape[-1])
+    assert torch.equal(output.mask, expected) and output.mask.amax() > 0
+    with pytest.raises(ValueError, match="no silhouette"):
+        _ = replace(output, mesh_crop=None).mask
+
+
+def test_representations_are_short(trained, batch):
+    with torch.no_grad():
+        output = trained.model(batch["image"])
+    parameters = MeshParameters.split(output.h)
+    n = len(output.h)
+    assert f"vertices ({n}, 778, 3)" in repr(output) and len(repr(output)) < 400
+    assert repr(parameters.camera) == f"Camera(quaternion ({n}, 4), scale ({n}, 1), translation ({n}, 3))"
+    assert len(repr(parameters)) < 200 and repr(Renderer(64)).startswith("Renderer((64, 64)")

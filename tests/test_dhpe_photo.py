@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from handlib import DHPE, DHPEConfig
 from handlib.camera import crop_to_px
 from handlib.networks.turned_crop import TurnedCrop
-from handlib.output import detached, in_metres, placed
+from handlib.output import in_meters, seen_in_image
 from handlib.parameters import posed_hand
 from handlib.refinement import refine
 
@@ -49,7 +49,7 @@ def test_estimate_is_that_of_the_crop_mapped_to_the_image(model, images, output)
     with torch.no_grad():
         evidence = model.feature_extractor.seen(images, output.crop)
         own = model.estimate_upright(evidence)
-        state = placed(own.history[-1], output.crop, 256)
+        state = seen_in_image(own.history[-1], output.crop, 256)
     torch.testing.assert_close(output.h, state.h, atol=1e-4, rtol=1e-4)
     mesh = posed_hand(model.hand, state.h)
     torch.testing.assert_close(mesh.joints, state.joints, atol=1e-4, rtol=0)
@@ -64,7 +64,7 @@ def test_estimate_is_that_of_the_crop_mapped_to_the_image(model, images, output)
 def test_placing_keeps_what_an_orthographic_camera_sees(model, output, generator):
     crop = TurnedCrop(torch.tensor([[80.0, 150], [10, 20]]), torch.tensor([90.0, 300]), torch.tensor([0.7, -2.5]))
     state = output.history[-1]
-    moved = placed(state, crop, 200)
+    moved = seen_in_image(state, crop, 200)
     inside, outside = posed_hand(model.hand, state.h), posed_hand(model.hand, moved.h)
     torch.testing.assert_close(
         crop_to_px(outside.vertices[..., :2], 200), crop.to_px(inside.vertices[..., :2]), atol=2e-2, rtol=1e-4
@@ -152,10 +152,10 @@ def test_switches_of_the_ablations_run(images, change):
 
 
 def test_detached_output_is_whole(model, images):
-    output = detached(model(images[:1]))
+    output = model(images[:1]).map(torch.Tensor.detach)
     assert not output.h.requires_grad and not output.history[-1].joints.requires_grad
     assert isinstance(output.crop, TurnedCrop)
-    torch.testing.assert_close(in_metres(model.hand, output.h).vertices, output.vertices, atol=1e-5, rtol=0)
+    torch.testing.assert_close(in_meters(model.hand, output.h).vertices, output.vertices, atol=1e-5, rtol=0)
 
 
 def test_gradients_reach_the_regressor_and_not_the_published_network(model, images):

@@ -26,7 +26,7 @@ def test_targets_equal_a_loop(lead, generator):
 
 @pytest.mark.parametrize("row, column", [(0, 0), (3, 9), (15, 15)])
 def test_target_is_one_at_the_joint(row, column):
-    """A joint on the centre of a pixel of the map."""
+    """A joint on the center of a pixel of the map."""
     joints = torch.tensor([(column + 0.5) / 8 - 1, (row + 0.5) / 8 - 1]).expand(21, 2)
     maps = target_heatmaps(joints, 16)
     assert float(maps[0, row, column]) == pytest.approx(1)
@@ -45,7 +45,7 @@ def test_peaks_of_targets_are_the_joints(lead, size, generator):
     assert fine.max() <= pixel / 100  # the parabola is exact for a Gaussian
 
 
-def test_coarse_peaks_are_pixel_centres(generator):
+def test_coarse_peaks_are_pixel_centers(generator):
     maps = torch.rand(3, 21, 8, 8, generator=generator)
     peaks = heatmap_peaks(maps, subpixel=False)
     for n in range(3):

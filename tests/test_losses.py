@@ -6,13 +6,12 @@ import torch
 from torch.autograd import gradcheck
 
 from handlib import DHPE, DHPEConfig
-from handlib.camera import crop_box, crop_to_cam, normalise_joints, project
+from handlib.camera import crop_box, crop_to_cam, normalize_joints, project
 from handlib.evidence import target_heatmaps
 from handlib.hand.joints import MIDDLE_MCP
 from handlib.losses import (
     LossWeights,
     articulation_loss,
-    dhpe_loss,
     feature_loss,
     filled_from_root,
     heatmap_loss,
@@ -25,6 +24,7 @@ from handlib.losses import (
     vertex_loss,
 )
 from handlib.parameters import MeshParameters, posed_hand
+from handlib.training.loss import dhpe_loss
 
 B = 3
 TINY = DHPEConfig(size=64, feature_width=4, features=16, pose_width=4, hidden=8)
@@ -90,7 +90,7 @@ def test_articulation_of_the_truth_is_nothing(generator):
     cam = 0.08 * torch.randn(B, 21, 3, generator=generator, dtype=torch.float64)
     cam = cam + torch.tensor([0, 0, 0.6], dtype=torch.float64)
     K = torch.tensor([[100.0, 0, 32], [0, 100, 32], [0, 0, 1]], dtype=torch.float64).expand(B, 3, 3)
-    target = normalise_joints(cam, K)
+    target = normalize_joints(cam, K)
     px = cam @ K.mT
     omega = crop_box(px[..., :2] / px[..., 2:])[:, 2] / 32
     assert articulation_loss(target * omega[:, None, None] + 0.1, target, omega) < 1e-20
@@ -154,7 +154,7 @@ def test_vertex_loss_equals_a_loop(generator):
     same(vertex_loss(vertices, root, target), slow, vertices, root)
 
 
-def test_relative_vertices_are_the_inverse_of_the_inverse_normalisation(generator):
+def test_relative_vertices_are_the_inverse_of_the_inverse_normalization(generator):
     """Points of a crop, taken to the camera frame as an estimate is at test time, come back as they were."""
     size = 64
     K = torch.tensor([[100.0, 0, 32], [0, 100, 30], [0, 0, 1]], dtype=torch.float64).expand(B, 3, 3)
@@ -302,7 +302,7 @@ def test_terms_are_those_of_the_equations(trained, batch):
         _, log = total_of(model, batch, LossWeights(scheduled=False))
         joints = batch["joints_px"] / 32 - 1
         omega = crop_box(batch["joints_px"])[:, 2] / 32
-        target = normalise_joints(batch["joints_cam"], batch["K"])
+        target = normalize_joints(batch["joints_cam"], batch["K"])
         steps = out.history[1:]
         wanted = {
             "articulation": mean_of(articulation_loss(s.joints, target, omega) for s in steps),

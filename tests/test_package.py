@@ -63,7 +63,7 @@ def test_rooms_are_attributes():
         ("metrics", "evaluation.metrics"),
         ("plots", "viz.plots"),
         ("joints", "hand.joints"),
-        ("trainer", "training.trainer"),
+        ("trainer", "training.train"),
         ("data.rhd", "data.real.rhd"),
         ("data.sheet", "viz.sheet"),
         ("reproduce.verdict", "experiments.reproduce.verdict"),

@@ -60,9 +60,9 @@ def test_posed_hand_equals_its_formula(hand, lead, generator):
     flat = found.vertices.reshape(-1, 778, 3), found.joints.reshape(-1, 21, 3)
     for i, one in enumerate(h.reshape(-1, SIZE)):
         p = MeshParameters.split(one)
-        metres = hand(p.pose, p.shape)
+        meters = hand(p.pose, p.shape)
         w, x, y, z = (p.quaternion / p.quaternion.norm()).double().tolist()
-        for points, crop in ((metres.vertices, flat[0][i]), (metres.joints, flat[1][i])):
+        for points, crop in ((meters.vertices, flat[0][i]), (meters.joints, flat[1][i])):
             vector = torch.tensor([x, y, z]).expand(len(points), 3)
             twice = 2 * torch.linalg.cross(vector, points)  # q x q* without a matrix
             turned = points + w * twice + torch.linalg.cross(vector, twice)

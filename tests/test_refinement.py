@@ -7,7 +7,7 @@ from handlib import refine, refinement
 from handlib.camera import crop_to_px
 from handlib.evidence import heatmap_peaks
 from handlib.losses import feature_loss, laplacian_loss
-from handlib.output import in_metres
+from handlib.output import in_meters
 from handlib.parameters import posed_hand
 from handlib.refinement import RefinementWeights
 
@@ -48,8 +48,8 @@ def test_history_holds_every_step(first, refined):
 
 
 def test_parts_of_the_result_agree(trained, refined):
-    metres = in_metres(trained.model.hand, refined.h)
-    assert torch.equal(refined.vertices, metres.vertices) and torch.equal(refined.joints_3d, metres.joints)
+    meters = in_meters(trained.model.hand, refined.h)
+    assert torch.equal(refined.vertices, meters.vertices) and torch.equal(refined.joints_3d, meters.joints)
     torch.testing.assert_close(refined.joints_2d, crop_to_px(refined.mesh_crop.joints, 64)[..., :2])
     assert refined.size == 64
     assert not refined.h.requires_grad and not refined.vertices.requires_grad
@@ -124,7 +124,7 @@ def objective_by_hand(model, images, first, state, evidence, weights) -> torch.T
         values.append(
             joints
             + weights.feature * feature_loss(masked, first.features[b : b + 1])
-            + weights.laplacian * laplacian_loss(in_metres(model.hand, h).vertices, model.laplacian)
+            + weights.laplacian * laplacian_loss(in_meters(model.hand, h).vertices, model.laplacian)
             + weights.stay * (h - first.h[b : b + 1]).square().mean()
         )
     return torch.stack(values)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from handlib import DHPE
 from handlib.data import SyntheticHands
-from handlib.dhpe import WEIGHTS
 from handlib.evaluation import results
 from handlib.evaluation.results import Metric
+from handlib.networks.checkpoint import SHIPPED
 from handlib.training.train import read_log
 
 CURVES = ("heatmap", "articulation", "under_threshold", "val_joints_root_mean_mm")  # those that every epoch has
@@ -23,7 +23,7 @@ CURVES += ("val_joints_root_auc_20_50_mm", "val_joints_procrustes_mean_mm", "val
 def main(run: Path, name: str, command: str) -> None:
     """name: of the results file. command: what the run was made by."""
     model = DHPE.from_pretrained(run / "model.safetensors")
-    path = WEIGHTS / "lite.safetensors"
+    path = SHIPPED["lite"]
     model.save(path, model.provenance, half=True)
     print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB")
 
@@ -33,7 +33,7 @@ def main(run: Path, name: str, command: str) -> None:
     data = SyntheticHands("val", config["model"]["size"], config["val_images"])
     record = results.record(
         name,
-        "how lite learnt: its losses, and its validation error after every epoch",
+        "how lite learned: its losses, and its validation error after every epoch",
         [Metric("minutes", rows[-1]["minutes"], "minutes", n=1)],
         profile=config["profile"],
         config=config,

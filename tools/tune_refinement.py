@@ -14,7 +14,7 @@ import tyro
 
 from handlib.data.cache import CACHE
 from handlib.evaluation import results
-from handlib.experiments.tune import PROFILES, tune_refinement
+from handlib.experiments.tune import SWEEPS, tune_refinement
 
 
 def main(
@@ -25,10 +25,10 @@ def main(
     out: Path = Path("results"),
 ) -> None:
     """Sweeps the grid of handlib.experiments.tune.TuneConfig; options that are not given are the profile's."""
-    if profile not in PROFILES:
-        sys.exit(f"unknown profile '{profile}': choose one of {', '.join(PROFILES)}")
+    if profile not in SWEEPS:
+        sys.exit(f"unknown profile '{profile}': choose one of {', '.join(SWEEPS)}")
     given = {"checkpoint": checkpoint, "hands": hands, "rendered_hands": rendered_hands}
-    config = replace(PROFILES[profile], **{name: value for name, value in given.items() if value is not None})
+    config = replace(SWEEPS[profile], **{name: value for name, value in given.items() if value is not None})
     command = shlex.join(["python", "tools/tune_refinement.py", *sys.argv[1:]])
     print(f"wrote {results.write(tune_refinement(config, profile, command, cache=str(CACHE)), out)}")
 

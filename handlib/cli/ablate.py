@@ -9,8 +9,7 @@ import tyro
 
 from ..data.cache import CACHE
 from ..evaluation import results
-from ..experiments.ablate import PROFILES as STUDIES
-from ..experiments.ablate import schedule_study
+from ..experiments.ablate import STUDIES, schedule_study
 from ..training.train import TrainConfig
 from .profiles import take_profile
 

@@ -1,69 +1,52 @@
 """`handlib bench NAME`: timings."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import torch
 import tyro
 
 from ..evaluation import results
-from ..experiments.bench.data import PROFILES as DATA_BENCHES
-from ..experiments.bench.data import bench_data
-from ..experiments.bench.hand import PROFILES as HAND_BENCHES
-from ..experiments.bench.hand import bench_hand
-from ..experiments.bench.predict import PROFILES as PREDICT_BENCHES
-from ..experiments.bench.predict import bench_predict
-from ..experiments.bench.refinement import PROFILES as REFINEMENT_BENCHES
-from ..experiments.bench.refinement import bench_refinement
-from ..experiments.bench.renderer import PROFILES as RENDERER_BENCHES
-from ..experiments.bench.renderer import bench_renderer
-from ..experiments.bench.training import PROFILES as TRAINING_BENCHES
-from ..experiments.bench.training import bench_training
+from ..experiments.bench.data import DATA_BENCHES, bench_data
+from ..experiments.bench.hand import HAND_BENCHES, bench_hand
+from ..experiments.bench.predict import PREDICT_BENCHES, bench_predict
+from ..experiments.bench.refinement import REFINEMENT_BENCHES, bench_refinement
+from ..experiments.bench.renderer import RENDERER_BENCHES, bench_renderer
+from ..experiments.bench.training import TRAINING_BENCHES, bench_training
 from .profiles import take_profile
 
-
-class _Bench(NamedTuple):
-    """A benchmark of `handlib bench`."""
-
-    run: Callable[..., dict]
-    profiles: dict[str, Any]
-    what: str  # is timed
-    how: str
-
-
-BENCHES = {
-    "data": _Bench(
+BENCHES = {  # name → function, profiles, what is timed, how
+    "data": (
         bench_data,
         DATA_BENCHES,
         "the pictures of the benchmark",
         "Images a second on one thread, and on the GPU if there is one.",
     ),
-    "hand": _Bench(
+    "hand": (
         bench_hand,
         HAND_BENCHES,
         "the hand model against smplx, MANO's own code",
         "Vertices forward, and with derivatives; on one thread, and on the GPU if there is one.",
     ),
-    "renderer": _Bench(
+    "renderer": (
         bench_renderer,
         RENDERER_BENCHES,
         "silhouettes and their gradients against pytorch3d's",
         "Milliseconds and memory, on one thread, and on the GPU if there is one; without pytorch3d, of ours alone.",
     ),
-    "predict": _Bench(
+    "predict": (
         bench_predict,
         PREDICT_BENCHES,
         "a photograph from pixels to meshes, and hands in a batch",
         "CPU time on one thread, warm.",
     ),
-    "refinement": _Bench(
+    "refinement": (
         bench_refinement,
         REFINEMENT_BENCHES,
         "fifty steps on h by gradients of a silhouette, against the same in plain torch",
         "On one thread, and on the GPU if there is one.",
     ),
-    "training": _Bench(
+    "training": (
         bench_training,
         TRAINING_BENCHES,
         "a step of training against its networks alone",
@@ -77,25 +60,25 @@ def bench_command(arguments: list[str]) -> None:
     name, arguments = (arguments[0], arguments[1:]) if arguments else ("", [])
     if name in ("-h", "--help"):
         print("usage: handlib bench NAME …   (handlib bench NAME --help says more)\n")
-        for name, bench in BENCHES.items():
-            print(f"  {name:12} {bench.what}")
+        for name, (_, _, what, _) in BENCHES.items():
+            print(f"  {name:12} {what}")
         return
     if name not in BENCHES:
         raise ValueError(f"unknown benchmark '{name}': choose one of {', '.join(BENCHES)}")
-    bench = BENCHES[name]
-    profile, arguments = take_profile(arguments, bench.profiles)
-    default = bench.profiles[profile]
+    bench, profiles, what, how = BENCHES[name]
+    profile, arguments = take_profile(arguments, profiles)
+    default = profiles[profile]
 
     def run(
         config: tyro.conf.OmitArgPrefixes[Annotated[type(default), tyro.conf.arg(name="")]] = default,
         results_dir: Path = Path("results"),
     ) -> None:
         for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-            print("wrote", results.write(bench.run(config, profile, device), results_dir))
+            print("wrote", results.write(bench(config, profile, device), results_dir))
 
-    run.__doc__ = f"""Times {bench.what}, in turns; writes a results file.
+    run.__doc__ = f"""Times {what}, in turns; writes a results file.
 
-        {bench.how} --profile smoke|laptop (first) sets the defaults below.
+        {how} --profile smoke|laptop (first) sets the defaults below.
 
         Args:
             config: Every field of the profile, to override.

@@ -1,7 +1,6 @@
-"""`handlib data VERB …`. `VERBS` maps each verb to what it does in a line and to the function that takes the rest."""
+"""`handlib data check | render | show`."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -14,16 +13,19 @@ from ..data.synthetic.render import render
 from ..support.files import atomic_path
 
 Split = Literal["train", "val", "diverse", "studio", "object"]  # the keys of `settings.SETTINGS`
+KINDS = (*HANDS, *BACKGROUNDS)
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what a sheet can be saved as
 
 
-def check_command(arguments: list[str]) -> None:
-    """Prints the report of each spec; exit status 1 when something is missing or wrong."""
-    kinds = ", ".join(HANDS | BACKGROUNDS)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: handlib data check KIND:PATH …        KIND is one of {kinds}")
-        return
-    reports = [check(spec) for spec in arguments]
+def check_command(specs: tyro.conf.Positional[tuple[str, ...]], /) -> None:
+    """Checks whether a download of a real data set is complete, and read rightly; exit status 1 if it is not.
+
+    Args:
+        specs: KIND:PATH of data sets or of backgrounds, such as rhd:PATH or nyu:FILE.
+    """
+    if not specs:
+        raise ValueError(f"no data set given: handlib data check KIND:PATH …, KIND one of {', '.join(KINDS)}")
+    reports = [check(spec) for spec in specs]
     print("\n\n".join(str(report) for report in reports))
     if not all(report.ok for report in reports):
         sys.exit(1)
@@ -105,26 +107,7 @@ def _at_least(low: int, **values: int) -> None:
             raise ValueError(f"--{name.replace('_', '-')} must be at least {low}, not {value}")
 
 
-def _typed(verb: str, function: Callable) -> Callable[[list[str]], None]:
-    """A verb whose arguments are those of a function, and whose help is its docstring."""
-    return lambda arguments: tyro.cli(function, prog=f"handlib data {verb}", args=arguments)
-
-
-VERBS: dict[str, tuple[str, Callable[[list[str]], None]]] = {
-    "check": ("KIND:PATH: is a download of a real data set complete, and read rightly?", check_command),
-    "render": ("--split … --out DIR: write the synthetic benchmark to disk", _typed("render", render_command)),
-    "show": ("[KIND:PATH] --out sheet.png: a contact sheet of a data set", _typed("show", show_command)),
-}
-
-
 def data_command(arguments: list[str]) -> None:
     """`handlib data VERB …`"""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: handlib data VERB …        (handlib data VERB --help says more)\n")
-        for verb, (what, _) in VERBS.items():
-            print(f"  {verb:8} {what}")
-        return
-    verb, rest = arguments[0], arguments[1:]
-    if verb not in VERBS:
-        raise ValueError(f"unknown verb '{verb}' of handlib data: choose one of {', '.join(VERBS)}")
-    VERBS[verb][1](rest)
+    verbs = {"check": check_command, "render": render_command, "show": show_command}
+    tyro.extras.subcommand_cli_from_dict(verbs, prog="handlib data", args=arguments or ["--help"])

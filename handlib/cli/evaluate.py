@@ -16,7 +16,7 @@ from ..data.specs import HANDS, parse_spec
 from ..data.synthetic import digest
 from ..dhpe import DHPE
 from ..evaluation import results
-from ..evaluation.evaluate import curves, predictions, refinement_of, scores
+from ..evaluation.evaluate import curves, describe, predictions, refinement_of, scores
 from ..evaluation.protocols import PROTOCOLS, freihand_mesh
 from ..evaluation.results import Metric
 from ..refinement import RefinementWeights
@@ -63,17 +63,17 @@ def evaluate_command(
         raise ValueError(f"--refine {refine}: the number of iterations cannot be negative")
     model = DHPE.from_pretrained(checkpoint)
     trained = json.loads(model.provenance.get("train", "{}"))
-    kind, held, described = _real(data, model, n) if data else _synthetic(split, model, n)
-    found = predictions(model, held, refine)
-    measured = scores(found)
-    metrics = results.describe(measured, len(held)) + _protocol(kind, found)
-    tables = curves(found)
-    report = refinement_of(found)
+    kind, hands, described = _real(data, model, n) if data else _synthetic(split, model, n)
+    samples = predictions(model, hands, refine)
+    measured = scores(samples)
+    metrics = describe(measured, len(hands)) + _protocol(kind, samples)
+    tables = curves(samples)
+    report = refinement_of(samples)
     if report is not None:
         metrics += report.metrics()
         tables |= report.curves()
     if not metrics:
-        raise ValueError(f"{held.name}: no joint and no mask of it is known, so there is nothing to measure")
+        raise ValueError(f"{hands.name}: no joint and no mask of it is annotated, so there is nothing to measure")
     stem = "lite" if checkpoint == "lite" else Path(checkpoint).resolve().parent.name
     record = results.record(
         name or f"{stem}-{kind}" + (f"-refined{refine}" if refine else "") + (f"-n{n}" if n else ""),
@@ -85,7 +85,7 @@ def evaluate_command(
             "model": asdict(model.config),
             "train": trained,
             "refine": {"iterations": refine, **asdict(RefinementWeights())},
-            "scored": list(held.scored),
+            "scored": list(hands.scored),
         },
         seed=trained.get("seed", 0),
         synthetic=not data,
@@ -102,8 +102,8 @@ def evaluate_command(
 
 def _synthetic(split: str, model: DHPE, n: int | None) -> tuple[str, CachedHands, dict[str, Any]]:
     dataset = SyntheticHands(split, model.config.size, n, hand=model.hand)
-    held = CachedHands.make(dataset, 2, CACHE)
-    return split, held, {"name": held.name, "n": len(held), "digest": digest(dataset)}
+    hands = CachedHands.make(dataset, 2, CACHE)
+    return split, hands, {"name": hands.name, "n": len(hands), "digest": digest(dataset)}
 
 
 def _real(spec: str, model: DHPE, n: int | None) -> tuple[str, CachedHands, dict[str, Any]]:
@@ -114,17 +114,17 @@ def _real(spec: str, model: DHPE, n: int | None) -> tuple[str, CachedHands, dict
     dataset = open_spec(asked, "test", model.config.size)
     if not len(dataset):
         raise ValueError(f"{spec}: it holds no hands")
-    held = in_memory([dataset if n is None else evenly(dataset, n)], 0, None, progress=True)
-    return "-".join([kind, *arguments.values()]), held, {"name": held.name, "n": len(held)}
+    hands = in_memory([dataset if n is None else evenly(dataset, n)], 0, None, progress=True)
+    return "-".join([kind, *arguments.values()]), hands, {"name": hands.name, "n": len(hands)}
 
 
-def _protocol(kind: str, found: dict[str, torch.Tensor]) -> list[Metric]:
+def _protocol(kind: str, samples: dict[str, torch.Tensor]) -> list[Metric]:
     """The scores of a real data set's own protocols, beside ours."""
     kind = kind.partition("-")[0]
-    joints = found["joints_cam"], found["truth_cam"], found["visible"]
+    joints = samples["joints_cam"], samples["truth_cam"], samples["visible"]
     metrics = [metric for name in OWN_PROTOCOLS.get(kind, ()) for metric in PROTOCOLS[name].scores(*joints)]
-    if kind in MESHES and "truth_vertices_cam" in found:
-        metrics += freihand_mesh(found["vertices_cam"], found["truth_vertices_cam"])
+    if kind in MESHES and "truth_vertices_cam" in samples:
+        metrics += freihand_mesh(samples["vertices_cam"], samples["truth_vertices_cam"])
     return metrics
 
 

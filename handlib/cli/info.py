@@ -3,8 +3,8 @@
 import torch
 
 from ..data.cache import CACHE
-from ..dhpe import checkpoint_path
 from ..evaluation import results
+from ..networks.checkpoint import checkpoint_path
 from ..renderer.backends import BACKENDS, available, choose
 from ..support import jit
 

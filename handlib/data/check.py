@@ -163,7 +163,7 @@ def _check_backgrounds(report: Report, path: str, spec: str) -> None:
         report.add("opened", len(rows))
         report.add("heights × widths", ", ".join(f"{h}×{w}" for h, w in sizes))
         spread = min(float(source.photograph(i).float().std()) for i in rows)
-        report.add("least spread of grey levels", f"{spread:.1f}", "> 0", spread > 0)
+        report.add("least spread of gray levels", f"{spread:.1f}", "> 0", spread > 0)
     except _TROUBLE as error:
         report.add("photographs", "not readable", "", False)
         report.remarks.append(str(error))
@@ -209,7 +209,7 @@ def _look(report: Report, data: RealHands, split: str, count: int = OPENED) -> N
         sides = torch.tensor([1.0 if frame.side == "right" else -1.0 for frame in frames])[whole]
         agree = int((chirality(joints[whole]) == sides).sum())
         # A thumb may lie behind its palm: one in five may disagree.
-        report.add(f"{split}: side as labelled", f"{agree} of {len(sides)}", "4 of 5", agree >= 0.8 * len(sides))
+        report.add(f"{split}: side as labeled", f"{agree} of {len(sides)}", "4 of 5", agree >= 0.8 * len(sides))
 
 
 def _spread(length: int, count: int) -> list[int]:

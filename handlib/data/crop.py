@@ -3,9 +3,9 @@
 | step | picture of width W | pixels | camera | K |
 |---|---|---|---|---|
 | mirror a left hand | columns reversed | u' = W − u | x' = −x | cx' = W − cx |
-| cut (left, top, side) to s² | colours smooth, others nearest | u' = (u − left)·s/side | same | scaled, shifted |
+| cut (left, top, side) to s² | colors smooth, others nearest | u' = (u − left)·s/side | same | scaled, shifted |
 
-Pixel centres are at +0.5 everywhere here; where they are whole numbers, as in OpenCV, the mirror is u' = W − 1 − u. A
+Pixel centers are at +0.5 everywhere here; where they are whole numbers, as in OpenCV, the mirror is u' = W − 1 − u. A
 data set of that kind has 0.5 added to its cx and cy when it is read (`first_pixel`). The box of a left hand is one of
 the mirrored picture. The camera frame of the crop is that of the picture: cropping changes K alone.
 """
@@ -24,7 +24,7 @@ from .sample import HandSample
 RULES = ("joints", "visible", "box", "mask", "metric", "picture")
 SHORTEST_PX = 8.0  # a crop's least side
 LARGEST = 6.0  # a crop's largest side, in sides of the picture: beyond, its labels are wrong
-GREY = 128  # what is seen beyond the picture's border
+GRAY = 128  # what is seen beyond the picture's border
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,24 @@ class Crop:
 
     rule: "joints": `factor` times the larger side of the tight box of all annotated joints, which is ω of Eq. 8;
     "visible": of those that are visible; "box": of the box that the data set gives; "mask": of the hand's mask;
-    "metric": a square of `metres` at the joints' mean depth around their mean, for a data set that annotates too little
-    of the hand for a box; "picture": the smallest centred square that holds the whole picture. A frame with too little
+    "metric": a square of `meters` at the joints' mean depth around their mean, for a data set that annotates too little
+    of the hand for a box; "picture": the smallest centered square that holds the whole picture. A frame with too little
     for its rule (no mask, fewer than two joints) is cut by "box" if it has one, else by "metric", and one without any
     joint by "picture".
     """
 
     rule: str = "joints"
     factor: float = CROP_FACTOR
-    metres: float = 0.3
+    meters: float = 0.3
 
     def __post_init__(self):
         if self.rule not in RULES:
             raise ValueError(f"unknown crop '{self.rule}': choose one of {', '.join(RULES)}")
-        if not (self.factor > 0 and self.metres > 0):
-            raise ValueError("a crop's factor and metres must be above 0")
+        if not (self.factor > 0 and self.meters > 0):
+            raise ValueError("a crop's factor and meters must be above 0")
 
     def __str__(self) -> str:
-        amount = {"picture": "", "metric": f"={self.metres:g}m"}.get(self.rule, f"×{self.factor:g}")
+        amount = {"picture": "", "metric": f"={self.meters:g}m"}.get(self.rule, f"×{self.factor:g}")
         return f"crop={self.rule}{amount}"
 
 
@@ -58,7 +58,7 @@ class Crop:
 class Frame:
     """One hand in one picture, as its data set has it: nothing mirrored, nothing cut.
 
-    Geometry in double precision, C21, metres, in the camera that took the picture; K has pixel centres at +0.5.
+    Geometry in double precision, C21, meters, in the camera that took the picture; K has pixel centers at +0.5.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Frame:
     K: Float[Tensor, "3 3"]
     mask: Bool[np.ndarray, "h w"] | None = None
     parts: UInt8[np.ndarray, "h w"] | None = None  # codes of `sample.PARTS`
-    depth: Float[np.ndarray, "h w"] | None = None  # metres
+    depth: Float[np.ndarray, "h w"] | None = None  # meters
     vertices_cam: Float[Tensor, "778 3"] | None = None
     box_px: Float[Tensor, "2 2"] | None = None  # two opposite corners of the hand's box that the data set gives
 
@@ -126,7 +126,7 @@ def to_original_camera(points_cam: Float[Tensor, "*batch n 3"], side: str) -> Fl
 
 
 def to_original_picture(points_px: Float[Tensor, "n 2"], sample: HandSample) -> Float[Tensor, "n 2"]:
-    """Pixels of a sample's crop as pixels of the original picture, unmirrored; pixel centres at +0.5."""
+    """Pixels of a sample's crop as pixels of the original picture, unmirrored; pixel centers at +0.5."""
     if sample.box is None or sample.picture is None:
         raise ValueError(f"{sample.name} was not cut from a picture: its fields 'box' and 'picture' are empty")
     zoom = sample.box[2] / sample.image.shape[-1]
@@ -139,8 +139,8 @@ def to_original_picture(points_px: Float[Tensor, "n 2"], sample: HandSample) -> 
 
 def choose_box(frame: Frame, crop: Crop) -> Float[Tensor, "3"]:
     """The square of `Crop`: left, top, side in pixels of the frame's picture."""
-    known = frame.joints_cam.isfinite().all(-1)
-    if not (frame.joints_cam[known][:, 2] > 0).all():
+    valid = frame.joints_cam.isfinite().all(-1)
+    if not (frame.joints_cam[valid][:, 2] > 0).all():
         raise ValueError(f"{frame.name}: joints behind the camera (z ≤ 0); is the label of this frame damaged?")
     joints_px = project(frame.joints_cam, frame.K)
     width, height = frame.size
@@ -151,13 +151,13 @@ def choose_box(frame: Frame, crop: Crop) -> Float[Tensor, "3"]:
         corners = [[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]]
         box = crop_box(torch.tensor(corners, dtype=torch.float64), crop.factor)
     elif rule in ("joints", "visible"):
-        used = joints_px[known & frame.visible if rule == "visible" else known]
+        used = joints_px[valid & frame.visible if rule == "visible" else valid]
         box = crop_box(used, crop.factor) if len(used) > 1 else None
     if box is None and rule not in ("metric", "picture") and frame.box_px is not None:
         box = crop_box(frame.box_px, crop.factor)
-    if box is None and rule != "picture" and known.any():
-        side = crop.metres * focal_length(frame.K) / frame.joints_cam[known][:, 2].mean()
-        box = torch.cat([joints_px[known].mean(0) - side / 2, side[None]])
+    if box is None and rule != "picture" and valid.any():
+        side = crop.meters * focal_length(frame.K) / frame.joints_cam[valid][:, 2].mean()
+        box = torch.cat([joints_px[valid].mean(0) - side / 2, side[None]])
     if box is None:
         side = float(max(width, height))
         box = torch.tensor([(width - side) / 2, (height - side) / 2, side], dtype=torch.float64)
@@ -179,7 +179,7 @@ def cut_frame(frame: Frame, size: int, crop: Crop) -> HandSample:
     box = choose_box(right, crop)
     K = crop_intrinsics(right.K, box, size).float()
     joints_cam = right.joints_cam.float()
-    known = joints_cam.isfinite().all(-1)
+    valid = joints_cam.isfinite().all(-1)
     mask, parts, depth = (
         None if picture is None else torch.from_numpy(cut_nearest(picture, box, size))
         for picture in (right.mask, right.parts, right.depth)
@@ -189,7 +189,7 @@ def cut_frame(frame: Frame, size: int, crop: Crop) -> HandSample:
         mask=None if mask is None else mask.float(),
         joints_px=project(joints_cam, K),
         joints_cam=joints_cam,
-        visible=right.visible & known,
+        visible=right.visible & valid,
         K=K,
         side=frame.side,
         name=frame.name,
@@ -209,7 +209,7 @@ def cut_smooth(picture: UInt8[np.ndarray, "h w 3"], box: Float[Tensor, "3"], siz
     margin = int(np.ceil(side / size)) + 2
     low = np.floor([left, top]).astype(int) - margin
     high = np.ceil([left + side, top + side]).astype(int) + margin
-    window = np.full((*(high - low)[::-1], 3), GREY, np.uint8)
+    window = np.full((*(high - low)[::-1], 3), GRAY, np.uint8)
     (x0, y0), (x1, y1) = np.clip(low, 0, [width, height]), np.clip(high, 0, [width, height])
     window[y0 - low[1] : y1 - low[1], x0 - low[0] : x1 - low[0]] = picture[y0:y1, x0:x1]
     left, top = left - low[0], top - low[1]

@@ -18,7 +18,7 @@ OTHER = PARTS.index("other")  # what is greater is hand
 class HandSample:
     """A square crop around one right hand (a left one has been mirrored), with what is known about it.
 
-    Joints are in C21 order. `joints_px` has pixel centres at +0.5; `joints_cam` and `vertices_cam` are metres in the
+    Joints are in C21 order. `joints_px` has pixel centers at +0.5; `joints_cam` and `vertices_cam` are meters in the
     camera frame; K is that of the crop, so `project(joints_cam, K)` gives `joints_px`. A joint that is not annotated
     is NaN, and not visible. `crop.to_original_camera` and `crop.to_original_picture` lead back from here.
     """
@@ -33,7 +33,7 @@ class HandSample:
     name: str
     vertices_cam: Float[Tensor, "778 3"] | None = None
     parts: Integer[Tensor, "h w"] | None = None  # codes of `PARTS`
-    depth: Float[Tensor, "h w"] | None = None  # metres along z; 0 where it is not known
+    depth: Float[Tensor, "h w"] | None = None  # meters along z; 0 where it is not known
     box: Float[Tensor, "3"] | None = None  # left, top, side of the crop in the picture, mirrored for a left hand
     tone: Float[Tensor, ""] | None = None  # of the skin, 0 … 9 along the Monk scale
     picture: tuple[int, int] | None = None  # width and height of the original picture

@@ -17,6 +17,7 @@ from ..output import DHPEOutput
 from ..refinement import refine
 from .metrics import align, auc, auc_reference, error_by_joint, error_by_tone, joint_errors_mm, pck, segmentation_scores
 from .refinement_report import RefinementReport, trajectory
+from .results import Metric
 
 ALL = tuple(range(21))
 FEWEST_FITTED = 3  # points that a similarity of space can be fitted to
@@ -40,19 +41,19 @@ def predictions(
         if iterations:
             output = refine(model, batch["image"], output, iterations)
         with torch.no_grad():
-            placed = output.in_camera(batch["K"], depth_of_root(batch["joints_cam"]))
+            hands_cam = output.in_camera(batch["K"], depth_of_root(batch["joints_cam"]))
             mask = model.render_mask(output.mesh_crop.vertices, batch["image"].shape[-1]) if "mask" in batch else None
-            found = compared(batch, placed.joints, placed.vertices, mask, scored)
+            samples = compared(batch, hands_cam.joints, hands_cam.vertices, mask, scored)
             if iterations:
                 report = trajectory(output, batch, scored)
-                found |= {"refinement_mm": report.error_mm, "refinement_objective": report.objective}
-        for name, value in found.items():
+                samples |= {"refinement_mm": report.error_mm, "refinement_objective": report.objective}
+        for name, value in samples.items():
             rows.setdefault(name, []).append(value)
     return {name: torch.cat(values) for name, values in rows.items()}
 
 
 def depth_of_root(joints_cam: Float[Tensor, "b 21 3"]) -> Float[Tensor, " b"]:
-    """Depth at which an estimate is placed, metres: the middle MCP's, or the mean of the known joints' without it.
+    """Depth at which an estimate is placed, meters: the middle MCP's, or the mean of the known joints' without it.
 
     1 m where none is known: only errors that do not count depend on it.
     """
@@ -76,7 +77,7 @@ def compared(
     Procrustes, of `vertices_cam` and `truth_vertices_cam` (b, 778, 3); `mask`, `target` (m, s, s) bool of the m hands
     whose mask is known; `tone` (b) where the data set knows it.
     """
-    found = {}
+    samples = {}
     if joints_cam is not None:
         truth = batch["joints_cam"]
         counts = torch.zeros(21, dtype=torch.bool, device=truth.device)
@@ -85,29 +86,29 @@ def compared(
         fitted = align(joints_cam, truth, "procrustes", counts)
         enough = counts.sum(1, keepdim=True) >= FEWEST_FITTED
         root_mm = joint_errors_mm(align(joints_cam, truth, "root"), truth)  # all NaN where the root is not known
-        found["joints_mm"] = root_mm.where(counts, torch.nan)
-        found["joints_pa_mm"] = joint_errors_mm(fitted, truth).where(counts & enough, torch.nan)
-        found |= {"visible": batch["visible"] & counts, "joints_cam": joints_cam, "truth_cam": truth}
+        samples["joints_mm"] = root_mm.where(counts, torch.nan)
+        samples["joints_pa_mm"] = joint_errors_mm(fitted, truth).where(counts & enough, torch.nan)
+        samples |= {"visible": batch["visible"] & counts, "joints_cam": joints_cam, "truth_cam": truth}
     if vertices_cam is not None and "vertices_cam" in batch:
         vertices = batch["vertices_cam"]
-        found["vertices_pa_mm"] = joint_errors_mm(align(vertices_cam, vertices, "procrustes"), vertices).mean(1)
-        found |= {"vertices_cam": vertices_cam, "truth_vertices_cam": vertices}
+        samples["vertices_pa_mm"] = joint_errors_mm(align(vertices_cam, vertices, "procrustes"), vertices).mean(1)
+        samples |= {"vertices_cam": vertices_cam, "truth_vertices_cam": vertices}
     if mask is not None and "mask" in batch:
-        known = torch.isfinite(batch["mask"]).flatten(1).all(1)
-        found |= {"mask": mask[known] > 0.5, "target": batch["mask"][known] > 0.5}
-    return found | {name: batch[name] for name in ("tone",) if name in batch}
+        valid = torch.isfinite(batch["mask"]).flatten(1).all(1)
+        samples |= {"mask": mask[valid] > 0.5, "target": batch["mask"][valid] > 0.5}
+    return samples | {name: batch[name] for name in ("tone",) if name in batch}
 
 
-def scores(found: dict[str, Tensor]) -> dict[str, float]:
+def scores(samples: dict[str, Tensor]) -> dict[str, float]:
     """One number a metric from `predictions`; every name says alignment, unit and range.
 
     Of a method that answers only in part there are only the scores of its answers, and of truth that is not known there
     is no score. Means and medians are over all joints that count, AUCs over those that are visible as well.
     """
     result = {}
-    if "joints_mm" in found:
-        errors, aligned = found["joints_mm"], found["joints_pa_mm"]
-        visible = found["visible"] & torch.isfinite(errors)
+    if "joints_mm" in samples:
+        errors, aligned = samples["joints_mm"], samples["joints_pa_mm"]
+        visible = samples["visible"] & torch.isfinite(errors)
         if torch.isfinite(errors).any():
             result |= {
                 "joints_root_mean_mm": float(errors.nanmean()),
@@ -121,43 +122,67 @@ def scores(found: dict[str, Tensor]) -> dict[str, float]:
             }
         if torch.isfinite(aligned).any():
             result["joints_procrustes_mean_mm"] = float(aligned.nanmean())
-    if "mask" in found and len(found["mask"]):
-        result |= segmentation_scores(found["mask"], found["target"])
-    if "vertices_pa_mm" in found:
-        result["vertices_procrustes_mean_mm"] = float(found["vertices_pa_mm"].mean())
+    if "mask" in samples and len(samples["mask"]):
+        result |= segmentation_scores(samples["mask"], samples["target"])
+    if "vertices_pa_mm" in samples:
+        result["vertices_procrustes_mean_mm"] = float(samples["vertices_pa_mm"].mean())
     return result
 
 
-def pck_curve(found: dict[str, Tensor]) -> dict[str, list[float]]:
-    """The mean PCK curve over keypoints, on a grid of whole millimetres, for plots."""
-    errors = found["joints_mm"]
-    curve = pck(errors, PCK_GRID_MM.to(errors), found["visible"] & torch.isfinite(errors)).nanmean(0)
+# unit, alignment, thresholds of each of the `scores`
+_ROOT, _PROCRUSTES, _PIXELS = ("mm", "root", "none"), ("mm", "procrustes", "none"), ("fraction", "none", "none")
+_SCORES = {
+    "joints_root_mean_mm": _ROOT,
+    "joints_root_median_mm": _ROOT,
+    "joints_root_auc_20_50_mm": ("fraction", "root", "20 thresholds, 20–50 mm"),
+    "joints_root_auc_0_50_mm": ("fraction", "root", "20 thresholds, 0–50 mm"),
+    "joints_root_auc_reference_20_50_mm": (
+        "fraction", "root", "0–50 mm in 20 thresholds, from index 8: 21.05–50 mm",
+    ),
+    "joints_procrustes_mean_mm": _PROCRUSTES,
+    "vertices_procrustes_mean_mm": _PROCRUSTES,
+    "pixel_accuracy": _PIXELS,
+    "mean_accuracy": _PIXELS,
+    "mean_iou": _PIXELS,
+    "frequency_weighted_iou": _PIXELS,
+}  # fmt: skip
+
+
+def describe(scores: dict[str, float], n: int) -> list[Metric]:
+    """`scores` of n hands as a results file has them."""
+    return [Metric(name, value, *_SCORES[name], n) for name, value in scores.items()]
+
+
+def pck_curve(samples: dict[str, Tensor]) -> dict[str, list[float]]:
+    """The mean PCK curve over keypoints, on a grid of whole millimeters, for plots."""
+    errors = samples["joints_mm"]
+    curve = pck(errors, PCK_GRID_MM.to(errors), samples["visible"] & torch.isfinite(errors)).nanmean(0)
     return {"threshold_mm": PCK_GRID_MM.tolist(), "pck": [round(v, 5) for v in curve.tolist()]}
 
 
-def curves(found: dict[str, Tensor]) -> dict[str, dict[str, list]]:
+def curves(samples: dict[str, Tensor]) -> dict[str, dict[str, list]]:
     """What a results file holds beside the scores, as columns: `pck_root`, error by `joint`, and by `tone` if known.
 
     Tone: of hands whose skin lies on the Monk scale from `low` on and below `high`.
     """
-    errors = found["joints_mm"]
-    known = torch.isfinite(errors)
-    if not (known & found["visible"]).any():
+    errors = samples["joints_mm"]
+    valid = torch.isfinite(errors)
+    if not (valid & samples["visible"]).any():
         return {}
-    tables = {"pck_root": pck_curve(found), "joint": error_by_joint(errors, known)}
-    if "tone" in found:
-        tables["tone"] = error_by_tone(errors, found["tone"], known)
+    tables = {"pck_root": pck_curve(samples), "joint": error_by_joint(errors, valid)}
+    if "tone" in samples:
+        tables["tone"] = error_by_tone(errors, samples["tone"], valid)
     return tables
 
 
-def refinement_of(found: dict[str, Tensor]) -> RefinementReport | None:
+def refinement_of(samples: dict[str, Tensor]) -> RefinementReport | None:
     """What refinement did to the hands whose error is known; None without refinement, or without such a hand."""
-    if "refinement_mm" not in found:
+    if "refinement_mm" not in samples:
         return None
-    known = torch.isfinite(found["refinement_mm"]).all(1)
-    if not known.any():
+    valid = torch.isfinite(samples["refinement_mm"]).all(1)
+    if not valid.any():
         return None
-    return RefinementReport(found["refinement_mm"][known], found["refinement_objective"][known])
+    return RefinementReport(samples["refinement_mm"][valid], samples["refinement_objective"][valid])
 
 
 def evaluate(model: DHPE, data: CachedHands, iterations: int = 0, progress: bool = True) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """How good an estimate is: errors, PCK and AUC, segmentation scores, mesh scores.
 
-Lengths are metres inside; a name that ends in `_mm` is millimetres. Accumulate errors over a whole test set first: a
+Lengths are meters inside; a name that ends in `_mm` is millimeters. Accumulate errors over a whole test set first: a
 mean of per-batch scores is another number.
 """
 
@@ -68,7 +68,7 @@ def _mean_of(points: Tensor, counted: Tensor | None) -> Tensor:
 
 
 def joint_errors_mm(predicted: Float[Tensor, "*batch n 3"], truth: Float[Tensor, "*batch n 3"]) -> Tensor:
-    """Distance of each joint or vertex from the truth, in millimetres."""
+    """Distance of each joint or vertex from the truth, in millimeters."""
     return (predicted - truth).norm(dim=-1) * 1000
 
 
@@ -186,7 +186,7 @@ def segmentation_scores(predicted: Tensor, target: Tensor, classes: int = 2) -> 
 
 
 def vertex_error(predicted: Float[Tensor, "n v 3"], truth: Float[Tensor, "n v 3"], mode: str = "procrustes") -> float:
-    """Mean vertex distance in millimetres, after `procrustes` alignment of the vertices or ("none") as they are."""
+    """Mean vertex distance in millimeters, after `procrustes` alignment of the vertices or ("none") as they are."""
     if mode not in ("procrustes", "none"):
         raise ValueError(f"unknown alignment '{mode}' for vertices: choose procrustes or none")
     moved = _procrustes(predicted, truth) if mode == "procrustes" else predicted

@@ -1,7 +1,7 @@
 """Evaluation protocols of the field, as named functions: the same estimate has another error under each.
 
-Every protocol takes joints in C21 order in metres, predicted and true, and says which are visible; rows that do not
-count may hold NaN in the truth. It gives millimetres, and comes with the named threshold grid of its AUC. `PROTOCOLS`
+Every protocol takes joints in C21 order in meters, predicted and true, and says which are visible; rows that do not
+count may hold NaN in the truth. It gives millimeters, and comes with the named threshold grid of its AUC. `PROTOCOLS`
 lists them.
 
 AUC everywhere: a PCK curve for each keypoint over its counted samples, its trapezoids, the mean over keypoints.
@@ -28,7 +28,7 @@ ROUNDING_MM = 1e-3  # what an alignment leaves of no error; a grid's first thres
 
 @dataclass(frozen=True)
 class Grid:
-    """`steps` evenly spaced thresholds from `low` to `high` millimetres, those before the index `first` left out."""
+    """`steps` evenly spaced thresholds from `low` to `high` millimeters, those before the index `first` left out."""
 
     low: float
     high: float
@@ -95,8 +95,8 @@ def dexter_object(
     counted = visible[:, tips] & torch.isfinite(truth[:, tips]).all(-1)
     frames = counted.sum(1) >= FEWEST_TIPS
     counted, x, y = counted[frames], predicted[frames][:, tips], truth[frames][:, tips]
-    x, x_size = _centred(x, counted)
-    y, y_size = _centred(y, counted)
+    x, x_size = _centered(x, counted)
+    y, y_size = _centered(y, counted)
     return _errors(x * (y_size / x_size.clamp(min=1e-9))[:, None, None], y, counted)
 
 
@@ -107,9 +107,9 @@ def freihand(
 
     Its code does not keep a mirror from being the best, and nor does this.
     """
-    known = torch.isfinite(truth).all(-1)
+    valid = torch.isfinite(truth).all(-1)
     return _errors(
-        align(predicted, truth, "reflected_procrustes", known), truth, known if visible is None else visible & known
+        align(predicted, truth, "reflected_procrustes", valid), truth, valid if visible is None else visible & valid
     )
 
 
@@ -195,7 +195,7 @@ def _bone(joints: Float[Tensor, "n 21 3"], bone: tuple[int, int]) -> Float[Tenso
     return (joints[:, bone[0]] - joints[:, bone[1]]).norm(dim=-1)[:, None, None]
 
 
-def _centred(points: Float[Tensor, "n k 3"], counted: Bool[Tensor, "n k"]) -> tuple[Tensor, Float[Tensor, " n"]]:
+def _centered(points: Float[Tensor, "n k 3"], counted: Bool[Tensor, "n k"]) -> tuple[Tensor, Float[Tensor, " n"]]:
     """Points relative to the centroid of the counted ones, and these ones' mean distance from it."""
     points = torch.where(counted[..., None], points, 0)
     number = counted.sum(1)

@@ -131,7 +131,7 @@ def trajectory(
     steps = joints.shape[1]
     K = batch["K"][:, None].expand(-1, steps, -1, -1)
     depth = truth[:, MIDDLE_MCP, 2][:, None].expand(-1, steps)
-    placed = crop_to_cam(joints, joints[:, :, MIDDLE_MCP], depth, K, refined.size)
+    joints_cam = crop_to_cam(joints, joints[:, :, MIDDLE_MCP], depth, K, refined.size)
     target = truth[:, None].expand(-1, steps, -1, -1)
-    error = joint_errors_mm(align(placed, target, "root"), target)[..., list(scored)].nanmean(-1)
+    error = joint_errors_mm(align(joints_cam, target, "root"), target)[..., list(scored)].nanmean(-1)
     return RefinementReport(error, torch.stack([state.objective for state in states], 1))

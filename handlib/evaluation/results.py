@@ -67,22 +67,6 @@ class Metric:
     seeds: int = 1
 
 
-def describe(scores: dict[str, float], n: int) -> list[Metric]:
-    """Metrics from the score names of `evaluate`, which carry alignment, grid and unit."""
-    return [_describe(name, value, n) for name, value in scores.items()]
-
-
-def _describe(name: str, value: float, n: int) -> Metric:
-    alignment = next((a for a in ("root", "procrustes") if f"_{a}_" in name), "none")
-    if "_auc_" not in name:
-        return Metric(name, value, "mm" if name.endswith("_mm") else "fraction", alignment, "none", n)
-    low, high = name.split("_")[-3:-1]
-    grid = f"20 thresholds, {low}–{high} mm"
-    if "reference" in name:
-        grid = "0–50 mm in 20 thresholds, from index 8: 21.05–50 mm"
-    return Metric(name, value, "fraction", alignment, grid, n)
-
-
 def over_seeds(records: list[dict[str, Any]]) -> list[Metric]:
     """The metrics of runs that differ by their seed alone, as means with their spread (n − 1 in the denominator).
 

@@ -17,8 +17,7 @@ from ..evaluation.results import Metric
 from ..hand import HandModel
 from ..training.checkpoint import read_log
 from ..training.feed import open_data
-from ..training.profiles import PROFILES as TRAINING
-from ..training.profiles import TrainConfig
+from ..training.profiles import PROFILES, TrainConfig
 from ..training.train import train
 from .ablation import ABLATIONS
 
@@ -27,10 +26,10 @@ VARIANTS = {"scheduled": "full", "constant": "constant_shape_weight"}
 CURVES = ("under_threshold", "shape", "val_joints_root_mean_mm", "val_mean_iou")  # fields of a row of the log
 
 # Without lifting, as in the paper: it would bring most hands under T before the study begins.
-PROFILES = {
-    "smoke": replace(TRAINING["smoke"], lifting_steps=0),
-    "laptop": replace(TRAINING["laptop"], images=2400, epochs=15, evidence_epochs=3, lifting_steps=0),
-    "gpu": replace(TRAINING["gpu"], images=40_000, lifting_steps=0),
+STUDIES = {
+    "smoke": replace(PROFILES["smoke"], lifting_steps=0),
+    "laptop": replace(PROFILES["laptop"], images=2400, epochs=15, evidence_epochs=3, lifting_steps=0),
+    "gpu": replace(PROFILES["gpu"], images=40_000, lifting_steps=0),
 }
 
 

@@ -1,6 +1,6 @@
 """Numbers that others have published, the paper among them, for the columns marked "published". Handlib measured none.
 
-AUC of the PCK curve, from `low` to `high` millimetres. The literature mixes ranges and alignments, above all on
+AUC of the PCK curve, from `low` to `high` millimeters. The literature mixes ranges and alignments, above all on
 Dexter+Object: two numbers of different ranges are never put side by side without saying so. A value of None is "not
 available": it could not be found, and is never filled in from memory.
 """
@@ -21,7 +21,7 @@ class Published(NamedTuple):
     data: str
     metric: str
     value: float | None
-    low: float | None = 20  # of an AUC, millimetres
+    low: float | None = 20  # of an AUC, millimeters
     high: float | None = 50
     source: str = ELSEWHERE
     note: str = ""

@@ -47,7 +47,7 @@ class TuneConfig:
     start: RefinementWeights = field(default_factory=RefinementWeights)
 
 
-PROFILES = {
+SWEEPS = {
     "smoke": TuneConfig(
         hands=4, rendered_hands=2, iterations=2, step=(0.005, 0.02), stay=(0.1,), confidence=(4.0,), robust=(0.1,),
         peaks=(0.5,), update_2d=(0.03,), laplacian=(1.0,), feature=(0.0, 0.1),

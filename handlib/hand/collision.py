@@ -1,7 +1,7 @@
 """Do the digits of a hand run through one another? A cheap answer: every bone is a row of spheres.
 
 Digits are the fingers from the MCP and the thumb from its MCP; the metacarpals stand for the palm, which the thumb
-must not enter. Lengths in metres, joints in C21 order.
+must not enter. Lengths in meters, joints in C21 order.
 """
 
 import itertools
@@ -34,13 +34,13 @@ def bone_radii(
 
 
 def penetration_depth(joints: Float[Tensor, "*batch 21 3"], radii: Float[Tensor, "20"]) -> Float[Tensor, "*batch"]:
-    """How deep the digits of a hand overlap at most, in metres; 0 or less means that they do not touch."""
+    """How deep the digits of a hand overlap at most, in meters; 0 or less means that they do not touch."""
     ends = torch.tensor(BONES, device=joints.device)
     parent, child = joints[..., ends[:, 0], :], joints[..., ends[:, 1], :]  # (..., 20, 3)
     along = torch.linspace(0, 1, SPHERES, device=joints.device, dtype=joints.dtype)[:, None]
-    centres = (parent[..., None, :] + along * (child - parent)[..., None, :]).flatten(-3, -2)
+    centers = (parent[..., None, :] + along * (child - parent)[..., None, :]).flatten(-3, -2)
     radius = radii.repeat_interleave(SPHERES)
-    depth = radius[:, None] + radius - torch.cdist(centres, centres)
+    depth = radius[:, None] + radius - torch.cdist(centers, centers)
     apart = _may_collide().to(joints.device).repeat_interleave(SPHERES, 0).repeat_interleave(SPHERES, 1)
     return depth.masked_fill(~apart, -1.0).flatten(-2).amax(-1)
 
@@ -54,7 +54,7 @@ def _may_collide() -> Bool[Tensor, "20 20"]:
         if i in _METACARPALS or j in _METACARPALS:
             pairs[i, j] = i in _THUMB_END and j in _METACARPALS[1:]
         else:
-            # Neighbouring fingers share a web: their first bones always touch there. So does the thumb's.
+            # Neighboring fingers share a web: their first bones always touch there. So does the thumb's.
             web = i % 4 == 1 and j % 4 == 1 and abs(finger[0] - finger[1]) == 1
             pairs[i, j] = finger[0] != finger[1] and not web and _THUMB_BASE not in (i, j)
     return pairs | pairs.T

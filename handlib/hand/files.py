@@ -1,6 +1,6 @@
 """Reading hand-model files. A file from outside is checked field by field before anything uses it.
 
-A hand model is a dict of arrays under MANO's names: `v_template` (778, 3) metres, `f` (1538, 3), `shapedirs`
+A hand model is a dict of arrays under MANO's names: `v_template` (778, 3) meters, `f` (1538, 3), `shapedirs`
 (778, 3, 10), `posedirs` (778, 3, 135), `J_regressor` (16, 778), `weights` (778, 16), `kintree_table` (2, 16),
 `hands_components` (45, 45) with one component a row, `hands_mean` (45); optionally `hands_coeffs` (n, 45), poses in
 those components, `vertex_colors` (778, 3), `vt` (m, 2) and `ft` (1538, 3), texture coordinates and the three that
@@ -131,7 +131,7 @@ def _check(fields: dict[str, np.ndarray], path: Path) -> None:
         raise HandFileError(f"{path}: the field 'kintree_table' is not MANO's tree {PARENTS}")
     size = np.ptp(fields["v_template"], axis=0).max()
     if not 0.05 < size < 0.5:
-        raise HandFileError(f"{path}: the field 'v_template' is a hand {size:.3g} m long; turn its unit into metres")
+        raise HandFileError(f"{path}: the field 'v_template' is a hand {size:.3g} m long; turn its unit into meters")
     for key in ("weights", "J_regressor"):
         if not np.allclose(fields[key].sum(1), 1, atol=1e-3):
             raise HandFileError(f"{path}: the field '{key}' has rows that do not sum to 1")
@@ -201,13 +201,13 @@ def as_right_hand(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _covariance_of_length_and_breadth(template: np.ndarray, shapes: np.ndarray) -> float:
-    centred = template - template.mean(0)
-    growth = np.einsum("vc,vck->ck", centred, shapes) / (centred**2).sum(0)[:, None]
+    centered = template - template.mean(0)
+    growth = np.einsum("vc,vck->ck", centered, shapes) / (centered**2).sum(0)[:, None]
     return float(growth[0] @ growth[2])
 
 
 def _volume(vertices: np.ndarray, faces: np.ndarray) -> float:
-    """Six times the volume, negative when the faces turn inwards. The wrist's open loop is joined to the centre."""
-    centred = vertices - vertices.mean(0)
-    a, b, c = (centred[faces[:, i]] for i in range(3))
+    """Six times the volume, negative when the faces turn inwards. The wrist's open loop is joined to the center."""
+    centered = vertices - vertices.mean(0)
+    a, b, c = (centered[faces[:, i]] for i in range(3))
     return float(np.einsum("fc,fc->", a, np.cross(b, c)))

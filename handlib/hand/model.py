@@ -1,6 +1,6 @@
 """The hand model: pose and shape to a mesh of 778 vertices and 21 joints, by linear blend skinning.
 
-Frame of the model, as MANO's: metres; fingers towards −x, back of the hand towards +y, thumb towards +z, wrist near
+Frame of the model, as MANO's: meters; fingers towards −x, back of the hand towards +y, thumb towards +z, wrist near
 (0.096, 0.006, 0.006). `pose` is 15 axis-angle rotations in MANO's joint order, each relative to its parent; zero is
 the flat hand. Joints come out in C21 order. Notation of the comments: Loper et al., "SMPL", 2015.
 """
@@ -20,7 +20,7 @@ from .files import V, read_hand
 from .joints import C21, FINGERTIPS, MANO21, FingertipSet, convert
 from .skinning import Rig
 
-TOLERATED_PENETRATION = 1e-3  # metres by which the digits of a sampled hand may overlap
+TOLERATED_PENETRATION = 1e-3  # meters by which the digits of a sampled hand may overlap
 
 
 class HandOutput(NamedTuple):
@@ -31,54 +31,71 @@ class HandOutput(NamedTuple):
 class HandModel(nn.Module):
     """A hand of 778 vertices with MANO's interface; no trained weights, so it holds buffers only.
 
-    Make one with `HandModel.load("openhand")`. It is always a right hand. `side` is "left" when it was read from the
-    file of a left hand and mirrored; it then stands for the mirror images of left hands: mirror the pictures first.
+    model: the open hand that handlib ships, or by its path MANO's `MANO_RIGHT.pkl`, `MANO_LEFT.pkl` or such an `.npz`;
+        or the fields of such a file.
+    fingertips: the vertices that stand for the tips, one of `handlib.hand.joints.FINGERTIPS`.
+    backend: "reference" is plain torch; "auto" uses compiled loops on the CPU where numba is installed, which cannot be
+        differentiated twice.
+
+    `hand()` is the mean hand, `hand(pose, shape)` any other. It is always a right hand. `side` is "left" when it was
+    read from the file of a left hand and mirrored; it then stands for the mirror images of left hands: mirror the
+    pictures first.
     """
 
-    def __init__(self, fields: dict, fingertips: FingertipSet, name: str = "hand", backend: str = "auto"):
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | dict = "openhand",
+        fingertips: str | FingertipSet = "smplx",
+        backend: str = "auto",
+    ):
         super().__init__()
+        if isinstance(fingertips, str):
+            if fingertips not in FINGERTIPS:
+                raise ValueError(f"unknown fingertip set '{fingertips}': choose one of {', '.join(FINGERTIPS)}")
+            fingertips = FINGERTIPS[fingertips]
+        fields = model if isinstance(model, dict) else read_hand(model)
+        name = "hand" if isinstance(model, dict) else os.path.basename(model)
         array = {k: torch.as_tensor(v.astype("float32")) for k, v in fields.items() if v.dtype.kind in "fiu"}
         if backend not in ("auto", "reference"):
             raise ValueError(f"unknown backend '{backend}': choose auto or reference")
         self.name, self.fingertips, self.names, self.backend = name, fingertips, C21.joints, backend
         self.side = str(fields.get("side", "right"))
-        self.register_buffer("faces", torch.as_tensor(fields["f"].astype("int64")))
-        self.register_buffer("template", array["v_template"])
-        self.register_buffer("weights", array["weights"])
-        self.register_buffer("mean_pose", array["hands_mean"])
-        self.register_buffer("pose_components", array["hands_components"])
+        self._constant("faces", torch.as_tensor(fields["f"].astype("int64")))
+        self._constant("template", array["v_template"])
+        self._constant("weights", array["weights"])
+        self._constant("mean_pose", array["hands_mean"])
+        self._constant("pose_components", array["hands_components"])
         # Shape and pose blend shapes, so that one matrix product applies both; its columns are all x, all y, all z.
         blend = torch.cat([array["shapedirs"], array["posedirs"]], -1)
-        self.register_buffer("blend_shapes", blend.permute(2, 1, 0).reshape(145, 3 * V).contiguous())
+        self._constant("blend_shapes", blend.permute(2, 1, 0).reshape(145, 3 * V).contiguous())
         # The rest joints are linear in the shape: J(β) = 𝒥(T̄) + 𝒥(S)·β.
         regressor = array["J_regressor"]
-        self.register_buffer("joint_template", regressor @ array["v_template"])
-        self.register_buffer("joint_shapes", torch.einsum("jv,vck->kjc", regressor, array["shapedirs"]).reshape(10, -1))
-        self.register_buffer("joint_regressor", _joint_regressor(regressor, fingertips))
-        self.register_buffer("used_vertices", self.joint_regressor.abs().sum(0).nonzero()[:, 0])
+        self._constant("joint_template", regressor @ array["v_template"])
+        self._constant("joint_shapes", torch.einsum("jv,vck->kjc", regressor, array["shapedirs"]).reshape(10, -1))
+        self._constant("joint_regressor", _joint_regressor(regressor, fingertips))
+        self._constant("used_vertices", self.joint_regressor.abs().sum(0).nonzero()[:, 0])
         coefficients = array.get("hands_coeffs", torch.zeros(0, 45))
-        self.register_buffer("pose_samples", self.mean_pose + coefficients @ self.pose_components)
+        self._constant("pose_samples", self.mean_pose + coefficients @ self.pose_components)
         self._pose_names = tuple(map(str, fields.get("pose_names", ())))
-        self.register_buffer("_named_poses", array["named_poses"] if self._pose_names else torch.zeros(0, 45))
-        self.register_buffer("uv", array.get("vt", torch.zeros(0, 2)))  # texture coordinates, v upwards
-        self.register_buffer("uv_faces", array.get("ft", torch.zeros(0, 3)).long())  # three rows of `uv` a face
-        self.register_buffer("vertex_colors", array.get("vertex_colors", torch.full((V, 3), 0.7)))
-        self.register_buffer("bone_radii", bone_radii(self.template, self.weights, self.regress_joints(self.template)))
+        self._constant("_named_poses", array["named_poses"] if self._pose_names else torch.zeros(0, 45))
+        self._constant("uv", array.get("vt", torch.zeros(0, 2)))  # texture coordinates, v upwards
+        self._constant("uv_faces", array.get("ft", torch.zeros(0, 3)).long())  # three rows of `uv` a face
+        self._constant("vertex_colors", array.get("vertex_colors", torch.full((V, 3), 0.7)))
+        self._constant("bone_radii", bone_radii(self.template, self.weights, self.regress_joints(self.template)))
+
+    def _constant(self, name: str, value: Tensor) -> None:
+        """A buffer, which follows the model to a device but is no part of its state: a hand is read from its file."""
+        self.register_buffer(name, value, persistent=False)
 
     @classmethod
     def load(
         cls, model: str | os.PathLike[str] = "openhand", fingertips: str = "smplx", backend: str = "auto"
     ) -> "HandModel":
-        """The open hand that handlib ships, or by its path MANO's `MANO_RIGHT.pkl`, `MANO_LEFT.pkl` or such an `.npz`.
+        """`HandModel(model, fingertips, backend)`."""
+        return cls(model, fingertips, backend)
 
-        `fingertips` names the vertices that stand for the tips, one of `handlib.hand.joints.FINGERTIPS`. `backend`:
-        "reference" is plain torch; "auto" uses compiled loops on the CPU where numba is installed, which cannot be
-        differentiated twice.
-        """
-        if fingertips not in FINGERTIPS:
-            raise ValueError(f"unknown fingertip set '{fingertips}': choose one of {', '.join(FINGERTIPS)}")
-        name = "openhand" if str(model) == "openhand" else os.path.basename(model)
-        return cls(read_hand(model), FINGERTIPS[fingertips], name, backend)
+    def extra_repr(self) -> str:
+        return f"{self.name!r}, side={self.side!r}, fingertips={self.fingertips.name!r}, backend={self.backend!r}"
 
     @property
     def named_poses(self) -> dict[str, Float[Tensor, "45"]]:
@@ -87,16 +104,19 @@ class HandModel(nn.Module):
 
     def forward(
         self,
-        pose: Float[Tensor, "*batch 45"],
-        shape: Float[Tensor, "*#batch 10"],
+        pose: Float[Tensor, "*batch 45"] | None = None,
+        shape: Float[Tensor, "*#batch 10"] | None = None,
         rotation: Float[Tensor, "*#batch 3 3"] | None = None,
         placement: Float[Tensor, "*#batch 3 4"] | None = None,
     ) -> HandOutput:
-        """Mesh and joints in metres; `rotation` turns the whole hand about its wrist.
+        """Mesh and joints in meters; `rotation` turns the whole hand about its wrist.
 
-        `shape` is in standard deviations of the population, zero being the average hand. `placement` (A | t), such as
-        `Camera.matrix()`, then takes every point x to A x + t; to place the bones is cheaper than to place the mesh.
+        `pose` is the mean pose by default, `shape` the average hand's, zero: it is in standard deviations of the
+        population. `placement` (A | t), such as `Camera.matrix()`, then takes every point x to A x + t; to place the
+        bones is cheaper than to place the mesh.
         """
+        pose = self.mean_pose if pose is None else pose
+        shape = pose.new_zeros(10) if shape is None else shape
         return HandOutput(*self._skin(self._rig(), pose, shape, rotation, placement))
 
     def skeleton(
@@ -152,7 +172,7 @@ class HandModel(nn.Module):
     def regress_joints(self, vertices: Float[Tensor, "*batch 778 3"]) -> Float[Tensor, "*batch 21 3"]:
         """Reg(m): the skeleton of any mesh of this topology, by one fixed 21×778 matrix; C21 order.
 
-        It is linear in the vertices, as in the paper; a few millimetres from the skinning tree in a closed fist.
+        It is linear in the vertices, as in the paper; a few millimeters from the skinning tree in a closed fist.
         """
         return self.joint_regressor @ vertices
 

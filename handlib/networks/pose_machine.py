@@ -41,7 +41,7 @@ READERS = tuple(f"conv{stage}_1" for stage in MENDING)  # what sees the maps of 
 
 
 class PoseMachine(nn.Module):
-    """J2D at the paper's size. Images are sRGB in [0, 1], of a side that 8 divides; they are centred inside."""
+    """J2D at the paper's size. Images are sRGB in [0, 1], of a side that 8 divides; they are centered inside."""
 
     def __init__(self):
         super().__init__()

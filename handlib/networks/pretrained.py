@@ -41,8 +41,8 @@ def load_imagenet(network: ResNet50) -> bool:
         )
     except OSError as error:  # urllib's errors are among them
         warnings.warn(
-            f"F starts from random weights: {IMAGENET} cannot be had ({error}). Put the file at {cached}, or say "
-            "pretrained=False",
+            f"F starts from random weights: {IMAGENET} cannot be downloaded ({error}). Put the file at {cached}, or "
+            "say pretrained=False",
             stacklevel=2,
         )
         return False
@@ -62,12 +62,12 @@ def load_imagenet(network: ResNet50) -> bool:
 
 def _check_hash(cached: Path) -> None:
     """torch looks at the hash of what it downloads, not of what it finds in its cache."""
-    wanted = cached.stem.rsplit("-", 1)[-1]
+    expected = cached.stem.rsplit("-", 1)[-1]
     if not cached.is_file():
         return
-    found = sha256(cached)
-    if not found.startswith(wanted):
-        raise ValueError(f"{cached}: not the published file (its SHA-256 is {found[:8]}…); delete it and run again")
+    actual = sha256(cached)
+    if not actual.startswith(expected):
+        raise ValueError(f"{cached}: not the published file (its SHA-256 is {actual[:8]}…); delete it and run again")
 
 
 # ---- J2D

@@ -36,7 +36,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """F at the paper's size. Images are sRGB in [0, 1]; ImageNet's normalisation happens inside."""
+    """F at the paper's size. Images are sRGB in [0, 1]; ImageNet's normalization happens inside."""
 
     def __init__(self):
         super().__init__()

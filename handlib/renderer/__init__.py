@@ -1,4 +1,4 @@
-"""The differentiable renderer: rasterise, interpolate, and the gradient of what is visible."""
+"""The differentiable renderer: rasterize, interpolate, and the gradient of what is visible."""
 
 from .renderer import Renderer
 

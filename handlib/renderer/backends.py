@@ -44,7 +44,6 @@ class Backend(NamedTuple):
     edge_push: Callable[..., Tensor]
     kato_push: Callable[..., Tensor]
     soft_silhouette: Callable[..., Tensor]
-    silhouette_error: Callable[..., Tensor] | None = None  # where it is one step; `Renderer` has the several
 
 
 REFERENCE = Backend("reference", rasterize.rasterize, edges.edge_push, kato.kato_push, soft.soft_silhouette)
@@ -86,14 +85,14 @@ def fast_serves(device: str) -> bool:
 
 def available() -> list[str]:
     """The backends whose libraries are installed."""
-    found = []
+    names = []
     for name in BACKENDS:
         try:
             check(name)
         except ModuleNotFoundError:
             continue
-        found.append(name)
-    return found
+        names.append(name)
+    return names
 
 
 def _missing(device: str) -> str:
@@ -105,16 +104,9 @@ def _missing(device: str) -> str:
 
 
 def _numba() -> Backend:
-    from .numba import edges, kato, rasterize, silhouette, soft  # late: importing numba takes half a second
+    from .numba import edges, kato, rasterize, soft  # late: importing numba takes half a second
 
-    return Backend(
-        "fast",
-        rasterize.rasterize,
-        edges.edge_push,
-        kato.kato_push,
-        soft.soft_silhouette,
-        silhouette.silhouette_error,
-    )
+    return Backend("fast", rasterize.rasterize, edges.edge_push, kato.kato_push, soft.soft_silhouette)
 
 
 def _triton() -> Backend:

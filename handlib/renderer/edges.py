@@ -1,8 +1,8 @@
-"""The gradient of visibility, which rasterisation lacks.
+"""The gradient of visibility, which rasterization lacks.
 
 A hard image is piecewise constant in the vertices: its derivative is zero wherever it exists, yet moving an outline
-moves the boundary between two colours. Take two neighbouring pixels a and c with an outline between them. If the face
-that occludes the other moves by d pixels along the axis, the boundary sweeps d pixels from one colour to the other, and
+moves the boundary between two colors. Take two neighboring pixels a and c with an outline between them. If the face
+that occludes the other moves by d pixels along the axis, the boundary sweeps d pixels from one color to the other, and
 the loss changes by d·(I_a − I_c)·(g_a + g_c)/2, g being the gradient at the two pixels. The face's vertices share the
 push by its barycentric weights half-way between the pixels, where the boundary is on average. Only the outline's pixels
 do any work. The idea: Pidhorskyi et al., "Rasterized Edge Gradients", 2024.
@@ -64,10 +64,10 @@ def edge_push(
         boundary = (face[first] != face[second]).nonzero()[:, 0]
         first, second = first[boundary], second[boundary]
         step = ((colors[first] - colors[second]) * (pulls[first] + pulls[second])).sum(1) / 2
-        wanted = ((step != 0) & torch.isfinite(step)).nonzero()[:, 0]
-        first, second, step = first[wanted], second[wanted], step[wanted]
+        pulling = ((step != 0) & torch.isfinite(step)).nonzero()[:, 0]
+        first, second, step = first[pulling], second[pulling], step[pulling]
         batch = first // (h * w)
-        a, c_ = centres(first, h, w, vertices), centres(second, h, w, vertices)
+        a, c_ = centers(first, h, w, vertices), centers(second, h, w, vertices)
         near, occludes = _occluder(vertices, faces, batch, face[first], face[second], a, c_)
         batch, near, step = batch[occludes], near[occludes], step[occludes]
         corner = faces[batch if len(faces) > 1 else 0, near]  # (n, 3) vertex numbers
@@ -77,8 +77,8 @@ def edge_push(
     return push
 
 
-def centres(pixel: Int[Tensor, " n"], height: int, width: int, like: Tensor) -> Float[Tensor, "n 2"]:
-    """Coordinates of the centres of pixels that are numbered row by row, image by image."""
+def centers(pixel: Int[Tensor, " n"], height: int, width: int, like: Tensor) -> Float[Tensor, "n 2"]:
+    """Coordinates of the centers of pixels that are numbered row by row, image by image."""
     return torch.stack([pixel % width, pixel // width % height], -1).to(like) + 0.5
 
 
@@ -91,7 +91,7 @@ def _occluder(
     a: Float[Tensor, "n 2"],
     c: Float[Tensor, "n 2"],
 ) -> tuple[Int[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Which of two faces, seen at the neighbouring centres a and c, is in front, and whether there is an outline.
+    """Which of two faces, seen at the neighboring centers a and c, is in front, and whether there is an outline.
 
     There is one against the background, and where one face's plane is in front of the other's at both pixels. Where the
     planes cross in between, or the faces have a corner in common, the surface goes on from one face to the other, and

@@ -58,7 +58,7 @@ def _pull(
     outer = inner + outwards
     on_image = ((inner >= 0) & (inner < w) & (outer >= 0) & (outer < w)).nonzero()[:, 0]
 
-    place = torch.arange(w, device=face.device)
+    line = torch.arange(w, device=face.device)
     pull = triangles.new_zeros(len(p))
     pulls = [pull, pull.clone()]  # on p and on q
     for chunk in on_image.split(_CHUNK):
@@ -66,14 +66,14 @@ def _pull(
         batch, own = e // (3 * f), (e // 3 % f)[:, None]
         colors, wish, owner = image[batch, r], gradient[batch, r], face[batch, r]
         number = torch.arange(len(chunk), device=e.device)
-        beyond = ((place - o[:, None]) * side[:, None] >= 0) & (owner[number, i, None] == own)
+        beyond = ((line - o[:, None]) * side[:, None] >= 0) & (owner[number, i, None] == own)
         gain = (((colors - colors[number, i, None]) * wish).sum(-1).clamp(min=0) * beyond) + (
             ((colors - colors[number, o, None]) * wish).sum(-1).clamp(min=0) * (owner == own)
         )
-        distance = place + 0.5 - crossing[chunk, None]
+        distance = line + 0.5 - crossing[chunk, None]
         distance = torch.where(distance < 0, distance - NEAR, distance + NEAR)
-        wanted = -(gain / distance).sum(1)
-        pulls[0].index_add_(0, e, (1 - share[chunk]) * wanted)
-        pulls[1].index_add_(0, e, share[chunk] * wanted)
+        asked = -(gain / distance).sum(1)
+        pulls[0].index_add_(0, e, (1 - share[chunk]) * asked)
+        pulls[1].index_add_(0, e, share[chunk] * asked)
     at_p, at_q = (t.view(-1, 3) for t in pulls)
     return at_p + at_q.roll(1, 1)

@@ -1,4 +1,4 @@
-"""pytorch3d's rasteriser behind our interface, where it is installed: a peer to compare with, and soft faces on CUDA.
+"""pytorch3d's rasterizer behind our interface, where it is installed: a peer to compare with, and soft faces on CUDA.
 
 Its soft silhouette is that of soft.py over the nearest `FACES` faces of a pixel instead of all; a hand needs fifty.
 """
@@ -19,7 +19,7 @@ FACES = 50  # of a pixel; with fewer, silhouettes have holes
 def rasterize(
     vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int
 ) -> Int[Tensor, "b h w"]:
-    """rasterize.rasterize, but for the pixels whose centres lie on an edge."""
+    """rasterize.rasterize, but for the pixels whose centers lie on an edge."""
     meshes = _meshes(vertices.detach(), faces, height, width)
     face = rasterize_meshes(meshes, (height, width), blur_radius=0.0, faces_per_pixel=1)[0][..., 0]
     return torch.where(face < 0, face, face % faces.shape[1]).int()
@@ -41,7 +41,7 @@ def _meshes(vertices: Tensor, faces: Tensor, height: int, width: int) -> Meshes:
     It drops a pixel where the plane of the face has a negative depth, which a steep one soon has beside its edges: so
     all depths are brought close to 100. Only their order matters.
     """
-    centre = vertices.new_tensor([width / 2, height / 2])
-    xy = (centre - vertices[..., :2]) * (2 / min(height, width))
+    center = vertices.new_tensor([width / 2, height / 2])
+    xy = (center - vertices[..., :2]) * (2 / min(height, width))
     z = 100 + vertices[..., 2:] / vertices[..., 2:].detach().abs().amax((1, 2), keepdim=True).clamp(min=1)
     return Meshes(torch.cat([xy, z], -1), faces.expand(len(vertices), -1, -1))

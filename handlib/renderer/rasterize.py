@@ -1,7 +1,7 @@
-"""Rasterisation in plain torch: which triangle each pixel sees. Runs on any device; nothing here is differentiable.
+"""Rasterization in plain torch: which triangle each pixel sees. Runs on any device; nothing here is differentiable.
 
-Pixel (row i, column j) is sampled at its centre (j + 0.5, i + 0.5). A centre exactly on an edge belongs to the face of
-which this is a top or a left edge, so neighbours share no pixel and leave none out. The face with the smallest depth
+Pixel (row i, column j) is sampled at its center (j + 0.5, i + 0.5). A center exactly on an edge belongs to the face of
+which this is a top or a left edge, so neighbors share no pixel and leave none out. The face with the smallest depth
 wins, the lowest face number among equals, so the result does not depend on the order of the work.
 """
 
@@ -17,7 +17,7 @@ _FAR = torch.iinfo(torch.int64).max
 def rasterize(
     vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int
 ) -> Int[Tensor, "b h w"]:
-    """Index of the nearest face at every pixel centre, or −1; 32 bits, since memory is what images cost.
+    """Index of the nearest face at every pixel center, or −1; 32 bits, since memory is what images cost.
 
     vertices: x and y in pixels, z a depth of which only the order matters (screen-linear within a face).
     """
@@ -27,7 +27,7 @@ def rasterize(
     (x, y), z = triangles[..., :2].unbind(-1), triangles[..., 2]
 
     # Edge functions, affine in the pixel: E_k = A_k·px + B_k·py + C_k, positive inside. Swapping the ends of an edge
-    # negates its E exactly, so neighbours agree on which side of their common edge a centre lies.
+    # negates its E exactly, so neighbors agree on which side of their common edge a center lies.
     x1, x2, y1, y2 = x.roll(-1, 1), x.roll(-2, 1), y.roll(-1, 1), y.roll(-2, 1)
     edges = torch.stack([y1 - y2, x2 - x1, x1 * y2 - x2 * y1], -1)  # (N, 3 edges, 3 coefficients)
     area = edges[..., 2].sum(1)[:, None, None]
@@ -69,18 +69,18 @@ def twice_area(triangles: Float[Tensor, "n 3 c"]) -> Float[Tensor, " n"]:
 
 
 def candidates(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Every (face, column, row) whose centre lies in the face's bounding box, as three flat lists."""
+    """Every (face, column, row) whose center lies in the face's bounding box, as three flat lists."""
     left, right = span(x, width)
     top, bottom = span(y, height)
     columns, count = right - left, (right - left) * (bottom - top)
     face = torch.repeat_interleave(count)
-    place = torch.arange(len(face), device=x.device) - (count.cumsum(0) - count)[face]
-    row = place // columns[face]
-    return face, left[face] + place - row * columns[face], top[face] + row
+    offset = torch.arange(len(face), device=x.device) - (count.cumsum(0) - count)[face]
+    row = offset // columns[face]
+    return face, left[face] + offset - row * columns[face], top[face] + row
 
 
 def span(coordinate: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """First and one past the last pixel whose centre lies between a triangle's extremes."""
+    """First and one past the last pixel whose center lies between a triangle's extremes."""
     first = (coordinate.amin(1) - 0.5).ceil().clamp(0, size).long()
     last = (coordinate.amax(1) - 0.5).floor().clamp(-1, size - 1).long() + 1
     return first, last.maximum(first)

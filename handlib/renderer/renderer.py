@@ -1,4 +1,4 @@
-"""`Renderer`: one interface to silhouettes, depth, normals and colours of a mesh in pixel coordinates."""
+"""`Renderer`: one interface to silhouettes, depth, normals and colors of a mesh in pixel coordinates."""
 
 from typing import NamedTuple
 
@@ -25,11 +25,11 @@ class _Scene(NamedTuple):
 
 
 class Renderer:
-    """Renders meshes whose vertices are in pixels: x right, y down, centres at +0.5, z a depth (smaller is nearer).
+    """Renders meshes whose vertices are in pixels: x right, y down, centers at +0.5, z a depth (smaller is nearer).
 
     size: side of a square image, or (height, width).
     backend: `"reference"` is plain torch on any device, `"fast"` compiled loops on the CPU (numba) and on CUDA
-        (Triton), `"auto"` picks one of these; `"pytorch3d"` is that library's rasteriser, where it is installed.
+        (Triton), `"auto"` picks one of these; `"pytorch3d"` is that library's rasterizer, where it is installed.
     gradient: what tells the vertices about visibility. `"antialias"`: the exact gradient of outlines (edges.py).
         `"kato"`: the pseudo-gradient of the paper's renderer (kato.py), which reaches a target that the mesh does not
         touch. `"soft"`: blurred faces (soft.py), for silhouettes only.
@@ -58,6 +58,9 @@ class Renderer:
         self.supersampling = supersampling or (2 if gradient == "kato" else 1)
         check(backend)  # an unknown or missing one is an error now, not at the first picture
 
+    def __repr__(self) -> str:
+        return f"Renderer(({self.height}, {self.width}), backend={self.backend!r}, gradient={self.gradient!r})"
+
     def silhouette(
         self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "*#batch f 3"]
     ) -> Float[Tensor, "*batch h w"]:
@@ -72,33 +75,13 @@ class Renderer:
             image = self._visible(seen.to(scene.vertices)[..., None], scene)
         return self._mean(image).reshape(*lead, self.height, self.width)
 
-    def silhouette_error(
-        self,
-        vertices_px: Float[Tensor, "*batch v 3"],
-        faces: Int[Tensor, "*#batch f 3"],
-        mask: Float[Tensor, "*#batch h w"],
-    ) -> Float[Tensor, "*batch"]:
-        """Mean squared difference of each silhouette from a mask: Eq. 9's for one hand.
-
-        On the CPU's compiled loops this is one step, at half the cost of making the picture first.
-        """
-        lead = vertices_px.shape[:-2]
-        one_step = choose(self.backend, vertices_px.device.type).silhouette_error
-        if one_step and self.gradient == "antialias" and self.supersampling == 1 and not mask.requires_grad:
-            vertices, flat_faces, _ = self._flat(vertices_px, faces, 1)
-            masks = mask[None] if mask.ndim == 2 else mask.expand(*lead, -1, -1).reshape(-1, *mask.shape[-2:])
-            if masks.shape[1:] != (self.height, self.width):
-                raise ValueError(f"the mask is {tuple(masks.shape[1:])}, the picture {self.height, self.width}")
-            return one_step(vertices, flat_faces, masks).reshape(lead)
-        return (self.silhouette(vertices_px, faces) - mask).square().mean((-2, -1))
-
     def depth(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
         faces: Int[Tensor, "*#batch f 3"],
         background: float = torch.inf,
     ) -> Float[Tensor, "*batch h w"]:
-        """z of the nearest surface at the pixels' centres, `background` where there is none.
+        """z of the nearest surface at the pixels' centers, `background` where there is none.
 
         Differentiable in the surface and at its outlines; at those against the background only if that is finite.
         """
@@ -114,9 +97,9 @@ class Renderer:
         vertex_colors: Float[Tensor, "*#batch v 3"],
         background: Float[Tensor, "*#batch 3 h w"] | None = None,
     ) -> Float[Tensor, "*batch 3 h w"]:
-        """Vertex colours blended over the faces, in front of `background` (black when none is given).
+        """Vertex colors blended over the faces, in front of `background` (black when none is given).
 
-        Differentiable in the colours, in the vertices (shading and outlines) and in the background.
+        Differentiable in the colors, in the vertices (shading and outlines) and in the background.
         """
         scene = self._scene(vertices_px, faces, self.supersampling)
         colors = vertex_colors.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
@@ -141,10 +124,10 @@ class Renderer:
         """
         scene = self._scene(vertices_px, faces, self.supersampling)
         outside = scene.vertices.new_full((1, 1, 1, 2), 0.5)
-        place = interpolate(uv[uv_faces][None], *scene[:3], outside) * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])
+        lookup = interpolate(uv[uv_faces][None], *scene[:3], outside) * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])
         channels = texture.shape[-3]
         sheets = texture.expand(*vertices_px.shape[:-2], *texture.shape[-3:]).reshape(-1, *texture.shape[-3:])
-        image = functional.grid_sample(sheets, place, padding_mode="border", align_corners=False).movedim(1, -1)
+        image = functional.grid_sample(sheets, lookup, padding_mode="border", align_corners=False).movedim(1, -1)
         image = torch.where(
             (scene.face >= 0)[..., None], image, self._behind(background, scene, vertices_px.shape[:-2], channels)
         )
@@ -156,7 +139,7 @@ class Renderer:
         faces: Int[Tensor, "*#batch f 3"],
         vertex_normals: Float[Tensor, "*#batch v 3"],
     ) -> Float[Tensor, "*batch 3 h w"]:
-        """Unit normals of the surface at the pixels' centres, blended from those of the vertices; 0 where none."""
+        """Unit normals of the surface at the pixels' centers, blended from those of the vertices; 0 where none."""
         scene = self._scene(vertices_px, faces)
         normals = vertex_normals.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
         image = interpolate(corners(normals, scene.faces), *scene[:3], normals.new_zeros(1, 1, 1, 3))
@@ -172,9 +155,9 @@ class Renderer:
         weights = vertices.new_zeros(*face.shape, 3)
         image, row, column = (face >= 0).nonzero(as_tuple=True)
         corner = faces[image if len(faces) > 1 else 0, face[image, row, column]]
-        centre = torch.stack([column, row], -1).to(vertices) + 0.5
-        found = barycentrics(vertices[image[:, None], corner, :2], centre)
-        weights = weights.index_put((image, row, column), found)
+        center = torch.stack([column, row], -1).to(vertices) + 0.5
+        shares = barycentrics(vertices[image[:, None], corner, :2], center)
+        weights = weights.index_put((image, row, column), shares)
         return face.long().view(*lead, *face.shape[1:]), weights.view(*lead, *weights.shape[1:])
 
     def _samples(self, supersampling: int) -> tuple[int, int]:

@@ -34,9 +34,9 @@ def soft_silhouette(
     squared, inside = _squared_distance(triangles[face], pixel)
     signed = torch.where(inside, squared, -squared) / (unit * unit * sigma)
     counted = (signed > -CUT).nonzero()[:, 0]
-    place = (torch.div(face, f, rounding_mode="floor") * height + row) * width + column
+    pixel_index = (torch.div(face, f, rounding_mode="floor") * height + row) * width + column
     total = vertices.new_zeros(b * height * width)
-    total = total.index_add(0, place[counted], functional.softplus(signed[counted]))
+    total = total.index_add(0, pixel_index[counted], functional.softplus(signed[counted]))
     return (1 - torch.exp(-total)).view(b, height, width)
 
 

@@ -31,19 +31,19 @@ def sample_colors(
         for down in (0, 1):
             column, row = first[..., 0] + right, first[..., 1] + down
             inside = (column >= 0) & (column < w) & (row >= 0) & (row < h)
-            place = row.clamp(0, h - 1) * w + column.clamp(0, w - 1)
-            seen.append(torch.where(inside, face.view(b, -1).gather(1, place), -1))
+            position = row.clamp(0, h - 1) * w + column.clamp(0, w - 1)
+            seen.append(torch.where(inside, face.view(b, -1).gather(1, position), -1))
     seen = torch.stack(seen, -1)  # (b, v, 4)
     number = torch.arange(vertices_px.shape[1], device=image.device)[:, None, None]
     shown = (faces[seen.clamp(min=0)] == number).flatten(2).any(-1) & (seen >= 0).all(-1)
-    place = 2 * xy / xy.new_tensor([w, h]) - 1
-    colors = functional.grid_sample(image, place[:, :, None], padding_mode="border", align_corners=False)
+    position = 2 * xy / xy.new_tensor([w, h]) - 1
+    colors = functional.grid_sample(image, position[:, :, None], padding_mode="border", align_corners=False)
     return colors[..., 0].transpose(1, 2), shown
 
 
 def complete(
     colors: Float[Tensor, "b v c"],
-    known: Bool[Tensor, "b v"],
+    colored: Bool[Tensor, "b v"],
     template: Float[Tensor, "v 3"],
     faces: Int[Tensor, "f 3"],
     hidden: str = "diffusion",
@@ -57,9 +57,9 @@ def complete(
         raise ValueError(f"unknown completion '{hidden}': choose one of {', '.join(COMPLETIONS)}")
     if hidden == "symmetry":
         opposite = opposite_vertices(template, faces)
-        colors = torch.where(known[..., None], colors, colors[:, opposite])
-        known = known | known[:, opposite]
-    return complete_colors(colors, known, faces)
+        colors = torch.where(colored[..., None], colors, colors[:, opposite])
+        colored = colored | colored[:, opposite]
+    return complete_colors(colors, colored, faces)
 
 
 def opposite_vertices(template: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Int[Tensor, " v"]:
@@ -74,28 +74,28 @@ def opposite_vertices(template: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"])
 
 
 def complete_colors(
-    colors: Float[Tensor, "b v c"], known: Bool[Tensor, "b v"], faces: Int[Tensor, "f 3"]
+    colors: Float[Tensor, "b v c"], colored: Bool[Tensor, "b v"], faces: Int[Tensor, "f 3"]
 ) -> Float[Tensor, "b v c"]:
-    """Diffuses the known colors over the mesh: every other vertex becomes the mean of its neighbours.
+    """Diffuses the known colors over the mesh: every other vertex becomes the mean of its neighbors.
 
     This is Laplace's equation with the known vertices as its boundary. With these moved to the right it is symmetric,
     and conjugate gradients solve it for all meshes at once, to a few units of the last digit. `ValueError` where a mesh
     has no known vertex.
     """
-    if not known.any(1).all():
+    if not colored.any(1).all():
         raise ValueError("no vertex of a mesh is known, so there is nothing to diffuse: does the image show the hand?")
     b, v, c = colors.shape
-    neighbours, first, degree = _neighbours(faces, v)
-    free = (~known).T.to(colors).repeat_interleave(c, 1)  # (v, b·c): a column for each channel of each mesh
-    held = (1 - free) * colors.movedim(1, 0).reshape(v, b * c)
+    neighbors, first, degree = _neighbors(faces, v)
+    free = (~colored).T.to(colors).repeat_interleave(c, 1)  # (v, b·c): a column for each channel of each mesh
+    fixed = (1 - free) * colors.movedim(1, 0).reshape(v, b * c)
     degree = degree.to(colors)[:, None].clamp(min=1)
 
     def around(x: Tensor) -> Tensor:
-        """The sum over each vertex's neighbours."""
-        return functional.embedding_bag(neighbours, x, first, mode="sum")
+        """The sum over each vertex's neighbors."""
+        return functional.embedding_bag(neighbors, x, first, mode="sum")
 
-    x = free * held.sum(0) / (1 - free).sum(0)  # the mean of what is known
-    residual = free * (around(held) + around(x) - degree * x)
+    x = free * fixed.sum(0) / (1 - free).sum(0)  # the mean of what is known
+    residual = free * (around(fixed) + around(x) - degree * x)
     direction = residual / degree  # Jacobi's preconditioner
     power = (residual * direction).sum(0)
     enough = power.new_tensor((4 * torch.finfo(colors.dtype).eps) ** 2)
@@ -108,11 +108,11 @@ def complete_colors(
         if step % 16 == 15 and bool((power <= enough).all()):
             break
         direction = residual / degree + power / before.clamp(min=enough**2) * direction
-    return (held + x).view(v, b, c).movedim(0, 1)
+    return (fixed + x).view(v, b, c).movedim(0, 1)
 
 
-def _neighbours(faces: Int[Tensor, "f 3"], v: int) -> tuple[Int[Tensor, " e"], Int[Tensor, " v"], Int[Tensor, " v"]]:
-    """Neighbours of all vertices one after the other, where each vertex's begin, and how many they are."""
+def _neighbors(faces: Int[Tensor, "f 3"], v: int) -> tuple[Int[Tensor, " e"], Int[Tensor, " v"], Int[Tensor, " v"]]:
+    """Neighbors of all vertices one after the other, where each vertex's begin, and how many they are."""
     ends = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     edges = torch.unique(torch.cat([ends, ends.flip(1)]), dim=0)  # sorted by their first end
     degree = torch.bincount(edges[:, 0], minlength=v)

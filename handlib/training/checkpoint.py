@@ -37,6 +37,7 @@ class RunFolder:
         `ValueError` where the folder holds a run of another config, or a file that cannot be read.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        config = json.loads(json.dumps(config))  # tuples are lists, as in the file
         for leftover in self.path.glob(".*.part"):
             leftover.unlink()  # of a write that was killed
         if resume and (self.path / "state.pt").is_file():
@@ -74,9 +75,9 @@ class RunFolder:
         """The first `count` rows of the pool, as they were saved; later ones are dropped, being about to be remade."""
         self.drop_rows(count)
         parts = [_read(path, load_file) for path in sorted(self.path.glob("pool-*.safetensors"))]
-        found = sum(len(part["image"]) for part in parts)
-        if found != count:
-            raise ValueError(f"{self.path}: the pool has {found} of its {count} instances; {_MEND}")
+        saved = sum(len(part["image"]) for part in parts)
+        if saved != count:
+            raise ValueError(f"{self.path}: the pool has {saved} of its {count} instances; {_MEND}")
         return parts
 
     def drop_rows(self, count: int) -> None:

@@ -26,17 +26,17 @@ def curve(out: str | os.PathLike[str], terms: tuple[str, ...] = LOSSES) -> "Figu
     left, *others = figure.subplots(1, 1 + len(SCORES))
     for term in terms:
         within = [row for row in rows if "step" in row and term in row]
-        place = [row["epoch"] - 1 + row["step"] / steps[row["epoch"]] for row in within]
-        (line,) = left.plot(place, [row[term] for row in within], linewidth=0.8, alpha=0.5)
-        known = [row for row in epochs if term in row]
+        position = [row["epoch"] - 1 + row["step"] / steps[row["epoch"]] for row in within]
+        (line,) = left.plot(position, [row[term] for row in within], linewidth=0.8, alpha=0.5)
+        logged = [row for row in epochs if term in row]
         left.plot(
-            [row["epoch"] for row in known], [row[term] for row in known], "o-", color=line.get_color(), label=term
+            [row["epoch"] for row in logged], [row[term] for row in logged], "o-", color=line.get_color(), label=term
         )
     left.set(xlabel="epoch", yscale="log", title="loss")
     left.legend()
     for axes, (score, title) in zip(others, SCORES.items(), strict=True):
-        known = [row for row in epochs if score in row]
-        axes.plot([row["epoch"] for row in known], [row[score] for row in known], "o-", color="tab:green")
+        logged = [row for row in epochs if score in row]
+        axes.plot([row["epoch"] for row in logged], [row[score] for row in logged], "o-", color="tab:green")
         axes.set(xlabel="epoch", title=title)
     return figure
 

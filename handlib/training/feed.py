@@ -16,6 +16,7 @@ from ..data.cache import copied
 from ..data.sample import collate
 from ..data.specs import holds_out
 from ..hand import HandModel
+from .processes import Processes
 from .profiles import TrainConfig
 
 LEFT_OUT = ("parts", "depth", "box")  # no loss or score reads them, and they are as large as the pictures
@@ -39,14 +40,14 @@ def open_data(
     """
     if not specs:
         raise ValueError("no data named: --data synthetic, or for example --data rhd:PATH stb:PATH")
-    found: list[Dataset] = []
+    opened: list[Dataset] = []
     for spec in specs:
         if spec == "synthetic":
             behind = open_backgrounds(backgrounds) if backgrounds and split == "train" else None
-            found.append(SyntheticHands(split, size, images, seed=seed, hand=hand, backgrounds=behind))
+            opened.append(SyntheticHands(split, size, images, seed=seed, hand=hand, backgrounds=behind))
             continue
-        found.append(open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size))
-    return found
+        opened.append(open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size))
+    return opened
 
 
 def in_memory(
@@ -86,15 +87,30 @@ def training_hands(
 
     cache: folder that keeps rendered hands.
     """
+    data, val = _data_sets(config)
+    return in_memory(data, config.workers, cache, progress), in_memory(val, config.workers, cache, progress)
+
+
+def open_feed(
+    config: TrainConfig, pool: "Pool", processes: Processes, cache: str | os.PathLike[str] | None, progress: bool
+) -> tuple["Feed", CachedHands]:
+    """The training set as the config feeds it, and the validation set in the memory of the device."""
+    with processes.main_first():  # the others then read from the cache what it has rendered
+        data, val = _data_sets(config)
+        feed = Feed(data, config.feed, pool, processes.device, config.workers, cache, progress)
+        hands = in_memory(val, config.workers, cache, progress)
+    if len(feed) < 2:
+        raise ValueError(f"the training set, {' + '.join(config.data)}, has fewer than two images")
+    on_device = {name: value.to(processes.device) for name, value in hands.tensors.items()}
+    return feed, CachedHands(on_device, hands.name, hands.scored)
+
+
+def _data_sets(config: TrainConfig) -> tuple[list[Dataset], list[Dataset]]:
+    """Those to train on, and those to validate on."""
     size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
-    data = in_memory(
-        open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds),
-        config.workers,
-        cache,
-        progress,
-    )
-    val = [evenly(d, config.val_images) for d in open_data(config.val_data, "val", size, hand, config.val_images)]
-    return data, in_memory(val, config.workers, cache, progress)
+    data = open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds)
+    val = open_data(config.val_data, "val", size, hand, config.val_images)
+    return data, [evenly(dataset, config.val_images) for dataset in val]
 
 
 def _name_and_scored(dataset: Dataset) -> tuple[str, tuple[int, ...]]:
@@ -123,11 +139,11 @@ def common(rows: Sequence[dict[str, Tensor]]) -> list[str]:
 
 def to_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
     """Pictures and masks in [0, 1] as bytes; masks in half precision where some are unknown, that is NaN."""
-    held = {"image": (rows["image"] * 255).round().byte()}
+    packed = {"image": (rows["image"] * 255).round().byte()}
     if "mask" in rows:
         mask = (rows["mask"] * 255).round()
-        held["mask"] = mask.half() if mask.isnan().any() else mask.byte()
-    return rows | held
+        packed["mask"] = mask.half() if mask.isnan().any() else mask.byte()
+    return rows | packed
 
 
 def from_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -166,12 +182,12 @@ class Pool:
             self.rows = {name: value[:0].cpu() for name, value in new.items()}
         end = self.count + n
         room = min(self.cap, 2 * end)
-        for name, held in self.rows.items():
-            if len(held) < end:
-                grown = held.new_empty(room, *held.shape[1:])
-                grown[: self.count] = held[: self.count]
-                self.rows[name] = held = grown
-            held[self.count : end] = new[name][:n]
+        for name, column in self.rows.items():
+            if len(column) < end:
+                grown = column.new_empty(room, *column.shape[1:])
+                grown[: self.count] = column[: self.count]
+                self.rows[name] = column = grown
+            column[self.count : end] = new[name][:n]
         self.count = end
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
@@ -194,13 +210,14 @@ class Pool:
 class Feed:
     """Batches of data sets and of a pool, on `device`.
 
-    kind: "memory": everything is read before the first batch and kept as bytes. "workers": read or rendered anew for
-    every batch, in `workers` other processes. "device": rendered there, batch by batch (`SyntheticHands.batch`).
+    kind: "memory": everything is read before the first batch and kept as bytes, or is so already (`CachedHands`).
+    "workers": read or rendered anew for every batch, in `workers` other processes. "device": rendered there, batch by
+    batch (`SyntheticHands.batch`).
     """
 
     def __init__(
         self,
-        datasets: Sequence[Dataset],
+        datasets: Sequence[Dataset] | CachedHands,
         kind: str,
         pool: Pool,
         device: torch.device | str = "cpu",
@@ -213,7 +230,9 @@ class Feed:
         if kind == "device" and not (len(datasets) == 1 and hasattr(datasets[0], "batch")):
             raise ValueError("only one data set of synthetic hands is rendered on the device: choose --feed workers")
         self.kind, self.pool, self.device, self.workers = kind, pool, torch.device(device), workers
-        if kind == "memory":
+        if kind == "memory" and isinstance(datasets, CachedHands):
+            self.data = datasets
+        elif kind == "memory":
             self.data = in_memory(datasets, workers, cache, progress)
         else:
             self.data = datasets[0] if len(datasets) == 1 else ConcatDataset(datasets)

@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 from torch import nn
 
-from ..dhpe import DHPE, checkpoint_path
+from ..dhpe import DHPE
+from ..networks.checkpoint import checkpoint_path
 from ..support.files import sha256
 from .lifting import lifted
 from .profiles import TrainConfig
@@ -42,7 +43,7 @@ def start_pose(network: nn.Module, config: TrainConfig) -> str:
     """Gives J2D the weights that it has in the checkpoint `config.init_pose`; returns what `warm_start` does.
 
     The paper's J2D starts from published weights, too. Its F does as well, but lite's is no start: beside 2D joints it
-    has learnt to say next to nothing.
+    has learned to say next to nothing.
     """
     parent = DHPE.from_pretrained(config.init_pose)
     _check_equal(config.model, parent, ("trunk", "pose_width"), config.init_pose)

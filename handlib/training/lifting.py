@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..camera import crop_box, crop_intrinsics, normalise_joints, project, px_to_crop
+from ..camera import crop_box, crop_intrinsics, normalize_joints, project, px_to_crop
 from ..data.cache import keep
 from ..data.synthetic.draws import Draws
 from ..data.synthetic.views import random_box, random_intrinsics, random_placement
@@ -88,7 +88,7 @@ def pretrain_regressor(
         joints_px = project(joints_cam, K)
         joints = px_to_crop(joints_px, model.config.size)
         omega = crop_box(joints)[:, 2]
-        target = normalise_joints(joints_cam, K)
+        target = normalize_joints(joints_cam, K)
         states = model.regressor(model.hand, features, _corrupt(joints, draws))[1:]
         loss = (
             weights.articulation * sum(articulation_loss(s.joints, target, omega) for s in states) / len(states)

@@ -1,16 +1,17 @@
 """One training step on one or several devices: what accelerate does for us, and what it leaves to us.
 
 Every process holds the whole model and its part of each batch (`Processes.share`). The loss of a part is weighted by
-its number of images, gradients are summed over the processes (`reduce_gradients`), and batch normalisation takes the
-mean and variance of all images of the batch (`SharedBatchNorm`): so the result is that of one process, to rounding,
-however many there are.
+its number of images, and gradients are summed over the processes (`reduce_gradients`). On GPUs batch normalization
+takes the mean and variance of all images of the batch (torch's SyncBatchNorm): so the result is that of one process, to
+rounding, however many there are. On CPUs torch has no such layer: there each process normalizes its own part of a
+batch, as smaller batches would be, and the saved running statistics are the main process'.
 
 Without accelerate (`pip install 'handlib[distributed]'`) one process trains in single precision.
 """
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
@@ -82,23 +83,27 @@ class Processes:
         """Of the values of all processes."""
         return value if self.count == 1 else self.accelerator.reduce(value, "sum")
 
-    def equalise(self, tensors: Sequence[Tensor]) -> None:
-        """Gives every process the main one's values."""
+    def prepared(self, model: nn.Module) -> nn.Module:
+        """The model on this process' device, with the main one's weights; its batch norms are shared on GPUs."""
+        if self.count > 1 and self.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model.to(self.device)
         if self.count > 1:
-            for tensor in tensors:
+            for tensor in [*model.parameters(), *model.buffers()]:
                 distributed.broadcast(tensor.detach(), 0)
+        return model
 
     def gather(self, rows: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """The rows of every process, in every process, on the CPU."""
         rows = {name: value.cpu() for name, value in rows.items()}
         if self.count == 1:
             return [rows]
-        found: list[Any] = [None] * self.count
-        distributed.all_gather_object(found, rows)
-        return found
+        gathered: list[Any] = [None] * self.count
+        distributed.all_gather_object(gathered, rows)
+        return gathered
 
     def optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        """The optimiser; with fp16, one that leaves out the steps whose gradients overflowed."""
+        """The optimizer; with fp16, one that leaves out the steps whose gradients overflowed."""
         return optimizer if self.precision != "fp16" else self.accelerator.prepare(optimizer)
 
     def backward(self, loss: Tensor) -> None:
@@ -127,77 +132,3 @@ class Processes:
     def autocast(self) -> AbstractContextManager:
         """Inside, networks compute in `precision`; the hand and the losses go back to single precision themselves."""
         return nullcontext() if self.precision == "no" else self.accelerator.autocast()
-
-
-class _Normalise(torch.autograd.Function):
-    """(x − mean) / √(variance + ε) · weight + bias with the mean and variance of all processes' x; also these two, and
-    over how many numbers they are.
-
-    aten's fused kernels do the passes over x: `native_batch_norm` finds the statistics of this process' part, and with
-    statistics given it is one linear map for each channel.
-    """
-
-    @staticmethod
-    def forward(ctx, x, weight, bias, eps):
-        _, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
-        mean, inverse = mean.double(), inverse.double()
-        count = mean.new_full(mean.shape, x.numel() / x.shape[1])
-        sums = torch.stack([count * mean, count * (inverse**-2 - eps + mean**2), count])
-        distributed.all_reduce(sums)
-        total, squares, count = sums
-        mean = total / count
-        variance = (squares / count - mean**2).clamp(min=0)
-        mean, variance = mean.to(weight.dtype), variance.to(weight.dtype)
-        ctx.eps, ctx.count = eps, count
-        ctx.save_for_backward(x, weight, mean, variance)
-        ctx.mark_non_differentiable(mean, variance, count)
-        return torch.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)[0], mean, variance, count
-
-    @staticmethod
-    def backward(ctx, grad, *_):
-        x, weight, mean, variance = ctx.saved_tensors
-        # As if mean and variance were constants; then what they add, which needs the sums of all processes.
-        grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
-            grad, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
-        )
-        sums = torch.stack([grad_weight, grad_bias])
-        distributed.all_reduce(sums)
-        inverse = (variance + ctx.eps).rsqrt()
-        by_weight, by_bias = sums * (weight * inverse / ctx.count).to(weight.dtype)
-        slope = by_weight * inverse
-        offset = by_bias - slope * mean
-        grad_x = torch.addcmul(grad_x - offset[:, None, None], x, slope[:, None, None], value=-1).to(x.dtype)
-        return grad_x, grad_weight, grad_bias, None
-
-
-class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation over the images of all processes; on any device, unlike torch's own, which needs a GPU."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and distributed.is_initialized()):
-            return super().forward(x)
-        single = torch.promote_types(x.dtype, torch.float32)
-        weight = self.weight if self.affine else x.new_ones(x.shape[1], dtype=single)
-        bias = self.bias if self.affine else x.new_zeros(x.shape[1], dtype=single)
-        out, mean, variance, count = _Normalise.apply(x, weight, bias, self.eps)
-        if self.track_running_stats:
-            with torch.no_grad():
-                self.num_batches_tracked += 1
-                momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-                self.running_mean.lerp_(mean, momentum)
-                self.running_var.lerp_((variance * count / (count - 1)).to(variance.dtype), momentum)
-        return out
-
-
-def share_batch_norm(model: nn.Module) -> None:
-    """Turns every BatchNorm2d inside into a SharedBatchNorm with the same parameters and buffers, in place."""
-    for module in list(model.modules()):
-        for name, layer in module.named_children():
-            if type(layer) is nn.BatchNorm2d:
-                shared = SharedBatchNorm(
-                    layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats
-                )
-                shared.weight, shared.bias = layer.weight, layer.bias
-                shared.running_mean, shared.running_var = layer.running_mean, layer.running_var
-                shared.num_batches_tracked = layer.num_batches_tracked
-                setattr(module, name, shared.train(layer.training))

@@ -36,7 +36,7 @@ class TrainConfig:
     gradient_clip: float = 1.0
     average: float = 0.0  # of the weights over the steps, exponentially: the part of a step that stays in the next
     feature_every: int = 1  # Eq. 2, a second pass of F, in every so many steps, with as many times its weight
-    color_jitter: float = 0.15  # standard deviation of the gain and the offset of each colour channel
+    color_jitter: float = 0.15  # standard deviation of the gain and the offset of each color channel
     augment_from: int | None = None  # Sec. 3.5 from this epoch on, counted from 0; None: never
     augment_every: int = 1  # in every so many steps
     augment_cap: int = 6000  # instances that augmentation adds to the training set, at most
@@ -51,9 +51,9 @@ class TrainConfig:
     loss: LossWeights = field(default_factory=LossWeights)
 
     def check(self) -> None:
-        """`ValueError` for a run that could not be."""
+        """Raises `ValueError` for an invalid run, with the field and the mend."""
         if min(self.images, self.batch_size) < 2:
-            raise ValueError("images and batch_size must be at least 2: batch normalisation needs two")
+            raise ValueError("images and batch_size must be at least 2: batch normalization needs two")
         if self.evidence_epochs >= max(self.epochs, 1):
             raise ValueError("epochs must be more than evidence_epochs, or the regressor would never see a picture")
         for name in ("accumulate", "feature_every", "augment_every", "log_steps"):

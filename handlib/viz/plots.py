@@ -42,7 +42,7 @@ __all__ = [
     "upright",
 ]
 
-DASHES = ("solid", "dash", "dot", "dashdot")  # curves differ by more than colour
+DASHES = ("solid", "dash", "dot", "dashdot")  # curves differ by more than color
 SKIN = (0.87, 0.66, 0.56)
 LIGHT = dict(ambient=0.5, diffuse=0.7, specular=0.15, roughness=0.6)
 LIGHT_POSITION = dict(x=1, y=3, z=3)

@@ -1,4 +1,4 @@
-"""What a sample holds, as pictures: the image, the skeleton on it, its parts in colours, its depth in grey.
+"""What a sample holds, as pictures: the image, the skeleton on it, its parts in colors, its depth in gray.
 
 A data set lacks some of these; they are left out, so a row of a sheet has as many pictures as all its samples allow.
 Needs plotly, as plots.py does: pip install 'handlib[photo]'.
@@ -29,35 +29,35 @@ def _palette() -> Float[Tensor, "parts 3"]:
     return torch.stack(rows)
 
 
-PALETTE = _palette()  # a colour for each of `sample.PARTS`
+PALETTE = _palette()  # a color for each of `sample.PARTS`
 
 
 def parts_image(parts: Integer[Tensor, "h w"]) -> Image.Image:
-    """Codes of `PARTS` as colours: fingers as their skeleton has them, brighter towards the tip."""
+    """Codes of `PARTS` as colors: fingers as their skeleton has them, brighter towards the tip."""
     return to_image(PALETTE[parts.long()].movedim(-1, 0))
 
 
 def depth_image(depth: Float[Tensor, "h w"], mask: Float[Tensor, "h w"] | None = None) -> Image.Image:
-    """Near is white, far is grey, unknown (0) is black. mask: what the greys are spread over, if not everything."""
-    known = depth > 0
-    range_of = depth[known & (mask > 0)] if mask is not None else depth[known]
-    range_of = range_of if len(range_of) else depth[known]
+    """Near is white, far is gray, unknown (0) is black. mask: what the grays are spread over, if not everything."""
+    valid = depth > 0
+    range_of = depth[valid & (mask > 0)] if mask is not None else depth[valid]
+    range_of = range_of if len(range_of) else depth[valid]
     if not len(range_of):
         return to_image(torch.zeros_like(depth))
     near, far = float(range_of.min()), float(range_of.max())
     part = ((far - depth) / max(far - near, 1e-6)).clamp(0, 1)
-    return to_image(torch.where(known, 0.2 + 0.8 * part, 0.0))
+    return to_image(torch.where(valid, 0.2 + 0.8 * part, 0.0))
 
 
 def skeleton_image(sample: HandSample) -> Image.Image:
     """The image with what is known of its skeleton: bones where all joints are annotated, else a dot a joint."""
     picture = to_image(sample.image)
-    known = sample.joints_px.isfinite().all(-1)
-    if known.all():
+    valid = sample.joints_px.isfinite().all(-1)
+    if valid.all():
         return draw_skeleton(picture, sample.joints_px)
     pen, radius = ImageDraw.Draw(picture), max(2, math.ceil(max(picture.size) / 60))
     for n, (_, child) in enumerate(BONES):
-        if known[child]:
+        if valid[child]:
             x, y = sample.joints_px[child].tolist()
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=FINGER_COLORS[n // 4])
     return picture

@@ -79,7 +79,7 @@ def hand_explorer(
     no network), False expects it on the page. Without: False where plotly's default renderer says so by an attribute
     of this name, else "cdn".
 
-    The output holds the whole model: do not publish it for a model whose licence forbids to pass that on (MANO's).
+    The output holds the whole model: do not publish it for a model whose license forbids to pass that on (MANO's).
     """
     if include_plotlyjs is None:
         # The default may also be empty, or several names.

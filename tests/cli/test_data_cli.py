@@ -158,7 +158,7 @@ def test_show_refuses(tmp_path, monkeypatch, arguments, message):
 # ---- the pictures of a sample
 
 
-def test_parts_have_colours_of_their_own():
+def test_parts_have_colors_of_their_own():
     assert len(PALETTE) == len(PARTS) and len({tuple(color) for color in PALETTE.tolist()}) == len(PARTS)
     codes = torch.arange(len(PARTS)).view(2, -1)
     pixels = np.asarray(parts_image(codes)).reshape(-1, 3)
@@ -168,8 +168,8 @@ def test_parts_have_colours_of_their_own():
 
 def test_depth_is_white_where_it_is_near():
     depth = torch.tensor([[0.0, 0.5, 0.6, 3.0]])
-    grey = np.asarray(depth_image(depth))[0, :, 0]
-    assert grey[0] == 0 and grey[1] == 255 and 255 > grey[2] > grey[3] > 0
+    gray = np.asarray(depth_image(depth))[0, :, 0]
+    assert gray[0] == 0 and gray[1] == 255 and 255 > gray[2] > gray[3] > 0
     of_hand = np.asarray(depth_image(depth, torch.tensor([[0.0, 1.0, 1.0, 0.0]])))[0, :, 0]
     assert of_hand[1] == 255 and of_hand[2] == of_hand[3] == 51  # spread over the hand alone
     assert not np.asarray(depth_image(torch.zeros(2, 2))).any()

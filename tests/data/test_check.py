@@ -101,8 +101,8 @@ def test_labels_that_do_not_agree(hand, tmp_path, official):
         (folder / f"anno_{split}.pickle").write_bytes(pickle.dumps(content, protocol=2))
     wrong = lines(check(f"rhd:{tmp_path}"))
     assert float(re.match(r"[\d.]+", wrong["train: reprojection, worst"])[0]) == pytest.approx(0.5, abs=0.01)
-    assert wrong["test: side as labelled"] == "0 of 3"
-    assert "test: reprojection, worst" not in wrong and "train: side as labelled" not in wrong
+    assert wrong["test: side as labeled"] == "0 of 3"
+    assert "test: reprojection, worst" not in wrong and "train: side as labeled" not in wrong
 
 
 def test_labels_in_the_wrong_unit(hand, tmp_path, official):
@@ -169,7 +169,7 @@ def test_backgrounds(tmp_path, official):
     save(tmp_path / "a.png", picture(np.random.default_rng(0), 30, 20))
     assert check(f"pictures:{tmp_path}").ok
     save(tmp_path / "b.png", np.zeros((20, 30, 3), np.uint8))
-    assert lines(check(f"pictures:{tmp_path}")) == {"least spread of grey levels": "0.0"}
+    assert lines(check(f"pictures:{tmp_path}")) == {"least spread of gray levels": "0.0"}
 
 
 def test_every_kind_has_a_check():
@@ -192,10 +192,14 @@ def test_command(hand, tmp_path, capsys):
 
 
 def test_command_says_what_it_wants(capsys):
-    for arguments in ([], ["--help"], ["check"], ["check", "-h"]):
-        data_command(arguments)
+    for arguments in ([], ["--help"], ["check", "-h"]):
+        with pytest.raises(SystemExit):
+            data_command(arguments)
         assert "usage: handlib data" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="unknown verb 'chek' of handlib data: choose one of check"):
+    with pytest.raises(ValueError, match="handlib data check KIND:PATH …, KIND one of rhd, stb"):
+        data_command(["check"])
+    with pytest.raises(SystemExit):
         data_command(["chek"])
+    assert "check, render, show" in capsys.readouterr().err
     with pytest.raises(ValueError, match="names no data set"):
         data_command(["check", "somewhere"])

@@ -80,14 +80,14 @@ def test_pixels_are_exact_where_nothing_is_resized(hand, side):
     np.testing.assert_array_equal(sample.parts[40:280], frame.parts[:, turn])
     np.testing.assert_array_equal(sample.depth[40:280], frame.depth[:, turn])
     for border in (sample.image[:, :40], sample.image[:, 280:]):
-        assert (border * 255 == crops.GREY).all()
+        assert (border * 255 == crops.GRAY).all()
     assert not sample.mask[:40].any() and not sample.depth[280:].any()
 
 
 @pytest.mark.parametrize("box", [(10.0, 20.0, 64.0), (-30.0, 200.0, 64.0), (300.0, -20.0, 64.0)])
 def test_whole_pixels_are_copied(box):
     image = picture(np.random.default_rng(1), WIDTH, HEIGHT)
-    padded = np.full((HEIGHT + 200, WIDTH + 200, 3), crops.GREY, np.uint8)
+    padded = np.full((HEIGHT + 200, WIDTH + 200, 3), crops.GRAY, np.uint8)
     padded[100:-100, 100:-100] = image
     left, top, side = (int(v) for v in box)
     expected = padded[100 + top : 100 + top + side, 100 + left : 100 + left + side]
@@ -97,20 +97,20 @@ def test_whole_pixels_are_copied(box):
 
 @pytest.mark.parametrize("size", [20, 50, 150])
 def test_a_ramp_keeps_its_place(size):
-    """Grey levels that are their own coordinates: what K says of a pixel is what is there, smooth and nearest."""
+    """Gray levels that are their own coordinates: what K says of a pixel is what is there, smooth and nearest."""
     u = np.arange(200, dtype=np.uint8)
     image = np.broadcast_to(u[None, :, None], (200, 200, 3)).copy()
     box = torch.tensor([31.7, 22.2, 90.5], dtype=torch.float64)
-    expected = 31.7 + (torch.arange(size) + 0.5) * 90.5 / size - 0.5  # pixel centres
+    expected = 31.7 + (torch.arange(size) + 0.5) * 90.5 / size - 0.5  # pixel centers
     found = cut_smooth(image, box, size)[0] * 255
-    assert (found - expected).abs().max() < 0.75  # half a grey level of rounding, and a quarter
+    assert (found - expected).abs().max() < 0.75  # half a gray level of rounding, and a quarter
     nearest = cut_nearest(image[..., 0], box, size)
     assert (torch.from_numpy(nearest).float() - expected).abs().max() <= 0.5 + 1e-6
     down = cut_nearest(image[..., 0].T, box, size)
     assert (torch.from_numpy(down)[:, 0].float() - (expected - 9.5)).abs().max() <= 0.5 + 1e-6
 
 
-def test_small_pictures_of_fine_patterns_are_grey():
+def test_small_pictures_of_fine_patterns_are_gray():
     """A chequerboard of single pixels, reduced eight times, has no pattern left: the resampling is antialiased."""
     board = ((np.indices((160, 160)).sum(0) % 2) * 255).astype(np.uint8)
     found = cut_smooth(np.stack([board] * 3, -1), torch.tensor([0, 0, 160], dtype=torch.float64), 20)
@@ -130,7 +130,7 @@ def test_other_rules(hand):
     box = choose_box(frame, Crop("visible", 2.0))
     assert float(box[2]) == pytest.approx(2 * float((px[5:9].amax(0) - px[5:9].amin(0)).max()))
     assert choose_box(frame, Crop("mask", 1.5)).tolist() == [130 - 45, 65 - 45, 90]
-    box = choose_box(frame, Crop("metric", metres=0.2))
+    box = choose_box(frame, Crop("metric", meters=0.2))
     assert float(box[2]) == pytest.approx(0.2 * 305 / float(frame.joints_cam[:, 2].mean()))
     torch.testing.assert_close(box[:2] + box[2] / 2, px.mean(0))
 

@@ -39,7 +39,7 @@ class Oracle(DHPE):
         self.at += len(images)
         K, size = truth["K"], self.config.size
         focal, root = (K[:, 0, 0] + K[:, 1, 1]) / 2, truth["joints_cam"][:, MIDDLE_MCP, 2]
-        unit = (size / 2 * root / focal)[:, None]  # metres of a crop unit at the root's depth
+        unit = (size / 2 * root / focal)[:, None]  # meters of a crop unit at the root's depth
 
         def crop(points):
             xy = px_to_crop(project(points, K), size)

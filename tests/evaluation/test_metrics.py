@@ -95,7 +95,7 @@ def test_unknown_alignment(generator):
         align(hands((), generator), hands((), generator), "palm")
 
 
-def test_errors_are_millimetres():
+def test_errors_are_millimeters():
     predicted = torch.zeros(2, 21, 3)
     predicted[1] = torch.tensor([0.003, 0.0, 0.004])
     errors = joint_errors_mm(predicted, torch.zeros(2, 21, 3))

@@ -67,12 +67,12 @@ def test_dexter_object_equals_a_loop(hands):
         tips = [j for j in TIPS if not math.isnan(float(t[j, 0]))]
         if len(tips) < 2:
             continue
-        p_centre, t_centre = (sum(x[j] for j in tips) / len(tips) for x in (p, t))
+        p_center, t_center = (sum(x[j] for j in tips) / len(tips) for x in (p, t))
         p_size, t_size = (
-            sum(length(x[j], c) for j in tips) / len(tips) for x, c in ((p, p_centre), (t, t_centre))
+            sum(length(x[j], c) for j in tips) / len(tips) for x, c in ((p, p_center), (t, t_center))
         )  # fmt: skip
         rows.append(
-            [1000 * length(t_centre + t_size / p_size * (p[j] - p_centre), t[j]) if j in tips else None for j in TIPS]
+            [1000 * length(t_center + t_size / p_size * (p[j] - p_center), t[j]) if j in tips else None for j in TIPS]
         )
     assert len(rows) == len(found.mm) < 12
     for errors, counted, row in zip(found.mm, found.counted, rows, strict=True):
@@ -256,7 +256,7 @@ def test_meshes_as_they_lie_and_aligned(generator):
     assert values(half)["raw_f_5_mm"] == pytest.approx(0.5)
 
 
-def test_two_hands_of_joints_in_millimetres(hands):
+def test_two_hands_of_joints_in_millimeters(hands):
     """What a protocol says is what `joint_errors_mm` says of aligned joints."""
     predicted, truth, _ = hands
     everything = torch.ones(12, 21, dtype=torch.bool)

@@ -17,7 +17,7 @@ def data(batch):
 
 @pytest.fixture(scope="module")
 def report(trained, data):
-    """With joints that all count: the flat heat maps of a network that has learnt nothing would hardly pull."""
+    """With joints that all count: the flat heat maps of a network that has learned nothing would hardly pull."""
     return refinement_report(trained.model, data, STEPS, WEIGHTS, batch_size=3, progress=False)
 
 

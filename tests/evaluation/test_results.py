@@ -6,6 +6,7 @@ import time
 import pytest
 
 from handlib.evaluation import results
+from handlib.evaluation.evaluate import describe
 from handlib.evaluation.results import OPTIONAL, SCHEMA, Metric
 
 
@@ -164,7 +165,7 @@ def test_missing_file(tmp_path):
 def test_score_names_say_what_they_are():
     found = {
         m.name: (m.unit, m.alignment, m.grid, m.n)
-        for m in results.describe(
+        for m in describe(
             dict.fromkeys(
                 [
                     "joints_root_mean_mm",

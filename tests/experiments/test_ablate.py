@@ -5,11 +5,11 @@ import pytest
 
 from handlib.cli import commands as cli
 from handlib.evaluation import results
-from handlib.experiments.ablate import CURVES, PROFILES, VARIANTS, plan, schedule_study
+from handlib.experiments.ablate import CURVES, STUDIES, VARIANTS, plan, schedule_study
 from handlib.losses import LossWeights
 from handlib.training.train import read_log
 
-SMOKE = PROFILES["smoke"]
+SMOKE = STUDIES["smoke"]
 
 
 class Interrupted(Exception):

@@ -13,16 +13,12 @@ from handlib import Renderer
 from handlib.evaluation import results
 from handlib.experiments.bench import hand as bench
 from handlib.experiments.bench import renderer as renderer_bench
-from handlib.experiments.bench.data import PROFILES as DATA
-from handlib.experiments.bench.data import bench_data
-from handlib.experiments.bench.hand import DIRECTIONS, PROFILES, Comparison, HandBench, bench_hand
+from handlib.experiments.bench.data import DATA_BENCHES, bench_data
+from handlib.experiments.bench.hand import DIRECTIONS, HAND_BENCHES, Comparison, HandBench, bench_hand
 from handlib.experiments.bench.memory import peak_memory_mb
-from handlib.experiments.bench.predict import PROFILES as PREDICT
-from handlib.experiments.bench.predict import bench_predict
-from handlib.experiments.bench.refinement import PROFILES as REFINEMENT
-from handlib.experiments.bench.refinement import bench_refinement, make_loop
-from handlib.experiments.bench.renderer import PROFILES as RENDERER
-from handlib.experiments.bench.renderer import bench_renderer, contestants
+from handlib.experiments.bench.predict import PREDICT_BENCHES, bench_predict
+from handlib.experiments.bench.refinement import REFINEMENT_BENCHES, bench_refinement, make_loop
+from handlib.experiments.bench.renderer import RENDERER_BENCHES, bench_renderer, contestants
 from handlib.experiments.bench.timing import in_turns, speedup
 from handlib.support import jit
 
@@ -94,7 +90,7 @@ OURS = ["handlib", "handlib_reference"] if jit.available() else ["handlib"]  # t
 @pytest.fixture
 def smoke() -> HandBench:
     pytest.importorskip("smplx")
-    return PROFILES["smoke"]
+    return HAND_BENCHES["smoke"]
 
 
 @pytest.fixture
@@ -162,7 +158,7 @@ def test_a_compiler_that_fails_is_left_out(smoke, lines, monkeypatch):
     "wrong", [lambda v: v + 1e-4, lambda v: v.detach() + 1.01 * (v - v.detach()), lambda v: v * torch.nan]
 )
 def test_what_differs_is_not_timed(smoke, lines, monkeypatch, wrong):
-    """By a tenth of a millimetre, in the derivatives only, or in being no number."""
+    """By a tenth of a millimeter, in the derivatives only, or in being no number."""
     contestants = bench.contestants
 
     def skewed(*arguments):
@@ -184,7 +180,7 @@ def test_names_of_records(smoke):
 def test_without_smplx(monkeypatch, lines):
     monkeypatch.setitem(sys.modules, "smplx", None)
     with pytest.raises(ModuleNotFoundError, match="smplx, which is not installed: pip install smplx"):
-        bench_hand(PROFILES["smoke"], "smoke", say=lines.append)
+        bench_hand(HAND_BENCHES["smoke"], "smoke", say=lines.append)
     assert not lines
 
 
@@ -219,7 +215,7 @@ def without_peer(monkeypatch):
 
 
 def test_record_of_the_renderer_alone(without_peer, lines, tmp_path):
-    config = RENDERER["smoke"]
+    config = RENDERER_BENCHES["smoke"]
     record = bench_renderer(config, "smoke", say=lines.append)
     names = list(contestants(32))
     assert "pytorch3d_soft" not in names and {"antialias", "soft", "kato"} <= set(names)
@@ -240,7 +236,7 @@ def test_peer_of_the_renderer(monkeypatch, lines):
     ))  # fmt: skip
     monkeypatch.setattr(renderer_bench, "version", lambda _: "0.0")
     monkeypatch.setattr(renderer_bench, "_memory", lambda *_: None)
-    config = dataclasses.replace(RENDERER["smoke"], batches=(1, 2), variant="repaired")
+    config = dataclasses.replace(RENDERER_BENCHES["smoke"], batches=(1, 2), variant="repaired")
     record = bench_renderer(config, "smoke", say=lines.append)
     metrics = {m["name"]: m for m in record["metrics"]}
     assert record["name"] == "bench-renderer-repaired-smoke" and record["config"]["peer"] == "pytorch3d 0.0, repaired"
@@ -258,14 +254,14 @@ def test_peer_that_disagrees_is_not_timed(monkeypatch):
     ))  # fmt: skip
     monkeypatch.setattr(renderer_bench, "version", lambda _: "0.0")
     with pytest.raises(ValueError, match="the soft silhouettes disagree by"):
-        bench_renderer(RENDERER["smoke"], "smoke")
+        bench_renderer(RENDERER_BENCHES["smoke"], "smoke")
 
 
 # ---- photographs
 
 
 def test_record_of_a_photograph(lines, tmp_path):
-    record = bench_predict(PREDICT["smoke"], "smoke", say=lines.append)
+    record = bench_predict(PREDICT_BENCHES["smoke"], "smoke", say=lines.append)
     assert {m["name"] for m in record["metrics"]} == {"photograph_cpu_ms_per_hand", "batch_cpu_ms_per_hand"}
     assert all(m["value"] > 0 for m in record["metrics"]) and len(lines) == 2
     assert results.read(results.write(record, tmp_path))["name"] == "bench-predict-smoke"
@@ -275,7 +271,7 @@ def test_record_of_a_photograph(lines, tmp_path):
 
 
 def test_record_of_the_refinement(lines, tmp_path):
-    config = REFINEMENT["smoke"]
+    config = REFINEMENT_BENCHES["smoke"]
     record = bench_refinement(config, "smoke", say=lines.append)
     names = {f"{what}_32px_b{b}" for what in ("fast", "plain") for b in config.batches}
     ratios = {f"fast_over_plain_32px_b{b}" for b in config.batches}
@@ -294,7 +290,7 @@ def test_fifty_steps_fit_the_silhouette():
 
 def test_data_bench(tmp_path):
     lines = []
-    record = bench_data(DATA["smoke"], "smoke", say=lines.append)
+    record = bench_data(DATA_BENCHES["smoke"], "smoke", say=lines.append)
     names = [metric["name"] for metric in record["metrics"]]
     assert names == ["train_images_per_second", "train_images_per_second_median"]
     fastest, median = (metric["value"] for metric in record["metrics"])

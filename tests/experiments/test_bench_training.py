@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from handlib.evaluation import results
-from handlib.experiments.bench.training import PROFILES, bench_training, make_trainer, networks_step
+from handlib.experiments.bench.training import TRAINING_BENCHES, bench_training, make_trainer, networks_step
 from handlib.training.profiles import preset
 
 
@@ -12,7 +12,7 @@ def record(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("handlib.experiments.bench.training.CACHE", cache)
         said = []
-        return bench_training(PROFILES["smoke"], "smoke", say=said.append), said
+        return bench_training(TRAINING_BENCHES["smoke"], "smoke", say=said.append), said
 
 
 def test_record_is_valid_and_says_what_was_done(record, tmp_path):

@@ -183,7 +183,7 @@ def test_a_collection_names_the_options_of_its_runs(tmp_path):
 
 
 def test_options_that_cannot_be(tmp_path):
-    with pytest.raises(ValueError, match="published weights for trunk='paper' only"):
+    with pytest.raises(ValueError, match="pretrained and posenet are for trunk='paper'"):
         make_plan("all", "laptop", Hands(), tmp_path, equipment=Equipment(posenet="posenet.pickle"))
     with pytest.raises(ValueError, match="unknown fingertip set 'mine': choose one of smplx, freihand"):
         Equipment(fingertips="mine")

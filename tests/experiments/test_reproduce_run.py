@@ -232,7 +232,7 @@ def test_options_are_used_and_named_without_their_folders(tmp_path, cache):
     """A hand and backgrounds of one's own, through DHPE's training, a network's own loop and the study of Eq. 12."""
     shutil.copy(OPENHAND, tmp_path / "MINE.npz")
     (tmp_path / "photos").mkdir()
-    Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(tmp_path / "photos" / "grey.png")
+    Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(tmp_path / "photos" / "gray.png")
     given = Equipment("", str(tmp_path / "MINE.npz"), "paper", f"pictures:{tmp_path / 'photos'}")
     written = runner(tmp_path / "out", cache, "no_refiner", "encoder-decoder", "schedule", given=given)()
     assert len(written) == 7

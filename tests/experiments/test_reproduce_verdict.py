@@ -33,23 +33,23 @@ def test_a_difference_must_stand_out_of_the_seeds():
 
 def test_all_as_the_paper_says(tmp_path):
     found = judged(suite(tmp_path, as_the_paper))
-    assert {name for name, judgement in found.items() if judgement.verdict == HOLDS} == found.keys() - SYNTHETIC
+    assert {name for name, judgment in found.items() if judgment.verdict == HOLDS} == found.keys() - SYNTHETIC
     assert all(found[name].verdict == UNTESTABLE for name in SYNTHETIC)
 
 
 def test_all_the_other_way_round(tmp_path):
     found = judged(suite(tmp_path, lambda job: 1 - as_the_paper(job), gain_mm=-1.0, scheduled_mm=34.0))
-    assert {name for name, judgement in found.items() if judgement.verdict == FAILS} == found.keys() - SYNTHETIC
+    assert {name for name, judgment in found.items() if judgment.verdict == FAILS} == found.keys() - SYNTHETIC
 
 
 def test_all_alike_does_not_hold(tmp_path):
     found = judged(suite(tmp_path, lambda job: 0.5, gain_mm=0.0, scheduled_mm=32.0))
-    assert not any(judgement.verdict == HOLDS for judgement in found.values())
+    assert not any(judgment.verdict == HOLDS for judgment in found.values())
 
 
 def test_one_seed_tests_nothing(tmp_path):
     found = judged(suite(tmp_path, as_the_paper, leave_out=lambda job: job.seed > 0))
-    assert all(judgement.verdict == UNTESTABLE for judgement in found.values())
+    assert all(judgment.verdict == UNTESTABLE for judgment in found.values())
     assert "1 seed)" in found["augmentation"].found
 
 

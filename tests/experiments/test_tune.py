@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from handlib.evaluation import results
-from handlib.experiments.tune import PROFILES, significantly_lower, tune_refinement
+from handlib.experiments.tune import SWEEPS, significantly_lower, tune_refinement
 from handlib.refinement import RefinementWeights
 
 
 @pytest.fixture(scope="module")
 def record(trained):
-    config = replace(PROFILES["smoke"], checkpoint=str(trained.checkpoint))
+    config = replace(SWEEPS["smoke"], checkpoint=str(trained.checkpoint))
     return tune_refinement(config, "smoke", "a command", say=lambda _: None, cache=str(trained.cache))
 
 
@@ -26,7 +26,7 @@ def test_the_record_is_complete(record, tmp_path):
 
 
 def test_what_is_chosen_was_tried(record):
-    chosen, start = record["config"]["chosen"], asdict(PROFILES["smoke"].start)
+    chosen, start = record["config"]["chosen"], asdict(SWEEPS["smoke"].start)
     for name, value in chosen.items():
         tried = record["config"]["tune"].get(name, ())
         assert value in (*tried, start[name], 0.0), name

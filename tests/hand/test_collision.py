@@ -20,7 +20,7 @@ def may_collide_naive(first: tuple[str, str], second: tuple[str, str]) -> bool:
     if ("thumb1", "thumb2") in (first, second) or b[:-1] == d[:-1]:
         return False
     if a.endswith("1") and c.endswith("1") and a != "thumb1" and c != "thumb1":
-        return abs(FINGERS.index(a[:-1]) - FINGERS.index(c[:-1])) > 1  # neighbours share a web
+        return abs(FINGERS.index(a[:-1]) - FINGERS.index(c[:-1])) > 1  # neighbors share a web
     return True
 
 
@@ -31,12 +31,12 @@ def depth_naive(joints, radii):
         if not may_collide_naive(named[i], named[j]):
             continue
         for s, t in itertools.product(range(SPHERES), repeat=2):
-            centres = []
+            centers = []
             for bone, step in ((i, s), (j, t)):
                 parent, child = joints[BONES[bone][0]].tolist(), joints[BONES[bone][1]].tolist()
                 share = step / (SPHERES - 1)
-                centres.append([p + share * (c - p) for p, c in zip(parent, child, strict=True)])
-            deepest = max(deepest, float(radii[i]) + float(radii[j]) - math.dist(*centres))
+                centers.append([p + share * (c - p) for p, c in zip(parent, child, strict=True)])
+            deepest = max(deepest, float(radii[i]) + float(radii[j]) - math.dist(*centers))
     return deepest
 
 

@@ -28,7 +28,7 @@ def save(tmp_path, fields):
 
 def test_openhand_is_a_mano_shaped_hand(fields):
     assert fields["v_template"].shape == (778, 3)
-    assert 0.15 < np.ptp(fields["v_template"], axis=0).max() < 0.25  # metres
+    assert 0.15 < np.ptp(fields["v_template"], axis=0).max() < 0.25  # meters
     np.testing.assert_allclose(fields["weights"].sum(1), 1, atol=1e-5)
     np.testing.assert_allclose(fields["J_regressor"].sum(1), 1, atol=1e-4)
 
@@ -169,9 +169,9 @@ def test_another_tree_is_refused(save, fields, parent):
         read_hand(save(kintree_table=tree))
 
 
-@pytest.mark.parametrize("factor", [1000, 39.37, 0], ids=["millimetres", "inches", "a point"])
-def test_the_unit_is_metres(save, fields, factor):
-    with pytest.raises(HandFileError, match="'v_template' is a hand .* m long; turn its unit into metres"):
+@pytest.mark.parametrize("factor", [1000, 39.37, 0], ids=["millimeters", "inches", "a point"])
+def test_the_unit_is_meters(save, fields, factor):
+    with pytest.raises(HandFileError, match="'v_template' is a hand .* m long; turn its unit into meters"):
         read_hand(save(v_template=factor * fields["v_template"]))
 
 

@@ -25,6 +25,13 @@ def fields() -> dict[str, torch.Tensor]:
     return {k: torch.as_tensor(v.astype("float32")).double() for k, v in arrays.items() if v.dtype.kind in "fiu"}
 
 
+def test_the_mean_hand_needs_no_arguments(hand):
+    named = HandModel("openhand")
+    assert torch.equal(named().vertices, hand(hand.mean_pose, torch.zeros(10)).vertices)
+    assert repr(named) == "HandModel('openhand', side='right', fingertips='smplx', backend='auto')"
+    assert not named.state_dict()
+
+
 def rotation_of(axis_angle: torch.Tensor) -> torch.Tensor:
     """Rotation matrix as the exponential of [v]×."""
     x, y, z = axis_angle

@@ -63,7 +63,7 @@ def test_vertex_without_faces_has_no_normal():
 
 @pytest.mark.parametrize("missing", range(4))
 def test_loop_of_an_open_tetrahedron(missing):
-    """The hole is the face that was taken out, run in the direction of its neighbours: backwards."""
+    """The hole is the face that was taken out, run in the direction of its neighbors: backwards."""
     faces = TETRAHEDRON[[i for i in range(4) if i != missing]]
     loop = boundary_loop(faces).tolist()
     a, b, c = TETRAHEDRON[missing].tolist()

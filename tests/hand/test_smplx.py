@@ -10,7 +10,7 @@ How smplx reads a file of the MANO form:
 How it counts poses: handlib's `pose` is 0 for the flat hand, which is smplx's `flat_hand_mean=True`. The default there
 is False, and adds `hands_mean` to the pose. `MANOLayer` takes matrices and never adds it.
 
-smplx's licence forbids commercial use, so nothing of handlib but these tests and `handlib bench` imports it. Without
+smplx's license forbids commercial use, so nothing of handlib but these tests and `handlib bench` imports it. Without
 it they are skipped.
 """
 
@@ -60,7 +60,7 @@ def of_layer(model, pose, shape, orient) -> torch.Tensor:
 
 
 def assert_same(ours: torch.Tensor, theirs: torch.Tensor, inputs, generator) -> None:
-    """Vertices to a micrometre, and the gradients of a random linear function of them."""
+    """Vertices to a micrometer, and the gradients of a random linear function of them."""
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
     pull = torch.randn(ours.shape, generator=generator, dtype=ours.dtype)
     gradients = [torch.autograd.grad((vertices * pull).sum(), inputs) for vertices in (ours, theirs)]

@@ -90,7 +90,7 @@ def test_same_faces(scene):
 
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 def test_every_pixel_belongs_to_one_face(shift):
-    """A fan of triangles whose edges run through pixel centres (shift ½) or corners: each is drawn alone, and all share
+    """A fan of triangles whose edges run through pixel centers (shift ½) or corners: each is drawn alone, and all share
     out the square between them."""
     rim = torch.tensor([[0.0, 0], [4, 0], [6, 0], [6, 6], [2, 6], [0, 6]])
     points = torch.cat([torch.tensor([[3.0, 2]]), rim]) + shift
@@ -101,7 +101,7 @@ def test_every_pixel_belongs_to_one_face(shift):
     faces = faces.to(DEVICE)
     alone = cuda.rasterize(vertices.expand(6, -1, -1), faces[:, None], 8, 8) >= 0
     square = torch.zeros(8, 8, dtype=torch.int64, device=DEVICE)
-    square[:6, :6] = 1  # with the centres on its left and top sides, without those on the others
+    square[:6, :6] = 1  # with the centers on its left and top sides, without those on the others
     assert torch.equal(alone.sum(0), square)
     assert torch.equal(
         cuda.rasterize(vertices[None], faces[None], 8, 8), rasterize.rasterize(vertices[None], faces[None], 8, 8)
@@ -191,11 +191,11 @@ def test_sums_at_vertices(generator):
 
 def test_faces_that_no_pixel_sees(pictures):
     lost = [
-        [[3.5, 3.5, 0]] * 3,  # a point, on a pixel's centre
-        [[1.5, 1.5, 0], [6.5, 6.5, 0], [3.5, 3.5, 0]],  # a line through centres
+        [[3.5, 3.5, 0]] * 3,  # a point, on a pixel's center
+        [[1.5, 1.5, 0], [6.5, 6.5, 0], [3.5, 3.5, 0]],  # a line through centers
         [[-50, -50, 0], [-40, -50, 0], [-50, -40, 0]],  # off the picture
         [[1e9, 1e9, 0], [2e9, 1e9, 0], [1e9, 2e9, 0]],  # far off
-        [[3.6, 3.6, 0], [3.9, 3.6, 0], [3.6, 3.9, 0]],  # between the centres
+        [[3.6, 3.6, 0], [3.9, 3.6, 0], [3.6, 3.9, 0]],  # between the centers
     ]
     vertices = torch.tensor(lost).view(1, 15, 3).to(DEVICE)
     faces = torch.arange(15, device=DEVICE).view(1, 5, 3)

@@ -73,7 +73,7 @@ def test_network_equals_its_state_read_by_name(network, generator):
 
 
 def test_a_fresh_network_sees_and_its_maps_are_nearly_zero(generator):
-    """What comes through 31 layers without normalisation neither dies nor explodes."""
+    """What comes through 31 layers without normalization neither dies nor explodes."""
     torch.manual_seed(0)
     stages = PoseMachine().stages(torch.rand(2, 3, 64, 64, generator=generator))
     for maps in stages:

@@ -171,7 +171,7 @@ def imagenet() -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("counters", [True, False], ids=["with counters", "without"])
 def test_imagenet_weights_are_taken_but_for_the_classifier(published, counters):
-    """Files older than the counters of batch normalisation lack them."""
+    """Files older than the counters of batch normalization lack them."""
     weights = {k: v for k, v in imagenet().items() if counters or "num_batches" not in k}
     published(weights)
     network = ResNet50()

@@ -61,7 +61,7 @@ def convolved(x, weight, stride, padding):
     return y
 
 
-def normalised(x, layer):
+def normalized(x, layer):
     scale = layer.weight / (layer.running_var + 1e-5) ** 0.5
     return (x - layer.running_mean[:, None, None]) * scale[:, None, None] + layer.bias[:, None, None]
 
@@ -77,12 +77,12 @@ def test_bottleneck_equals_a_loop(inputs, stride, side, generator):
             layer.running_var.uniform_(0.5, 2)
     x = torch.randn(inputs, side, side, generator=generator, dtype=torch.float64)
     with torch.no_grad():
-        y = normalised(convolved(x, block.conv1.weight, 1, 0), block.bn1).clamp(min=0)
-        y = normalised(convolved(y, block.conv2.weight, stride, 1), block.bn2).clamp(min=0)
-        y = normalised(convolved(y, block.conv3.weight, 1, 0), block.bn3)
+        y = normalized(convolved(x, block.conv1.weight, 1, 0), block.bn1).clamp(min=0)
+        y = normalized(convolved(y, block.conv2.weight, stride, 1), block.bn2).clamp(min=0)
+        y = normalized(convolved(y, block.conv3.weight, 1, 0), block.bn3)
         shortcut = x
         if inputs != 8 or stride == 2:
-            shortcut = normalised(convolved(x, block.downsample[0].weight, stride, 0), block.downsample[1])
+            shortcut = normalized(convolved(x, block.downsample[0].weight, stride, 0), block.downsample[1])
         torch.testing.assert_close(block(x[None])[0], (y + shortcut).clamp(min=0))
     assert y.shape[-1] == -(-side // stride)
 
@@ -117,7 +117,7 @@ def test_network_equals_its_state_read_by_name(network, generator):
         torch.testing.assert_close(network(images), x.flatten(2).mean(-1))
 
 
-def test_normalisation_is_imagenets():
+def test_normalization_is_imagenets():
     """In bytes: 123.7, 116.3, 103.5 and 58.4, 57.1, 57.4, as given with every network trained on ImageNet."""
     torch.testing.assert_close(255 * torch.tensor(MEAN), torch.tensor([123.675, 116.28, 103.53]))
     torch.testing.assert_close(255 * torch.tensor(DEVIATION), torch.tensor([58.395, 57.12, 57.375]))

@@ -165,24 +165,24 @@ def triangulation(points):
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("kind", ["anywhere", "pixel centres", "corners of pixels"])
-def test_no_hole_between_neighbours(seed, kind):
-    """Points at pixel centres and corners make edges that run exactly through centres."""
+@pytest.mark.parametrize("kind", ["anywhere", "pixel centers", "corners of pixels"])
+def test_no_hole_between_neighbors(seed, kind):
+    """Points at pixel centers and corners make edges that run exactly through centers."""
     points = np.random.default_rng(seed).uniform(0, 32, (60, 2))
     if kind != "anywhere":
-        points = np.unique(np.floor(points) + (0.5 if kind == "pixel centres" else 0.0), axis=0)
+        points = np.unique(np.floor(points) + (0.5 if kind == "pixel centers" else 0.0), axis=0)
     vertices, faces = triangulation(points)
     assert (Renderer(32).silhouette(vertices, faces) == 1).all()
 
 
 @pytest.mark.parametrize("backend", ["reference", "fast"])
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("kind", ["anywhere", "pixel centres", "corners of pixels"])
+@pytest.mark.parametrize("kind", ["anywhere", "pixel centers", "corners of pixels"])
 def test_every_pixel_belongs_to_one_face(seed, kind, backend):
     """Neither holes nor doubles: drawn one at a time, the faces of a triangulation share out the picture."""
     points = np.random.default_rng(seed).uniform(0, 32, (25, 2))
     if kind != "anywhere":
-        points = np.unique(np.floor(points) + (0.5 if kind == "pixel centres" else 0.0), axis=0)
+        points = np.unique(np.floor(points) + (0.5 if kind == "pixel centers" else 0.0), axis=0)
     vertices, faces = triangulation(points)
     flipped = torch.rand(len(faces), generator=torch.Generator().manual_seed(seed)) < 0.5
     faces = torch.where(flipped[:, None], faces.flip(1), faces)  # of either winding
@@ -193,8 +193,8 @@ def test_every_pixel_belongs_to_one_face(seed, kind, backend):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_no_hole_along_a_diagonal_through_centres(seed):
-    """Two triangles share an edge on which every centre (i + ½, i + ½) lies, but whose ends are no round numbers."""
+def test_no_hole_along_a_diagonal_through_centers(seed):
+    """Two triangles share an edge on which every center (i + ½, i + ½) lies, but whose ends are no round numbers."""
     a, b = np.random.default_rng(seed).uniform([-3, 33], [-1, 40]).astype(np.float32).tolist()
     vertices = torch.tensor([[a, a, 1.0], [b, b, 1.0], [a, b, 1.0], [b, a, 1.0]])
     covered = Renderer(32).silhouette(vertices, torch.tensor([[0, 1, 2], [1, 0, 3]]))
@@ -210,13 +210,13 @@ SHEET = torch.tensor([[-9.0, -9, 1], [99, -9, 1], [-9, 99, 1]])
 @pytest.mark.parametrize(
     "corners",
     [
-        [[3.5, 3.5, 0]] * 3,  # a point, on a pixel's centre
-        [[1.5, 1.5, 0], [6.5, 6.5, 0], [3.5, 3.5, 0]],  # a line through centres
+        [[3.5, 3.5, 0]] * 3,  # a point, on a pixel's center
+        [[1.5, 1.5, 0], [6.5, 6.5, 0], [3.5, 3.5, 0]],  # a line through centers
         [[2, 2, 0], [5, 2, 0], [2, 2, 0]],  # a corner twice
         [[-50, -50, 0], [-40, -50, 0], [-50, -40, 0]],  # off the picture
         [[50, 3, 0], [60, 3, 0], [50, 8, 0]],
         [[1e9, 1e9, 0], [2e9, 1e9, 0], [1e9, 2e9, 0]],  # far off
-        [[3.6, 3.6, 0], [3.9, 3.6, 0], [3.6, 3.9, 0]],  # between the centres
+        [[3.6, 3.6, 0], [3.9, 3.6, 0], [3.6, 3.9, 0]],  # between the centers
     ],
 )
 def test_faces_that_no_pixel_sees(corners):
@@ -454,7 +454,7 @@ def test_edge_gradient_equals_the_loops(scene, generator):
 
 
 def test_a_surface_that_goes_on_has_no_outline():
-    """Two faces of a roof: the ridge between them is no outline, however the colours differ."""
+    """Two faces of a roof: the ridge between them is no outline, however the colors differ."""
     roof = torch.tensor([[-9.0, -9, 5], [40, -9, 5], [-9, 11, 2], [40, 11, 2], [-9, 40, 6], [40, 40, 6]]).double()
     faces = torch.tensor([[0, 1, 2], [1, 3, 2], [2, 3, 4], [3, 5, 4]])
     roof.requires_grad_()
@@ -577,7 +577,7 @@ def test_gradient_equals_that_of_exact_coverage(hand, kind, seed):
     """Translation, scale and rotation of a posed hand against finite differences of a supersampled image.
 
     The weight of each motion's loss is a field that this motion changes much: a ramp, the distance from the middle, the
-    angle about it, in two phases of which one may happen to cancel. Colours and depths are sampled half a pixel beside
+    angle about it, in two phases of which one may happen to cancel. Colors and depths are sampled half a pixel beside
     the outline at which they jump, so theirs agree a little less than coverage does.
     """
     size, fine = 112, 5
@@ -587,8 +587,8 @@ def test_gradient_equals_that_of_exact_coverage(hand, kind, seed):
     low, high = vertices.amin(0), vertices.amax(0)
     middle = torch.tensor([size / 2, size / 2, 60.0]).double()
     vertices = (vertices - (low + high) / 2) * 0.8 * size / (high - low)[:2].max() + middle  # clear of the border
-    centre = vertices.mean(0)
-    x, y = ((torch.arange(size, dtype=torch.float64) + 0.5 - c) / size for c in centre[:2])
+    center = vertices.mean(0)
+    x, y = ((torch.arange(size, dtype=torch.float64) + 0.5 - c) / size for c in center[:2])
     x, y = x[None], y[:, None]
     angle, radius = torch.atan2(y, x), (x * x + y * y).sqrt()
     fields = {
@@ -604,8 +604,8 @@ def test_gradient_equals_that_of_exact_coverage(hand, kind, seed):
         angle, scale = (by / 40 if motion == "turn" else zero), 1 + (by / 40 if motion == "scale" else zero)
         turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).view(2, 2) * scale
         shift = torch.stack([by if motion == "right" else zero, by if motion == "down" else zero])
-        xy = (vertices - centre)[:, :2] @ turn.T + centre[:2] + shift
-        return torch.cat([xy, (vertices[:, 2:] - centre[2]) * one], 1)
+        xy = (vertices - center)[:, :2] @ turn.T + center[:2] + shift
+        return torch.cat([xy, (vertices[:, 2:] - center[2]) * one], 1)
 
     def loss(motion, by, k=1):
         renderer, points = Renderer(size * k), moved(motion, by) * torch.tensor([k, k, 1.0]).double()

@@ -71,7 +71,7 @@ def test_degenerate_faces_count_for_nothing(scene):
         assert torch.isfinite(torch.autograd.grad(renderer.silhouette(moved, flat[0]).sum(), moved)[0]).all()
 
 
-def test_colours_are_refused(scene):
+def test_colors_are_refused(scene):
     vertices, faces = scene
     with pytest.raises(ValueError, match="the soft gradient is for silhouettes"):
         Renderer((H, W), gradient="soft").rgb(vertices.requires_grad_(), faces[0], torch.rand(15, 3).double())

@@ -12,7 +12,7 @@ SIZE = 128
 
 @pytest.fixture(scope="module")
 def scene(hand):
-    """A hand with smooth colours, its picture on green, and the same hand seen from a little further round."""
+    """A hand with smooth colors, its picture on green, and the same hand seen from a little further round."""
     first = MeshParameters.initial(hand)
     vertices = crop_to_px(posed_hand(hand, first).vertices, SIZE)[None]
     colors = 0.3 + 0.6 * (hand.template - hand.template.amin(0)) / (hand.template.amax(0) - hand.template.amin(0))
@@ -29,7 +29,7 @@ def test_colors_come_back(hand, scene):
 
 
 def test_what_is_hidden_is_not_shown(scene, hand):
-    """A sheet before the hand's left half takes the place of its colours there."""
+    """A sheet before the hand's left half takes the place of its colors there."""
     vertices, _, image = scene
     sheet = torch.tensor([[[-9.0, -9, -1e3], [64, -9, -1e3], [-9, 300, -1e3], [64, 300, -1e3]]])
     faces = torch.cat([hand.faces, torch.tensor([[0, 1, 2], [1, 3, 2]]) + 778])
@@ -41,25 +41,25 @@ def test_a_new_view_wears_the_same_skin(hand, scene):
     vertices, colors, image = scene
     worn = complete_colors(*sample_colors(image, vertices, hand.faces), hand.faces)
     turn = torch.tensor([[0.8, 0.0, 0.6], [0.0, 1.0, 0.0], [-0.6, 0.0, 0.8]])
-    centre = vertices.mean(1, keepdim=True)
-    turned = (vertices - centre) @ turn.T + centre
+    center = vertices.mean(1, keepdim=True)
+    turned = (vertices - center) @ turn.T + center
     truth = Renderer(SIZE).rgb(turned, hand.faces, colors)
     assert (Renderer(SIZE).rgb(turned, hand.faces, worn) - truth).abs().mean() < 0.02
 
 
-def test_completion_is_the_mean_of_the_neighbours(hand, generator):
+def test_completion_is_the_mean_of_the_neighbors(hand, generator):
     colors = torch.rand(2, 778, 3, generator=generator, dtype=torch.float64)
     known = torch.rand(2, 778, generator=generator) < 0.1
     found = complete_colors(colors, known, hand.faces)
     assert torch.equal(found[known], colors[known]) or (found[known] - colors[known]).abs().max() < 1e-9
-    neighbours = {v: set() for v in range(778)}
+    neighbors = {v: set() for v in range(778)}
     for a, b, c in hand.faces.tolist():
         for v, w in ((a, b), (b, c), (c, a)):
-            neighbours[v].add(w)
-            neighbours[w].add(v)
+            neighbors[v].add(w)
+            neighbors[w].add(v)
     for v in range(0, 778, 7):
         if not known[0, v]:
-            torch.testing.assert_close(found[0, v], found[0, sorted(neighbours[v])].mean(0))
+            torch.testing.assert_close(found[0, v], found[0, sorted(neighbors[v])].mean(0))
     assert found.amin() >= colors.amin() and found.amax() <= colors.amax() + 1e-9
 
 
@@ -94,7 +94,7 @@ def test_opposite_vertices_are_across_the_hand(hand):
     side = vertex_normals(hand.template, hand.faces)[:, 1] > 0
     assert (side[opposite] != side).all()
     apart = (hand.template[opposite] - hand.template)[:, [0, 2]].norm(dim=-1)
-    assert apart.median() < 3e-3 and apart.max() < 0.02  # metres; at the hand's edge the other side is a little away
+    assert apart.median() < 3e-3 and apart.max() < 0.02  # meters; at the hand's edge the other side is a little away
 
 
 def test_symmetry_takes_the_other_sides_colors_first(hand, generator):

@@ -76,7 +76,7 @@ def test_batches_are_those_of_the_plan(listed, plan, kind):
     found = list(feed.batches(plan))
     assert len(feed) == 5
     wanted = [needed([listed[int(i)] for i in indices]) for indices in plan]
-    assert all(same(a, b) for a, b in zip(found, wanted, strict=True))  # pictures have whole grey levels
+    assert all(same(a, b) for a, b in zip(found, wanted, strict=True))  # pictures have whole gray levels
 
 
 @pytest.mark.parametrize("kind", ["memory", "workers"])

@@ -87,7 +87,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path, monkeypatc
 
 
 def test_a_finished_run_is_loaded_not_repeated(trained, copy, monkeypatch):
-    monkeypatch.setattr(module, "_open", None)  # would fail
+    monkeypatch.setattr(module, "open_feed", None)  # would fail
     assert same(train(preset("smoke"), copy, progress=False), trained.model)
     assert len(read_log(copy)) == 2
 
@@ -151,7 +151,7 @@ def test_evidence_epochs_train_the_pose_network_alone(tmp_path, trained, batch):
 
     config = preset("smoke", epochs=2, evidence_epochs=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("handlib.training.trainer.dhpe_loss", stop_at_joint)
+        patch.setattr("handlib.training.train.dhpe_loss", stop_at_joint)
         with pytest.raises(KeyboardInterrupt):
             train(config, stopped, cache=trained.cache, progress=False)
     after = torch.load(stopped / "state.pt", weights_only=True)["model"]

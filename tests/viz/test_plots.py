@@ -126,7 +126,7 @@ def test_overlay_changes_only_where_the_mesh_is():
     vertices = torch.tensor([[5.0, 5, 1], [15, 5, 1], [5, 15, 1]])
     array = np.asarray(overlay(image, vertices, torch.tensor([[0, 1, 2]]))).astype(int)
     changed = (array != 128).any(-1)
-    place = np.add.outer(np.arange(20), np.arange(30)) + 1  # x + y of the pixels' centres
+    place = np.add.outer(np.arange(20), np.arange(30)) + 1  # x + y of the pixels' centers
     rows, columns = np.nonzero(changed)
     assert changed.sum() > 40
     assert (rows >= 5).all() and (columns >= 5).all() and (place[changed] <= 20).all()
@@ -144,7 +144,7 @@ def test_overlay_with_a_skeleton_and_without_opacity(hand):
     assert (picture[:12] == 0).all()
 
 
-def test_skeleton_has_the_colours_of_the_fingers():
+def test_skeleton_has_the_colors_of_the_fingers():
     joints = torch.zeros(21, 2)
     for n, (_, child) in enumerate(BONES):
         joints[child] = torch.tensor([5.0 + 4 * (n % 4 + 1), 10.0 * (n // 4) + 5])

@@ -19,7 +19,7 @@ PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 HAS_PLOTLY = f'<script src="{PLOTLY_JS.as_uri()}"></script>'
 WIDE = {"width": 1000, "height": 700}
 PHONE = {"width": 390, "height": 844}
-TOLERANCE = 1e-4  # metres between the page's vertices and Python's
+TOLERANCE = 1e-4  # meters between the page's vertices and Python's
 SHOWN = "Object.values(window.handlibExplorers)[0]"
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium fonts-dejavu-core")
 

@@ -24,7 +24,7 @@ from .skinning import rotations, skin
 HELD_OUT = 0.25  # of the hands and of the poses: fitted to nothing, kept for the measurements
 NAIL_IMPORTANCE = 31.0  # of a vertex on a nail in the decimation, against 1
 OTHERS = 3  # hands of other shapes that a pose of the prior must suit
-ROOM = 0.3e-3  # metres by which the digits of a pose of the prior may overlap
+ROOM = 0.3e-3  # meters by which the digits of a pose of the prior may overlap
 SPREAD = {"index": (12, -6, 2, 2), "middle": (0, -6, 2, 2), "ring": (-8, -6, 2, 2), "little": (-16, -6, 2, 2)}
 FIST = {"index": (0, 80, 100, 60), "middle": (0, 85, 100, 65), "ring": (0, 85, 100, 65), "little": (0, 85, 95, 65)}
 

@@ -1,6 +1,6 @@
-"""What is painted on the hand: texture coordinates, nails, and the colour of every vertex.
+"""What is painted on the hand: texture coordinates, nails, and the color of every vertex.
 
-There is no photograph of skin among the sources; the colours are drawn by rule: palm and finger pads paler and
+There is no photograph of skin among the sources; the colors are drawn by rule: palm and finger pads paler and
 pinker, knuckles and creases darker and redder, nails pale and pink. `handlib.data.synthetic.appearance` turns them to
 any tone.
 """
@@ -64,7 +64,7 @@ def corner_uv(kept: np.ndarray, faces: np.ndarray, source_faces: np.ndarray, sou
 
 
 def vertex_colors(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray, nails: np.ndarray) -> np.ndarray:
-    """sRGB colours (v, 3) of the rest mesh in the wrist frame."""
+    """sRGB colors (v, 3) of the rest mesh in the wrist frame."""
     normals = vertex_normals(vertices, faces)
     palm = 1 / (1 + np.exp(6 * normals[:, 1:2]))
     colors = BACK + palm * (PALM - BACK)

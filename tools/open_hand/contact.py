@@ -14,7 +14,7 @@ from handlib.hand.joints import FINGERS
 from .geometry import edges, triangle_distance, vertex_normals
 from .skinning import CHAINS
 
-APART = 0.030  # metres along the surface
+APART = 0.030  # meters along the surface
 REACH = 0.014  # a vertex inside a digit has some vertex of that digit's skin nearer than this
 
 
@@ -60,11 +60,11 @@ class Contact:
         return rows[(distance < REACH) & (behind > -0.3 * distance)]
 
     def depth(self, vertices: np.ndarray) -> float:
-        """The largest depth of a mesh (v, 3) in metres; 0 for a hand that is clear of itself."""
+        """The largest depth of a mesh (v, 3) in meters; 0 for a hand that is clear of itself."""
         return float(self.hits(vertices)[2].max(initial=0.0))
 
     def gap(self, vertices: np.ndarray, one: int, other: int) -> float:
-        """The least distance in metres of the vertices of one part to the skin of another."""
+        """The least distance in meters of the vertices of one part to the skin of another."""
         points = vertices[self.part == one]
         return float(triangle_distance(points[:, None], vertices[self.skin[other]][None]).min())
 

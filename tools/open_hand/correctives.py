@@ -15,8 +15,8 @@ from .skinning import blend_maps, forward, rotations, skin, skin_dual_quaternion
 RIDGE = 1.0
 SMOOTH_STEPS = 4
 RETURNED = 0.7  # of the lost volume
-LARGEST_SWELL = 3.5e-3  # metres
-NEAR = 0.02  # a joint counts for a vertex when the weight in its second neighbourhood exceeds this
+LARGEST_SWELL = 3.5e-3  # meters
+NEAR = 0.02  # a joint counts for a vertex when the weight in its second neighborhood exceeds this
 
 
 class Target:
@@ -29,8 +29,8 @@ class Target:
         self._mean, self._incidence = averaging(faces, n), incidence(faces, n)
         self._locked = np.zeros(n, dtype=bool)
         self._locked[self.loop] = True
-        neighbours = adjacency(faces, n)
-        self._next = np.array([neighbours[v].indices[0] for v in range(n)])
+        neighbors = adjacency(faces, n)
+        self._next = np.array([neighbors[v].indices[0] for v in range(n)])
         base = self._smooth(vertices[None])
         self._detail = np.einsum("nvba,nvb->nva", self._frames(base), vertices - base)[0]
         self._area, self._volume = self._areas(vertices[None])[0], volume(vertices, faces, self.loop)
@@ -63,7 +63,7 @@ class Target:
         area = self._areas(x)
         amount = (self._area / area - 1).clip(0, 1.5) * (1 - (self.weights.max(1) - 0.5).clip(0, 0.5) * 1.2)
         amount = self._smooth(np.where(self._locked, 0, amount)[..., None], 6)[..., 0]
-        gain = (amount * area).sum(1) / 6  # of volume, to first order, for one metre of swelling
+        gain = (amount * area).sum(1) / 6  # of volume, to first order, for one meter of swelling
         needed = RETURNED * np.maximum(self._volume - volume(x, self.faces, self.loop), 0)
         height = np.minimum(needed / np.maximum(gain, 1e-12), 6e-3)
         swell = (height[:, None] * amount).clip(0, LARGEST_SWELL)

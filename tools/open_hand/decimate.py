@@ -1,7 +1,7 @@
 """Decimation by half-edge collapse in several poses and shapes at once; what is left is a subset of the vertices.
 
 Garland and Heckbert's quadric error ("Surface Simplification Using Quadric Error Metrics", 1997), summed over the
-configurations. A vertex is merged into a neighbour and never moved, so shapes, weights and texture coordinates of the
+configurations. A vertex is merged into a neighbor and never moved, so shapes, weights and texture coordinates of the
 small mesh are rows of those of the large one. Vertices of a border (the wrist's loop, the seams of the texture) are
 merged along that border only.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from .geometry import boundary_loops, triangle_quality
 
-MILLIMETRES = 1e3  # the costs below are in mm² and mm⁴
+MILLIMETERS = 1e3  # the costs below are in mm² and mm⁴
 LENGTH_COST = 0.03
 MAX_VALENCE = 8
 MIN_QUALITY = 0.3  # of any triangle in any configuration
@@ -29,7 +29,7 @@ class _Mesh:
             for v in face:
                 self.of.setdefault(v, set()).add(i)
 
-    def neighbours(self, v: int) -> set[int]:
+    def neighbors(self, v: int) -> set[int]:
         return {u for i in self.of[v] for u in self.faces[i]} - {v}
 
     def collapse(self, a: int, b: int) -> None:
@@ -54,11 +54,11 @@ def decimate(
     """Keeps `vertices` vertices, `loop` of them on the boundary. Returns their numbers, ascending, and in places of
     these numbers the faces and what is left of the seam.
 
-    `shapes` (k, v, 3) in metres are the configurations of a disc. `fixed` vertices stay. `seam` holds edges, in both
+    `shapes` (k, v, 3) in meters are the configurations of a disc. `fixed` vertices stay. `seam` holds edges, in both
     directions, along which alone their ends may move. `importance` (v,) multiplies the cost of a vertex.
     Raises `ValueError` when no collapse is left that keeps the mesh sound.
     """
-    shapes = MILLIMETRES * shapes
+    shapes = MILLIMETERS * shapes
     mesh, quadrics = _Mesh(faces), _quadrics(shapes, faces)
     if importance is not None:
         quadrics *= importance[:, None, None, None]
@@ -88,7 +88,7 @@ def decimate(
         return _sound(mesh, shapes, border, a, b) and not (a in on_seam and _closes(seam, a, b))
 
     while len(border) > loop:
-        pairs = sorted((cost(a, b), a, b) for a in border for b in mesh.neighbours(a) & border)
+        pairs = sorted((cost(a, b), a, b) for a in border for b in mesh.neighbors(a) & border)
         found = next(((a, b) for _, a, b in pairs if allowed(a, b)), None)
         if found is None:
             raise ValueError(f"the boundary cannot have fewer than {len(border)} edges")
@@ -97,7 +97,7 @@ def decimate(
 
     version = dict.fromkeys(mesh.of, 0)
     movable = set(mesh.of) - border - stays
-    heap = [(cost(a, b), a, b, 0, 0) for a in sorted(movable) for b in sorted(mesh.neighbours(a))]
+    heap = [(cost(a, b), a, b, 0, 0) for a in sorted(movable) for b in sorted(mesh.neighbors(a))]
     heapq.heapify(heap)
     while len(mesh.of) > vertices:
         if not heap:
@@ -105,12 +105,12 @@ def decimate(
         _, a, b, at_a, at_b = heapq.heappop(heap)
         if a not in mesh.of or b not in mesh.of or version[a] != at_a or version[b] != at_b or not allowed(a, b):
             continue
-        touched = (mesh.neighbours(a) | mesh.neighbours(b)) - {a}
+        touched = (mesh.neighbors(a) | mesh.neighbors(b)) - {a}
         merge(a, b)
         for v in touched:
             version[v] += 1
         for v in sorted(touched):
-            for u in sorted(mesh.neighbours(v)):
+            for u in sorted(mesh.neighbors(v)):
                 for x, y in ((v, u), (u, v)):
                     if x in movable and (x == v or u not in touched):
                         heapq.heappush(heap, (cost(x, y), x, y, version[x], version[y]))
@@ -154,13 +154,13 @@ def _quadrics(shapes: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def _sound(mesh: _Mesh, shapes: np.ndarray, border: set[int], a: int, b: int) -> bool:
     """Does the mesh stay a disc of well-shaped triangles when a is merged into b?"""
-    around_a, around_b = mesh.neighbours(a), mesh.neighbours(b)
+    around_a, around_b = mesh.neighbors(a), mesh.neighbors(b)
     shared, common = mesh.of[a] & mesh.of[b], around_a & around_b
     if len(common) != len(shared) or (a in border and (b not in border or len(shared) != 1)):
         return False
     if len((around_a | around_b) - {a, b}) > MAX_VALENCE - (a in border):
         return False
-    if any(len(mesh.neighbours(v)) <= (3 if v in border else 4) for v in common):
+    if any(len(mesh.neighbors(v)) <= (3 if v in border else 4) for v in common):
         return False
     before = np.array([mesh.faces[i] for i in sorted(mesh.of[a] - shared)], dtype=int).reshape(-1, 3)
     return _keeps_shape(shapes, before, np.where(before == a, b, before))

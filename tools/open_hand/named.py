@@ -21,7 +21,7 @@ from .prior import ranges
 from .skinning import CHAINS
 
 STEPS, REFRESH = 450, 5
-GAP, DEEP, AWAY = 1.2e-3, 0.35e-3, 8.0  # metres, metres, degrees: each costs 1
+GAP, DEEP, AWAY = 1.2e-3, 0.35e-3, 8.0  # meters, meters, degrees: each costs 1
 STRAIGHT, CURLED = (0, 2, 4, 3), (0, 84, 98, 62)
 _ACROSS = {"thumb1": (-27, 18, 40), "thumb2": (0, 27, 0), "thumb3": (0, 33, 0)}
 _OPPOSED = {"thumb1": (-35, 15, 38), "thumb2": (0, 18, 0), "thumb3": (0, 22, 0)}

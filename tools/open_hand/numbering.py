@@ -28,11 +28,11 @@ def number_vertices(vertices: np.ndarray, faces: np.ndarray, weights: np.ndarray
     start = int(np.argmax(vertices[loop] @ [0, 1, 0.3]))  # on the back, a little to the thumb's side
     for new, vertex in zip(WRIST_LOOP, loop[start:] + loop[:start], strict=True):
         put(new, vertex)
-    neighbours = adjacency(faces, n)
+    neighbors = adjacency(faces, n)
     for k, finger in enumerate(FINGERS):
         tip = tips[finger]
         numbers = list(dict.fromkeys(tips_.vertices[k] for tips_ in FINGERTIPS.values()))  # smplx's first
-        near = sorted(neighbours[tip].indices, key=lambda v: np.linalg.norm(vertices[v] - vertices[tip]))
+        near = sorted(neighbors[tip].indices, key=lambda v: np.linalg.norm(vertices[v] - vertices[tip]))
         for new, vertex in zip(numbers, [tip, *near], strict=False):
             put(new, vertex)
     order = [0, *(j for finger in ("index", "middle", "ring", "little", "thumb") for j in CHAINS[finger])]

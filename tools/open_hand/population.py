@@ -37,7 +37,7 @@ _CUBES = (
 
 
 class Hands(NamedTuple):
-    vertices: np.ndarray  # (n, v, 3) decimetres
+    vertices: np.ndarray  # (n, v, 3) decimeters
     cubes: dict[str, np.ndarray]  # rig joint → (n, 3)
     faces: np.ndarray  # (f, 3)
     uv: np.ndarray  # (m, 2)

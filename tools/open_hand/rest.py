@@ -19,7 +19,7 @@ from .skinning import CHAINS, skin
 
 MCP_SHIFT = 0.16  # of the metacarpal, towards the wrist
 THUMB_CMC_SHIFT = 0.30  # of the way to the wrist
-WRIST_SKIN = 0.08  # decimetres to either side
+WRIST_SKIN = 0.08  # decimeters to either side
 THUMB_MCP_SHIFT = 0.13  # of the proximal phalanx, towards the tip
 _METACARPAL_BASE = {"index": "joint-r-hand-3", "middle": "joint-r-hand-3", "ring": "joint-r-hand-2",
                     "little": "joint-r-hand-2"}  # fmt: skip
@@ -120,8 +120,8 @@ def _shortest_rotation(vectors: np.ndarray, target: np.ndarray) -> np.ndarray:
 def relax_folds(vertices: np.ndarray, faces: np.ndarray, protected: np.ndarray, steps: int = 6) -> np.ndarray:
     """Smooths the skin of hands (n, v, 3) where straightening folded it over: the web of the thumb.
 
-    Vertices of edges that are sharper than 90° in the mean hand or of needles, and half as much their neighbours, are
-    averaged with theirs. The same map serves all hands. `protected` vertices and their neighbours stay.
+    Vertices of edges that are sharper than 90° in the mean hand or of needles, and half as much their neighbors, are
+    averaged with theirs. The same map serves all hands. `protected` vertices and their neighbors stay.
     """
     mean, n = vertices.mean(0), vertices.shape[1]
     of_edge = {}
@@ -130,12 +130,12 @@ def relax_folds(vertices: np.ndarray, faces: np.ndarray, protected: np.ndarray, 
             of_edge.setdefault(frozenset((face[k], face[(k + 1) % 3])), []).append(i)
     normals = face_vectors(mean, faces)
     folded = [sorted(e) for e, p in of_edge.items() if len(p) == 2 and normals[p[0]] @ normals[p[1]] < 0]
-    amount, neighbours, average = np.zeros(n), adjacency(faces, n), averaging(faces, n)
+    amount, neighbors, average = np.zeros(n), adjacency(faces, n), averaging(faces, n)
     amount[np.array(folded, dtype=int).ravel()] = 1
     amount[faces[triangle_quality(mean, faces) < 0.2].ravel()] = 1
-    amount = np.maximum(amount, 0.5 * (neighbours @ amount > 0))
+    amount = np.maximum(amount, 0.5 * (neighbors @ amount > 0))
     amount[boundary_loops(faces)[0]] = 0
-    stays = protected | (neighbours @ protected.astype(float) > 0)
+    stays = protected | (neighbors @ protected.astype(float) > 0)
     amount[stays] = 0
     step = sp.eye(n) + sp.diags(0.5 * amount) @ (average - sp.eye(n))
     whole = sp.identity(n, format="csr")
@@ -147,11 +147,11 @@ def relax_folds(vertices: np.ndarray, faces: np.ndarray, protected: np.ndarray, 
 def level_wrist(vertices: np.ndarray, faces: np.ndarray, wrist_x: np.ndarray, rings: int = 6) -> np.ndarray:
     """Hands (n, v, 3) whose open end lies in one plane across the forearm; some rings of skin give way for it."""
     n, loop = vertices.shape[1], boundary_loops(faces)[0]
-    neighbours, amount = adjacency(faces, n), np.zeros(n)
+    neighbors, amount = adjacency(faces, n), np.zeros(n)
     amount[loop] = 1
     free = amount > 0
     for _ in range(rings):
-        free = free | (neighbours @ free.astype(float) > 0)
+        free = free | (neighbors @ free.astype(float) > 0)
     inner = free & (amount == 0)
     laplacian, _ = cotangent_laplacian(vertices.mean(0), faces)
     spread = spsolve(laplacian[inner][:, inner].tocsc(), -laplacian[inner][:, loop].toarray())

@@ -7,7 +7,7 @@ COMPONENTS = 10
 NEAREST = {0: 90, 13: 90}  # candidate vertices of the wrist and of the thumb's base, which lie deep
 NEAREST_ELSE = 60
 SPARSE = 24  # vertices that a joint depends on, at most
-SUM_WEIGHT = 20.0  # holds the sum of a row at 1 in the least squares; in metres
+SUM_WEIGHT = 20.0  # holds the sum of a row at 1 in the least squares; in meters
 
 
 def principal_shapes(vertices: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -23,10 +23,10 @@ def principal_shapes(vertices: np.ndarray, lengths: np.ndarray) -> tuple[np.ndar
 
 def joint_regressor(vertices: np.ndarray, joints: np.ndarray) -> np.ndarray:
     """(16, v): each joint as a convex combination of few vertices near it, by non-negative least squares."""
-    mean, centre = vertices.mean(0), joints.mean(0)
+    mean, center = vertices.mean(0), joints.mean(0)
     regressor = np.zeros((16, len(mean)))
     for joint in range(16):
-        distance = np.linalg.norm(mean - centre[joint], axis=1)
+        distance = np.linalg.norm(mean - center[joint], axis=1)
         near = np.argsort(distance, kind="stable")[: NEAREST.get(joint, NEAREST_ELSE)]
         share = _convex_fit(vertices[:, near], joints[:, joint])
         near = near[np.argsort(-share, kind="stable")[:SPARSE]]

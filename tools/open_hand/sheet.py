@@ -11,7 +11,7 @@ from handlib.data.synthetic.appearance import REFLECTANCE, Light, relief, skin_t
 from handlib.hand.mesh import vertex_normals
 from handlib.viz.plots import to_image
 
-SIZE, SPAN = 240, 0.24  # pixels and metres of a picture
+SIZE, SPAN = 240, 0.24  # pixels and meters of a picture
 SIDES = {
     "back": (0, 1, 0),
     "palm": (0, -1, 0),

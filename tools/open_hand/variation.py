@@ -12,7 +12,7 @@ import numpy as np
 from .skinning import CHAINS
 
 WRIST = np.array([0.0957, 0.0064, 0.0062])  # MANO's
-LENGTH = 0.185  # metres, wrist to the tip of the middle finger
+LENGTH = 0.185  # meters, wrist to the tip of the middle finger
 LENGTH_DEVIATION = 13.5e-3
 SEED_SIZE, SEED_BONES = 5, 9
 # Standard deviations of the factors.
@@ -73,8 +73,8 @@ def bones_varied(hands: Population, weights: np.ndarray, seed: int = SEED_BONES)
 
 
 def aligned(hands: Population) -> Population:
-    """Centres of gravity together, the mean wrist at `WRIST`; so a wrist moves with the shape, as MANO's does."""
-    centre = hands.vertices.mean(1, keepdims=True)
-    joints = hands.joints - centre
+    """Centers of gravity together, the mean wrist at `WRIST`; so a wrist moves with the shape, as MANO's does."""
+    center = hands.vertices.mean(1, keepdims=True)
+    joints = hands.joints - center
     home = WRIST - joints[:, 0].mean(0)
-    return Population(hands.vertices - centre + home, joints + home)
+    return Population(hands.vertices - center + home, joints + home)

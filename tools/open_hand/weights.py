@@ -1,6 +1,6 @@
 """Skinning weights by bone heat (Baran and Popović, "Automatic Rigging and Animation of 3D Characters", 2007).
 
-Each vertex is heated by its nearest bone and conducts to its neighbours: (L + λH) w = λH p, with the cotangent
+Each vertex is heated by its nearest bone and conducts to its neighbors: (L + λH) w = λH p, with the cotangent
 Laplacian L, H = area / distance² and p = 1 for the nearest bone. Skin of a digit is heated by the bones of that digit
 only. Where two digits meet, in the webs, the weights are smoothed further.
 """
@@ -15,7 +15,7 @@ from .geometry import adjacency, averaging, cotangent_laplacian, edges, segment_
 from .skinning import CHAINS, rotations, skin
 
 HEAT = 8.0
-NEAREST = 3e-3  # metres; a bone that is nearer than this heats no more
+NEAREST = 3e-3  # meters; a bone that is nearer than this heats no more
 WEB_STEPS = 20
 LARGEST = 4  # weights of a vertex
 
@@ -29,7 +29,7 @@ def bone_heat(
     heat: float = HEAT,
     web_steps: int = WEB_STEPS,
 ) -> np.ndarray:
-    """Weights (v, 16) of a rest mesh in metres; `digit` (v,) is 1 … 5 for the skin of thumb … little, else 0."""
+    """Weights (v, 16) of a rest mesh in meters; `digit` (v,) is 1 … 5 for the skin of thumb … little, else 0."""
     distance, owner, of_digit = [], [], []
     for k, finger in enumerate(FINGERS, start=1):
         chain = CHAINS[finger]
@@ -62,9 +62,9 @@ def smooth_webs(weights: np.ndarray, faces: np.ndarray, steps: int) -> np.ndarra
     near = np.zeros(n)
     torn = differs & (jump > 0.2) & several
     near[a[torn]] = near[b[torn]] = 1
-    neighbours, mean = adjacency(faces, n), averaging(faces, n)
+    neighbors, mean = adjacency(faces, n), averaging(faces, n)
     for _ in range(3):
-        near = np.maximum(near, 0.75 * neighbours.multiply(near).max(1).toarray().ravel())
+        near = np.maximum(near, 0.75 * neighbors.multiply(near).max(1).toarray().ravel())
     for _ in range(steps):
         weights = weights + 0.6 * near[:, None] * (mean @ weights - weights)
     return weights
@@ -91,13 +91,13 @@ def relax_stretch(
     """Smooths the weights around edges that some pose (n, 45) stretches beyond `limit`; `locked` vertices stay."""
     n, (a, b), local = len(vertices), edges(faces).T, rotations(poses)
     length = np.linalg.norm(vertices[a] - vertices[b], axis=1)
-    neighbours, mean = adjacency(faces, n), averaging(faces, n)
+    neighbors, mean = adjacency(faces, n), averaging(faces, n)
     for _ in range(rounds):
         posed = skin(vertices, joints, weights, local)
         stretch = (np.linalg.norm(posed[:, a] - posed[:, b], axis=2) / length).max(0)
         near = np.zeros(n)
         near[a[stretch > limit]] = near[b[stretch > limit]] = 1
-        near = np.maximum(near, 0.5 * neighbours.multiply(near).max(1).toarray().ravel())
+        near = np.maximum(near, 0.5 * neighbors.multiply(near).max(1).toarray().ravel())
         near[locked] = 0
         weights = weights + 0.5 * near[:, None] * (mean @ weights - weights)
     return weights

@@ -7,7 +7,7 @@
 | theirs | here |
 |---|---|
 | an entry of 3D: "x, y, z" in mm, thumb … little; z = 32001: not annotated | NaN and not visible |
-| 3D frame: the depth camera with x and y negated | X = (−x, −y, z)/1000, then R X + t: the colour camera |
+| 3D frame: the depth camera with x and y negated | X = (−x, −y, z)/1000, then R X + t: the color camera |
 | an entry of 2D: "u, v" in the depth picture of 320×240 | read by `handlib data check` only |
 | no wrist, no other joint, no mask | rows 4, 8, 12, 16, 20 of C21 are given; `mask` None |
 
@@ -35,7 +35,7 @@ MISSING_Z = 32001
 MAX_BYTES = 16 << 20  # of a text file of labels; the originals have some 0.1 MB
 DEPTH_INTRINSICS = (224.502, 230.494, 160.0, 120.0)  # fx, fy, cx, cy, of 320×240
 COLOR_INTRINSICS = (587.45209, 600.67456, 325.0, 249.0)
-COLOR_ROTATION = ((0.9999, 0.0034, 0.0161), (-0.0033, 1.0, -0.0079), (-0.0162, 0.0079, 0.9998))  # depth to colour
+COLOR_ROTATION = ((0.9999, 0.0034, 0.0161), (-0.0033, 1.0, -0.0079), (-0.0162, 0.0079, 0.9998))  # depth to color
 COLOR_TRANSLATION_M = (0.0190473, -0.0018514, -0.0047501)
 WHICH = {"all": 0, "scored": 2}  # least number of annotated tips
 ALIGNMENTS = ("none", "centroid", "centroid_scale")
@@ -48,7 +48,7 @@ class DexterObject(RealHands):
     least two annotated tips, as public code evaluates.
     alignment: what a score should do before it measures, a mode of `align_tips`; the paper does not say what it did.
     crop: "metric": a square of `crop_metres` at the tips' distance around them, since their own box shows no palm;
-    "joints" is `crop_factor` times that box; see `Crop`. first_pixel: the coordinate of the first pixel's centre in
+    "joints" is `crop_factor` times that box; see `Crop`. first_pixel: the coordinate of the first pixel's center in
     their K. fingertips: the set of `joints.FINGERTIPS` to compare with. The other arguments: `RealHands`.
     """
 
@@ -101,7 +101,7 @@ class DexterObject(RealHands):
 
 
 def to_color_camera(tips_m: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
-    """Labels, whose x and y are negated, to the frame of the colour camera."""
+    """Labels, whose x and y are negated, to the frame of the color camera."""
     rotation, translation = tips_m.new_tensor(COLOR_ROTATION), tips_m.new_tensor(COLOR_TRANSLATION_M)
     return (tips_m * tips_m.new_tensor([-1.0, -1.0, 1.0])) @ rotation.mT + translation
 

@@ -62,7 +62,7 @@ class RealHands(Dataset):
     def hold_out(self, fraction: float, held: bool) -> "RealHands":
         """This set with only the last `fraction` of each recording (held), or with only what comes before.
 
-        Validation hands for sets that have none. Their end rather than a random choice, since neighbours in a video
+        Validation hands for sets that have none. Their end rather than a random choice, since neighbors in a video
         are nearly the same picture.
         """
         if not 0 < fraction < 1:
@@ -94,7 +94,7 @@ class RealHands(Dataset):
     def to_original(
         self, points_cam: Float[Tensor, "n 3"], points_px: Float[Tensor, "m 2"], sample: HandSample
     ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "m 2"]]:
-        """Predictions for a sample, in the original camera (metres) and in the original picture (pixels)."""
+        """Predictions for a sample, in the original camera (meters) and in the original picture (pixels)."""
         return to_original_camera(points_cam, sample.side), to_original_picture(points_px, sample)
 
     def report(self) -> str:
@@ -145,6 +145,6 @@ def find_root(root: str | os.PathLike[str], marks: Iterable[str], what: str) -> 
 
 
 def intrinsics(fx: float, fy: float, cx: float, cy: float, first_pixel: float = 0.0) -> Float[Tensor, "3 3"]:
-    """K with pixel centres at +0.5, from one whose first pixel has its centre at `first_pixel` (0: OpenCV's)."""
+    """K with pixel centers at +0.5, from one whose first pixel has its center at `first_pixel` (0: OpenCV's)."""
     shift = 0.5 - first_pixel
     return torch.tensor([[fx, 0, cx + shift], [0, fy, cy + shift], [0, 0, 1]], dtype=torch.float64)

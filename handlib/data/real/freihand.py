@@ -1,15 +1,15 @@
 """FreiHAND v2 (Zimmermann et al. 2019): right hands of 32 people, 224×224, 130,240 and 3,960 pictures.
 
     training/rgb/%08d.jpg       4 × 32,560: picture i shows what picture i modulo 32,560 shows, on another background
-    training/mask/%08d.jpg      32,560, JPEG: grey levels near 0 and 255
+    training/mask/%08d.jpg      32,560, JPEG: gray levels near 0 and 255
     evaluation/rgb/%08d.jpg     3,960
     training_{K,xyz,verts,scale}.json, evaluation_{K,scale}.json; newer downloads: evaluation_{xyz,verts}.json
 
 | theirs | here |
 |---|---|
-| `xyz` 21×3 metres, camera frame, order C21 | `joints_cam` |
-| `verts` 778×3 metres | `vertices_cam`, if asked for; `handlib.hand.joints.FINGERTIPS["freihand"]` are its tips |
-| `K` 3×3; whole numbers are pixel centres | + 0.5 in cx and cy, then that of the crop |
+| `xyz` 21×3 meters, camera frame, order C21 | `joints_cam` |
+| `verts` 778×3 meters | `vertices_cam`, if asked for; `handlib.hand.joints.FINGERTIPS["freihand"]` are its tips |
+| `K` 3×3; whole numbers are pixel centers | + 0.5 in cx and cy, then that of the crop |
 | joints are regressed from the mesh, not read off the kinematic chain | as `HandModel.regress_joints` |
 | evaluation without `xyz`: K and |joint 9 − joint 10| alone | joints NaN, crop "picture" |
 """
@@ -38,7 +38,7 @@ class FreiHAND(RealHands):
     root: the unpacked download. split: "train" ("training") or "test" ("evaluation").
     backgrounds: how many of the four versions of each training picture to use; by default those that are there.
     vertices: samples carry the mesh too. crop: see `Crop`; the pictures themselves are crops already, "picture".
-    first_pixel: the coordinate of the first pixel's centre in their K. The other arguments: `RealHands`.
+    first_pixel: the coordinate of the first pixel's center in their K. The other arguments: `RealHands`.
     """
 
     fingertips = "freihand"

@@ -6,8 +6,8 @@
 |---|---|
 | `image` | path of the picture within the folder, stored upright |
 | `side` | "right" or "left": which hand it shows |
-| `K` | 3×3, of that picture, in pixels; whole numbers are pixel centres (`first_pixel`) |
-| `xyz` | 21 points x, y, z in metres, camera frame, C21 order; null for a joint that is not known; or null for all |
+| `K` | 3×3, of that picture, in pixels; whole numbers are pixel centers (`first_pixel`) |
+| `xyz` | 21 points x, y, z in meters, camera frame, C21 order; null for a joint that is not known; or null for all |
 
 More fields may stand beside them. What is in the picture's camera frame is what its K projects onto the hand.
 """
@@ -26,14 +26,14 @@ from .frames import RealHands, intrinsics
 from .pictures import read_rgb
 
 MAX_BYTES = 256 << 20  # of the JSON file; an entry has about 1 kB
-FARTHEST_M = 20.0  # a joint may be from the camera; what is farther is in millimetres
+FARTHEST_M = 20.0  # a joint may be from the camera; what is farther is in millimeters
 
 
 class PhotoFolder(RealHands):
     """Every entry of the JSON file, in its order.
 
     folder: what the paths in the file start from. annotations: the file, in that folder. first_pixel: the coordinate of
-    the first pixel's centre in its K. fingertips: the set of `joints.FINGERTIPS` to compare with. The other arguments:
+    the first pixel's center in its K. fingertips: the set of `joints.FINGERTIPS` to compare with. The other arguments:
     `Crop`, `RealHands`.
     """
 
@@ -73,7 +73,7 @@ class PhotoFolder(RealHands):
         known = [row is not None for row in rows]
         given = _matrix([r for r in rows if r is not None], sum(known), f"{where}: the field 'xyz'")
         if any(abs(value) > FARTHEST_M for point in given for value in point):
-            raise ValueError(f"{where}: the field 'xyz' must be in metres, not more than {FARTHEST_M:g} of them")
+            raise ValueError(f"{where}: the field 'xyz' must be in meters, not more than {FARTHEST_M:g} of them")
         points = iter(given)
         joints = torch.tensor([next(points) if there else [math.nan] * 3 for there in known], dtype=torch.float64)
         shifted = intrinsics(*(float(K[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))), self.first_pixel)

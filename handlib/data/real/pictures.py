@@ -38,7 +38,7 @@ def same_size(picture: np.ndarray, image: np.ndarray, path: str | os.PathLike[st
     """A mask or a depth map, once it is seen to have the size of the color image that it belongs to."""
     if picture.shape[:2] != image.shape[:2]:
         (height, width), (wanted_height, wanted_width) = picture.shape[:2], image.shape[:2]
-        raise ValueError(f"{path}: {width}×{height} pixels, its colour picture has {wanted_width}×{wanted_height}")
+        raise ValueError(f"{path}: {width}×{height} pixels, its color picture has {wanted_width}×{wanted_height}")
     return picture
 
 

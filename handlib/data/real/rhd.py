@@ -5,12 +5,12 @@
 
 | theirs | here |
 |---|---|
-| `xyz` (42, 3) metres, camera frame; 0–20 the left hand, 21–41 the right | `joints_cam` of one of the two |
+| `xyz` (42, 3) meters, camera frame; 0–20 the left hand, 21–41 the right | `joints_cam` of one of the two |
 | order RHD21: wrist, then thumb … little, each tip → base | C21 |
-| `uv_vis` (42, 3): u, v, visible; whole numbers are pixel centres | `visible`; `joints_px` is the projection |
+| `uv_vis` (42, 3): u, v, visible; whole numbers are pixel centers | `visible`; `joints_px` is the projection |
 | `K` (3, 3), another for every picture | + 0.5 in cx and cy, then that of the crop |
 | mask: 0 nothing, 1 person, 2–16 left fingers, 17 left palm, 18–32, 33 right | `mask`, `parts` |
-| depth, two bytes R and G, R the high one: (256 R + G)/65535 · 5 metres | `depth`, if asked for |
+| depth, two bytes R and G, R the high one: (256 R + G)/65535 · 5 meters | `depth`, if asked for |
 
 Public code differs on which of the two hands a picture is about, and on joint 0: see `RHD`.
 """
@@ -65,7 +65,7 @@ class RHD(RealHands):
     "visible": the one with more visible joints, the right one if equal; "left", "right": always that one.
     joint0: "palm": ½ (wrist + middle MCP), which the reference code and the paper's 21 keypoints have there; "wrist":
     as annotated, which `HandModel` has there (`palm.wrist_to_palm(joints, "half")` turns its answers into the first).
-    depth: samples carry a depth map too. first_pixel: the coordinate of the first pixel's centre in their K.
+    depth: samples carry a depth map too. first_pixel: the coordinate of the first pixel's center in their K.
     fingertips: the set of `joints.FINGERTIPS` to compare with. The other arguments: `Crop`, `RealHands`.
     """
 
@@ -144,7 +144,7 @@ def protocol_joints(joints: Float[Tensor, "*batch 21 3"]) -> Float[Tensor, "*bat
 
 
 def read_depth(path: str | os.PathLike[str]) -> Float[np.ndarray, "h w"]:
-    """Depth in metres from RHD's two bytes, the high one in the red channel."""
+    """Depth in meters from RHD's two bytes, the high one in the red channel."""
     picture = read_rgb(path).astype(np.uint16)
     return (picture[..., 0] * 256 + picture[..., 1]).astype(np.float32) * np.float32(FARTHEST_M / 65535)
 
@@ -182,6 +182,6 @@ def _stack(labels: dict, frames: list[int], key: str, path: Path) -> np.ndarray:
         if array.shape != SHAPES[key]:
             raise ValueError(f"{where} has shape {array.shape}, expected {SHAPES[key]}")
         if not (np.abs(array) < 1e6).all():  # false for NaN
-            raise ValueError(f"{where} must hold finite numbers of metres or pixels")
+            raise ValueError(f"{where} must hold finite numbers of meters or pixels")
         stacked[i] = array
     return stacked

@@ -2,17 +2,17 @@
 stereo pictures in 12 sequences, six rooms.
 
     [images/]B{1-6}{Counting,Random}/{BB_left,BB_right,SK_color,SK_depth}_{0..1499}.png
-    labels/B{1-6}{Counting,Random}_{BB,SK}.mat          `handPara` (3, 21, 1500) in millimetres
+    labels/B{1-6}{Counting,Random}_{BB,SK}.mat          `handPara` (3, 21, 1500) in millimeters
 
 | theirs | here |
 |---|---|
 | order STB21: palm, then little … thumb, each base → tip | C21 |
-| BB: the stereo camera; labels in the left one's frame, the right one stands 120.054 mm to its right | metres |
-| SK: the depth camera's frame; its colour camera: X_colour = Rᵀ(X − t) | the colour camera's frame |
+| BB: the stereo camera; labels in the left one's frame, the right one stands 120.054 mm to its right | meters |
+| SK: the depth camera's frame; its color camera: X_color = Rᵀ(X − t) | the color camera's frame |
 | SK depth in mm: R + 256 G, R the **low** byte, the opposite of RHD | `read_depth`, in the depth camera |
 | no masks; every joint of every picture is annotated | `mask` None, `visible` all true |
 
-Cameras are in pixels whose centres are whole numbers; 0.5 is added to cx and cy. Public code differs on which pictures
+Cameras are in pixels whose centers are whole numbers; 0.5 is added to cx and cy. Public code differs on which pictures
 are meant and on joint 0: see `STB`.
 """
 
@@ -50,7 +50,7 @@ INTRINSICS = {  # fx, fy, cx, cy
     "SK_depth": (475.62768, 474.77709, 336.41179, 238.77962),
 }
 BASELINE_M = 0.120054
-SK_ROTATION = (0.00531, -0.01196, 0.00301)  # rotation vector, colour to depth camera
+SK_ROTATION = (0.00531, -0.01196, 0.00301)  # rotation vector, color to depth camera
 SK_TRANSLATION_M = (-0.0240381, -0.0004563, -0.0012326)
 
 
@@ -59,10 +59,10 @@ class STB(RealHands):
 
     root: the unpacked download. split: "train" (B2–B6) or "test" (B1Counting, B1Random).
     camera: "BB": both pictures of the stereo camera, 30,000 and 6,000, the paper's numbers; "BB_left", "BB_right": one
-    of them; "SK": the other camera's colour pictures, 15,000 and 3,000, in the frame of the colour camera.
+    of them; "SK": the other camera's color pictures, 15,000 and 3,000, in the frame of the color camera.
     joint0: "palm": as annotated, and as the paper and the field count it; "ring", "middle", "mean": the wrist, which
     `HandModel` has there, estimated from the palm by that rule of palm.py, three of which are in use.
-    first_pixel: the coordinate of the first pixel's centre in their K. fingertips: the set of `joints.FINGERTIPS` to
+    first_pixel: the coordinate of the first pixel's center in their K. fingertips: the set of `joints.FINGERTIPS` to
     compare with. The other arguments: `Crop`, `RealHands`. Needs scipy: pip install 'handlib[data]'.
     """
 
@@ -136,13 +136,13 @@ def to_camera(points_m: Float[Tensor, "*batch n 3"], stem: str) -> Float[Tensor,
 
 
 def read_depth(path: str | os.PathLike[str]) -> Float[np.ndarray, "h w"]:
-    """Depth in metres of an `SK_depth` picture, in the depth camera; the low byte is in the red channel."""
+    """Depth in meters of an `SK_depth` picture, in the depth camera; the low byte is in the red channel."""
     picture = read_rgb(path).astype(np.uint16)
     return (picture[..., 0] + picture[..., 1] * 256).astype(np.float32) / np.float32(1000)
 
 
 def read_labels(path: Path) -> Float[np.ndarray, "n 21 3"]:
-    """`handPara` of a sequence in metres, frame by frame, in the order STB21. Shapes are checked before it is read."""
+    """`handPara` of a sequence in meters, frame by frame, in the order STB21. Shapes are checked before it is read."""
     try:
         from scipy import io
     except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
 """How a surface looks under a light: skin tones, soft shading, and the shadow and shade of a hand on itself.
 
 Light is linear; a picture's values are its square root, which is close to the sRGB curve and costs nothing. Batches of
-meshes in the camera frame (y down), metres.
+meshes in the camera frame (y down), meters.
 """
 
 import torch
@@ -21,20 +21,20 @@ WRAP = 0.25  # Lambert's term goes on past the terminator, as light does in skin
 
 
 def skin_tone(tone: Float[Tensor, " b"]) -> Float[Tensor, "b 3"]:
-    """Linear colour of skin: `tone` runs from 0 to 9 along the Monk scale."""
+    """Linear color of skin: `tone` runs from 0 to 9 along the Monk scale."""
     tones = TONES.to(tone)
     low = tone.long().clamp(0, 8)
     return to_linear(torch.lerp(tones[low], tones[low + 1], (tone - low)[:, None]))
 
 
 def relief(vertex_colors: Float[Tensor, "v 3"]) -> Float[Tensor, "v 3"]:
-    """The hand's own colours (nails, knuckles, paler palm) as ratios to their mean, to multiply a tone with."""
+    """The hand's own colors (nails, knuckles, paler palm) as ratios to their mean, to multiply a tone with."""
     linear = to_linear(vertex_colors)
     return linear / linear.mean(0)
 
 
 class Light:
-    """A lamp, and the sky and ground around: `light` is the unit direction towards the lamp; colours are linear."""
+    """A lamp, and the sky and ground around: `light` is the unit direction towards the lamp; colors are linear."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Light:
         lit: Float[Tensor, "b n"],
         open_: Float[Tensor, "b n"],
     ) -> Float[Tensor, "b v 3"]:
-        """Linear colours. `lit`: how much of the lamp, `open_`: how much of the sky a vertex sees; one or all of them.
+        """Linear colors. `lit`: how much of the lamp, `open_`: how much of the sky a vertex sees; one or all of them.
 
         The sheen is Blinn and Phong's.
         """
@@ -70,7 +70,7 @@ class Light:
 def occlusion(
     vertices: Float[Tensor, "b v 3"],
     normals: Float[Tensor, "b v 3"],
-    centres: Float[Tensor, "b s 3"],
+    centers: Float[Tensor, "b s 3"],
     radii: Float[Tensor, "#b s"],
     light: Float[Tensor, "b 3"],
     apart: Float[Tensor, "v s"],
@@ -83,10 +83,10 @@ def occlusion(
     """
     # Every product of two points is a matrix product: the differences, three times as many numbers, are never written.
     squared = (
-        vertices.square().sum(-1, keepdim=True) + centres.square().sum(-1)[:, None] - 2 * vertices @ centres.mT
+        vertices.square().sum(-1, keepdim=True) + centers.square().sum(-1)[:, None] - 2 * vertices @ centers.mT
     ).clamp(min=1e-8)
-    along = (centres @ light[..., None]).mT - vertices @ light[..., None]
-    facing = torch.baddbmm(-(normals * vertices).sum(-1, keepdim=True), normals, centres.mT).clamp_(min=0)
+    along = (centers @ light[..., None]).mT - vertices @ light[..., None]
+    facing = torch.baddbmm(-(normals * vertices).sum(-1, keepdim=True), normals, centers.mT).clamp_(min=0)
     reach = radii[:, None] * apart
     sky = (facing * reach.square() * squared.rsqrt() / squared).clamp_(max=0.9)
     aside = (squared - along.square()).clamp_(min=0).sqrt_()

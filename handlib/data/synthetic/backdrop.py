@@ -40,7 +40,7 @@ class Backdrops:
         return canvas
 
     def _crop(self, draws: Draws, size: int, wanted: Tensor | None = None) -> Float[Tensor, "n 3 size size"]:
-        """A window of a photograph, mirrored or not, recoloured; for the samples that want one."""
+        """A window of a photograph, mirrored or not, recolored; for the samples that want one."""
         number = draws.integer(len(self.source))
         half = draws.uniform(low=0.25, high=1.0)
         shift = draws.uniform(2, low=-1, high=1) * (1 - half)[:, None]
@@ -78,29 +78,29 @@ class Backdrops:
 class _Region(NamedTuple):
     """A turned ellipse or rectangle somewhere in the picture, of each sample."""
 
-    centre: Float[Tensor, "n 2"]
+    center: Float[Tensor, "n 2"]
     half: Float[Tensor, "n 2"]
     angle: Float[Tensor, " n"]
     round_: Bool[Tensor, " n"]
 
     @classmethod
     def drawn(cls, draws: Draws) -> "_Region":
-        centre, half = draws.uniform(2, low=-0.1, high=1.1), draws.uniform(2, low=0.08, high=0.45)
-        return cls(centre, half, draws.uniform(high=math.pi), draws.chance(0.5))
+        center, half = draws.uniform(2, low=-0.1, high=1.1), draws.uniform(2, low=0.08, high=0.45)
+        return cls(center, half, draws.uniform(high=math.pi), draws.chance(0.5))
 
     def rows(self, wanted: Tensor) -> "_Region":
         return _Region(*(part[wanted] for part in self))
 
     def holds(self, place: Float[Tensor, " s"]) -> Bool[Tensor, "n s s"]:
         angle = self.angle[:, None, None]
-        x, y = (place - self.centre[:, :1])[:, None], (place - self.centre[:, 1:])[:, :, None]
+        x, y = (place - self.center[:, :1])[:, None], (place - self.center[:, 1:])[:, :, None]
         u = (angle.cos() * x + angle.sin() * y) / self.half[:, :1, None]
         v = (angle.cos() * y - angle.sin() * x) / self.half[:, 1:, None]
         return torch.where(self.round_[:, None, None], u.square() + v.square(), torch.maximum(u.abs(), v.abs())) < 1
 
 
 class _Stripes(NamedTuple):
-    """Waves of any direction between two colours; many are so long that they are a gradient."""
+    """Waves of any direction between two colors; many are so long that they are a gradient."""
 
     angle: Float[Tensor, " n"]
     frequency: Float[Tensor, " n"]

@@ -30,8 +30,8 @@ class Draws:
         """In [low, high)."""
         count = math.prod(shape)
         while self._columns.shape[1] < self._next + count:
-            place = torch.arange(_BLOCK, device=self.device) + self._columns.shape[1]
-            numbers = mix(self._row[:, None] + mix(place * 0x9E3779B1))
+            counter = torch.arange(_BLOCK, device=self.device) + self._columns.shape[1]
+            numbers = mix(self._row[:, None] + mix(counter * 0x9E3779B1))
             self._columns = torch.cat([self._columns, (numbers >> 8).float() * 2**-24], 1)
         taken = self._columns[:, self._next : self._next + count]
         self._next += count

@@ -1,7 +1,7 @@
 """`SyntheticHands`: the open benchmark. Rendered hands of which everything is known, made on the fly from a seed.
 
 A perspective camera sees the hand, as a real one would: the method's scaled orthographic camera is an assumption to be
-tested on this data, not built into it. Joints, vertices: camera frame, metres.
+tested on this data, not built into it. Joints, vertices: camera frame, meters.
 """
 
 import copy
@@ -157,7 +157,7 @@ class SyntheticHands(Dataset):
 
 
 def digest(data: SyntheticHands) -> str:
-    """Which pictures a data set holds, in eight letters: its first sample's joints and colours, coarsely.
+    """Which pictures a data set holds, in eight letters: its first sample's joints and colors, coarsely.
 
     The same on every machine, though last bits differ; another one if data of the same name are not the same.
     """

@@ -1,6 +1,6 @@
-"""From what each sample of a picture sees to its layers: colour, cover, mask, parts, depth. Plain torch, any device.
+"""From what each sample of a picture sees to its layers: color, cover, mask, parts, depth. Plain torch, any device.
 
-A pixel has two by two samples. Its colour and cover are their means. It belongs to the hand if two of them do; its
+A pixel has two by two samples. Its color and cover are their means. It belongs to the hand if two of them do; its
 part and depth are those of its nearest sample that agrees with that.
 """
 
@@ -24,7 +24,7 @@ class Layers(NamedTuple):
     cover: Float[Tensor, "b h w"]  # by anything that is not background
     mask: Bool[Tensor, "b h w"]  # of the hand
     part: Integer[Tensor, "b h w"]  # uint8, codes of `sample.PARTS`
-    depth: Float[Tensor, "b h w"]  # metres; 0 in the background
+    depth: Float[Tensor, "b h w"]  # meters; 0 in the background
 
 
 def resolve(
@@ -36,7 +36,7 @@ def resolve(
 ) -> Layers:
     """The layers of what the samples see.
 
-    face: the face that each sample sees, −1 for none. vertices: x and y in samples, z a depth in metres. colors: linear
+    face: the face that each sample sees, −1 for none. vertices: x and y in samples, z a depth in meters. colors: linear
     light. part: each face's code among `sample.PARTS`.
     """
     if jit.serves(vertices, colors):
@@ -51,8 +51,8 @@ def resolve_reference(face: Tensor, vertices: Tensor, faces: Tensor, colors: Ten
     image, row, column = (face >= 0).nonzero(as_tuple=True)
     number = face[image, row, column].long()
     corner = vertices[image[:, None], faces[number]]  # (n, 3, 3)
-    centre = torch.stack([column, row], -1).to(vertices) + 0.5
-    weights = barycentrics(corner[..., :2], centre)
+    center = torch.stack([column, row], -1).to(vertices) + 0.5
+    weights = barycentrics(corner[..., :2], center)
     depth = torch.full(face.shape, torch.inf, device=face.device)
     depth[image, row, column] = 1 / (weights / corner[..., 2]).sum(-1)  # 1/z is linear in the picture
     color = colors.new_zeros(*face.shape, 3)
@@ -64,13 +64,13 @@ def resolve_reference(face: Tensor, vertices: Tensor, faces: Tensor, colors: Ten
     mask = (label > OTHER).sum(0) >= 2
     agrees = covered & ((label > OTHER) == mask)
     best = depth.where(agrees, torch.inf).argmin(0, keepdim=True)
-    known = agrees.any(0)
+    answered = agrees.any(0)
     return Layers(
         color.mean(0).movedim(-1, 1),
         covered.float().mean(0),
         mask,
-        label.gather(0, best)[0].where(known, 0),
-        depth.gather(0, best)[0].where(known, 0.0),
+        label.gather(0, best)[0].where(answered, 0),
+        depth.gather(0, best)[0].where(answered, 0.0),
     )
 
 

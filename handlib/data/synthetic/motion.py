@@ -20,7 +20,7 @@ CANDIDATES = 4  # poses that are drawn for one sample; the first whose digits do
 NOISE = 0.03  # radians, added to every drawn pose
 FRAMES = {"gestures": 150, "handling": 100}  # of a sequence
 BEAT = 12  # frames from one posture to the next
-BASELINE = 0.12  # metres between the two cameras of a stereo pair
+BASELINE = 0.12  # meters between the two cameras of a stereo pair
 STEREO_FOCAL, HANDLING_FOCAL = 822.8, 587.5  # pixels; of the cameras of STB and of Dexter+Object
 COUNTING = ("fist", "asl-1", "asl-2", "asl-3", "asl-4", "asl-5", "spread", "relaxed")
 HANDLING = ("grasp", "pinch", "grasp", "relaxed")
@@ -31,7 +31,7 @@ class Motion(NamedTuple):
 
     pose: Float[Tensor, "b 45"]
     rotation: Float[Tensor, "b 3 3"]  # of the model's axes to the camera's
-    root: Float[Tensor, "b 3"]  # of the middle MCP, metres, camera frame
+    root: Float[Tensor, "b 3"]  # of the middle MCP, meters, camera frame
     K: Float[Tensor, "b 3 3"]  # of the whole picture
     surroundings: Draws  # light, sleeve, things: a sequence's
     backdrop: Draws  # a sequence's too, but for a new one with every posture

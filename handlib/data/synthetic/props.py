@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-FOREARM_LENGTH = 0.22  # metres
+FOREARM_LENGTH = 0.22  # meters
 ARM_RINGS = 6  # of a forearm, beside the wrist's own rim
 SLEEVE_RINGS = 5
 TUBE_RINGS, TUBE_SIDES = 5, 12  # of another person's arm
@@ -31,10 +31,10 @@ def extruded(
     along: Float[Tensor, "b r"],
     width: Float[Tensor, "b r"],
 ) -> Float[Tensor, "b r*n 3"]:
-    """Rings like a rim, moved by `along` metres in a direction and widened about their middle."""
-    centre = rim.mean(1, keepdim=True)
-    rings = (rim - centre)[:, None] * width[..., None, None]
-    axis = centre[:, None] + direction[:, None, None] * along[..., None, None]
+    """Rings like a rim, moved by `along` meters in a direction and widened about their middle."""
+    center = rim.mean(1, keepdim=True)
+    rings = (rim - center)[:, None] * width[..., None, None]
+    axis = center[:, None] + direction[:, None, None] * along[..., None, None]
     return (axis + rings).flatten(1, 2)
 
 
@@ -71,13 +71,13 @@ def tube(
     angle = torch.arange(TUBE_SIDES, device=start.device) * (-2 * math.pi / TUBE_SIDES)
     circle = angle.cos()[:, None] * across[:, None] + angle.sin()[:, None] * third[:, None]  # (b, sides, 3)
     part = torch.linspace(0, 1, TUBE_RINGS, device=start.device)
-    centre = start[:, None] + part[:, None] * (end - start)[:, None]
+    center = start[:, None] + part[:, None] * (end - start)[:, None]
     thick = radius[:, None] * (1 + part * (taper[:, None] - 1))
-    return (centre[:, :, None] + thick[..., None, None] * circle[:, None]).flatten(1, 2)
+    return (center[:, :, None] + thick[..., None, None] * circle[:, None]).flatten(1, 2)
 
 
 def solid(
-    centre: Float[Tensor, "b 3"],
+    center: Float[Tensor, "b 3"],
     rotation: Float[Tensor, "b 3 3"],
     radii: Float[Tensor, "b 3"],
     roundness: Float[Tensor, "b 2"],
@@ -86,8 +86,8 @@ def solid(
 
     The axis of the cylinder is the third. Radii of 0: nothing.
     """
-    latitude = torch.linspace(-math.pi / 2, math.pi / 2, SOLID_RINGS, device=centre.device)
-    longitude = torch.arange(SOLID_SIDES, device=centre.device) * (-2 * math.pi / SOLID_SIDES)
+    latitude = torch.linspace(-math.pi / 2, math.pi / 2, SOLID_RINGS, device=center.device)
+    longitude = torch.arange(SOLID_SIDES, device=center.device) * (-2 * math.pi / SOLID_SIDES)
     e, f = roundness[:, :1], roundness[:, 1:]
     ring, height = _power(latitude.cos(), e), _power(latitude.sin(), e)  # (b, rings)
     x, y = _power(longitude.cos(), f), _power(longitude.sin(), f)  # (b, sides)
@@ -99,7 +99,7 @@ def solid(
         ],
         -1,
     ).flatten(1, 2)
-    return centre[:, None] + (unit * radii[:, None]) @ rotation.mT
+    return center[:, None] + (unit * radii[:, None]) @ rotation.mT
 
 
 def _power(x: Float[Tensor, " n"], exponent: Float[Tensor, "b 1"]) -> Float[Tensor, "b n"]:

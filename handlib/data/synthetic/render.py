@@ -3,9 +3,9 @@
     plain     images/NAME.png  masks/NAME.png  parts/NAME.png  depth/NAME.png  vertices/NAME.npy  annotations.json
     shards    00000.tar, …: NAME.png NAME.mask.png NAME.parts.png NAME.depth.png NAME.vertices.npy NAME.json
 
-Masks are 0 and 255; parts hold codes of `sample.PARTS`; depth is in tenths of a millimetre, 0 where nothing is;
-vertices are metres in the camera frame. annotations.json, which `PhotoFolder` reads, and the .json files hold side, K,
-joints and the rest; there whole numbers are pixel centres. card.json says what was rendered.
+Masks are 0 and 255; parts hold codes of `sample.PARTS`; depth is in tenths of a millimeter, 0 where nothing is;
+vertices are meters in the camera frame. annotations.json, which `PhotoFolder` reads, and the .json files hold side, K,
+joints and the rest; there whole numbers are pixel centers. card.json says what was rendered.
 """
 
 import io
@@ -28,7 +28,7 @@ from ...support.files import atomic_path
 from ..sample import PARTS, HandSample
 from .hands import SyntheticHands, digest
 
-DEPTH_UNIT = 1e-4  # metres; 16 bits then reach 6.5 m
+DEPTH_UNIT = 1e-4  # meters; 16 bits then reach 6.5 m
 _FOLDERS = {
     "png": "images",
     "mask.png": "masks",

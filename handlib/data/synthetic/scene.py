@@ -1,6 +1,6 @@
 """All that stands before the camera, as one mesh: the hand, its forearm and sleeve, things, arms, another hand.
 
-Meshes of a batch share their faces (props.py), which are numbered here once for a hand model. Camera frame, metres.
+Meshes of a batch share their faces (props.py), which are numbered here once for a hand model. Camera frame, meters.
 """
 
 from typing import NamedTuple
@@ -34,7 +34,7 @@ from .props import (
 from .settings import Setting
 
 SPHERES = 3  # a bone, when a hand shades itself
-SMALLEST_GRIP = 0.008  # metres; a grip with less room holds nothing
+SMALLEST_GRIP = 0.008  # meters; a grip with less room holds nothing
 
 
 class Subjects(NamedTuple):
@@ -136,14 +136,14 @@ class Stage:
         return mesh + shift, joints + shift
 
     def _spheres(self, joints: Float[Tensor, "b 21 3"]) -> tuple[Tensor, Tensor]:
-        """A hand as spheres along its bones: centres, and radii (b, s)."""
+        """A hand as spheres along its bones: centers, and radii (b, s)."""
         along = (torch.arange(SPHERES, device=joints.device) / (SPHERES - 1))[:, None]
         parent, child = joints[:, self.ends[:, 0]], joints[:, self.ends[:, 1]]
-        centres = (parent[:, :, None] + along * (child - parent)[:, :, None]).flatten(1, 2)
-        return centres, self.hand.bone_radii.repeat_interleave(SPHERES).expand(len(joints), -1)
+        centers = (parent[:, :, None] + along * (child - parent)[:, :, None]).flatten(1, 2)
+        return centers, self.hand.bone_radii.repeat_interleave(SPHERES).expand(len(joints), -1)
 
     def _skin(self, subjects: Subjects) -> Float[Tensor, "b 778 3"]:
-        """The hand's own colours in the subject's tone, with blotches where the blood is."""
+        """The hand's own colors in the subject's tone, with blotches where the blood is."""
         waves = torch.sin(torch.einsum("vk,bkj->bvj", self.waves, subjects.blotch)).mean(-1)
         blotches = 1 + waves[..., None] * waves.new_tensor([0.05, 0.09, 0.09])
         tone = skin_tone(subjects.tone) * subjects.tint * waves.new_tensor(BLUSH) * REFLECTANCE
@@ -152,7 +152,7 @@ class Stage:
     def _second_hand(
         self, setting: Setting, draws: Draws, subjects: Subjects, root: Tensor
     ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Another hand beside and mostly behind, of the same person or not: meshes, a colour, and −1 for a left one.
+        """Another hand beside and mostly behind, of the same person or not: meshes, a color, and −1 for a left one.
 
         The faces of a left one are inside out. Shrunk to a point for none.
         """
@@ -180,7 +180,7 @@ class Stage:
 def _things(
     setting: Setting, draws: Draws, motion: Motion, joints: Tensor, spheres: Tensor, radii: Tensor, skin: Tensor
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Meshes and colours of: what is held, what is in front, two skin-coloured blobs, another's arm."""
+    """Meshes and colors of: what is held, what is in front, two skin-colored blobs, another's arm."""
     root = motion.root
     turn = [quaternion_to_rotation(draws.normal(4)) for _ in range(4)]
     round_ = [torch.where(draws.uniform(2) < 0.5, 0.25, 1.0) for _ in range(4)]
@@ -220,12 +220,12 @@ def _things(
 
 
 def _near(draws: Draws, skin: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3"]:
-    """A colour like the skin's."""
+    """A color like the skin's."""
     return (skin * draws.uniform(3, low=0.8, high=1.25)).clamp(0, 1)
 
 
 def _pattern(draws: Draws) -> Float[Tensor, "b m 3"]:
-    """Checks or stripes in two colours over an object's grid."""
+    """Checks or stripes in two colors over an object's grid."""
     first, second = (to_linear(draws.uniform(1, 3)) for _ in range(2))
     ring, side = torch.arange(SOLID_RINGS, device=first.device), torch.arange(SOLID_SIDES, device=first.device)
     period = draws.integer(5, 2) + 1
@@ -234,7 +234,7 @@ def _pattern(draws: Draws) -> Float[Tensor, "b m 3"]:
 
 
 def _cloth(draws: Draws, rings: int, sides: int) -> Float[Tensor, "b m 3"]:
-    """One colour, and rings of another for half of the sleeves."""
+    """One color, and rings of another for half of the sleeves."""
     first, second = (to_linear(draws.uniform(1, 1, 3)) for _ in range(2))
     striped = draws.chance(0.5)[:, None] & (torch.arange(rings, device=first.device) % 2 == 1)
     return torch.where(striped[..., None, None], second, first).expand(-1, -1, sides, -1).flatten(1, 2)

@@ -1,4 +1,4 @@
-"""What a camera does to a scene: blur, exposure, colour cast, noise, and the compression of its files.
+"""What a camera does to a scene: blur, exposure, color cast, noise, and the compression of its files.
 
 Everything is continuous in its inputs, so that a last bit that differs between two machines does not show. Batches.
 """
@@ -27,7 +27,7 @@ _CHROMA = (17, 18, 24, 47, 18, 21, 26, 66, 24, 26, 56, 99, 47, 66, 99, 99)  # th
 
 
 def photograph(scene: Float[Tensor, "b 3 h w"], draws: Draws) -> Float[Tensor, "b 3 h w"]:
-    """Linear light to a picture of 256 grey levels in [0, 1]."""
+    """Linear light to a picture of 256 gray levels in [0, 1]."""
     size = scene.shape[-1]
     motion = draws.uniform(low=0, high=6) * (size / 224) * draws.chance(0.3)
     defocus = draws.uniform(low=0.3, high=1.4) * (size / 224)
@@ -53,10 +53,10 @@ def blur(
 ) -> Float[Tensor, "b 3 h w"]:
     """A straight motion of `length` pixels during the exposure, out of focus by a Gaussian of `sigma` pixels."""
     b = len(scene)
-    place = torch.arange(PSF, device=scene.device) - PSF // 2
+    offset = torch.arange(PSF, device=scene.device) - PSF // 2
     time = torch.linspace(-0.5, 0.5, PSF, device=scene.device)
-    x = place - (length * angle.cos())[:, None, None] * time[:, None]  # (b, time, PSF)
-    y = place - (length * angle.sin())[:, None, None] * time[:, None]
+    x = offset - (length * angle.cos())[:, None, None] * time[:, None]  # (b, time, PSF)
+    y = offset - (length * angle.sin())[:, None, None] * time[:, None]
     spread = 2 * sigma.clamp(min=0.25).square()[:, None, None]
     kernel = torch.einsum("bti,btj->bij", (-y.square() / spread).exp(), (-x.square() / spread).exp())
     kernel = kernel / kernel.sum((1, 2), keepdim=True)
@@ -76,12 +76,12 @@ def noise(draws: Draws, height: int, width: int) -> Float[Tensor, "b 3 h w"]:
 def _sheet(device: str, size: int) -> Float[Tensor, "3 s s"]:
     """Windows of `size` fit in from every corner in the first tile."""
     tile = torch.randn(3, _TILE, _TILE, generator=torch.Generator().manual_seed(1))
-    place = torch.arange(_TILE + size) % _TILE
-    return tile[:, place[:, None], place].to(device)
+    offset = torch.arange(_TILE + size) % _TILE
+    return tile[:, offset[:, None], offset].to(device)
 
 
 def jpeg(picture: Float[Tensor, "b 3 h w"], quality: Float[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
-    """What JPEG at a quality in (0, 100] leaves of a picture in [0, 1]; colour at half the resolution.
+    """What JPEG at a quality in (0, 100] leaves of a picture in [0, 1]; color at half the resolution.
 
     Its rounding jumps, and where two machines differ by a last bit, a whole block would. Here each step is steep but
     continuous.
@@ -96,14 +96,14 @@ def jpeg(picture: Float[Tensor, "b 3 h w"], quality: Float[Tensor, " b"]) -> Flo
     luma = _blocks(ycc[:, :1] - 128, luma_table).add_(128)
     chroma = _blocks(functional.avg_pool2d(ycc[:, 1:], 2), chroma_table)
     chroma = functional.interpolate(chroma, scale_factor=2, mode="bilinear")
-    back = torch.linalg.inv(to_ycc)  # its first column is that of grey: the same for all three colours
-    grey = luma.flatten(2) * back[0, 0]
-    rgb = torch.baddbmm(grey.expand(-1, 3, -1), back[:, 1:].expand(b, 3, 2), chroma.flatten(2))
+    back = torch.linalg.inv(to_ycc)  # its first column is that of gray: the same for all three colors
+    gray = luma.flatten(2) * back[0, 0]
+    rgb = torch.baddbmm(gray.expand(-1, 3, -1), back[:, 1:].expand(b, 3, 2), chroma.flatten(2))
     return rgb.view(padded.shape)[..., :h, :w].clamp(0, 1)
 
 
 def _blocks(plane: Float[Tensor, "b c h w"], table: Float[Tensor, "b 1 8 8"]) -> Float[Tensor, "b c h w"]:
-    """The discrete cosine transform of blocks of 8 by 8, quantised by a table, and back."""
+    """The discrete cosine transform of blocks of 8 by 8, quantized by a table, and back."""
     b, c, h, w = plane.shape
     dct = _dct(str(plane.device))
     x = (dct @ plane.view(-1, 8, w)).view(-1, 8) @ dct.T

@@ -18,7 +18,7 @@ class Setting:
     occluder: float = 0.12  # something between camera and hand
     sleeve: float = 0.5
     second_hand: float = 0.2
-    arms: float = 0.25  # skin-coloured distractors: another's arm, round things
+    arms: float = 0.25  # skin-colored distractors: another's arm, round things
     blobs: float = 0.25
 
 

@@ -14,7 +14,7 @@ IMAGE_WIDTH, IMAGE_HEIGHT = 640, 480  # of the virtual camera that the crops are
 
 
 def random_placement(draws: Draws) -> tuple[Float[Tensor, "b 3 3"], Float[Tensor, "b 3"]]:
-    """A rotation, uniform over all viewpoints, and a place of the root in metres."""
+    """A rotation, uniform over all viewpoints, and a place of the root in meters."""
     rotation = quaternion_to_rotation(draws.normal(4))
     distance = draws.uniform(low=0.35, high=1.0)
     sideways = draws.uniform(2, low=-0.5, high=0.5) * distance[:, None]  # in the middle half of the picture
@@ -40,7 +40,7 @@ def random_box(
 ) -> Float[Tensor, "b 3"]:
     """The crop around a hand: left, top, side in pixels.
 
-    jitter: it is, as a detector's would be, a little too large, too small or off centre.
+    jitter: it is, as a detector's would be, a little too large, too small or off center.
     """
     box = crop_box(project(joints_cam, K))
     if not jitter:

@@ -45,7 +45,7 @@ class Baseline(NamedTuple):
 
 
 def _as_given(config: TrainConfig) -> TrainConfig:
-    """Of what has nothing to train: the run of the DHPE whose J2D it is given."""
+    """Returns the config unchanged: for methods without training, it is that of the DHPE whose J2D they are given."""
     return config
 
 

@@ -5,7 +5,7 @@ first three, then 512, 128, 512 (1×1) and the scores of the two classes at an e
 of it.
 
 What differs from the original: all widths are divided by one number, so that it has as many parameters as the evidence
-networks of DHPE; batch normalisation, because it starts from random weights, not from a body-pose network's; it sees
+networks of DHPE; batch normalization, because it starts from random weights, not from a body-pose network's; it sees
 crops, as everything here does, not whole pictures, and beside lite at half of their side. Two scores under a softmax
 matter by their difference alone, which is the one that this network gives.
 """

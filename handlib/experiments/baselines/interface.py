@@ -1,6 +1,6 @@
 """What a method may see and what it may say, so that one loop measures them all.
 
-Camera frame, metres, C21 order. One image does not tell how large a hand is, so protocols give away one length of the
+Camera frame, meters, C21 order. One image does not tell how large a hand is, so protocols give away one length of the
 truth: the depth of the root (the middle MCP), or the length of one bone. A `View` holds both; a method that uses more
 than one of them says so.
 """
@@ -26,7 +26,7 @@ from ...renderer import Renderer
 
 SCALE_BONE = (MIDDLE_MCP, C21.index("middle2"))  # of Zimmermann & Brox: from the MCP to the PIP of the middle finger
 
-BONE_LENGTH = 0.03  # metres, about; of a hand where it is not annotated, whose protocols take no notice of the size
+BONE_LENGTH = 0.03  # meters, about; of a hand where it is not annotated, whose protocols take no notice of the size
 
 
 class View(NamedTuple):
@@ -34,8 +34,8 @@ class View(NamedTuple):
 
     images: Float[Tensor, "b 3 s s"]  # sRGB in [0, 1]
     K: Float[Tensor, "b 3 3"]  # of these images
-    root_depth: Float[Tensor, " b"]  # metres
-    bone_length: Float[Tensor, " b"]  # metres, of `SCALE_BONE`
+    root_depth: Float[Tensor, " b"]  # meters
+    bone_length: Float[Tensor, " b"]  # meters, of `SCALE_BONE`
 
 
 class Estimate(NamedTuple):

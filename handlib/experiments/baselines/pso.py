@@ -7,7 +7,7 @@ place that it has seen and the best that any has seen; there is no gradient.
 
     v ← w (v + c₁ r₁ (own best − x) + c₂ r₂ (swarm's best − x)),   x ← x + v
 
-What differs from the original: one colour picture, so the objective compares 2D joints, and silhouettes where a
+What differs from the original: one color picture, so the objective compares 2D joints, and silhouettes where a
 segmentation is given, not depth maps; no previous frame to start from, so more particles start everywhere; the shape is
 the model's mean, as the original's hand has a fixed shape.
 """
@@ -43,7 +43,7 @@ class SwarmConfig:
     swarm: float = 1.3  # c₂
     scatter_every: int = 3  # generations after which half of the particles get one new random angle
     silhouette: float = 0.05  # weight of 1 − Dice's overlap beside the mean squared distance of joints in crop units
-    abduction: float = 0.1  # weight of each radian by which neighbouring fingers cross
+    abduction: float = 0.1  # weight of each radian by which neighboring fingers cross
     mask_size: int = 32  # pixels of the crop in which silhouettes are compared
     seed: int = 0
 
@@ -81,7 +81,7 @@ class Articulation:
         return MeshParameters(pose, shape, quaternion, scale.exp(), torch.cat([xy, zero], -1)).join()
 
     def crossing(self, x: Float[Tensor, "*n 27"]) -> Float[Tensor, "*n"]:
-        """Radians by which neighbouring fingers are abducted across each other, summed."""
+        """Radians by which neighboring fingers are abducted across each other, summed."""
         abduction = x[..., self.roots]  # towards the thumb is positive
         return (abduction[..., 1:] - abduction[..., :-1]).clamp(min=0).sum(-1)
 
@@ -136,7 +136,7 @@ def swarm_fit(
 
 
 class _Objective:
-    """What the swarm minimises, of particles (b, n, 27)."""
+    """What the swarm minimizes, of particles (b, n, 27)."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from .training import network_run, resized
 
 
 class Segmenter(nn.Module):
-    """Image to mask. `layers` take images, centred, to one channel of logits at any resolution, above 0 for hand."""
+    """Image to mask. `layers` take images, centered, to one channel of logits at any resolution, above 0 for hand."""
 
     def __init__(self, size: int, layers: nn.Module):
         super().__init__()
@@ -28,8 +28,8 @@ class Segmenter(nn.Module):
 
     def loss(self, images: Float[Tensor, "b 3 s s"], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Mean cross-entropy over the pictures whose mask is known, that is not NaN; 0 where there is none."""
-        known = ~batch["mask"].isnan().flatten(1).any(1)
-        logits, masks = self.logits(images)[known], batch["mask"][known]
+        annotated = ~batch["mask"].isnan().flatten(1).any(1)
+        logits, masks = self.logits(images)[annotated], batch["mask"][annotated]
         loss = functional.binary_cross_entropy_with_logits(logits, masks, reduction="sum") / max(masks.numel(), 1)
         return loss, {"loss": loss.item()}
 
@@ -59,9 +59,9 @@ def parameters(module: nn.Module) -> int:
 def equal_width(make: Callable[[int], nn.Module], config: DHPEConfig) -> int:
     """The width at which a network has about as many parameters as the two evidence networks of a DHPE together.
 
-    Their number grows about with the square of the width, so a guess and its neighbours will do.
+    Their number grows about with the square of the width, so a guess and its neighbors will do.
     """
     with torch.device("meta"):  # shapes only
-        wanted = sum(parameters(network) for network in new_evidence(config) if network is not None)
-        guess = round(8 * (wanted / parameters(make(8))) ** 0.5)
-        return min(range(max(1, guess - 2), guess + 3), key=lambda width: abs(parameters(make(width)) - wanted))
+        target = sum(parameters(network) for network in new_evidence(config) if network is not None)
+        guess = round(8 * (target / parameters(make(8))) ** 0.5)
+        return min(range(max(1, guess - 2), guess + 3), key=lambda width: abs(parameters(make(width)) - target))

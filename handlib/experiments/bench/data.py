@@ -40,7 +40,7 @@ class DataBench:
     seconds: float = 30.0
 
 
-PROFILES = {
+DATA_BENCHES = {
     "smoke": DataBench(size=32, batch=2, device_batch=4, splits=("train",), seconds=0.0),
     "laptop": DataBench(),
 }

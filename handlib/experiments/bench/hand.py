@@ -49,7 +49,7 @@ class HandBench:
     compiled: bool = False
 
 
-PROFILES = {"smoke": HandBench(batches=(1, 2), seconds=0.0), "laptop": HandBench()}
+HAND_BENCHES = {"smoke": HandBench(batches=(1, 2), seconds=0.0), "laptop": HandBench()}
 DIRECTIONS = ("forward", "forward_backward")
 
 
@@ -103,7 +103,7 @@ def _import_smplx():
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "handlib bench hand compares with smplx, which is not installed: pip install smplx "
-            "(its licence forbids commercial use)"
+            "(its license forbids commercial use)"
         ) from error
     return smplx
 

@@ -38,7 +38,7 @@ class PredictBench:
     checkpoint: str = "photo"
 
 
-PROFILES = {"smoke": PredictBench(hands=2, rounds=1), "laptop": PredictBench()}
+PREDICT_BENCHES = {"smoke": PredictBench(hands=2, rounds=1), "laptop": PredictBench()}
 WIDTH, HEIGHT, SIDE = 1280, 960, 400  # of the photograph; of the hand's picture in it
 
 

@@ -2,7 +2,7 @@
 
 What is timed: fifty steps of Adam on the 63 numbers h of a hand, from the mean hand in the middle of the crop, down the
 mean squared difference between its silhouette and a mask. A step is posing the hand, rendering, the gradient and the
-optimiser. The same loop runs on handlib's compiled loops and on its plain torch; both must arrive at the same error.
+optimizer. The same loop runs on handlib's compiled loops and on its plain torch; both must arrive at the same error.
 One thread on the CPU.
 """
 
@@ -42,7 +42,7 @@ class RefinementBench:
     seconds: float = 10.0
 
 
-PROFILES = {"smoke": RefinementBench(sizes=(32,), steps=3, seconds=0.0), "laptop": RefinementBench()}
+REFINEMENT_BENCHES = {"smoke": RefinementBench(sizes=(32,), steps=3, seconds=0.0), "laptop": RefinementBench()}
 
 
 def make_loop(backend: str, batch: int, size: int, steps: int, device: str = "cpu") -> Callable[[], Tensor]:
@@ -58,15 +58,18 @@ def make_loop(backend: str, batch: int, size: int, steps: int, device: str = "cp
 
     mask = renderer.silhouette(placed(truth), hand.faces)
 
+    def error(h: Tensor) -> Tensor:
+        return (renderer.silhouette(placed(h), hand.faces) - mask).square().mean((-2, -1))
+
     def loop() -> Tensor:
         h = first.clone().requires_grad_()
         optimizer = torch.optim.Adam([h], lr=0.02, fused=True)
         for _ in range(steps):
             optimizer.zero_grad()
-            renderer.silhouette_error(placed(h), hand.faces, mask).sum().backward()
+            error(h).sum().backward()
             optimizer.step()
         with torch.no_grad():
-            return renderer.silhouette_error(placed(h), hand.faces, mask)
+            return error(h)
 
     return loop
 

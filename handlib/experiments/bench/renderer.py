@@ -63,7 +63,7 @@ class RendererBench:
     variant: str = "as shipped"
 
 
-PROFILES = {"smoke": RendererBench(batches=(1, 2), size=32, seconds=0.0), "laptop": RendererBench()}
+RENDERER_BENCHES = {"smoke": RendererBench(batches=(1, 2), size=32, seconds=0.0), "laptop": RendererBench()}
 
 
 def contestants(size: int, device: str = "cpu") -> dict[str, Renderer]:

@@ -59,7 +59,7 @@ def in_turns(
         call()
     times: dict[str, list[float]] = {name: [] for name in calls}
     collecting = gc.isenabled()
-    gc.disable()  # a collection would fall on one call and not on its neighbour
+    gc.disable()  # a collection would fall on one call and not on its neighbor
     try:
         ends = time.perf_counter() + seconds
         while time.perf_counter() < ends or len(times[next(iter(calls))]) < least:

@@ -1,8 +1,8 @@
 """`handlib bench training`: how fast a network is trained, and what of that is not the network.
 
-The *full step* is everything that training does for a batch: data, colours, F and J2D, the regressor, the hand, the
-renderer, all losses, their gradients, clipping, the optimiser. The *networks alone* are F (twice, as for Eq. 2), J2D
-and the regressor on tensors that stay the same, with a mean square for a loss, and again clipping and optimiser. Both
+The *full step* is everything that training does for a batch: data, colors, F and J2D, the regressor, the hand, the
+renderer, all losses, their gradients, clipping, the optimizer. The *networks alone* are F (twice, as for Eq. 2), J2D
+and the regressor on tensors that stay the same, with a mean square for a loss, and again clipping and optimizer. Both
 go in turns. What the full step takes more is the overhead of data, rendering and losses.
 
 The matrix rate is that of one large matrix product in the precision of the networks, measured on the same device; the
@@ -29,7 +29,7 @@ from ...training.checkpoint import RunFolder
 from ...training.feed import Feed
 from ...training.processes import Processes
 from ...training.profiles import TrainConfig, preset
-from ...training.trainer import Trainer
+from ...training.train import DHPEObjective, Trainer
 from .timing import in_turns, record_name
 
 
@@ -50,7 +50,7 @@ class TrainingBench:
     seconds: float = 30.0
 
 
-PROFILES = {
+TRAINING_BENCHES = {
     "smoke": TrainingBench("smoke", images=8, matrix=128, seconds=0.0),
     "laptop": TrainingBench(),
     "gpu": TrainingBench("gpu", images=4096, matrix=8192, seconds=60.0),
@@ -61,7 +61,7 @@ def make_trainer(config: TrainConfig, device: str, folder: str) -> Trainer:
     """A trainer in its first joint epoch."""
     torch.manual_seed(config.seed)
     processes = Processes("cpu" if device == "cpu" else "auto", config.precision)
-    trainer = Trainer(DHPE(config.model), config, processes, RunFolder(folder), {})
+    trainer = Trainer(DHPE(config.model), DHPEObjective(config), config, processes, RunFolder(folder))
     trainer.epoch = config.evidence_epochs
     trainer.model.train()
     return trainer

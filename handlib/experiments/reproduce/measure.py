@@ -7,7 +7,7 @@ from torch import Tensor
 from ...data import CachedHands
 from ...evaluation import evaluate
 from ...evaluation.protocols import PROTOCOLS
-from ...evaluation.results import Metric, describe
+from ...evaluation.results import Metric
 from ...refinement import RefinementWeights
 from ..baselines import DHPEMethod, Method, predictions
 
@@ -44,19 +44,19 @@ def measured(
 ) -> tuple[list[Metric], Curves]:
     """All that a method's estimates on a test set come to; of a method that answers in part, what its answers do."""
     if isinstance(method, DHPEMethod):
-        found = evaluate.predictions(method.model, data, method.iterations, progress=progress)
-        found = {name: value.cpu() for name, value in found.items()}
+        samples = evaluate.predictions(method.model, data, method.iterations, progress=progress)
+        samples = {name: value.cpu() for name, value in samples.items()}
     else:
-        found = predictions(method, data, progress=progress, device=device)
-    metrics, drawn = describe(evaluate.scores(found), len(data)), {}
-    if "joints_cam" in found and found["visible"].any():
+        samples = predictions(method, data, progress=progress, device=device)
+    metrics, drawn = evaluate.describe(evaluate.scores(samples), len(data)), {}
+    if "joints_cam" in samples and samples["visible"].any():
         for name in OWN_PROTOCOLS.get(test, ()):
-            metrics += PROTOCOLS[name].scores(found["joints_cam"], found["truth_cam"], found["visible"])
-        drawn = evaluate.curves(found)
+            metrics += PROTOCOLS[name].scores(samples["joints_cam"], samples["truth_cam"], samples["visible"])
+        drawn = evaluate.curves(samples)
         if pck_name(test) != "pck_root":
-            errors = PROTOCOLS["dexter_object"].errors(found["joints_cam"], found["truth_cam"], found["visible"])
+            errors = PROTOCOLS["dexter_object"].errors(samples["joints_cam"], samples["truth_cam"], samples["visible"])
             drawn[pck_name(test)] = evaluate.pck_curve({"joints_mm": errors.mm, "visible": errors.counted})
-    if report := evaluate.refinement_of(found):
+    if report := evaluate.refinement_of(samples):
         metrics, drawn = metrics + report.metrics(), drawn | report.curves()
     return metrics, {name: _without_nan(curve) for name, curve in drawn.items()}
 

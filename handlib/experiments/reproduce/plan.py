@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...dhpe import checkpoint_path
 from ...evaluation import results
+from ...networks.checkpoint import checkpoint_path
 from ...support.files import sha256
 from ...training.checkpoint import MACHINE, read_log
 from .equipment import Equipment, pathless_backgrounds, pathless_model

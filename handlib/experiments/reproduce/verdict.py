@@ -1,7 +1,7 @@
 """Each claim of the paper beside what was measured here, judged by a rule that is written down with it.
 
 The rule for "A is better than B": on a test set take the difference between A and B seed by seed. It counts as shown
-when its mean is in A's favour by more than Student's t (one-sided, 95 %) times its standard error. The claim holds when
+when its mean is in A's favor by more than Student's t (one-sided, 95 %) times its standard error. The claim holds when
 that is so on every test set that it is about; else it does not hold. It is not testable here when the runs, the data,
 or a second seed are missing. Nothing else enters: no cell of the table is written by hand.
 
@@ -26,7 +26,7 @@ ENOUGH_UNDER = 0.05  # of the training hands under T, in either run, for a study
 SATURATED = 0.9  # of the gain of all steps of refinement that half of them must have brought
 
 
-class Judgement(NamedTuple):
+class Judgment(NamedTuple):
     verdict: str  # HOLDS, FAILS or UNTESTABLE
     found: str  # our numbers, or what is missing
 
@@ -36,7 +36,7 @@ class Claim(NamedTuple):
     claim: str
     evidence: str  # the paper's
     rule: str
-    judge: Callable[[Collection], Judgement]
+    judge: Callable[[Collection], Judgment]
 
 
 def verdict_table(runs: Collection) -> Rendered:
@@ -80,36 +80,36 @@ def better(a: str, b: str, sets: tuple[str, ...] = (), metric: str = "", sign: i
     sets: names of published data sets; those test sets that are or stand for one of them, or all.
     """
 
-    def judge(runs: Collection) -> Judgement:
+    def judge(runs: Collection) -> Judgment:
         tests = [test for test in runs.tests if not sets or PUBLISHED.get(test) in sets]
         if metric:  # a set may lack what the metric needs, such as masks
             tests = [test for test in tests if runs.metric(test, metric)]
         if not tests:
-            return Judgement(UNTESTABLE, f"no runs on a test set that is or stands for {' or '.join(sets) or 'any'}")
+            return Judgment(UNTESTABLE, f"no runs on a test set that is or stands for {' or '.join(sets) or 'any'}")
         answers, said = [], []
         for test in tests:
             name = metric or headline(test)
             difference = runs.difference(a, b, test, name)
             answers.append(shown(difference if sign > 0 or difference is None else _negative(difference)))
             said.append(f"{test}: {_difference(difference, runs, (a, b), test, name)}")
-        return Judgement(_verdict(answers), f"against “{EXPERIMENTS[b].title}”, " + "; ".join(said))
+        return Judgment(_verdict(answers), f"against “{EXPERIMENTS[b].title}”, " + "; ".join(said))
 
     return judge
 
 
-def all_of(*judges: Callable[[Collection], Judgement]) -> Callable[[Collection], Judgement]:
+def all_of(*judges: Callable[[Collection], Judgment]) -> Callable[[Collection], Judgment]:
     """Holds when all hold; does not when one does not; else not testable."""
 
-    def judge(runs: Collection) -> Judgement:
+    def judge(runs: Collection) -> Judgment:
         found = [one(runs) for one in judges]
         verdicts = {one.verdict for one in found}
         verdict = FAILS if FAILS in verdicts else UNTESTABLE if UNTESTABLE in verdicts else HOLDS
-        return Judgement(verdict, " — ".join(dict.fromkeys(one.found for one in found)))
+        return Judgment(verdict, " — ".join(dict.fromkeys(one.found for one in found)))
 
     return judge
 
 
-def reaches_published(runs: Collection) -> Judgement:
+def reaches_published(runs: Collection) -> Judgment:
     """Our AUC on the real data sets against the paper's."""
     answers, said = [], []
     for test in runs.tests:
@@ -124,11 +124,11 @@ def reaches_published(runs: Collection) -> Judgement:
         answers.append(value.mean - value.error >= entry.value - REACHED if enough else None)
         said.append(f"{test}: {value.text()} ({value.seeds} seeds), {entry.text}")
     if not answers:
-        return Judgement(UNTESTABLE, "trained and measured on rendered hands; the numbers are of RHD, SHD and DO")
-    return Judgement(_verdict(answers), "; ".join(said) or "not run")
+        return Judgment(UNTESTABLE, "trained and measured on rendered hands; the numbers are of RHD, SHD and DO")
+    return Judgment(_verdict(answers), "; ".join(said) or "not run")
 
 
-def scheduled_is_better(runs: Collection) -> Judgement:
+def scheduled_is_better(runs: Collection) -> Judgment:
     """Fig. 5f: more instances under T at the end, and a lower error."""
     answers, said = [], []
     for metric, sign, title, digits in (
@@ -138,18 +138,18 @@ def scheduled_is_better(runs: Collection) -> Judgement:
         left, right = (runs.by_seed("schedule", "val", f"{name}_{metric}") for name in ("scheduled", "constant"))
         seeds = sorted(left.keys() & right.keys())
         if not seeds:
-            return Judgement(UNTESTABLE, f"not run: `{runs.command('schedule')}`")
+            return Judgment(UNTESTABLE, f"not run: `{runs.command('schedule')}`")
         difference = Value.of(left[seed] - right[seed] for seed in seeds)
         answers.append(shown(difference if sign > 0 else _negative(difference)))
         said.append(f"{title}: {_signed(difference, digits)} ({_seeds(difference)})")
     under = [runs.value("schedule", "val", f"{name}_under_threshold").mean for name in ("scheduled", "constant")]
     if max(under) < ENOUGH_UNDER:
         few = f"at most {max(under):.1%} of the training hands came under T, so the switch has hardly acted; "
-        return Judgement(UNTESTABLE, few + "; ".join(said))
-    return Judgement(_verdict(answers), "; ".join(said))
+        return Judgment(UNTESTABLE, few + "; ".join(said))
+    return Judgment(_verdict(answers), "; ".join(said))
 
 
-def steps_saturate(runs: Collection) -> Judgement:
+def steps_saturate(runs: Collection) -> Judgment:
     """The error falls with the steps of Eq. 13, and half of the steps bring most of the fall."""
     answers, said = [], []
     for test in runs.tests:
@@ -164,13 +164,13 @@ def steps_saturate(runs: Collection) -> Judgement:
         share = f", {half / gain.mean:.0%} of it in half the steps" if gain.mean > 0 else ""
         said.append(f"{test}: falls by {gain.text(2)} mm{share} ({_seeds(gain)})")
     if not answers:
-        return Judgement(UNTESTABLE, f"not run: `{runs.command('full')}`")
-    return Judgement(_verdict(answers), "; ".join(said))
+        return Judgment(UNTESTABLE, f"not run: `{runs.command('full')}`")
+    return Judgment(_verdict(answers), "; ".join(said))
 
 
-def elsewhere(what: str) -> Callable[[Collection], Judgement]:
+def elsewhere(what: str) -> Callable[[Collection], Judgment]:
     """A claim about something that nobody here can run."""
-    return lambda runs: Judgement(UNTESTABLE, what)
+    return lambda runs: Judgment(UNTESTABLE, what)
 
 
 def _verdict(answers: list[bool | None]) -> str:

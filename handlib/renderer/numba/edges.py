@@ -43,7 +43,7 @@ def _edge_push(image, gradient, vertices, faces, face, push):
 
 @jit
 def _push_outline(vertices, faces, face, push, row, column, axis, step):
-    """Pushes the occluder of a pixel and its neighbour to the right (axis 0) or below (axis 1)."""
+    """Pushes the occluder of a pixel and its neighbor to the right (axis 0) or below (axis 1)."""
     f, g = face[row, column], face[row + axis, column + 1 - axis]
     x, y, x2, y2 = column + 0.5, row + 0.5, column + 1.5 - axis, row + 0.5 + axis
     near = f
@@ -52,7 +52,7 @@ def _push_outline(vertices, faces, face, push, row, column, axis, step):
     elif g >= 0:
         gap = _plane(vertices, faces, f, x, y) - _plane(vertices, faces, g, x, y)
         gap2 = _plane(vertices, faces, f, x2, y2) - _plane(vertices, faces, g, x2, y2)
-        if not gap * gap2 > 0 or _neighbours(vertices, faces, f, g):
+        if not gap * gap2 > 0 or _neighbors(vertices, faces, f, g):
             return
         near = f if gap < 0 else g
     w0, w1, w2 = weights(vertices, faces, near, (x + x2) / 2, (y + y2) / 2)
@@ -62,7 +62,7 @@ def _push_outline(vertices, faces, face, push, row, column, axis, step):
 
 
 @jit
-def _neighbours(vertices, faces, f, g):
+def _neighbors(vertices, faces, f, g):
     """Whether two faces have a corner in common and are seen from the same side."""
     for i in range(3):
         for j in range(3):

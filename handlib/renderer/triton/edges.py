@@ -1,7 +1,7 @@
 """edges.py compiled for CUDA by Triton.
 
-A face looks at the pixels that see it, and from each of them at the four neighbours: it is pushed where it occludes
-what the neighbour sees. Every pair of pixels has one occluder, so it is counted once.
+A face looks at the pixels that see it, and from each of them at the four neighbors: it is pushed where it occludes
+what the neighbor sees. Every pair of pixels has one occluder, so it is counted once.
 """
 
 import triton.language as tl
@@ -49,10 +49,10 @@ def _push_face(
     columns = right - left
     count = columns * (bottom - top)
     for start in range(0, count, LANES):
-        place = start + tl.arange(0, LANES)
-        row, column = top + place // columns, left + place % columns
+        index = start + tl.arange(0, LANES)
+        row, column = top + index // columns, left + index % columns
         pixel = row * width + column
-        seen = (place < count) & (tl.load(face + pixel, mask=place < count, other=-1) == number)
+        seen = (index < count) & (tl.load(face + pixel, mask=index < count, other=-1) == number)
         for direction in range(0, 4):  # right, below, left, above; not unrolled, which would quadruple the code
             down, right_ = direction % 2, 1 - direction % 2
             side = 1 - direction // 2 * 2

@@ -45,7 +45,7 @@ def load_corner(vertices, image, v, i):
 
 @jit
 def box(x0, x1, x2, size):
-    """rasterize.span: first and one past the last pixel whose centre lies between a triangle's extremes."""
+    """rasterize.span: first and one past the last pixel whose center lies between a triangle's extremes."""
     low = tl.minimum(tl.minimum(x0, x1), x2).to(tl.float64)
     high = tl.maximum(tl.maximum(x0, x1), x2).to(tl.float64)
     first = tl.minimum(tl.maximum(tl.ceil(low - 0.5), 0.0), size).to(tl.int32)

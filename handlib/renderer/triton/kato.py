@@ -115,17 +115,17 @@ def _sweep(
     picture, gradient, face, number, channels = flat
     pull = tl.zeros((LANES,), tl.float64)
     for start in range(begin, end, LANES):
-        place = start + tl.arange(0, LANES)
-        wanted = place < end
+        index = start + tl.arange(0, LANES)
+        asked = index < end
         if OWN:
-            wanted = wanted & (tl.load(face + line + place * step, mask=wanted, other=-1) == number)
+            asked = asked & (tl.load(face + line + index * step, mask=asked, other=-1) == number)
         gain = tl.zeros((LANES,), picture.dtype.element_ty)
         for c in range(0, channels):
-            pixel = (line + place * step) * channels + c
-            color = tl.load(picture + pixel, mask=wanted, other=0.0)
-            wish = tl.load(gradient + pixel, mask=wanted, other=0.0)
+            pixel = (line + index * step) * channels + c
+            color = tl.load(picture + pixel, mask=asked, other=0.0)
+            wish = tl.load(gradient + pixel, mask=asked, other=0.0)
             gain += (color - tl.load(picture + (line + other * step) * channels + c)) * wish
-        distance = place.to(tl.float64) + 0.5 - crossing
+        distance = index.to(tl.float64) + 0.5 - crossing
         distance = tl.where(distance < 0, distance - NEAR, distance + NEAR)
         pull -= tl.maximum(gain, 0.0) / distance
     return (1 - share) * pull, share * pull

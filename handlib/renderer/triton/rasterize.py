@@ -70,11 +70,11 @@ def _draw(
     count = tl.where(tl.abs(area) > TINY, columns * (bottom - top), 0)
     nearest += image * height * width
     for start in range(0, count, LANES):
-        place = start + tl.arange(0, LANES)
-        row, column = top + place // columns, left + place % columns
+        index = start + tl.arange(0, LANES)
+        row, column = top + index // columns, left + index % columns
         px, py = column.to(tl.float64) + 0.5, row.to(tl.float64) + 0.5
         e0, e1, e2 = a0 * px + b0 * py + c0, a1 * px + b1 * py + c1, a2 * px + b2 * py + c2
-        inside = (place < count) & _inside(e0, own0) & _inside(e1, own1) & _inside(e2, own2)
+        inside = (index < count) & _inside(e0, own0) & _inside(e1, own1) & _inside(e2, own2)
         z = (az * px + bz * py + cz).to(tl.float32)
         bits = z.to(tl.int32, bitcast=True)
         order = tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(tl.int64)  # integers in the order of the depths
@@ -83,7 +83,7 @@ def _draw(
 
 @jit
 def _owns(a, b):
-    """Whether centres on this edge are the face's: left edges and top ones."""
+    """Whether centers on this edge are the face's: left edges and top ones."""
     return (a > 0) | ((a == 0) & (b > 0))
 
 

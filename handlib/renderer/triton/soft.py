@@ -153,14 +153,14 @@ def _pull_face(
     columns = right - left
     count = tl.where(low_x < high_x, columns * (bottom - top), 0)
     for start in range(0, count, LANES):
-        place = start + tl.arange(0, LANES)
-        row, column = top + place // columns, left + place % columns
-        wanted = tl.load(wish + row * width + column, mask=place < count, other=0.0)
+        index = start + tl.arange(0, LANES)
+        row, column = top + index // columns, left + index % columns
+        pull_on = tl.load(wish + row * width + column, mask=index < count, other=0.0)
         x, y = column.to(x0.dtype) + 0.5, row.to(x0.dtype) + 0.5
         signed, edge, t = _signed(x0, y0, x1, y1, x2, y2, x, y)
         signed = signed * SCALE
         # The constant last: by itself Triton takes it for single precision.
-        pull = tl.where(signed > 0, wanted, -wanted) * (2 * SCALE) / (1 + tl.exp(-signed))
+        pull = tl.where(signed > 0, pull_on, -pull_on) * (2 * SCALE) / (1 + tl.exp(-signed))
         pull = tl.where(signed > -CUT, pull, 0.0)
         # The nearest point of the outline lies (1 − t) start + t end on that edge.
         w0 = tl.where(edge == 0, 1 - t, tl.where(edge == 2, t, 0.0))

@@ -41,8 +41,8 @@ def test_the_crop_leaves_room_for_the_palm(tree):
         sample = data[i]
         tips = sample.joints_px[sample.visible]
         torch.testing.assert_close(tips.mean(0), torch.full((2,), 50.0), rtol=0, atol=1e-2)
-        metres = float(sample.box[2]) * float(sample.joints_cam[sample.visible][:, 2].mean()) / 594.06
-        assert metres == pytest.approx(0.3, rel=1e-3)
+        meters = float(sample.box[2]) * float(sample.joints_cam[sample.visible][:, 2].mean()) / 594.06
+        assert meters == pytest.approx(0.3, rel=1e-3)
 
 
 def test_which_frames(tree):

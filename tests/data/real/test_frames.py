@@ -97,7 +97,7 @@ def test_roots(tmp_path):
 
 
 def test_first_pixel():
-    """The ray through the centre of the first pixel is the same in either convention."""
+    """The ray through the center of the first pixel is the same in either convention."""
     for first in (0.0, 0.5, 1.0):
         K = intrinsics(100.0, 120.0, 50.0, 40.0, first)
         ray = torch.linalg.solve(K, torch.tensor([0.5, 0.5, 1.0], dtype=torch.float64))

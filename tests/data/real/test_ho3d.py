@@ -188,7 +188,7 @@ def test_broken_pictures(small):
     data = HO3D(small, "train", 32, masks=True, depth=True)
     folder = small / "train" / "ABF10"
     save(folder / "seg" / "0000.png", picture(np.random.default_rng(0), 30, 24))
-    with pytest.raises(ValueError, match="seg.0000.png: .* pixels, its colour picture has 640×480"):
+    with pytest.raises(ValueError, match="seg.0000.png: .* pixels, its color picture has 640×480"):
         data[0]
     (folder / "seg" / "0000.png").unlink()
     with pytest.raises(FileNotFoundError, match="no picture at .*seg.0000.png"):

@@ -70,7 +70,7 @@ SQUARE = [[100, 0, 50], [0, 100, 50], [0, 0, 1]]
         ({"xyz": [[0, 0, 0.5]] * 20}, "the field 'xyz' must be a list of 21 points"),
         ({"xyz": {"wrist": [0, 0, 1]}}, "the field 'xyz' must be a list of 21 points"),
         ({"xyz": [[0, 0]] * 21}, "the field 'xyz' must be rows of three numbers"),
-        ({"xyz": [[1, 2, 500.0]] * 21}, "the field 'xyz' must be in metres"),
+        ({"xyz": [[1, 2, 500.0]] * 21}, "the field 'xyz' must be in meters"),
         ({"image": 3}, "the field 'image' must be the path of a picture"),
         ({"image": "../secret.png"}, "the field 'image' leads out of the folder"),
         ({"image": "/etc/passwd"}, "the field 'image' leads out of the folder"),

@@ -20,7 +20,7 @@ def png(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("format", ["PNG", "BMP"])
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
-def test_colours(tmp_path, format, mode):
+def test_colors(tmp_path, format, mode):
     array = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
     array[..., 3] = 255
     image = Image.fromarray(array).convert(mode)
@@ -36,12 +36,12 @@ def test_transparent_pixels_keep_their_numbers(tmp_path):
 
 def test_codes(tmp_path):
     codes = np.arange(35, dtype=np.uint8).reshape(5, 7)
-    Image.fromarray(codes).save(tmp_path / "grey.png")
+    Image.fromarray(codes).save(tmp_path / "gray.png")
     palette = Image.fromarray(codes, mode="L").convert("P")
     palette.putdata(codes.ravel().tolist())
     palette.putpalette([7] * 768)
     palette.save(tmp_path / "palette.png")
-    for name in ("grey.png", "palette.png"):
+    for name in ("gray.png", "palette.png"):
         np.testing.assert_array_equal(read_codes(tmp_path / name), codes)
     Image.fromarray(codes.astype(np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(ValueError, match="deep.png: a picture of mode I;16, not of one channel with 8 bits"):
@@ -75,5 +75,5 @@ def test_other_formats_are_not_tried(tmp_path):
 def test_sizes_that_belong_together():
     image = np.zeros((3, 4, 3), np.uint8)
     assert same_size(image[..., 0], image, "x").shape == (3, 4)
-    with pytest.raises(ValueError, match="x.png: 3×4 pixels, its colour picture has 4×3"):
+    with pytest.raises(ValueError, match="x.png: 3×4 pixels, its color picture has 4×3"):
         same_size(image[..., 0].T, image, "x.png")

@@ -45,7 +45,7 @@ def test_round_trip(tree, split, folder, side):
         np.testing.assert_array_equal(
             sample.mask > 0, ((truth.masks[i] >= first) & (truth.masks[i] < first + 16))[:, turn]
         )
-        # Their pixels have whole numbers at the centres.
+        # Their pixels have whole numbers at the centers.
         uv = projected(getattr(truth, side)[i], RHD_K) + 0.5
         uv[:, 0] = 320 - uv[:, 0] if side == "left" else uv[:, 0]
         np.testing.assert_allclose(sample.joints_px, uv, atol=2e-3)
@@ -202,7 +202,7 @@ def test_broken_pictures(small):
     with pytest.raises(ValueError, match="mask.00001.png: the code 34, where RHD has 0 … 33"):
         data[1]
     save(mask, np.zeros((60, 64), np.uint8))
-    with pytest.raises(ValueError, match="mask.00001.png: 64×60 pixels, its colour picture has 64×64"):
+    with pytest.raises(ValueError, match="mask.00001.png: 64×60 pixels, its color picture has 64×64"):
         data[1]
     Image.new("RGB", (64, 64)).save(mask)
     with pytest.raises(ValueError, match="mask.00001.png: a picture of mode RGB, not of one channel"):

@@ -28,7 +28,7 @@ def check(sample, joints, image, f, c):
     assert sample.mask is None and sample.box.tolist() == [0, -80, 640] and sample.picture == (640, 480)
     pixels = (sample.image[:, 80:560] * 255).round().byte().movedim(0, -1)
     np.testing.assert_array_equal(pixels, image[:, ::-1])
-    uv = joints[:, :2] / joints[:, 2:] * f + c  # whole numbers at the centres
+    uv = joints[:, :2] / joints[:, 2:] * f + c  # whole numbers at the centers
     px = np.stack([640 - (uv[:, 0] + 0.5), uv[:, 1] + 0.5 + 80], -1)
     np.testing.assert_allclose(sample.joints_px, px, atol=5e-3)
     torch.testing.assert_close(project(sample.joints_cam, sample.K), sample.joints_px)
@@ -50,8 +50,8 @@ def test_round_trip_of_the_stereo_camera(tree):
                 i += 1
 
 
-def test_round_trip_of_the_depth_camera_s_colour(tree):
-    """The labels are in the depth camera; the truth was made in the colour camera."""
+def test_round_trip_of_the_depth_camera_s_color(tree):
+    """The labels are in the depth camera; the truth was made in the color camera."""
     root, truth = tree
     data = whole(root, "SK")
     assert len(data) == 4

@@ -23,7 +23,7 @@ def test_whole_tones_are_those_of_the_scale(tone):
     assert found.tolist() == pytest.approx(wanted, abs=1e-3)
 
 
-def test_relief_keeps_the_hands_own_colours(hand):
+def test_relief_keeps_the_hands_own_colors(hand):
     found = relief(hand.vertex_colors)
     torch.testing.assert_close(found.mean(0), torch.ones(3))
     torch.testing.assert_close(found[3] / found[5], (hand.vertex_colors[3] / hand.vertex_colors[5]) ** 2)
@@ -65,17 +65,17 @@ def test_a_sphere_shades_what_lies_behind_it():
 
 def test_occlusion_by_differences(hand, generator):
     """Against the same written with every difference of two points."""
-    vertices, centres = torch.rand(2, 30, 3, generator=generator), torch.rand(2, 5, 3, generator=generator)
+    vertices, centers = torch.rand(2, 30, 3, generator=generator), torch.rand(2, 5, 3, generator=generator)
     normals = functional.normalize(torch.randn(2, 30, 3, generator=generator), dim=-1)
     light = functional.normalize(torch.randn(2, 3, generator=generator), dim=-1)
     radii, apart = 0.1 * torch.rand(2, 5, generator=generator), (torch.rand(30, 5, generator=generator) < 0.7).float()
-    to = centres[:, None] - vertices[:, :, None]
+    to = centers[:, None] - vertices[:, :, None]
     distance, along = to.norm(dim=-1), (to * light[:, None, None]).sum(-1)
     facing = (to * normals[:, :, None]).sum(-1).clamp(min=0) / distance
     sky = (facing * (radii[:, None] / distance) ** 2 * apart).clamp(max=0.9)
     aside, penumbra = (distance**2 - along**2).clamp(min=0).sqrt(), 0.004 + 0.15 * along.clamp(min=0)
     covered = ((radii[:, None] + penumbra - aside) / (2 * penumbra)).clamp(0, 1) * apart
     covered = covered * (along / radii[:, None]).clamp(0, 1)
-    found = occlusion(vertices, normals, centres, radii, light, apart)
+    found = occlusion(vertices, normals, centers, radii, light, apart)
     torch.testing.assert_close(found[0], (1 - 0.8 * covered).prod(-1), atol=2e-3, rtol=0)
     torch.testing.assert_close(found[1], (1 - 0.8 * sky).prod(-1), atol=2e-3, rtol=0)

@@ -147,9 +147,9 @@ def test_training_crops_are_jittered(hand):
     data = SyntheticHands("train", SIZE, 20, hand=hand)
     spans = [data[i].joints_px for i in range(8)]
     sides = torch.stack([(px.amax(0) - px.amin(0)).max() / SIZE for px in spans])
-    centres = torch.stack([(px.amax(0) + px.amin(0)) / 2 / SIZE for px in spans])
+    centers = torch.stack([(px.amax(0) + px.amin(0)) / 2 / SIZE for px in spans])
     assert sides.std() > 0.01 and 0.5 < sides.min() and sides.max() < 0.8
-    assert centres.std() > 0.01
+    assert centers.std() > 0.01
 
 
 def test_hands_are_right_hands(hand, samples):
@@ -168,7 +168,7 @@ def test_hands_are_right_hands(hand, samples):
 
 
 def test_views_differ(samples):
-    """Palms point everywhere; distances span half a metre."""
+    """Palms point everywhere; distances span half a meter."""
     joints = torch.stack([sample.joints_cam for sample in samples])
     normal = torch.linalg.cross(joints[:, 5] - joints[:, 0], joints[:, 17] - joints[:, 0])
     assert 0.1 < (normal[:, 2] > 0).float().mean() < 0.9
@@ -209,7 +209,7 @@ def test_sequences_are_smooth(hand, split):
     batch = SyntheticHands(split, 32, 100, hand=hand).batch(torch.arange(0, 60 * step, step))
     joints = batch["joints_cam"]
     moved = (joints[1:] - joints[:-1]).norm(dim=-1)
-    assert moved.max() < 0.05 and moved.mean() > 1e-3  # metres a frame
+    assert moved.max() < 0.05 and moved.mean() > 1e-3  # meters a frame
     assert (joints[0] - joints[-1]).norm(dim=-1).mean() > 0.01
     # Accelerations are small too: nothing jumps.
     assert (joints[2:] - 2 * joints[1:-1] + joints[:-2]).norm(dim=-1).max() < 0.03
@@ -286,7 +286,7 @@ def test_no_background_at_all(hand):
 
 
 def test_samples_are_the_recorded_ones(hand):
-    """To a grey level, but for a pixel here and there on an edge that a last bit moves across its centre.
+    """To a gray level, but for a pixel here and there on an edge that a last bit moves across its center.
 
     Recorded by tools/record_samples.py.
     """
@@ -328,7 +328,7 @@ def test_cache_reads_back_what_it_made(hand, tmp_path):
         batch = cached.batch(torch.tensor([3, 1]))
         assert batch.keys() == direct.keys() - {"parts", "depth", "box"}
         for key in batch:
-            # Alone or in a batch, products of matrices differ in their last bit, and so may a grey level.
+            # Alone or in a batch, products of matrices differ in their last bit, and so may a gray level.
             torch.testing.assert_close(batch[key], direct[key], rtol=0, atol=1.1 / 255 if key == "image" else 1e-3)
     assert len(list(tmp_path.iterdir())) == 1
 

@@ -41,7 +41,7 @@ def test_jpeg_of_any_size_and_of_several_qualities(picture):
 
 
 def test_a_last_bit_does_not_show(picture):
-    """What differs between machines, a millionth, is far from a grey level afterwards."""
+    """What differs between machines, a millionth, is far from a gray level afterwards."""
     shaken = (picture + 1e-6 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     quality = torch.tensor([40.0])
     assert (jpeg(shaken, quality) - jpeg(picture, quality)).abs().max() < 0.1 / 255
@@ -76,7 +76,7 @@ def test_noise_is_a_samples_own():
     assert torch.equal(found[2:], noise(Draws("noise", torch.tensor([2])), 40, 30))
 
 
-def test_a_photograph_has_grey_levels(picture):
+def test_a_photograph_has_gray_levels(picture):
     draws = Draws("camera", torch.arange(2))
     taken = photograph(picture.square().expand(2, -1, -1, -1), draws) * 255
     torch.testing.assert_close(taken, taken.round(), rtol=0, atol=1e-4)

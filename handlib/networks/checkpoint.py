@@ -1,0 +1,56 @@
+"""Checkpoints: one safetensors file of weights, with the config and notes beside them as text.
+
+A file may come from anywhere, so its size is checked before it is read, and every field of its config by name and type.
+"""
+
+import json
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+SHIPPED = {name: Path(__file__).parent / "weights" / f"{name}.safetensors" for name in ("lite", "photo")}
+MAX_BYTES = 1 << 30
+Config = TypeVar("Config")
+
+
+def checkpoint_path(name_or_path: str | os.PathLike[str]) -> Path:
+    """Returns the file that `DHPE.from_pretrained` reads."""
+    return SHIPPED.get(str(name_or_path)) or Path(name_or_path).expanduser()
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads weights, in single precision, and metadata."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}: name 'lite' or 'photo', or a file of `handlib train`")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path}: larger than any DHPE checkpoint ({path.stat().st_size >> 20} MB); refused unread")
+    try:
+        with safe_open(path, framework="pt") as file:
+            weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+            return weights, file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors checkpoint ({error}); is the file complete?") from error
+
+
+def read_config(kind: type[Config], metadata: dict[str, str], path: Path) -> Config:
+    """Makes the config, a dataclass of numbers and texts, from a checkpoint's metadata."""
+    try:
+        config: Any = json.loads(metadata["config"])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: its config is not a JSON object, so it was not written by `DHPE.save`")
+    types = {field.name: field.type for field in fields(kind)}
+    for name, value in config.items():
+        if name not in types:
+            raise ValueError(f"{path}: unknown config field '{name}'; update handlib to read it")
+        if type(value) is not types[name] or (types[name] is int and not 0 <= value <= 1 << 16):
+            raise ValueError(f"{path}: the config field '{name}' must be {types[name].__name__}, not {value!r}")
+    try:
+        return kind(**config)
+    except ValueError as error:
+        raise ValueError(f"{path}: invalid config: {error}") from error
