@@ -8,7 +8,7 @@ Geman–McClure's robust function. z is the pose in standard deviations of its p
 the joints' limits; nothing is assumed about the viewpoint. Δs is the logarithm of the hand's size in the image over
 what its box lets expect; S is so wide that it only keeps a hand whose points are all disbelieved from shrinking away.
 The second line is optional: a network's own 3D points Q, of which only what lies about their mean (~) counts, and the
-same hand in the frame before. Where Q are other points of the hand than p, P holds 42 rows: those of p, then those of Q.
+same hand in the frame before. Where Q are other points of the hand than p, P holds 42 rows: those of p, those of Q.
 
 Coordinates. *place* is the root (point 9, the base of the middle finger) in the image: u, v in pixels and the logarithm
 of the pixels per meter at its depth; the same three numbers serve the pinhole and the scaled orthographic camera.
