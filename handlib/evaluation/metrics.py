@@ -11,6 +11,7 @@ from torch import Tensor
 from ..hand.joints import BONES, C21, MIDDLE_MCP
 
 ALIGNMENTS = ("root", "root_scale", "wrist", "wrist_scale", "procrustes", "reflected_procrustes")
+ROUNDING_MM = 1e-3
 WRIST = C21.index("wrist")
 _ROOT_BONE = next(bone for bone in BONES if bone[1] == MIDDLE_MCP)  # wrist → middle MCP sets the scale of "root_scale"
 TONE_EDGES = (0.0, 3.0, 6.0, 9.0)  # of the Monk scale's ten tones, 0 … 9, lightest first: light, medium, dark
@@ -70,6 +71,11 @@ def _mean_of(points: Tensor, counted: Tensor | None) -> Tensor:
 def joint_errors_mm(predicted: Float[Tensor, "*batch n 3"], truth: Float[Tensor, "*batch n 3"]) -> Tensor:
     """Distance of each joint or vertex from the truth, in millimetres."""
     return (predicted - truth).norm(dim=-1) * 1000
+
+
+def without_rounding(errors_mm: Tensor) -> Tensor:
+    """What an alignment leaves of no error is none: a grid's first threshold may be 0."""
+    return torch.where(errors_mm < ROUNDING_MM, 0, errors_mm)
 
 
 def pck(

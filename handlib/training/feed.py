@@ -55,8 +55,9 @@ def in_memory(
     """All samples of some data sets, read once; synthetic ones are kept in the folder `cache`, if it is named.
 
     Fields that not all have are left out, but for masks, which are NaN where a data set has none; of joints those count
-    that count in every one of them.
+    that count in every one of them. `ValueError` for a set whose joint 0 is a palm, which the hand model does not have.
     """
+    check_wrists(datasets)
     parts = []
     for dataset in datasets:
         if isinstance(dataset, SyntheticHands):
@@ -65,11 +66,14 @@ def in_memory(
             loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=_collate_bytes)
             batches = with_masks([copied(batch) for batch in loader])
             tensors = {name: torch.cat([batch.pop(name) for batch in batches]) for name in common(batches)}
-            parts.append(CachedHands(tensors, *_name_and_scored(dataset)))
+            parts.append(CachedHands(tensors, *_protocol(dataset)))
     rows = with_masks([part.tensors for part in parts])
     tensors = {name: torch.cat([row[name] for row in rows]) for name in common(rows)}
     scored = tuple(row for row in parts[0].scored if all(row in part.scored for part in parts))
-    return CachedHands(tensors, " + ".join(part.name for part in parts), scored)
+    palms = {part.palm for part in parts}  # sets that count another point are compared where all have one: the wrist
+    return CachedHands(
+        tensors, " + ".join(part.name for part in parts), scored, palms.pop() if len(palms) == 1 else ""
+    )
 
 
 def evenly(dataset: Dataset, n: int) -> Dataset:
@@ -97,11 +101,24 @@ def training_hands(
     return data, in_memory(val, config.workers, cache, progress)
 
 
-def _name_and_scored(dataset: Dataset) -> tuple[str, tuple[int, ...]]:
+def check_wrists(datasets: Sequence[Dataset]) -> None:
+    """`ValueError` where a data set has a palm in row 0: the hand model's wrist is some 45 mm from it."""
+    for dataset in datasets:
+        whole = dataset.dataset if isinstance(dataset, Subset) else dataset
+        if getattr(whole, "joint0", "") == "palm":
+            raise ValueError(
+                f"{whole.name}: its joint 0 is the palm, the hand model's the wrist: leave joint0=palm out of the spec "
+                "(scores compare palm with palm by themselves)"
+            )
+
+
+def _protocol(dataset: Dataset) -> tuple[str, tuple[int, ...], str]:
+    """Name, `scored` and `palm`."""
     if isinstance(dataset, Subset):
-        name, scored = _name_and_scored(dataset.dataset)
-        return f"{name}, {len(dataset)} of them", scored
-    return getattr(dataset, "name", type(dataset).__name__), getattr(dataset, "scored", tuple(range(21)))
+        name, scored, palm = _protocol(dataset.dataset)
+        return f"{name}, {len(dataset)} of them", scored, palm
+    name = getattr(dataset, "name", type(dataset).__name__)
+    return name, getattr(dataset, "scored", tuple(range(21))), getattr(dataset, "palm", "")
 
 
 def with_masks(rows: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
@@ -212,6 +229,7 @@ class Feed:
             raise ValueError(f"unknown feed '{kind}': choose one of {', '.join(FEEDS)}")
         if kind == "device" and not (len(datasets) == 1 and hasattr(datasets[0], "batch")):
             raise ValueError("only one data set of synthetic hands is rendered on the device: choose --feed workers")
+        check_wrists(datasets)
         self.kind, self.pool, self.device, self.workers = kind, pool, torch.device(device), workers
         if kind == "memory":
             self.data = in_memory(datasets, workers, cache, progress)

@@ -83,11 +83,9 @@ PROFILES = {
     # The paper's own training set, and its schedule as far as it is known: no stage before the joint one, since F and
     # J2D start from published weights.
     "paper": TrainConfig(
-        # The hand model's first joint is the wrist; the data sets' own is a point of the palm.
-        data=("rhd,joint0=wrist:RHD_published_v2", "stb,joint0=ring:STB"),
-        val_data=("rhd,joint0=wrist:RHD_published_v2",), val_images=500, epochs=40, evidence_epochs=0, batch_size=64,
-        lifting_steps=0, joint_learning_rate=1e-4, workers=8, feed="workers", augment_from=20,
-        augment_cap=30_000, profile="paper", model=DHPEConfig.paper(),
+        data=("rhd:RHD_published_v2", "stb:STB"), val_data=("rhd:RHD_published_v2",), val_images=500, epochs=40,
+        evidence_epochs=0, batch_size=64, lifting_steps=0, joint_learning_rate=1e-4, workers=8, feed="workers",
+        augment_from=20, augment_cap=30_000, profile="paper", model=DHPEConfig.paper(),
     ),
 }  # fmt: skip
 

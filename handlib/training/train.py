@@ -127,5 +127,4 @@ def _open(
         held = in_memory(val, config.workers, cache, progress)
     if len(feed) < 2:
         raise ValueError(f"the training set, {' + '.join(config.data)}, has fewer than two images")
-    on_device = {name: value.to(processes.device) for name, value in held.tensors.items()}
-    return feed, CachedHands(on_device, held.name, held.scored)
+    return feed, held.each(lambda value: value.to(processes.device))

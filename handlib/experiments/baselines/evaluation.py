@@ -17,7 +17,7 @@ def predictions(
     rows: dict[str, list] = {}
     for indices in tqdm(torch.arange(len(data)).split(batch_size), "evaluating", unit="batch", disable=not progress):
         batch = {name: value.to(device) for name, value in data.batch(indices).items()}
-        for name, value in compared(batch, *method.predict(view_of(batch)), data.scored).items():
+        for name, value in compared(batch, *method.predict(view_of(batch)), data.scored, data.palm).items():
             rows.setdefault(name, []).append(value.cpu())
     return {name: torch.cat(values) for name, values in rows.items()}
 
