@@ -122,13 +122,14 @@ def _protocol(dataset: Dataset) -> tuple[str, tuple[int, ...], str]:
 
 
 def with_masks(rows: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
-    """Rows as of `to_bytes`, whose masks can be put together: unknown ones where only some have any."""
+    """Rows, also as of `to_bytes`, whose masks can be put together: unknown ones where only some have any."""
     if len({row["mask"].dtype if "mask" in row else None for row in rows}) == 1:
         return list(rows)
 
     def masks(row: dict[str, Tensor]) -> Tensor:
-        n, _, height, width = row["image"].shape
-        return row["mask"].half() if "mask" in row else torch.full((n, height, width), torch.nan, dtype=torch.half)
+        image = row["image"]
+        kind = torch.half if image.dtype == torch.uint8 else image.dtype
+        return row["mask"].to(kind) if "mask" in row else image.new_full(image[:, 0].shape, torch.nan, dtype=kind)
 
     return [row | {"mask": masks(row)} for row in rows]
 
@@ -247,6 +248,7 @@ class Feed:
             parts = [next(images)] if (indices < n).any() else []
             if len(added := indices[indices >= n]):
                 parts.append(self._move(self.pool.batch(added - n)))
+            parts = with_masks(parts)
             yield {name: torch.cat([part[name] for part in parts]) for name in common(parts)}
 
     def _images(self, plan: Sequence[Tensor]) -> Iterator[dict[str, Tensor]]:

@@ -209,7 +209,7 @@ class Trainer:
         if every > 1:  # so that the mean over the steps is that of the term
             terms["feature"] = terms["feature"] * every
         if self._augments():
-            self._augment(output, images, batch, seeds)
+            self._augment(output, batch, seeds)
         return loss, terms
 
     def _augments(self) -> bool:
@@ -217,17 +217,20 @@ class Trainer:
         began = config.augment_from is not None and self.epoch >= config.augment_from
         return began and self.step % config.augment_every == 0 and not self.pool.full
 
-    def _augment(self, output: DHPEOutput, images: Tensor, batch: dict[str, Tensor], seeds: Tensor) -> None:
-        """Sec. 3.5: new instances from the estimates on these images join the pool; the pool's own are no seeds."""
+    def _augment(self, output: DHPEOutput, batch: dict[str, Tensor], seeds: Tensor) -> None:
+        """Sec. 3.5: new instances from the estimates on these images join the pool; the pool's own are no seeds.
+
+        They wear the colors of the images before jitter, since they get one of their own each time they are drawn.
+        """
         from ..augmentation import augment
 
         number = _seed(self.config.seed, self.epoch, self.step, 1 + self.processes.index)
         generator = torch.Generator().manual_seed(number)
-        seeds = seeds.to(images.device)
+        seeds = seeds.to(batch["image"].device)
         rows = {name: value[seeds] for name, value in batch.items()}
         estimates = taken(detached(output), seeds)
         backgrounds = BuiltinBackgrounds("train") if self.backgrounds is None else self.backgrounds
-        found = augment(self.model, estimates, images[seeds], rows, generator, backgrounds)
+        found = augment(self.model, estimates, rows["image"], rows, generator, backgrounds)
         for rows in self.processes.gather(found):
             self.pool.add(rows)
 
