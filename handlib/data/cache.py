@@ -25,14 +25,19 @@ _LEFT_OUT = ("parts", "depth", "box")  # no loss or score reads them, and they a
 class CachedHands:
     """All samples of a data set as stacked tensors; `batch(indices)` gives of them what training and scores need.
 
-    scored: the rows of C21 that its score counts, palm: the rule by which that makes joint 0 of the wrist, as of the
-    data set itself (`RealHands`).
+    scored, palm, passes: how an estimate is compared with it, as of the data set itself (`RealHands`).
     """
 
     def __init__(
-        self, tensors: dict[str, Tensor], name: str, scored: tuple[int, ...] = tuple(range(21)), palm: str = ""
+        self,
+        tensors: dict[str, Tensor],
+        name: str,
+        scored: tuple[int, ...] = tuple(range(21)),
+        palm: str = "",
+        passes: int = 1,
     ):
-        self.tensors, self.name, self.scored, self.palm = tensors, name, tuple(scored), palm
+        self.tensors, self.name = tensors, name
+        self.scored, self.palm, self.passes = tuple(scored), palm, passes
 
     def __len__(self) -> int:
         return len(self.tensors["image"])
@@ -48,7 +53,7 @@ class CachedHands:
     def each(self, change: Callable[[Tensor], Tensor]) -> "CachedHands":
         """The same data set with every tensor changed."""
         tensors = {key: change(value) for key, value in self.tensors.items()}
-        return CachedHands(tensors, self.name, self.scored, self.palm)
+        return CachedHands(tensors, self.name, self.scored, self.palm, self.passes)
 
     @classmethod
     def make(

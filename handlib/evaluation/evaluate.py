@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..data import CachedHands
+from ..data.crop import recropped
 from ..data.real.palm import palm_visible, wrist_to_palm
 from ..dhpe import DHPE
 from ..hand.joints import MIDDLE_MCP
@@ -48,6 +49,9 @@ def predictions(
         batch = data.batch(indices)
         with torch.no_grad():
             output: DHPEOutput = model(batch["image"])
+            for _ in range(getattr(data, "passes", 1) - 1):
+                batch = recropped(batch, output.joints_2d)
+                output = model(batch["image"])
         if iterations:
             output = refine(model, batch["image"], output, iterations)
         with torch.no_grad():

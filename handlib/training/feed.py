@@ -6,6 +6,7 @@ image, index N + j the pool's row j. Which indices a batch has is decided by the
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -30,12 +31,13 @@ def open_data(
     images: int | None = None,
     seed: int = 0,
     backgrounds: str = "",
+    crop_jitter: float = 0.0,
 ) -> list[Dataset]:
     """The data sets that a config names: "synthetic", or a spec of `handlib.data.open_spec`, such as "rhd:PATH".
 
     split: "train" or "val"; of real data, which have no such split, the latter is what a spec holds out of the training
     split, `rhd,hold=0.05:PATH`, and without that the test set. images, seed: of the synthetic hands. backgrounds: a
-    spec of `handlib.data.open_backgrounds` for those of the training set.
+    spec of `handlib.data.open_backgrounds` for those of the training set. crop_jitter: of real training hands (`Crop`).
     """
     if not specs:
         raise ValueError("no data named: --data synthetic, or for example --data rhd:PATH stb:PATH")
@@ -45,7 +47,10 @@ def open_data(
             behind = open_backgrounds(backgrounds) if backgrounds and split == "train" else None
             found.append(SyntheticHands(split, size, images, seed=seed, hand=hand, backgrounds=behind))
             continue
-        found.append(open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size))
+        real = open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size)
+        if split == "train":
+            real.crop = replace(real.crop, jitter=crop_jitter)
+        found.append(real)
     return found
 
 
@@ -71,9 +76,8 @@ def in_memory(
     tensors = {name: torch.cat([row[name] for row in rows]) for name in common(rows)}
     scored = tuple(row for row in parts[0].scored if all(row in part.scored for part in parts))
     palms = {part.palm for part in parts}  # sets that count another point are compared where all have one: the wrist
-    return CachedHands(
-        tensors, " + ".join(part.name for part in parts), scored, palms.pop() if len(palms) == 1 else ""
-    )
+    palm = palms.pop() if len(palms) == 1 else ""
+    return CachedHands(tensors, " + ".join(p.name for p in parts), scored, palm, max(p.passes for p in parts))
 
 
 def evenly(dataset: Dataset, n: int) -> Dataset:
@@ -92,7 +96,8 @@ def training_hands(
     """
     size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
     data = in_memory(
-        open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds),
+        open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds,
+                  config.crop_jitter),
         config.workers,
         cache,
         progress,
@@ -112,13 +117,13 @@ def check_wrists(datasets: Sequence[Dataset]) -> None:
             )
 
 
-def _protocol(dataset: Dataset) -> tuple[str, tuple[int, ...], str]:
-    """Name, `scored` and `palm`."""
+def _protocol(dataset: Dataset) -> tuple[str, tuple[int, ...], str, int]:
+    """Name, `scored`, `palm` and `passes`."""
     if isinstance(dataset, Subset):
-        name, scored, palm = _protocol(dataset.dataset)
-        return f"{name}, {len(dataset)} of them", scored, palm
-    name = getattr(dataset, "name", type(dataset).__name__)
-    return name, getattr(dataset, "scored", tuple(range(21))), getattr(dataset, "palm", "")
+        name, *others = _protocol(dataset.dataset)
+        return f"{name}, {len(dataset)} of them", *others
+    usual = {"name": type(dataset).__name__, "scored": tuple(range(21)), "palm": "", "passes": 1}
+    return tuple(getattr(dataset, name, value) for name, value in usual.items())
 
 
 def with_masks(rows: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:

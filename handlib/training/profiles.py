@@ -37,6 +37,7 @@ class TrainConfig:
     average: float = 0.0  # of the weights over the steps, exponentially: the part of a step that stays in the next
     feature_every: int = 1  # Eq. 2, a second pass of F, in every so many steps, with as many times its weight
     color_jitter: float = 0.15  # standard deviation of the gain and the offset of each colour channel
+    crop_jitter: float = 0.2  # of the crops of real training hands, in side and center: `data.crop.Crop.jitter`
     augment_from: int | None = None  # Sec. 3.5 from this epoch on, counted from 0; None: never
     augment_every: int = 1  # in every so many steps
     augment_cap: int = 6000  # instances that augmentation adds to the training set, at most

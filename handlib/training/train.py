@@ -120,7 +120,8 @@ def _open(
     """The training set, and the validation set in the memory of the device."""
     size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
     with processes.main_first():  # the others then read from the cache what it has rendered
-        data = open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds)
+        data = open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds,
+                         config.crop_jitter)  # fmt: skip
         feed = Feed(data, config.feed, pool, processes.device, config.workers, cache, progress)
         val = [evenly(dataset, config.val_images) for dataset in open_data(config.val_data, "val", size, hand,
                config.val_images)]  # fmt: skip

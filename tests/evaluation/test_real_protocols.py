@@ -6,10 +6,13 @@ import torch
 from miniatures import write_do, write_freihand, write_ho3d, write_interhand, write_rhd, write_stb
 
 from handlib.data import open_spec
-from handlib.evaluation.evaluate import compared, scores
+from handlib.data.crop import recropped
+from handlib.evaluation.evaluate import compared, depth_of_root, predictions, scores
 from handlib.evaluation.protocols import OWN_PROTOCOLS, PROTOCOLS
+from handlib.experiments import baselines
 from handlib.hand.joints import C21, MIDDLE_MCP
-from handlib.training.feed import in_memory
+from handlib.training.feed import in_memory, open_data
+from handlib.training.profiles import preset
 
 WRITERS = {
     "rhd": lambda root, hand: write_rhd(root, hand, ("evaluation",)),
@@ -103,3 +106,25 @@ def test_a_palm_is_not_what_a_model_is_compared_with(hand, tmp_path, kind, rule)
     assert data.palm == ""
     with pytest.raises(ValueError, match="its joint 0 is the palm, .* leave joint0=palm out"):
         in_memory([data], 0, None, progress=False)
+
+
+def test_dexter_object_is_looked_at_twice(held, trained):
+    """As if its hands had been cut around the joints of a first look, by the network and by any method alike."""
+    data = held["do"]
+    assert data.passes == data.first(2).passes == 2 and held["rhd"].passes == 1
+    batch, model = data.batch(torch.arange(2)), trained.model
+    with torch.no_grad():
+        again = recropped(batch, model(batch["image"]).joints_2d)
+        wanted = model(again["image"]).in_camera(again["K"], depth_of_root(again["joints_cam"])).joints
+    for found in (
+        predictions(model, data.first(2), progress=False),
+        baselines.predictions(baselines.DHPEMethod(model), data.first(2), progress=False),
+    ):
+        torch.testing.assert_close(found["joints_cam"], wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_crops_of_training_hands_alone_are_jittered(hand, tmp_path):
+    write_rhd(tmp_path, hand)
+    spec = f"rhd,hold=0.4:{tmp_path}"
+    sets = [open_data([spec], split, 32, hand, crop_jitter=0.2)[0] for split in ("train", "val")]
+    assert [data.crop.jitter for data in sets] == [0.2, 0.0] and preset("paper").crop_jitter > 0
