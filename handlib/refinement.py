@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .camera import SCALE_UNIT
-from .dhpe import DHPE
+from .dhpe import DHPE, check_images
 from .evidence import heatmap_peaks
 from .output import DHPEOutput, Iteration, assemble, detached
 from .parameters import MeshParameters, posed_hand
@@ -64,15 +64,19 @@ def refine(
     by the best one before it, so the objective never rises; the true error may (evaluation/refinement_report.py).
     """
     weights = weights or RefinementWeights()
+    check_images(images)
+    if len(images) != len(output.h):
+        raise ValueError(f"{len(images)} images but an estimate of {len(output.h)}: refine the images it was made from")
     if output.mesh_crop is None:
         raise ValueError("only an estimate made by a DHPE can be refined with its evidence; `fit` needs no refinement")
     first = detached(output)
-    frozen = [p.requires_grad for p in model.parameters()]
-    model.requires_grad_(False)
+    frozen, training = [p.requires_grad for p in model.parameters()], model.training
+    model.requires_grad_(False).eval()  # a model in training would add to its running statistics
     try:
         seen = model.resize(images) if first.crop is None else images
         states = _descend(model, seen, first, iterations, weights)
     finally:
+        model.train(training)
         for parameter, needed in zip(model.parameters(), frozen, strict=True):
             parameter.requires_grad_(needed)
     with torch.no_grad():

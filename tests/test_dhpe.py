@@ -10,7 +10,7 @@ from handlib import DHPE, DHPEConfig, DHPEOutput
 from handlib.camera import crop_to_px
 from handlib.hand.joints import MIDDLE_MCP
 from handlib.losses import LossWeights, dhpe_loss
-from handlib.parameters import MeshParameters
+from handlib.parameters import MeshParameters, posed_hand
 
 TINY = DHPEConfig(size=32, feature_width=4, features=16, pose_width=4, hidden=8)
 NEWER = ("trunk", "pose_size", "pretrained", "posenet", "evidence_2d")  # fields that lite's file does not know
@@ -372,3 +372,17 @@ def test_in_training_the_numbers_of_an_image_are_not_looked_at(model, images):
         assert not torch.isfinite(model(images).h).all()
     finally:
         model.eval()
+
+
+def test_the_gradient_of_ren_is_part_of_the_config(model):
+    assert DHPEConfig.paper().gradient == "kato" and DHPEConfig().gradient == "antialias"
+    vertices = posed_hand(model.hand, MeshParameters.initial(model.hand).expand(1, -1)).vertices
+    for size in (None, 48):
+        slopes = []
+        for gradient in ("kato", "antialias"):
+            moving = vertices.clone().requires_grad_()
+            DHPE(replace(TINY, gradient=gradient)).render_mask(moving, size).sum().backward()
+            slopes.append(moving.grad)
+        assert not torch.allclose(*slopes)
+    with pytest.raises(ValueError, match="unknown gradient 'exact': choose one of antialias, kato"):
+        DHPEConfig(gradient="exact")
