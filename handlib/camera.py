@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from .hand.joints import MIDDLE_MCP
@@ -146,10 +146,11 @@ def crop_box(joints_px: Float[Tensor, "*batch n 2"], factor: float = CROP_FACTOR
 
 
 def crop_intrinsics(
-    K: Float[Tensor, "*batch 3 3"], box: Float[Tensor, "*batch 3"], size: int
+    K: Num[Tensor, "*batch 3 3"], box: Num[Tensor, "*batch 3"], size: int
 ) -> Float[Tensor, "*batch 3 3"]:
     """K of a crop (left, top, side) that is resized to `size` pixels."""
     zoom = size / box[..., 2]
+    K = K if K.is_floating_point() else K.to(zoom)  # in whole numbers the zoom would be cut off
     crop = torch.zeros_like(K)
     crop[..., 0, 0] = crop[..., 1, 1] = zoom
     crop[..., 0, 2], crop[..., 1, 2] = -zoom * box[..., 0], -zoom * box[..., 1]

@@ -17,19 +17,11 @@ from ..data.synthetic import digest
 from ..dhpe import DHPE
 from ..evaluation import results
 from ..evaluation.evaluate import curves, describe, predictions, refinement_of, scores
-from ..evaluation.protocols import PROTOCOLS, freihand_mesh
+from ..evaluation.protocols import OWN_PROTOCOLS, PROTOCOLS, freihand_mesh
 from ..evaluation.results import Metric
 from ..refinement import RefinementWeights
 from ..training.feed import evenly, in_memory
 
-OWN_PROTOCOLS = {  # of real data sets, by the kind of their specs
-    "rhd": ("rhd_hand3d",),
-    "stb": ("minimal_hand",),
-    "do": ("dexter_object",),
-    "freihand": ("freihand",),
-    "ho3d": ("wrist", "ho3d", "freihand"),
-    "interhand": ("wrist",),
-}
 MESHES = ("freihand", "ho3d")  # kinds whose protocol scores the vertices, too, where their truth is there
 
 
@@ -66,7 +58,7 @@ def evaluate_command(
     kind, hands, described = _real(data, model, n) if data else _synthetic(split, model, n)
     samples = predictions(model, hands, refine)
     measured = scores(samples)
-    metrics = describe(measured, len(hands)) + _protocol(kind, samples)
+    metrics = describe(measured, len(hands)) + (_protocol(kind, samples) if data else [])
     tables = curves(samples)
     report = refinement_of(samples)
     if report is not None:

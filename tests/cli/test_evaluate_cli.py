@@ -3,9 +3,9 @@
 import pytest
 from miniatures import write_freihand, write_ho3d, write_interhand
 
-from handlib.cli.evaluate import OWN_PROTOCOLS, evaluate_command
+from handlib.cli.evaluate import evaluate_command
 from handlib.evaluation import results
-from handlib.evaluation.protocols import PROTOCOLS
+from handlib.evaluation.protocols import OWN_PROTOCOLS, PROTOCOLS
 
 
 def measured(trained, spec, folder) -> dict:

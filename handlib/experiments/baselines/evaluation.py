@@ -5,7 +5,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ...camera import project
 from ...data import CachedHands
+from ...data.crop import recropped
 from ...evaluation.evaluate import compared, scores
 from .interface import Method, view_of
 
@@ -17,7 +19,12 @@ def predictions(
     rows: dict[str, list] = {}
     for indices in tqdm(torch.arange(len(data)).split(batch_size), "evaluating", unit="batch", disable=not progress):
         batch = {name: value.to(device) for name, value in data.batch(indices).items()}
-        for name, value in compared(batch, *method.predict(view_of(batch)), data.scored).items():
+        estimate = method.predict(view_of(batch))
+        for _ in range(data.passes - 1):
+            if estimate.joints_cam is not None:
+                batch = recropped(batch, project(estimate.joints_cam, batch["K"]))
+                estimate = method.predict(view_of(batch))
+        for name, value in compared(batch, *estimate, data.scored, data.palm).items():
             rows.setdefault(name, []).append(value.cpu())
     return {name: torch.cat(values) for name, values in rows.items()}
 

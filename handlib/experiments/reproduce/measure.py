@@ -2,27 +2,13 @@
 
 from dataclasses import asdict
 
-from torch import Tensor
-
 from ...data import CachedHands
 from ...evaluation import evaluate
-from ...evaluation.protocols import PROTOCOLS
+from ...evaluation.protocols import OWN_PROTOCOLS, PROTOCOLS
 from ...evaluation.results import Metric
 from ...refinement import RefinementWeights
 from ..baselines import DHPEMethod, Method, predictions
 
-# Beside alignment at the root, which all have whose root is known: the protocols of the set's own literature.
-OWN_PROTOCOLS = {
-    "diverse": ("rhd_hand3d", "minimal_hand"),
-    "studio": ("minimal_hand",),
-    "object": ("dexter_object",),
-    "rhd": ("rhd_hand3d", "minimal_hand"),
-    "stb": ("minimal_hand",),
-    "do": ("dexter_object",),
-    "freihand": ("freihand",),
-    "ho3d": ("wrist", "ho3d", "freihand"),
-    "interhand": ("wrist",),
-}
 # The score by which methods are compared. No root is annotated in Dexter+Object, so its own protocol must do.
 HEADLINE = {"do": "dexter_object_auc_20_50_mm"}
 USUAL_HEADLINE = "joints_root_auc_20_50_mm"
@@ -77,5 +63,4 @@ def _without_nan(curve: dict[str, list]) -> dict[str, list]:
 
 def on(data: CachedHands, device: str) -> CachedHands:
     """The same hands in the memory of a device."""
-    tensors: dict[str, Tensor] = {name: value.to(device) for name, value in data.tensors.items()}
-    return CachedHands(tensors, data.name, data.scored)
+    return data.each(lambda value: value.to(device))
