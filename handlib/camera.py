@@ -93,6 +93,9 @@ class Camera(NamedTuple):
 
     def matrix(self) -> Float[Tensor, "*batch 3 4"]:
         """Model frame in meters to crop coordinates, as one affine map: (10σ·FLIP·R(q) | t)."""
+        for name, part, n in zip(self._fields, self, (4, 1, 3), strict=True):
+            if part.shape[-1:] != (n,):
+                raise ValueError(f"the camera's {name} must end in {n} numbers: got {tuple(part.shape)}")
         if jit.serves(*self):
             from .renderer.numba import camera as compiled  # late: importing numba takes half a second
 
