@@ -18,10 +18,11 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from .camera import FLIP, crop_box, crop_intrinsics, crop_to_px, project, quaternion_to_rotation, unproject
+from .camera import FLIP, crop_box, crop_intrinsics, crop_to_px, project, px_to_crop, quaternion_to_rotation, unproject
 from .dhpe import DHPE
 from .hand.joints import MIDDLE_MCP
 from .hand.mesh import boundary_loop
+from .losses import PAPER_SIZE, LossWeights, shape_weight
 from .output import DHPEOutput
 from .parameters import MeshParameters
 from .renderer import Renderer
@@ -55,6 +56,8 @@ class AugmentationConfig:
         (of a finger: its back for its front), then their neighbors; `"diffusion"`: from their neighbors alone, which
         leaves the hidden side flat.
     masked: take colors only where the image's mask says hand; a seed that misses its hand would wear the background.
+    threshold_px: T of Eq. 12, for a seed whose mask is not known: it is usable where its mean 2D joint error is at most
+        this, in pixels of the paper's crop, as the shape loss trusts such an estimate.
     """
 
     per_seed: int = 3
@@ -63,6 +66,7 @@ class AugmentationConfig:
     camera: str = "seed"
     hidden: str = "symmetry"
     masked: bool = True
+    threshold_px: float = LossWeights.threshold_px
     least_shown: float = 0.1  # of the vertices; a seed with fewer is rejected. A true mesh shows 0.2 to 0.4 of its own
     supersampling: int = 2  # pictures are drawn this many times larger and averaged
 
@@ -120,21 +124,25 @@ def seed_colors(
     """The skin of each seed, and which seeds are usable.
 
     A seed is not if its mesh is not finite, if the image shows less than `least_shown` of its vertices (the mesh lies
-    beside the hand, or out of the image), or if its camera is unknown. The skin of an unusable seed is black.
+    beside the hand, or out of the image), or if its camera is unknown. Where the batch has no mask, or NaN for one, the
+    2D joints decide instead whether the mesh is on its hand. The skin of an unusable seed is black.
     """
     if output.mesh_crop is None:
         raise ValueError("only an estimate made by a DHPE can be a seed; one made by `fit` has no crop coordinates")
-    if images.shape[-2:] != batch["mask"].shape[-2:] or len(images) != len(batch["mask"]):
-        raise ValueError(
-            f"images {tuple(images.shape)} and batch['mask'] {tuple(batch['mask'].shape)} must be of the same crops"
-        )
+    mask = batch.get("mask", images.new_full((), torch.nan).expand(images[:, 0].shape))
+    if images[:, 0].shape != mask.shape:
+        raise ValueError(f"images {tuple(images.shape)} and masks {tuple(mask.shape)} must be of the same crops")
     vertices = output.mesh_crop.vertices
     finite = torch.isfinite(vertices).flatten(1).all(1) & torch.isfinite(output.h).all(1)
     vertices_px = crop_to_px(torch.where(finite[:, None, None], vertices, -9.0), images.shape[-1])
-    sampled, shown = sample_colors(torch.cat([images, batch["mask"][:, None]], 1), vertices_px, model.hand.faces)
+    sampled, shown = sample_colors(torch.cat([images, mask.nan_to_num(1.0)[:, None]], 1), vertices_px, model.hand.faces)
     if config.masked:
         shown = shown & (sampled[..., 3] > 0.99)  # all of the pixels that the color is mixed from are hand
     usable = finite & (shown.float().mean(1) >= config.least_shown) & shown.any(1)
+    if config.masked:
+        joints, size = output.mesh_crop.joints[..., :2], images.shape[-1]
+        near = shape_weight(joints, px_to_crop(batch["joints_px"], size), config.threshold_px / (PAPER_SIZE / 2)) > 0
+        usable = usable & (near | ~mask.isnan().flatten(1).any(1))
     if config.camera == "seed":
         depth = batch["joints_cam"][:, MIDDLE_MCP, 2]
         usable = usable & (depth > 0) & torch.isfinite(batch["K"]).flatten(1).all(1)

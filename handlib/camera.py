@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from .hand.joints import MIDDLE_MCP
@@ -93,6 +93,9 @@ class Camera(NamedTuple):
 
     def matrix(self) -> Float[Tensor, "*batch 3 4"]:
         """Model frame in meters to crop coordinates, as one affine map: (10σ·FLIP·R(q) | t)."""
+        for name, part, n in zip(self._fields, self, (4, 1, 3), strict=True):
+            if part.shape[-1:] != (n,):
+                raise ValueError(f"the camera's {name} must end in {n} numbers: got {tuple(part.shape)}")
         if jit.serves(*self):
             from .renderer.numba import camera as compiled  # late: importing numba takes half a second
 
@@ -146,10 +149,11 @@ def crop_box(joints_px: Float[Tensor, "*batch n 2"], factor: float = CROP_FACTOR
 
 
 def crop_intrinsics(
-    K: Float[Tensor, "*batch 3 3"], box: Float[Tensor, "*batch 3"], size: int
+    K: Num[Tensor, "*batch 3 3"], box: Num[Tensor, "*batch 3"], size: int
 ) -> Float[Tensor, "*batch 3 3"]:
     """K of a crop (left, top, side) that is resized to `size` pixels."""
     zoom = size / box[..., 2]
+    K = K if K.is_floating_point() else K.to(zoom)  # in whole numbers the zoom would be cut off
     crop = torch.zeros_like(K)
     crop[..., 0, 0] = crop[..., 1, 1] = zoom
     crop[..., 0, 2], crop[..., 1, 2] = -zoom * box[..., 0], -zoom * box[..., 1]

@@ -23,6 +23,7 @@ from .networks.turned_crop import HandEvidence, TurnedCrop
 from .output import DHPEOutput, assemble, seen_in_image
 from .regressor import Regressor
 from .renderer import Renderer
+from .renderer.renderer import GRADIENTS
 from .support.files import atomic_path
 
 TRUNKS = ("lite", "paper", "photo")
@@ -52,6 +53,7 @@ class DHPEConfig:
     evidence_2d: bool = True  # E3D sees j2D; False: F(x) alone, and there is no J2D (Kanazawa et al.)
     subpixel: bool = True  # heat-map peaks finer than a pixel; the paper takes the highest pixel
     principal: int = 128  # directions of the photo trunk's F that E3D sees; 0: no features
+    gradient: str = "antialias"  # of Ren (renderer.py): the outlines' exact one, or "kato", the paper's
     hand: str = "openhand"
     fingertips: str = "smplx"
 
@@ -64,6 +66,8 @@ class DHPEConfig:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.trunk not in TRUNKS:
             raise ValueError(f"unknown trunk '{self.trunk}': choose one of {', '.join(TRUNKS)}")
+        if self.gradient not in GRADIENTS:
+            raise ValueError(f"unknown gradient '{self.gradient}': choose one of {', '.join(GRADIENTS)}")
         if self.trunk == "photo" and (self.features, self.size) != (PHOTO_FEATURES, PHOTO_SIZE):
             raise ValueError("the photo trunk has its own size and features: start from DHPEConfig.photo()")
         if self.trunk == "photo" and not 0 <= self.principal < PHOTO_FEATURES:
@@ -91,9 +95,9 @@ class DHPEConfig:
 
     @classmethod
     def paper(cls, **overrides) -> "DHPEConfig":
-        """The networks of the paper: ResNet-50 at 224², PoseNet at 256², single layers, the highest pixel as j2D."""
+        """The paper's: ResNet-50 at 224², PoseNet at 256², single layers, the highest pixel as j2D, Kato's gradient."""
         own = {"trunk": "paper", "size": 224, "pose_size": 256, "features": PAPER_FEATURES, "pretrained": True}
-        return cls(**own | {"hidden": 0, "subpixel": False} | overrides)
+        return cls(**own | {"hidden": 0, "subpixel": False, "gradient": "kato"} | overrides)
 
     @classmethod
     def photo(cls, **overrides) -> "DHPEConfig":
@@ -120,7 +124,7 @@ class DHPE(nn.Module):
         )
         if published:
             self._load_published()
-        self.renderer = Renderer(config.size)
+        self.renderer = Renderer(config.size, gradient=config.gradient)
         self.provenance: dict[str, str] = {}  # how the weights came about, as written by `save`
         self.register_buffer("laplacian", cotangent_laplacian(self.hand.template, self.hand.faces), persistent=False)
 
@@ -137,7 +141,8 @@ class DHPE(nn.Module):
 
         The photo trunk looks at each through a turned crop that it finds itself; h is that of the image all the same.
         """
-        _check(images, finite=not self.training)  # a look at the values makes a GPU wait; the loss check catches NaN
+        # a look at the values makes a GPU wait; in training the check of the loss catches NaN
+        check_images(images, finite=not self.training)
         if self.config.trunk == "photo":
             with torch.autocast(images.device.type, enabled=False):  # rounded crops and points move the hand by pixels
                 crop = self.feature_extractor.upright(images)
@@ -190,7 +195,7 @@ class DHPE(nn.Module):
         self, vertices_crop: Float[Tensor, "*batch 778 3"], size: int | None = None
     ) -> Float[Tensor, "*batch s s"]:
         """Ren(m): the silhouette of meshes in crop coordinates, at the network's size or another."""
-        renderer = self.renderer if size is None else Renderer(size)
+        renderer = self.renderer if size is None else Renderer(size, gradient=self.config.gradient)
         return renderer.silhouette(crop_to_px(vertices_crop, size or self.config.size), self.hand.faces)
 
     def resize(self, images: Float[Tensor, "b 3 h w"], size: int | None = None) -> Float[Tensor, "b 3 s s"]:
@@ -271,7 +276,8 @@ def at_least_single(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def _check(images: Tensor, finite: bool) -> None:
+def check_images(images: Tensor, finite: bool = True) -> None:
+    """`ValueError` for what cannot be a batch of square crops of finite numbers."""
     if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
         raise ValueError(f"images must be (B, 3, H, H): square RGB crops; got {tuple(images.shape)}")
     if not images.is_floating_point():

@@ -131,12 +131,11 @@ def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True
         )
         centers = torch.stack([column, row], -1) + 0.5
         if subpixel:
-            inner_row, inner_column = row.clamp(1, s - 2), column.clamp(1, s - 2)  # on the rim there is no neighbor
             log = maps.clamp(min=1e-6).log()
-            center = log[map_, inner_row, inner_column]
-            for axis, (dy, dx) in enumerate(((0, 1), (1, 0))):
-                after = log[map_, inner_row + dy, inner_column + dx]
-                before = log[map_, inner_row - dy, inner_column - dx]
+            for axis, line in enumerate((log[map_, row], log[map_, :, column])):  # the peak's row, and its column
+                middle = torch.stack([column, row], -1)[:, axis].clamp(1, s - 2)  # the rim has but one neighbor
+                before, center, after = (line[map_, middle + step] for step in (-1, 0, 1))
                 curvature = (2 * center - after - before).clamp(min=1e-6)
-                centers[:, axis] += ((after - before) / (2 * curvature)).clamp(-0.5, 0.5)
+                top = middle + 0.5 + (after - before) / (2 * curvature)
+                centers[:, axis] = torch.minimum(torch.maximum(top, centers[:, axis] - 0.5), centers[:, axis] + 0.5)
         return px_to_crop(centers.to(maps.dtype), s).view(*lead, 2)

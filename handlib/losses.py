@@ -18,6 +18,8 @@ from .camera import focal_length, project
 from .evidence import target_heatmaps
 from .hand.joints import MIDDLE_MCP
 
+PAPER_SIZE = 224  # pixels of the crop in which T of Eq. 12 is given
+
 
 @dataclass(frozen=True)
 class LossWeights:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .camera import SCALE_UNIT
-from .dhpe import DHPE
+from .dhpe import DHPE, check_images
 from .evidence import heatmap_peaks
 from .output import DHPEOutput, Iteration, assemble
 from .parameters import MeshParameters, posed_hand
@@ -64,10 +64,17 @@ def refine(
     by the best one before it, so the objective never rises; the true error may (evaluation/refinement_report.py).
     """
     weights = weights or RefinementWeights()
+    check_images(images)
+    if len(images) != len(output.h):
+        raise ValueError(f"{len(images)} images but an estimate of {len(output.h)}: refine the images it was made from")
     if output.mesh_crop is None:
         raise ValueError("only an estimate made by a DHPE can be refined with its evidence; `fit` needs no refinement")
-    first = output.map(Tensor.detach)
-    states = _descend(model, model.resize(images) if first.crop is None else images, first, iterations, weights)
+    first, training = output.map(Tensor.detach), model.training
+    model.eval()  # a model in training would add to its running statistics
+    try:
+        states = _descend(model, model.resize(images) if first.crop is None else images, first, iterations, weights)
+    finally:
+        model.train(training)
     with torch.no_grad():
         if weights.keep == "best":
             states = best_so_far(states)

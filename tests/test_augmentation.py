@@ -291,3 +291,20 @@ def test_estimates_of_other_makers_and_other_images_are_refused(model, seeds):
         augment(model, replace(output, mesh_crop=None), batch["image"], batch, torch.Generator(), BuiltinBackgrounds())
     with pytest.raises(ValueError, match="must be of the same crops"):
         augment(model, output, batch["image"][..., :64, :64], batch, torch.Generator(), BuiltinBackgrounds())
+
+
+def test_seeds_without_a_mask_are_judged_by_their_joints(model, seeds):
+    """No mask in the batch, or NaN for some: a mesh on its hand is a seed all the same, one beside it is none."""
+    batch, output = seeds
+    batch = batch | {"joints_px": crop_to_px(output.mesh_crop.joints[..., :2], SIZE)}
+    assert len(make(model, (batch, output))["image"]) == 6
+    without = {name: value for name, value in batch.items() if name != "mask"}
+    assert len(make(model, (without, output))["image"]) == 6
+    unknown = batch | {"mask": batch["mask"].clone()}
+    unknown["mask"][1] = torch.nan
+    assert len(make(model, (unknown, output))["image"]) == 6
+    off = SIZE * 16 / 224  # pixels: T of Eq. 12 is 15 of 224
+    beside = unknown | {"joints_px": batch["joints_px"] + torch.tensor([off, 0.0])}
+    usable = seed_colors(model, output, batch["image"], beside, AugmentationConfig())[1]
+    assert usable.tolist() == [True, False] and len(make(model, (beside, output))["image"]) == 3
+    assert len(make(model, (beside, output), AugmentationConfig(masked=False))["image"]) == 6

@@ -253,3 +253,10 @@ def test_crop_to_cam_inverts_eq_8(lead, size, generator):
     root = joints_crop[..., MIDDLE_MCP, :]
     back = crop_to_cam(joints_crop, root, joints[..., MIDDLE_MCP, 2], K, size)
     torch.testing.assert_close(back, joints, rtol=0, atol=1e-9)
+
+
+def test_crop_intrinsics_of_whole_numbers():
+    K, box = torch.tensor([[300, 0, 160], [0, 310, 120], [0, 0, 1]]), torch.tensor([50, 40, 150])
+    found = crop_intrinsics(K, box, 64)
+    torch.testing.assert_close(found, crop_intrinsics(K.float(), box.float(), 64))
+    assert found[0, 0] == pytest.approx(300 * 64 / 150)

@@ -10,7 +10,7 @@ from handlib import DHPE, DHPEConfig, DHPEOutput, Renderer
 from handlib.camera import crop_to_px
 from handlib.hand.joints import MIDDLE_MCP
 from handlib.losses import LossWeights
-from handlib.parameters import MeshParameters
+from handlib.parameters import MeshParameters, posed_hand
 from handlib.training.loss import dhpe_loss
 
 TINY = DHPEConfig(size=32, feature_width=4, features=16, pose_width=4, hidden=8)
@@ -413,3 +413,17 @@ def test_representations_are_short(trained, batch):
     assert f"vertices ({n}, 778, 3)" in repr(output) and len(repr(output)) < 400
     assert repr(parameters.camera) == f"Camera(quaternion ({n}, 4), scale ({n}, 1), translation ({n}, 3))"
     assert len(repr(parameters)) < 200 and repr(Renderer(64)).startswith("Renderer((64, 64)")
+
+
+def test_the_gradient_of_ren_is_part_of_the_config(model):
+    assert DHPEConfig.paper().gradient == "kato" and DHPEConfig().gradient == "antialias"
+    vertices = posed_hand(model.hand, MeshParameters.initial(model.hand).expand(1, -1)).vertices
+    for size in (None, 48):
+        slopes = []
+        for gradient in ("kato", "antialias"):
+            moving = vertices.clone().requires_grad_()
+            DHPE(replace(TINY, gradient=gradient)).render_mask(moving, size).sum().backward()
+            slopes.append(moving.grad)
+        assert not torch.allclose(*slopes)
+    with pytest.raises(ValueError, match="unknown gradient 'exact': choose one of antialias, kato"):
+        DHPEConfig(gradient="exact")

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from handlib.camera import px_to_crop
 from handlib.evidence import SIGMA, FeatureExtractor, PoseNetwork, heatmap_peaks, target_heatmaps
 
 
@@ -63,13 +64,11 @@ def test_fine_peaks_equal_a_loop(generator):
         row, column = divmod(int(log.argmax()), 7)
         r, c = min(max(row, 1), 5), min(max(column, 1), 5)
         found = []
-        for place, before, after in (
-            (column, float(log[r, c - 1]), float(log[r, c + 1])),
-            (row, float(log[r - 1, c]), float(log[r + 1, c])),
-        ):
-            curvature = max(2 * float(log[r, c]) - before - after, 1e-6)
-            shift = min(max((after - before) / (2 * curvature), -0.5), 0.5)
-            found.append((place + 0.5 + shift) / 3.5 - 1)
+        for place, middle, line in ((column, c, log[row]), (row, r, log[:, column])):
+            before, center, after = line[middle - 1 : middle + 2].tolist()
+            curvature = max(2 * center - before - after, 1e-6)
+            top = middle + 0.5 + (after - before) / (2 * curvature)
+            found.append(min(max(top, place), place + 1) / 3.5 - 1)
         assert peaks[n, 0].tolist() == pytest.approx(found, abs=1e-4)
 
 
@@ -155,3 +154,15 @@ def test_every_weight_gets_a_gradient(network, generator):
     network(torch.rand(4, 3, 32, 32, generator=generator)).square().sum().backward()
     for name, weight in network.named_parameters():
         assert weight.grad is not None and weight.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("place", [0.25, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize("far", [False, True])
+def test_peaks_on_the_rim_are_as_exact_as_others(place, far):
+    """In pixels of the map, from either border; the other coordinate is in the middle."""
+    size = 32
+    x = size - place if far else place
+    for joint in ((x, 13.3), (13.3, x), (x, x)):
+        wanted = px_to_crop(torch.tensor([joint]), size)
+        found = heatmap_peaks(target_heatmaps(wanted.expand(21, 2), size))
+        torch.testing.assert_close(found, wanted.expand(21, 2), rtol=0, atol=1e-3)

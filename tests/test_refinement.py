@@ -232,3 +232,24 @@ def test_larger_images(trained, batch, first):
 def test_an_estimate_without_evidence_is_refused(trained, batch, first):
     with pytest.raises(ValueError, match="only an estimate made by a DHPE"):
         refine(trained.model, batch["image"], replace(first, mesh_crop=None))
+
+
+def test_a_model_in_training_is_refined_with_as_in_use_and_left_as_it_was(trained, batch, first, refined):
+    before = {name: value.clone() for name, value in trained.model.state_dict().items()}
+    try:
+        again = refine(trained.model.train(), batch["image"], first, 20)
+        assert trained.model.training and trained.model.pose_network.training
+    finally:
+        trained.model.eval()
+    assert torch.equal(again.h, refined.h)
+    assert all(torch.equal(value, before[name]) for name, value in trained.model.state_dict().items())
+
+
+def test_images_that_the_estimate_is_not_of(trained, batch, first, unchecked):
+    images = batch["image"]
+    with pytest.raises(ValueError, match="3 images but an estimate of 4"):
+        refine(trained.model, images[:3], first, 1)
+    with pytest.raises(ValueError, match="square RGB crops"):
+        refine(trained.model, images[..., :32], first, 1)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        refine(trained.model, torch.full_like(images, torch.nan), first, 1)

@@ -15,7 +15,8 @@ from ..data.synthetic import digest
 from ..dhpe import DHPE
 from ..evaluation import results
 from ..evaluation.evaluate import predictions
-from ..evaluation.measure import OWN_PROTOCOLS, measurements
+from ..evaluation.measure import measurements
+from ..evaluation.protocols import OWN_PROTOCOLS
 from ..refinement import RefinementWeights
 from ..training.feed import evenly, in_memory
 
@@ -51,7 +52,7 @@ def evaluate_command(
     model = DHPE.from_pretrained(checkpoint)
     trained = json.loads(model.provenance.get("train", "{}"))
     kind, hands, described = _real(data, model, n) if data else _synthetic(split, model, n)
-    protocols = OWN_PROTOCOLS.get(kind.partition("-")[0], ())
+    protocols = OWN_PROTOCOLS.get(kind.partition("-")[0], ()) if data else ()
     metrics, tables = measurements(predictions(model, hands, refine), len(hands), protocols)
     if not metrics:
         raise ValueError(f"{hands.name}: no joint and no mask of it is annotated, so there is nothing to measure")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -24,11 +25,19 @@ _LEFT_OUT = ("parts", "depth", "box")  # no loss or score reads them, and they a
 class CachedHands:
     """All samples of a data set as stacked tensors; `batch(indices)` gives of them what training and scores need.
 
-    scored: the rows of C21 that its score counts, as of the data set itself.
+    scored, palm, passes: how an estimate is compared with it, as of the data set itself (`RealHands`).
     """
 
-    def __init__(self, tensors: dict[str, Tensor], name: str, scored: tuple[int, ...] = tuple(range(21))):
-        self.tensors, self.name, self.scored = tensors, name, tuple(scored)
+    def __init__(
+        self,
+        tensors: dict[str, Tensor],
+        name: str,
+        scored: tuple[int, ...] = tuple(range(21)),
+        palm: str = "",
+        passes: int = 1,
+    ):
+        self.tensors, self.name = tensors, name
+        self.scored, self.palm, self.passes = tuple(scored), palm, passes
 
     def __len__(self) -> int:
         return len(self.tensors["image"])
@@ -39,7 +48,12 @@ class CachedHands:
 
     def first(self, n: int) -> "CachedHands":
         """Its first n samples."""
-        return CachedHands({key: value[:n] for key, value in self.tensors.items()}, self.name, self.scored)
+        return self.each(lambda value: value[:n])
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "CachedHands":
+        """The same data set with every tensor changed."""
+        tensors = {key: change(value) for key, value in self.tensors.items()}
+        return CachedHands(tensors, self.name, self.scored, self.palm, self.passes)
 
     @classmethod
     def make(

@@ -10,6 +10,7 @@ data set of that kind has 0.5 added to its cx and cy when it is read (`first_pix
 the mirrored picture. The camera frame of the crop is that of the picture: cropping changes K alone.
 """
 
+import zlib
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from ..camera import CROP_FACTOR, crop_box, crop_intrinsics, focal_length, project
 from .sample import HandSample
@@ -37,21 +39,27 @@ class Crop:
     of the hand for a box; "picture": the smallest centered square that holds the whole picture. A frame with too little
     for its rule (no mask, fewer than two joints) is cut by "box" if it has one, else by "metric", and one without any
     joint by "picture".
+
+    jitter: for training, since no detector cuts as truth does: standard deviation of the logarithm of the side, and of
+    the center in halves of the side, cut at twice that; a frame's are drawn from its name, so they stay the same.
     """
 
     rule: str = "joints"
     factor: float = CROP_FACTOR
     meters: float = 0.3
+    jitter: float = 0.0
 
     def __post_init__(self):
         if self.rule not in RULES:
             raise ValueError(f"unknown crop '{self.rule}': choose one of {', '.join(RULES)}")
         if not (self.factor > 0 and self.meters > 0):
             raise ValueError("a crop's factor and meters must be above 0")
+        if not 0 <= self.jitter <= 0.5:
+            raise ValueError(f"a crop's jitter must be 0 … 0.5, not {self.jitter}")
 
     def __str__(self) -> str:
         amount = {"picture": "", "metric": f"={self.meters:g}m"}.get(self.rule, f"×{self.factor:g}")
-        return f"crop={self.rule}{amount}"
+        return f"crop={self.rule}{amount}" + (f"±{self.jitter:g}" if self.jitter else "")
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,8 @@ def choose_box(frame: Frame, crop: Crop) -> Float[Tensor, "3"]:
     if box is None:
         side = float(max(width, height))
         box = torch.tensor([(width - side) / 2, (height - side) / 2, side], dtype=torch.float64)
+    if crop.jitter:
+        box = jittered(box, crop.jitter, frame.name)
     side = box[2].clamp(min=SHORTEST_PX)
     box = torch.cat([box[:2] + (box[2] - side) / 2, side[None]])
     beyond = (box[:2] + box[2] < 0) | (box[:2] > torch.tensor([width, height]))
@@ -171,6 +181,35 @@ def choose_box(frame: Frame, crop: Crop) -> Float[Tensor, "3"]:
             "do labels, K and picture belong together?"
         )
     return box
+
+
+def jittered(box: Float[Tensor, "3"], strength: float, name: str) -> Float[Tensor, "3"]:
+    """A square of another size at another place, as `Crop.jitter` says."""
+    noise = torch.from_numpy(np.random.default_rng(zlib.crc32(name.encode())).normal(size=3)).clamp(-2, 2) * strength
+    side = box[2] * noise[2].exp()
+    center = box[:2] + box[2] / 2 * (1 + noise[:2])
+    return torch.cat([center - side / 2, side[None]])
+
+
+def recropped(batch: dict[str, Tensor], joints_px: Float[Tensor, "b 21 2"]) -> dict[str, Tensor]:
+    """A batch (`collate`) cut once more, around the joints that were found in it, as training crops are around theirs.
+
+    For data sets whose own crops fit the hand badly. Cut from the crops, so what these do not show is gray; a box that
+    is far out of its crop is brought back. Masks, parts and depths are left out.
+    """
+    size = batch["image"].shape[-1]
+    box = crop_box(joints_px.nan_to_num(size / 2))
+    side = box[:, 2:].clamp(size / 8, 2 * size)
+    center = (box[:, :2] + box[:, 2:] / 2).clamp(0, size)
+    box = torch.cat([center - side / 2, side], 1)
+    K = crop_intrinsics(batch["K"], box, size)
+    steps = (torch.arange(size, device=box.device) + 0.5) / size
+    x, y = (2 * (box[:, axis, None] + steps * side) / size - 1 for axis in (0, 1))
+    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), -1)
+    gray = GRAY / 255
+    image = functional.grid_sample(batch["image"] - gray, grid, align_corners=False) + gray
+    kept = {name: value for name, value in batch.items() if name not in ("mask", "parts", "depth", "box")}
+    return kept | {"image": image, "K": K, "joints_px": project(batch["joints_cam"], K)}
 
 
 def cut_frame(frame: Frame, size: int, crop: Crop) -> HandSample:

@@ -2,7 +2,7 @@
 
 Joints: placed in the camera frame by the inverse of Eq. 8 with the true depth of the root, then aligned at the root.
 What is not known of the truth (NaN joints, masks that a data set lacks) does not count, nor do the joints that the data
-set's protocol leaves out (`scored`).
+set's protocol leaves out (`scored`). Where its joint 0 is a point of the palm (`palm`), both sides are taken to it.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,23 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..data import CachedHands
+from ..data.crop import recropped
+from ..data.real.palm import palm_visible, wrist_to_palm
 from ..dhpe import DHPE
 from ..hand.joints import MIDDLE_MCP
 from ..output import DHPEOutput
 from ..refinement import refine
-from .metrics import align, auc, auc_reference, error_by_joint, error_by_tone, joint_errors_mm, pck, segmentation_scores
+from .metrics import (
+    align,
+    auc,
+    auc_reference,
+    error_by_joint,
+    error_by_tone,
+    joint_errors_mm,
+    pck,
+    segmentation_scores,
+    without_rounding,
+)
 from .refinement_report import RefinementReport, trajectory
 from .results import Metric
 
@@ -34,19 +46,22 @@ def predictions(
     With refinement also what it did: `refinement_mm`, `refinement_objective` (n, iterations + 1), see `refinement_of`.
     """
     model.eval()
-    scored = getattr(data, "scored", ALL)
+    scored, palm = getattr(data, "scored", ALL), getattr(data, "palm", "")
 
     def measure(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         with torch.no_grad():
             output: DHPEOutput = model(batch["image"])
+            for _ in range(getattr(data, "passes", 1) - 1):
+                batch = recropped(batch, output.joints_2d)
+                output = model(batch["image"])
         if iterations:
             output = refine(model, batch["image"], output, iterations)
         with torch.no_grad():
             hands_cam = output.in_camera(batch["K"], depth_of_root(batch["joints_cam"]))
             mask = model.render_mask(output.mesh_crop.vertices, batch["image"].shape[-1]) if "mask" in batch else None
-            samples = compared(batch, hands_cam.joints, hands_cam.vertices, mask, scored)
+            samples = compared(batch, hands_cam.joints, hands_cam.vertices, mask, scored, palm)
             if iterations:
-                report = trajectory(output, batch, scored)
+                report = trajectory(output, batch, scored, palm)
                 samples |= {"refinement_mm": report.error_mm, "refinement_objective": report.objective}
         return samples
 
@@ -80,6 +95,7 @@ def compared(
     vertices_cam: Float[Tensor, "b 778 3"] | None = None,
     mask: Float[Tensor, "b s s"] | None = None,
     scored: tuple[int, ...] = ALL,
+    palm: str = "",
 ) -> dict[str, Tensor]:
     """An estimate, or the parts of one that there are, beside the truth of its batch.
 
@@ -91,16 +107,18 @@ def compared(
     """
     samples = {}
     if joints_cam is not None:
-        truth = batch["joints_cam"]
+        joints_cam, truth = (wrist_to_palm(joints, palm) for joints in (joints_cam, batch["joints_cam"]))
         counts = torch.zeros(21, dtype=torch.bool, device=truth.device)
         counts[list(scored)] = True
         counts = counts & torch.isfinite(truth).all(-1)
         fitted = align(joints_cam, truth, "procrustes", counts)
         enough = counts.sum(1, keepdim=True) >= FEWEST_FITTED
-        root_mm = joint_errors_mm(align(joints_cam, truth, "root"), truth)  # all NaN where the root is not known
+        rooted = align(joints_cam, truth, "root")  # all NaN where the root is not known
+        root_mm, fitted_mm = (without_rounding(joint_errors_mm(joints, truth)) for joints in (rooted, fitted))
         samples["joints_mm"] = root_mm.where(counts, torch.nan)
-        samples["joints_pa_mm"] = joint_errors_mm(fitted, truth).where(counts & enough, torch.nan)
-        samples |= {"visible": batch["visible"] & counts, "joints_cam": joints_cam, "truth_cam": truth}
+        samples["joints_pa_mm"] = fitted_mm.where(counts & enough, torch.nan)
+        visible = palm_visible(batch["visible"], palm) & counts
+        samples |= {"visible": visible, "joints_cam": joints_cam, "truth_cam": truth}
     if vertices_cam is not None and "vertices_cam" in batch:
         vertices = batch["vertices_cam"]
         samples["vertices_pa_mm"] = joint_errors_mm(align(vertices_cam, vertices, "procrustes"), vertices).mean(1)

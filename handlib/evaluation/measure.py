@@ -6,15 +6,6 @@ from .evaluate import curves, describe, pck_curve, refinement_of, scores
 from .protocols import PROTOCOLS, freihand_mesh
 from .results import Metric
 
-# Beside alignment at the root, which all have whose root is annotated: the protocols of the set's own literature.
-OWN_PROTOCOLS = {
-    "rhd": ("rhd_hand3d",),
-    "stb": ("minimal_hand",),
-    "do": ("dexter_object",),
-    "freihand": ("freihand",),
-    "ho3d": ("wrist", "ho3d", "freihand"),
-    "interhand": ("wrist",),
-}
 Curves = dict[str, dict[str, list]]
 
 

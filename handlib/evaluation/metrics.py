@@ -5,12 +5,13 @@ mean of per-batch scores is another number.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
 from ..hand.joints import BONES, C21, MIDDLE_MCP
 
 ALIGNMENTS = ("root", "root_scale", "wrist", "wrist_scale", "procrustes", "reflected_procrustes")
+ROUNDING_MM = 1e-3
 WRIST = C21.index("wrist")
 _ROOT_BONE = next(bone for bone in BONES if bone[1] == MIDDLE_MCP)  # wrist → middle MCP sets the scale of "root_scale"
 TONE_EDGES = (0.0, 3.0, 6.0, 9.0)  # of the Monk scale's ten tones, 0 … 9, lightest first: light, medium, dark
@@ -27,7 +28,8 @@ def align(
     "root": the middle MCPs coincide. "root_scale": and the lengths wrist – middle MCP agree. "wrist", "wrist_scale":
     likewise, but it is the wrists that coincide. "procrustes": the best similarity (rotation, scale, translation),
     which also serves for points that are not joints. "reflected_procrustes": it may be a mirror, as in FreiHAND's code.
-    counted: the points that it fits, three at least where the answer is to mean anything; all of them by default.
+    A hand that holds NaN comes back as NaN. counted: the points that it fits, three at least where the answer is to
+    mean anything; all of them by default.
     """
     if mode in ("procrustes", "reflected_procrustes"):
         return _procrustes(predicted, truth, counted, reflections=mode != "procrustes")
@@ -51,13 +53,16 @@ def _procrustes(source: Tensor, target: Tensor, counted: Tensor | None = None, r
     everything = x
     if counted is not None:
         x, y = (torch.where(counted[..., None], points, 0) for points in (x, y))
-    u, s, vt = torch.linalg.svd(y.mT @ x)
+    products = y.mT @ x
+    known = products.isfinite().flatten(-2).all(-1)[..., None, None]  # svd refuses the batch for one hand that is not
+    u, s, vt = torch.linalg.svd(torch.where(known, products, 0))
     sign = torch.ones_like(s)
     if not reflections:
         sign[..., -1] = torch.sign(torch.det(u) * torch.det(vt))
     rotation = u @ (sign[..., None] * vt)
     scale = (s * sign).sum(-1) / x.square().sum((-2, -1)).clamp(min=1e-12)
-    return scale[..., None, None] * (everything @ rotation.mT) + target_mean
+    fitted = scale[..., None, None] * (everything @ rotation.mT) + target_mean
+    return torch.where(known, fitted, torch.nan)
 
 
 def _mean_of(points: Tensor, counted: Tensor | None) -> Tensor:
@@ -70,6 +75,11 @@ def _mean_of(points: Tensor, counted: Tensor | None) -> Tensor:
 def joint_errors_mm(predicted: Float[Tensor, "*batch n 3"], truth: Float[Tensor, "*batch n 3"]) -> Tensor:
     """Distance of each joint or vertex from the truth, in millimeters."""
     return (predicted - truth).norm(dim=-1) * 1000
+
+
+def without_rounding(errors_mm: Tensor) -> Tensor:
+    """What an alignment leaves of no error is none: a grid's first threshold may be 0."""
+    return torch.where(errors_mm < ROUNDING_MM, 0, errors_mm)
 
 
 def pck(
@@ -85,7 +95,7 @@ def pck(
 
 
 def auc(
-    errors: Float[Tensor, "n k"],
+    errors: Num[Tensor, "n k"],
     low: float = 20.0,
     high: float = 50.0,
     steps: int = 20,
@@ -95,16 +105,18 @@ def auc(
 
     The curve of each keypoint is integrated by itself, then the mean is taken over keypoints that were ever visible.
     """
+    errors = _floating(errors)
     return auc_on(errors, torch.linspace(low, high, steps, dtype=errors.dtype, device=errors.device), visible)
 
 
 def auc_reference(
-    errors_mm: Float[Tensor, "n k"], low_index: int = 0, visible: Bool[Tensor, "n k"] | None = None
+    errors_mm: Num[Tensor, "n k"], low_index: int = 0, visible: Bool[Tensor, "n k"] | None = None
 ) -> float:
     """AUC on the grid of the field's reference evaluation: 20 thresholds from 0 to 50 mm, from `low_index` on.
 
     `low_index=8` is what its "20–50 mm" is in truth: 21.05 to 50 mm with 12 points.
     """
+    errors_mm = _floating(errors_mm)
     grid = torch.linspace(0, 50, 20, dtype=errors_mm.dtype, device=errors_mm.device)
     return auc_on(errors_mm, grid[low_index:], visible)
 
@@ -116,6 +128,11 @@ def auc_on(
     curves = pck(errors, thresholds, visible)
     areas = torch.trapezoid(curves, thresholds.to(curves.dtype), dim=-1) / (thresholds[-1] - thresholds[0])
     return float(areas.nanmean())
+
+
+def _floating(values: Tensor) -> Tensor:
+    """Whole numbers too: in a grid of whole thresholds the curve would be another one."""
+    return values if values.is_floating_point() else values.float()
 
 
 def error_by_joint(errors_mm: Float[Tensor, "n 21"], visible: Bool[Tensor, "n 21"] | None = None) -> dict[str, list]:
@@ -168,10 +185,13 @@ def segmentation_scores(predicted: Tensor, target: Tensor, classes: int = 2) -> 
     """The four scores of Long et al. 2015 from one confusion matrix over everything given.
 
     predicted, target: class numbers (masks of 0 and 1), same shape. A class that never occurs in either is left out
-    of the means.
+    of the means. `ValueError` for a number that is no class.
     """
     if predicted.shape != target.shape:
         raise ValueError(f"predicted {tuple(predicted.shape)} and target {tuple(target.shape)} differ in shape")
+    for name, given in (("predicted", predicted), ("target", target)):
+        if given.numel() and not 0 <= given.min() <= given.max() < classes:
+            raise ValueError(f"{name} has classes {given.min()} … {given.max()}: they must be 0 … {classes - 1}")
     pairs = target.long().flatten() * classes + predicted.long().flatten()
     confusion = torch.bincount(pairs, minlength=classes**2).view(classes, classes).double()  # n_ij: true i, said j
     hit, true, said = confusion.diagonal(), confusion.sum(1), confusion.sum(0)

@@ -16,14 +16,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..hand.joints import C21, MIDDLE_MCP, TIPS
-from .metrics import align, auc_on, f_scores, joint_errors_mm
+from .metrics import align, auc_on, f_scores, joint_errors_mm, without_rounding
 from .results import Metric
 
 PHALANX = (C21.index("middle2"), MIDDLE_MCP)  # RHD's joints 11 and 12
 PALM = (C21.index("wrist"), MIDDLE_MCP)  # C21's joints 0 and 9
 FEWEST_TIPS = 2  # of a frame of Dexter+Object that counts
 F_THRESHOLDS_MM = (5.0, 15.0)
-ROUNDING_MM = 1e-3  # what an alignment leaves of no error; a grid's first threshold may be 0
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,9 @@ def rhd_hand3d(
 ) -> Errors:
     """RHD as in the code of Zimmermann & Brox (hand3d): relative to joint 0, in units of the middle proximal phalanx.
 
-    Joint 0 is the wrist or, in the reference, a palm point; whichever the loader gave. A prediction is divided by its
-    own phalanx and multiplied by the true one; one that is `in_bones` already, such as theirs, is only multiplied.
+    Joint 0 is the wrist or, in the reference, a palm point: `evaluate.compared` takes both sides to the data set's.
+    A prediction is divided by its own phalanx and multiplied by the true one; one that is `in_bones` already, such as
+    theirs, is only multiplied.
     """
     relative = predicted - predicted[:, :1]
     if not in_bones:
@@ -171,6 +171,21 @@ PROTOCOLS = {
 }
 
 
+# Of each data set, by the kind of its spec: the protocols of its own literature. The benchmark's test splits have those
+# of the sets that they stand for.
+OWN_PROTOCOLS = {
+    "diverse": ("rhd_hand3d", "minimal_hand"),
+    "studio": ("minimal_hand",),
+    "object": ("dexter_object",),
+    "rhd": ("rhd_hand3d", "minimal_hand"),
+    "stb": ("minimal_hand",),
+    "do": ("dexter_object",),
+    "freihand": ("freihand",),
+    "ho3d": ("wrist", "ho3d", "freihand"),
+    "interhand": ("wrist",),
+}
+
+
 def freihand_mesh(predicted: Float[Tensor, "n v 3"], truth: Float[Tensor, "n v 3"]) -> list[Metric]:
     """FreiHAND's and HO3D's scores of meshes: vertex error and its AUC after Procrustes, and F-scores at 5 and 15 mm.
 
@@ -204,8 +219,7 @@ def _centered(points: Float[Tensor, "n k 3"], counted: Bool[Tensor, "n k"]) -> t
 
 
 def _errors(predicted: Tensor, truth: Tensor, visible: Tensor) -> Errors:
-    mm = joint_errors_mm(predicted, truth)
-    return Errors(torch.where(visible & ~(mm < ROUNDING_MM), mm, 0), visible)
+    return Errors(torch.where(visible, without_rounding(joint_errors_mm(predicted, truth)), 0), visible)
 
 
 def _metrics(name: str, rule: str, errors: Errors, grids: tuple[Grid, ...]) -> list[Metric]:

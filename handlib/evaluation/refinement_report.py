@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..camera import crop_to_cam
+from ..data.real.palm import wrist_to_palm
 from ..dhpe import DHPE
 from ..hand.joints import MIDDLE_MCP
 from ..output import DHPEOutput
@@ -108,13 +109,13 @@ def refinement_report(
     if not len(data):
         raise ValueError("there are no hands to refine")
     model.eval()
-    scored = tuple(getattr(data, "scored", range(21)))
+    scored, palm = tuple(getattr(data, "scored", range(21))), getattr(data, "palm", "")
     errors, objectives = [], []
     for indices in tqdm(torch.arange(len(data)).split(batch_size), "refining", unit="batch", disable=not progress):
         batch = data.batch(indices)
         with torch.no_grad():
             output = model(batch["image"])
-        part = trajectory(refine(model, batch["image"], output, iterations, weights), batch, scored)
+        part = trajectory(refine(model, batch["image"], output, iterations, weights), batch, scored, palm)
         if not torch.isfinite(part.error_mm).all():
             raise ValueError("a hand has no joint whose error is known: are its root and its camera annotated?")
         errors.append(part.error_mm.cpu())
@@ -123,7 +124,7 @@ def refinement_report(
 
 
 def trajectory(
-    refined: DHPEOutput, batch: dict[str, Tensor], scored: tuple[int, ...] = tuple(range(21))
+    refined: DHPEOutput, batch: dict[str, Tensor], scored: tuple[int, ...] = tuple(range(21)), palm: str = ""
 ) -> RefinementReport:
     """The same of one batch that has been refined. The error of a hand without a known joint, or root, is NaN."""
     states, truth = refined.history, batch["joints_cam"]
@@ -133,5 +134,6 @@ def trajectory(
     depth = truth[:, MIDDLE_MCP, 2][:, None].expand(-1, steps)
     joints_cam = crop_to_cam(joints, joints[:, :, MIDDLE_MCP], depth, K, refined.size)
     target = truth[:, None].expand(-1, steps, -1, -1)
+    joints_cam, target = wrist_to_palm(joints_cam, palm), wrist_to_palm(target, palm)  # as `evaluate.compared`
     error = joint_errors_mm(align(joints_cam, target, "root"), target)[..., list(scored)].nanmean(-1)
     return RefinementReport(error, torch.stack([state.objective for state in states], 1))

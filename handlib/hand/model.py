@@ -146,10 +146,13 @@ class HandModel(nn.Module):
     def _skin(
         self, rig: Rig, pose: Tensor, shape: Tensor, rotation: Tensor | None, placement: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        if pose.shape[-1] != 45 or shape.shape[-1] != 10:
+        if pose.shape[-1:] != (45,) or shape.shape[-1:] != (10,):
             raise ValueError(
                 f"pose must end in 45 and shape in 10 numbers: got {tuple(pose.shape)}, {tuple(shape.shape)}"
             )
+        for name, matrix, ends in (("rotation", rotation, (3, 3)), ("placement", placement, (3, 4))):
+            if matrix is not None and matrix.shape[-2:] != ends:  # compiled loops would read what lies beside it
+                raise ValueError(f"{name} must end in {ends[0]}×{ends[1]} numbers: got {tuple(matrix.shape)}")
         lead = pose.shape[:-1]
         n = lead.numel()
         pose, shape = pose.reshape(n, 45), shape.expand(*lead, 10).reshape(n, 10)

@@ -1,5 +1,6 @@
 """`Renderer`: one interface to silhouettes, depth, normals and colors of a mesh in pixel coordinates."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from .edges import VisibilityGradient
 from .interpolate import barycentrics, interpolate
 from .rasterize import corners
 
+LARGEST = 1 << 14  # side of a picture, in pixels
 GRADIENTS = ("antialias", "kato", "soft")
 
 
@@ -53,7 +55,12 @@ class Renderer:
     ):
         if gradient not in GRADIENTS:
             raise ValueError(f"unknown gradient '{gradient}': choose one of {', '.join(GRADIENTS)}")
-        self.height, self.width = (size, size) if isinstance(size, int) else size
+        self.height, self.width = size if isinstance(size, (tuple, list)) else (size, size)
+        for name, value in (("size", self.height), ("size", self.width), ("supersampling", supersampling or 1)):
+            if not (isinstance(value, int) and 1 <= value <= LARGEST):
+                raise ValueError(f"{name} must be whole numbers from 1 to {LARGEST}, not {value!r}")
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"sigma must be above 0, not {sigma!r}")
         self.backend, self.gradient, self.sigma, self.near = backend, gradient, sigma, near
         self.supersampling = supersampling or (2 if gradient == "kato" else 1)
         check(backend)  # an unknown or missing one is an error now, not at the first picture
@@ -101,6 +108,7 @@ class Renderer:
 
         Differentiable in the colors, in the vertices (shading and outlines) and in the background.
         """
+        _check_ends("vertex_colors", vertex_colors, vertices_px.shape[-2:])
         scene = self._scene(vertices_px, faces, self.supersampling)
         colors = vertex_colors.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
         image = interpolate(
@@ -122,6 +130,8 @@ class Renderer:
         uv: texture coordinates in [0, 1], u to the right and v up, as in .obj files. uv_faces: a face's three rows of
         `uv`; a vertex may have other coordinates in other faces.
         """
+        _check_faces(uv_faces, len(uv), "uv_faces")
+        _check_ends("uv_faces", uv_faces, faces.shape[-2:])
         scene = self._scene(vertices_px, faces, self.supersampling)
         outside = scene.vertices.new_full((1, 1, 1, 2), 0.5)
         lookup = interpolate(uv[uv_faces][None], *scene[:3], outside) * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])
@@ -140,6 +150,7 @@ class Renderer:
         vertex_normals: Float[Tensor, "*#batch v 3"],
     ) -> Float[Tensor, "*batch 3 h w"]:
         """Unit normals of the surface at the pixels' centers, blended from those of the vertices; 0 where none."""
+        _check_ends("vertex_normals", vertex_normals, vertices_px.shape[-2:])
         scene = self._scene(vertices_px, faces)
         normals = vertex_normals.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
         image = interpolate(corners(normals, scene.faces), *scene[:3], normals.new_zeros(1, 1, 1, 3))
@@ -171,6 +182,7 @@ class Renderer:
             )
         if not (_captured(vertices_px) or torch.isfinite(vertices_px).all()):
             raise ValueError("vertices hold NaN or infinity: the mesh diverged, or a point lies in the camera's plane")
+        _check_faces(faces, vertices_px.shape[-2])
         single = torch.promote_types(vertices_px.dtype, torch.float32)  # in half precision no outline has a place
         vertices = vertices_px.to(single).reshape(-1, *vertices_px.shape[-2:])
         if faces.ndim == 2:
@@ -192,6 +204,9 @@ class Renderer:
         """The background, a batch of it, in samples and channels-last; one black pixel for none."""
         if background is None:
             return scene.vertices.new_zeros(1, 1, 1, channels)
+        if background.shape[-3:] != (channels, self.height, self.width):
+            wanted = (channels, self.height, self.width)
+            raise ValueError(f"background must end in {wanted}: got {tuple(background.shape)}")
         background = background.expand(*lead, *background.shape[-3:]).reshape(-1, *background.shape[-3:])
         k = self.supersampling
         return background.repeat_interleave(k, -1).repeat_interleave(k, -2).movedim(1, -1)
@@ -213,6 +228,22 @@ class Renderer:
         """Samples to pixels."""
         image = image.movedim(-1, 1)
         return image if self.supersampling == 1 else functional.avg_pool2d(image, self.supersampling)
+
+
+def _check_ends(name: str, given: Tensor, ends: tuple[int, ...]) -> None:
+    if given.shape[-2:] != ends:
+        raise ValueError(f"{name} must end in {tuple(ends)}: got {tuple(given.shape)}")
+
+
+def _check_faces(faces: Tensor, count: int, name: str = "faces") -> None:
+    """`ValueError` for corners that are no vertices: a compiled loop would read, and write, foreign memory."""
+    if faces.ndim < 2 or faces.shape[-1] != 3 or faces.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"{name} must be whole numbers (…, F, 3): got {faces.dtype} {tuple(faces.shape)}")
+    if faces.numel() == 0 or _captured(faces):
+        return
+    low, high = map(int, faces.aminmax())
+    if low < 0 or high >= count:
+        raise ValueError(f"{name} must be numbers of vertices, 0 … {count - 1}: got {low} … {high}")
 
 
 def _captured(tensor: Tensor) -> bool:

@@ -55,7 +55,7 @@ def each(kernel: Callable, batch: int, *arguments: Tensor | float) -> None:
 
     Tensors come to it as numpy arrays without their batch dimension; one of length 1 is shared, numbers are passed on.
     """
-    arrays = _arrays(arguments)
+    arrays = _arrays(arguments, batch)
     _threads(
         lambda n: kernel(*((a[n] if len(a) > 1 else a[0]) if hasattr(a, "shape") else a for a in arrays)), range(batch)
     )
@@ -66,13 +66,17 @@ def parts(kernel: Callable, batch: int, *arguments: Tensor) -> None:
 
     For short kernels, next to which a call from Python for every element would count.
     """
-    arrays, threads = _arrays(arguments), max(1, min(torch.get_num_threads(), batch))
+    arrays, threads = _arrays(arguments, batch), max(1, min(torch.get_num_threads(), batch))
     bounds = [round(batch * k / threads) for k in range(threads + 1)]
     _threads(lambda k: kernel(*(a[bounds[k] : bounds[k + 1]] if len(a) > 1 else a for a in arrays)), range(threads))
 
 
-def _arrays(arguments: tuple[Tensor | float, ...]) -> list[np.ndarray | float]:
-    return [_array(a) if isinstance(a, Tensor) else a for a in arguments]
+def _arrays(arguments: tuple[Tensor | float, ...], batch: int) -> list[np.ndarray | float]:
+    arrays = [_array(a) if isinstance(a, Tensor) else a for a in arguments]
+    lengths = {len(a) for a in arrays if hasattr(a, "shape")}
+    if not lengths <= {1, batch}:  # the loops read as far as the batch goes
+        raise ValueError(f"a batch of {batch} cannot be made of parts of {', '.join(map(str, sorted(lengths)))}")
+    return arrays
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -6,6 +6,7 @@ image, index N + j the pool's row j. Which indices a batch has is decided by the
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -31,12 +32,13 @@ def open_data(
     images: int | None = None,
     seed: int = 0,
     backgrounds: str = "",
+    crop_jitter: float = 0.0,
 ) -> list[Dataset]:
     """The data sets that a config names: "synthetic", or a spec of `handlib.data.open_spec`, such as "rhd:PATH".
 
     split: "train" or "val"; of real data, which have no such split, the latter is what a spec holds out of the training
     split, `rhd,hold=0.05:PATH`, and without that the test set. images, seed: of the synthetic hands. backgrounds: a
-    spec of `handlib.data.open_backgrounds` for those of the training set.
+    spec of `handlib.data.open_backgrounds` for those of the training set. crop_jitter: of real training hands (`Crop`).
     """
     if not specs:
         raise ValueError("no data named: --data synthetic, or for example --data rhd:PATH stb:PATH")
@@ -46,7 +48,10 @@ def open_data(
             behind = open_backgrounds(backgrounds) if backgrounds and split == "train" else None
             opened.append(SyntheticHands(split, size, images, seed=seed, hand=hand, backgrounds=behind))
             continue
-        opened.append(open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size))
+        real = open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size)
+        if split == "train":
+            real.crop = replace(real.crop, jitter=crop_jitter)
+        opened.append(real)
     return opened
 
 
@@ -56,8 +61,9 @@ def in_memory(
     """All samples of some data sets, read once; synthetic ones are kept in the folder `cache`, if it is named.
 
     Fields that not all have are left out, but for masks, which are NaN where a data set has none; of joints those count
-    that count in every one of them.
+    that count in every one of them. `ValueError` for a set whose joint 0 is a palm, which the hand model does not have.
     """
+    check_wrists(datasets)
     parts = []
     for dataset in datasets:
         if isinstance(dataset, SyntheticHands):
@@ -66,11 +72,13 @@ def in_memory(
             loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=_collate_bytes)
             batches = with_masks([copied(batch) for batch in loader])
             tensors = {name: torch.cat([batch.pop(name) for batch in batches]) for name in common(batches)}
-            parts.append(CachedHands(tensors, *_name_and_scored(dataset)))
+            parts.append(CachedHands(tensors, *_protocol(dataset)))
     rows = with_masks([part.tensors for part in parts])
     tensors = {name: torch.cat([row[name] for row in rows]) for name in common(rows)}
     scored = tuple(row for row in parts[0].scored if all(row in part.scored for part in parts))
-    return CachedHands(tensors, " + ".join(part.name for part in parts), scored)
+    palms = {part.palm for part in parts}  # sets that count another point are compared where all have one: the wrist
+    palm = palms.pop() if len(palms) == 1 else ""
+    return CachedHands(tensors, " + ".join(p.name for p in parts), scored, palm, max(p.passes for p in parts))
 
 
 def evenly(dataset: Dataset, n: int) -> Dataset:
@@ -101,33 +109,48 @@ def open_feed(
         hands = in_memory(val, config.workers, cache, progress)
     if len(feed) < 2:
         raise ValueError(f"the training set, {' + '.join(config.data)}, has fewer than two images")
-    on_device = {name: value.to(processes.device) for name, value in hands.tensors.items()}
-    return feed, CachedHands(on_device, hands.name, hands.scored)
+    return feed, hands.each(lambda value: value.to(processes.device))
 
 
 def _data_sets(config: TrainConfig) -> tuple[list[Dataset], list[Dataset]]:
     """Those to train on, and those to validate on."""
     size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
-    data = open_data(config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds)
+    data = open_data(
+        config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds, config.crop_jitter
+    )
     val = open_data(config.val_data, "val", size, hand, config.val_images)
     return data, [evenly(dataset, config.val_images) for dataset in val]
 
 
-def _name_and_scored(dataset: Dataset) -> tuple[str, tuple[int, ...]]:
+def check_wrists(datasets: Sequence[Dataset]) -> None:
+    """`ValueError` where a data set has a palm in row 0: the hand model's wrist is some 45 mm from it."""
+    for dataset in datasets:
+        whole = dataset.dataset if isinstance(dataset, Subset) else dataset
+        if getattr(whole, "joint0", "") == "palm":
+            raise ValueError(
+                f"{whole.name}: its joint 0 is the palm, the hand model's the wrist: leave joint0=palm out of the spec "
+                "(scores compare palm with palm by themselves)"
+            )
+
+
+def _protocol(dataset: Dataset) -> tuple[str, tuple[int, ...], str, int]:
+    """Name, `scored`, `palm` and `passes`."""
     if isinstance(dataset, Subset):
-        name, scored = _name_and_scored(dataset.dataset)
-        return f"{name}, {len(dataset)} of them", scored
-    return getattr(dataset, "name", type(dataset).__name__), getattr(dataset, "scored", tuple(range(21)))
+        name, *others = _protocol(dataset.dataset)
+        return f"{name}, {len(dataset)} of them", *others
+    usual = {"name": type(dataset).__name__, "scored": tuple(range(21)), "palm": "", "passes": 1}
+    return tuple(getattr(dataset, name, value) for name, value in usual.items())
 
 
 def with_masks(rows: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
-    """Rows as of `to_bytes`, whose masks can be put together: unknown ones where only some have any."""
+    """Rows, also as of `to_bytes`, whose masks can be put together: unknown ones where only some have any."""
     if len({row["mask"].dtype if "mask" in row else None for row in rows}) == 1:
         return list(rows)
 
     def masks(row: dict[str, Tensor]) -> Tensor:
-        n, _, height, width = row["image"].shape
-        return row["mask"].half() if "mask" in row else torch.full((n, height, width), torch.nan, dtype=torch.half)
+        image = row["image"]
+        kind = torch.half if image.dtype == torch.uint8 else image.dtype
+        return row["mask"].to(kind) if "mask" in row else image.new_full(image[:, 0].shape, torch.nan, dtype=kind)
 
     return [row | {"mask": masks(row)} for row in rows]
 
@@ -235,6 +258,7 @@ class Feed:
         elif kind == "memory":
             self.data = in_memory(datasets, workers, cache, progress)
         else:
+            check_wrists(datasets)
             self.data = datasets[0] if len(datasets) == 1 else ConcatDataset(datasets)
 
     def __len__(self) -> int:
@@ -248,6 +272,7 @@ class Feed:
             parts = [next(images)] if (indices < n).any() else []
             if len(added := indices[indices >= n]):
                 parts.append(self._move(self.pool.batch(added - n)))
+            parts = with_masks(parts)
             yield {name: torch.cat([part[name] for part in parts]) for name in common(parts)}
 
     def _images(self, plan: Sequence[Tensor]) -> Iterator[dict[str, Tensor]]:

@@ -9,6 +9,7 @@ from ..dhpe import DHPE, at_least_single
 from ..evidence import keeping_statistics
 from ..hand.joints import MIDDLE_MCP
 from ..losses import (
+    PAPER_SIZE,
     TERMS,
     LossWeights,
     articulation_loss,
@@ -26,8 +27,6 @@ from ..losses import (
 )
 from ..output import DHPEOutput
 from ..parameters import MeshParameters
-
-PAPER_SIZE = 224  # pixels of the crop in which T of Eq. 12 is given
 
 
 def dhpe_loss(

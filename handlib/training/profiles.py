@@ -37,6 +37,7 @@ class TrainConfig:
     average: float = 0.0  # of the weights over the steps, exponentially: the part of a step that stays in the next
     feature_every: int = 1  # Eq. 2, a second pass of F, in every so many steps, with as many times its weight
     color_jitter: float = 0.15  # standard deviation of the gain and the offset of each color channel
+    crop_jitter: float = 0.2  # of the crops of real training hands, in side and center: `data.crop.Crop.jitter`
     augment_from: int | None = None  # Sec. 3.5 from this epoch on, counted from 0; None: never
     augment_every: int = 1  # in every so many steps
     augment_cap: int = 6000  # instances that augmentation adds to the training set, at most
@@ -83,11 +84,9 @@ PROFILES = {
     # The paper's own training set, and its schedule as far as it is known: no stage before the joint one, since F and
     # J2D start from published weights.
     "paper": TrainConfig(
-        # The hand model's first joint is the wrist; the data sets' own is a point of the palm.
-        data=("rhd,joint0=wrist:RHD_published_v2", "stb,joint0=ring:STB"),
-        val_data=("rhd,joint0=wrist:RHD_published_v2",), val_images=500, epochs=40, evidence_epochs=0, batch_size=64,
-        lifting_steps=0, joint_learning_rate=1e-4, workers=8, feed="workers", augment_from=20,
-        augment_cap=30_000, profile="paper", model=DHPEConfig.paper(),
+        data=("rhd:RHD_published_v2", "stb:STB"), val_data=("rhd:RHD_published_v2",), val_images=500, epochs=40,
+        evidence_epochs=0, batch_size=64, lifting_steps=0, joint_learning_rate=1e-4, workers=8, feed="workers",
+        augment_from=20, augment_cap=30_000, profile="paper", model=DHPEConfig.paper(),
     ),
 }  # fmt: skip
 

@@ -318,21 +318,22 @@ class DHPEObjective:
             terms["feature"] = terms["feature"] * every
         first, due = config.augment_from, trainer.step % config.augment_every == 0
         if first is not None and trainer.epoch >= first and due and not trainer.pool.full:
-            self._augment(trainer, output, images, batch, original)
+            self._augment(trainer, output, batch, original)
         return loss, terms
 
-    def _augment(
-        self, trainer: Trainer, output: DHPEOutput, images: Tensor, batch: dict[str, Tensor], original: Tensor
-    ) -> None:
-        """Sec. 3.5: new instances from the estimates on these images join the pool; the pool's own are no seeds."""
+    def _augment(self, trainer: Trainer, output: DHPEOutput, batch: dict[str, Tensor], original: Tensor) -> None:
+        """Sec. 3.5: new instances from the estimates on these images join the pool; the pool's own are no seeds.
+
+        They wear the colors of the images before jitter, since they get one of their own each time they are drawn.
+        """
         from ..augmentation import augment
 
-        original = original.to(images.device)
+        original = original.to(batch["image"].device)
         estimates = output.map(lambda tensor: tensor.detach()[original])
         rows = {name: value[original] for name, value in batch.items()}
         generator = trainer.generator(1 + trainer.processes.index)
         backgrounds = BuiltinBackgrounds("train") if self.backgrounds is None else self.backgrounds
-        instances = augment(trainer.model, estimates, images[original], rows, generator, backgrounds)
+        instances = augment(trainer.model, estimates, rows["image"], rows, generator, backgrounds)
         for rows in trainer.processes.gather(instances):
             trainer.pool.add(rows)
 

@@ -5,8 +5,7 @@ from miniatures import write_freihand, write_ho3d, write_interhand
 
 from handlib.cli.evaluate import evaluate_command
 from handlib.evaluation import results
-from handlib.evaluation.measure import OWN_PROTOCOLS
-from handlib.evaluation.protocols import PROTOCOLS
+from handlib.evaluation.protocols import OWN_PROTOCOLS, PROTOCOLS
 
 
 def measured(trained, spec, folder) -> dict:

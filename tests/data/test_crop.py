@@ -1,11 +1,14 @@
 """The crop of a hand, its mirror, and the way back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from miniatures import MIRROR, hands, picture, projected
 
 from handlib.camera import project
+from handlib.data import collate
 from handlib.data import crop as crops
 from handlib.data.crop import Crop, Frame, choose_box, cut_frame, cut_nearest, cut_smooth
 
@@ -204,3 +207,39 @@ def test_a_sample_of_no_picture_has_no_way_back(hand):
     sample = replace(cut_frame(frame_of(hand), 32, Crop()), box=None)
     with pytest.raises(ValueError, match="was not cut from a picture"):
         crops.to_original_picture(sample.joints_px, sample)
+
+
+def test_jitter_moves_the_crop_and_its_camera_alike(hand):
+    frames = [replace(frame_of(hand, seed=seed), name=str(seed)) for seed in range(60)]
+    plain = torch.stack([choose_box(frame, Crop()) for frame in frames])
+    moved = torch.stack([choose_box(frame, Crop(jitter=0.2)) for frame in frames])
+    again = torch.stack([choose_box(frame, Crop(jitter=0.2)) for frame in frames])
+    assert torch.equal(moved, again)
+    ratio = (moved[:, 2] / plain[:, 2]).log()
+    shift = ((moved - plain)[:, :2] + (moved - plain)[:, 2:] / 2) / (plain[:, 2:] / 2)  # of the center, in half sides
+    for values in (ratio, *shift.T):
+        assert 0.1 < values.std() < 0.25 and values.abs().max() <= 0.4 + 1e-6 and values.mean().abs() < 0.1
+    sample = cut_frame(frames[0], 64, Crop(jitter=0.2))
+    torch.testing.assert_close(sample.joints_px, project(sample.joints_cam, sample.K))
+    assert str(Crop(jitter=0.2)).endswith("±0.2")
+    with pytest.raises(ValueError, match="jitter must be 0 … 0.5, not -1"):
+        Crop(jitter=-1)
+
+
+def test_a_second_look_is_a_training_crop(hand):
+    """Cut from a crop that fits badly, around the true joints: the camera of a crop around the joints, and its view."""
+    slope = np.broadcast_to(np.linspace(0, 255, WIDTH, dtype=np.uint8)[None, :, None], (HEIGHT, WIDTH, 3))
+    frame = frame_of(hand, image=slope.copy())
+    first = collate([cut_frame(frame, 256, Crop("metric", meters=0.3))])
+    second, wanted = crops.recropped(first, first["joints_px"]), cut_frame(frame, 256, Crop())
+    torch.testing.assert_close(second["K"][0], wanted.K, rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(second["joints_px"][0], wanted.joints_px, rtol=1e-4, atol=1e-2)
+    assert "mask" not in second and (second["image"][0] - wanted.image).abs().median() < 0.02
+
+
+def test_a_second_look_stays_near_its_crop(hand):
+    first = collate([cut_frame(frame_of(hand), 64, Crop())])
+    for joints in (torch.full((1, 21, 2), torch.nan), torch.full((1, 21, 2), 1e9), torch.zeros(1, 21, 2)):
+        second = crops.recropped(first, joints)
+        zoom = float(second["K"][0, 0, 0] / first["K"][0, 0, 0])
+        assert second["image"].isfinite().all() and 0.49 < zoom < 8.01

@@ -335,3 +335,29 @@ def test_wrist_alignment(generator):
     moved = align(predicted, truth, "wrist")
     torch.testing.assert_close(moved, predicted - predicted[:, :1] + truth[:, :1])
     torch.testing.assert_close(align(predicted, truth, "wrist_scale"), truth)
+
+
+def test_classes_that_are_none(generator):
+    """Class 3 said of class 1 everywhere scored 1.0: it fell on another row of the confusion matrix."""
+    target = torch.ones(2, 4, 4, dtype=torch.long)
+    for wrong, text in ((3, "3 … 3"), (-1, "-1 … -1")):
+        with pytest.raises(ValueError, match=f"predicted has classes {text}: they must be 0 … 1"):
+            segmentation_scores(torch.full_like(target, wrong), target)
+        with pytest.raises(ValueError, match="target has classes"):
+            segmentation_scores(target, torch.full_like(target, wrong))
+    assert segmentation_scores(torch.full_like(target, 3), torch.full_like(target, 3), 4)["mean_iou"] == 1
+
+
+def test_auc_of_whole_numbers(generator):
+    errors = torch.randint(0, 60, (50, 21), generator=generator)
+    assert auc(errors) == auc(errors.float()) and auc_reference(errors, 8) == auc_reference(errors.float(), 8)
+
+
+@pytest.mark.parametrize("mode", ["procrustes", "reflected_procrustes"])
+def test_procrustes_of_a_batch_with_a_hand_that_is_not_known(generator, mode):
+    predicted, truth = torch.randn(2, 3, 21, 3, generator=generator)
+    broken = predicted.clone()
+    broken[1, 4, 0] = torch.nan
+    found = align(broken, truth, mode)
+    assert found[1].isnan().all()
+    torch.testing.assert_close(found[[0, 2]], align(predicted, truth, mode)[[0, 2]])

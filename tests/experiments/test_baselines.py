@@ -564,3 +564,12 @@ def test_what_each_makes_of_a_config():
         assert used[name].lifting_steps == used[name].average == 0 and used[name].augment_from is None
     assert used["zimmermann"].init_pose == "lite" and used["handsegnet"].init_pose == ""
     assert used["pso"] == config
+
+
+@pytest.mark.parametrize("make", [HandSegNet, EncoderDecoder])
+def test_segmentation_learns_nothing_from_pictures_without_masks(make, few):
+    batch = few.batch(torch.arange(2))
+    network = make(64, 4)
+    for masks in ({}, {"mask": torch.full((2, 64, 64), torch.nan)}):
+        loss, _ = network.loss(batch["image"], {"joints_px": batch["joints_px"], **masks})
+        assert loss.requires_grad and float(loss.detach()) == 0

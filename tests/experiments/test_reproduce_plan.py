@@ -106,7 +106,7 @@ def test_names_that_are_none(tmp_path):
 
 def test_specs_on_one_line():
     hands = parse_data("rhd,joint0=palm:/a,b/c,stb:/d,do:/e")
-    assert hands.specs == ("rhd,joint0=palm:/a,b/c", "stb,joint0=ring:/d", "do:/e")
+    assert hands.specs == ("rhd,joint0=palm:/a,b/c", "stb:/d", "do:/e")
     assert hands.tests == ("rhd", "stb", "do") and hands.training == hands.specs[:2]
     assert parse_data("") == Hands() and Hands().tests == ("diverse", "studio", "object")
     with pytest.raises(ValueError, match="names no data set"):
@@ -119,7 +119,7 @@ def test_the_paper_needs_its_data(tmp_path):
     with pytest.raises(ValueError, match="say where they are, --data rhd:PATH,stb:PATH"):
         plan_of(tmp_path, profile="paper")
     plan = plan_of(tmp_path, profile="paper", data=REAL)
-    assert plan.scale.train.data == ("rhd,joint0=wrist:/there/RHD", "stb,joint0=ring:/there/STB")
+    assert plan.scale.train.data == ("rhd:/there/RHD", "stb:/there/STB")
     assert plan.scale.train.val_data == plan.scale.train.data[:1] and plan.suite == "paper-rhd-stb-do"
     assert "/there" not in str(plan.described) and "/there" not in plan.hands.described
 

@@ -222,8 +222,8 @@ def test_learning_rates_are_chosen_on_hands_held_out(tmp_path, cache, monkeypatc
         return Nothing()
 
     monkeypatch.setattr(run, "_trained", trained)
-    rhd, stb = "rhd,joint0=wrist,hold=0.05:R", "stb,joint0=ring,hold=0.05:S"
-    assert run._config("full").data == ("rhd,joint0=wrist:R", "stb,joint0=ring:S")
+    rhd, stb = "rhd,hold=0.05:R", "stb,hold=0.05:S"
+    assert run._config("full").data == ("rhd:R", "stb:S")
     assert tried == [((rhd, stb), (rhd,))] * 2
     assert hands.tuning(replace(scale.train, data=("synthetic",))).val_data == ("synthetic",)
 
@@ -436,7 +436,7 @@ def test_the_paper_profile_on_miniatures(tmp_path, cache, hand, monkeypatch):
     for path in written:
         assert str(tmp_path) not in path.read_text()  # no path of this machine
         record = results.read(path)
-        assert not record["synthetic"] and "--data rhd,joint0=wrist:PATH" in record["command"].replace("'", "")
+        assert not record["synthetic"] and "--data rhd:PATH" in record["command"].replace("'", "")
     runs = read_collections(out)["paper-rhd-stb-do"]
     assert runs.tests == ("rhd", "stb", "do")
     assert 0 <= runs.value("full", "do", "dexter_object_auc_20_50_mm").mean <= 1

@@ -220,3 +220,15 @@ def test_training_hands_before_backgrounds_of_ones_own(hand, tmp_path):
     (train,), (val,) = (open_data(["synthetic"], split, 32, hand, 2, backgrounds=spec) for split in ("train", "val"))
     assert len(train.backgrounds) == 1 and "ImageFolderBackgrounds" in train.name
     assert val.backgrounds.name == "builtin/val"
+
+
+def test_rows_of_the_pool_keep_their_masks_beside_images_that_have_none(listed):
+    pool = Pool(2)
+    rows = {name: value for name, value in collate(listed.samples[:2]).items() if name not in LEFT_OUT}
+    pool.add(rows)
+    for sample in (unmasked := Listed(3, 1)).samples:
+        object.__setattr__(sample, "mask", None)
+    for kind in ("memory", "workers"):
+        (batch,) = Feed([unmasked], kind, pool, progress=False).batches([torch.tensor([0, 1, 3])])
+        assert batch["mask"].dtype == torch.float32 and batch["mask"][:2].isnan().all()
+        assert (batch["mask"][2] - rows["mask"][0]).abs().max() < 1 / 255

@@ -22,7 +22,7 @@ def test_every_profile_can_be_run():
 def test_the_paper_profile_is_the_papers():
     """Both data sets, no stage before the joint one, F of 2048 numbers, augmentation from some epoch on."""
     config = preset("paper")
-    assert [spec.split(":")[0] for spec in config.data] == ["rhd,joint0=wrist", "stb,joint0=ring"]
+    assert [spec.split(":")[0] for spec in config.data] == ["rhd", "stb"]
     assert config.lifting_steps == config.evidence_epochs == 0 and not config.init
     assert config.model.features == 2048 and config.model.iterations == 3 and config.loss.scheduled
     assert 0 < config.augment_from < config.epochs

@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from handlib import DHPE, DHPEConfig
 from handlib.data import SyntheticHands
+from handlib.data.crop import Crop
 from handlib.support.locks import alone_in
 from handlib.training.lifting import pretrain_regressor
 from handlib.training.train import preset, read_log, train
@@ -221,12 +222,13 @@ def test_each_epoch_is_told(trained, tmp_path):
 
 def test_other_data_are_opened_by_their_spec(trained, tmp_path, monkeypatch):
     """Real pictures, here in the form of a data set that is not synthetic, beside synthetic ones."""
-    asked = []
+    asked, opened = [], []
 
     def open_spec(spec, split, **options):
         asked.append((spec, split, options["size"]))
         data = torch.utils.data.Subset(SyntheticHands("val", options["size"], 6, seed=9), range(6))
-        data.name = spec
+        data.name, data.crop = spec, Crop()
+        opened.append(data)
         return data
 
     monkeypatch.setattr("handlib.training.feed.open_spec", open_spec)
@@ -241,6 +243,7 @@ def test_other_data_are_opened_by_their_spec(trained, tmp_path, monkeypatch):
     )
     train(config, tmp_path, cache=trained.cache, progress=False)
     assert asked == [("rhd:here", "train", 64), ("rhd:here", "test", 64)]
+    assert [data.crop.jitter for data in opened] == [config.crop_jitter, 0]  # validation is on crops as they are
     assert read_log(tmp_path)[0]["val_joints_root_mean_mm"] > 0
 
 

@@ -264,3 +264,19 @@ def test_jitter_is_one_gain_and_offset_a_channel(generator):
         assert (design @ line - y[inside, None]).abs().max() < 1e-4
     assert (found - images).abs().max() > 0.01
     assert torch.equal(jitter_colors(images, color_noise(6, 0.0, generator)), images)
+
+
+def test_seeds_wear_the_colors_of_the_image(trained, tmp_path, feed, monkeypatch):
+    """Not those that jitter gave it for this step: what is drawn from the pool gets jitter of its own."""
+    seen = []
+
+    def recorded(model, output, images, batch, generator, backgrounds=None):
+        seen.append(images)
+        return recolored(model, output, images, batch, generator)
+
+    monkeypatch.setitem(sys.modules, "handlib.augmentation", SimpleNamespace(augment=recorded))
+    trainer = trainer_of(replace(SMALL, augment_from=0, color_jitter=1.0), tmp_path)
+    fed = feed(trainer.pool)
+    trainer.run_epoch(fed, progress=False)
+    images = fed.data.batch(torch.arange(10))["image"]
+    assert seen and all((image == images).flatten(1).all(1).any() for batch in seen for image in batch)

@@ -48,11 +48,13 @@ class DexterObject(RealHands):
     least two annotated tips, as public code evaluates.
     alignment: what a score should do before it measures, a mode of `align_tips`; the paper does not say what it did.
     crop: "metric": a square of `crop_metres` at the tips' distance around them, since their own box shows no palm;
-    "joints" is `crop_factor` times that box; see `Crop`. first_pixel: the coordinate of the first pixel's center in
-    their K. fingertips: the set of `joints.FINGERTIPS` to compare with. The other arguments: `RealHands`.
+    larger than training crops and off center, so scores are those of a second look (`passes`). "joints" is
+    `crop_factor` times that box; see `Crop`. first_pixel: the coordinate of the first pixel's center in their K.
+    fingertips: the set of `joints.FINGERTIPS` to compare with. The other arguments: `RealHands`.
     """
 
     scored = TIPS
+    passes = 2
 
     def __init__(
         self,

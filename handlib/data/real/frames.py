@@ -40,6 +40,8 @@ class RealHands(Dataset):
     """
 
     scored: tuple[int, ...] = tuple(range(21))  # rows of C21 that the protocol of the data set counts
+    palm = ""  # rule of palm.py by which its protocol makes joint 0 of a wrist; "": it counts the wrist
+    passes = 1  # looks that an estimate takes at a test hand: at its crop, then around the joints found there
     validates = False  # whether the data set has a split for validation of its own
 
     def __init__(self, title: str, count: int, size: int, crop: Crop, skip_broken: bool):

@@ -15,7 +15,7 @@ A wrist made from a palm is an estimate; the palm made from it by the same rule 
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...hand.joints import C21
@@ -35,14 +35,30 @@ def palm_to_wrist(joints: Float[Tensor, "*batch 21 3"], rule: str) -> Float[Tens
 
 
 def wrist_to_palm(joints: Float[Tensor, "*batch 21 3"], rule: str) -> Float[Tensor, "*batch 21 3"]:
-    """C21 with the wrist in row 0 to C21 with the palm there, such as a protocol counts it."""
+    """C21 with the wrist in row 0 to C21 with the palm there, such as a protocol counts it; "" keeps the wrist."""
+    if not rule:
+        return joints
     anchor, k = _anchor(joints, rule)
     return torch.cat([anchor + (joints[..., :1, :] - anchor) / k, joints[..., 1:, :]], -2)
 
 
-def _anchor(joints: Tensor, rule: str) -> tuple[Tensor, float]:
+def palm_visible(visible: Bool[Tensor, "*batch 21"], rule: str) -> Bool[Tensor, "*batch 21"]:
+    """Which joints of `wrist_to_palm` are seen: the palm where the wrist or a knuckle of the rule is, as the field's
+    reference code has it."""
+    if not rule:
+        return visible
+    _check(rule)
+    rows = [0, *(C21.index(name) for name in RULES[rule][0])]
+    return torch.cat([visible[..., rows].any(-1, keepdim=True), visible[..., 1:]], -1)
+
+
+def _check(rule: str) -> None:
     if rule not in RULES:
         raise ValueError(f"unknown rule '{rule}' for the palm: choose one of {', '.join(RULES)}")
+
+
+def _anchor(joints: Tensor, rule: str) -> tuple[Tensor, float]:
+    _check(rule)
     names, k = RULES[rule]
     rows = [C21.index(name) for name in names]
     return joints[..., rows, :].mean(-2, keepdim=True), k

@@ -12,7 +12,7 @@
 | mask: 0 nothing, 1 person, 2–16 left fingers, 17 left palm, 18–32, 33 right | `mask`, `parts` |
 | depth, two bytes R and G, R the high one: (256 R + G)/65535 · 5 meters | `depth`, if asked for |
 
-Public code differs on which of the two hands a picture is about, and on joint 0: see `RHD`.
+Public code differs on which of the two hands a picture is about: see `RHD`.
 """
 
 import os
@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
 
 from ...camera import CROP_FACTOR
 from ...hand.joints import C21, RHD21, convert
@@ -29,12 +28,13 @@ from ...support.pickles import ARRAYS, BYTES, array_of, read_pickle
 from ..crop import Crop, Frame
 from ..sample import PARTS
 from .frames import RealHands, find_root, intrinsics, split_of
-from .palm import wrist_to_palm
+from .palm import palm_visible, wrist_to_palm
 from .pictures import read_codes, read_rgb, same_size
 
 FOLDERS = {"train": "training", "test": "evaluation"}
 COUNTS = {"train": 41258, "test": 2728}
 SOURCE = "https://lmb.informatik.uni-freiburg.de/resources/datasets/RenderedHandposeDataset.en.html"
+PALM_RULE = "half"
 HANDS = ("mask", "visible", "left", "right")
 SHAPES = {"xyz": (42, 3), "uv_vis": (42, 3), "K": (3, 3)}
 FARTHEST_M = 5.0  # depth of the code 65535
@@ -63,8 +63,8 @@ class RHD(RealHands):
     root: the unpacked download. split: "train" ("training") or "test" ("evaluation").
     hand: "mask": the one with more pixels in the mask, the right one if equal, as in the field's reference code;
     "visible": the one with more visible joints, the right one if equal; "left", "right": always that one.
-    joint0: "palm": ½ (wrist + middle MCP), which the reference code and the paper's 21 keypoints have there; "wrist":
-    as annotated, which `HandModel` has there (`palm.wrist_to_palm(joints, "half")` turns its answers into the first).
+    joint0: "wrist": as annotated, and what `HandModel` has there; scores take both to ½ (wrist + middle MCP), which the
+    reference code and the paper's 21 keypoints count (`palm`). "palm": that point already, for a look at it alone.
     depth: samples carry a depth map too. first_pixel: the coordinate of the first pixel's center in their K.
     fingertips: the set of `joints.FINGERTIPS` to compare with. The other arguments: `Crop`, `RealHands`.
     """
@@ -75,7 +75,7 @@ class RHD(RealHands):
         split: str,
         size: int = 224,
         hand: str = "mask",
-        joint0: str = "palm",
+        joint0: str = "wrist",
         crop: str = "joints",
         crop_factor: float = CROP_FACTOR,
         depth: bool = False,
@@ -86,9 +86,10 @@ class RHD(RealHands):
         if hand not in HANDS:
             raise ValueError(f"unknown choice of hand '{hand}': choose one of {', '.join(HANDS)}")
         if joint0 not in ("palm", "wrist"):
-            raise ValueError(f"unknown joint0 '{joint0}': choose palm or wrist")
+            raise ValueError(f"unknown joint0 '{joint0}': choose wrist or palm")
         self.split, self.hand, self.joint0, self.fingertips = split_of(split), hand, joint0, fingertips
         self.with_depth, self.first_pixel = depth, first_pixel
+        self.palm = PALM_RULE if joint0 == "wrist" else ""
         self.folder = find_root(root, FOLDERS.values(), "RHD") / FOLDERS[self.split]
         self.labels = read_labels(self.folder)
         self.xyz, self.uv_vis, self.K, self.frames = (self.labels[key] for key in ("xyz", "uv_vis", "K", "frames"))
@@ -107,9 +108,7 @@ class RHD(RealHands):
         joints = convert(torch.from_numpy(self.xyz[row, hand]).double(), RHD21, C21)
         visible = convert(torch.from_numpy(self.uv_vis[row, hand, 2:]), RHD21, C21)[:, 0] > 0.5
         if self.joint0 == "palm":
-            joints = wrist_to_palm(joints, "half")
-            middle = C21.index("middle1")
-            visible = torch.cat([(visible[0] | visible[middle])[None], visible[1:]])  # either, as the reference has it
+            joints, visible = wrist_to_palm(joints, PALM_RULE), palm_visible(visible, PALM_RULE)
         (fx, skew, cx), (_, fy, cy) = self.K[row, :2].tolist()
         K = intrinsics(fx, fy, cx, cy, self.first_pixel)
         K[0, 1] = skew
@@ -136,11 +135,6 @@ class RHD(RealHands):
         else:
             return self.hand
         return "left" if left > right else "right"
-
-
-def protocol_joints(joints: Float[Tensor, "*batch 21 3"]) -> Float[Tensor, "*batch 21 3"]:
-    """Joints with a wrist, such as a hand model's, with RHD's palm in its place, as its protocol counts them."""
-    return wrist_to_palm(joints, "half")
 
 
 def read_depth(path: str | os.PathLike[str]) -> Float[np.ndarray, "h w"]:

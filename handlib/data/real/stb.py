@@ -39,7 +39,7 @@ SEQUENCES = {
 FRAMES = 1500  # of a sequence
 SOURCE = "https://sites.google.com/site/zhjw1988/"
 CAMERAS = {"BB": ("BB_left", "BB_right"), "BB_left": ("BB_left",), "BB_right": ("BB_right",), "SK": ("SK_color",)}
-JOINT0 = ("palm", "ring", "middle", "mean")
+JOINT0 = ("ring", "middle", "mean", "palm")
 MAX_BYTES = 64 << 20  # of a .mat file; the originals have some 0.7 MB
 MAX_FRAMES = 100_000
 
@@ -60,8 +60,9 @@ class STB(RealHands):
     root: the unpacked download. split: "train" (B2–B6) or "test" (B1Counting, B1Random).
     camera: "BB": both pictures of the stereo camera, 30,000 and 6,000, the paper's numbers; "BB_left", "BB_right": one
     of them; "SK": the other camera's color pictures, 15,000 and 3,000, in the frame of the color camera.
-    joint0: "palm": as annotated, and as the paper and the field count it; "ring", "middle", "mean": the wrist, which
-    `HandModel` has there, estimated from the palm by that rule of palm.py, three of which are in use.
+    joint0: "ring", "middle", "mean": the wrist, which `HandModel` has there, estimated from the annotated palm by that
+    rule of palm.py, three of which are in use; scores take both sides back to the palm by it, as the paper and the
+    field count it (`palm`). "palm": as annotated, for a look at it alone.
     first_pixel: the coordinate of the first pixel's center in their K. fingertips: the set of `joints.FINGERTIPS` to
     compare with. The other arguments: `Crop`, `RealHands`. Needs scipy: pip install 'handlib[data]'.
     """
@@ -72,7 +73,7 @@ class STB(RealHands):
         split: str,
         camera: str = "BB",
         size: int = 224,
-        joint0: str = "palm",
+        joint0: str = "ring",
         crop: str = "joints",
         crop_factor: float = CROP_FACTOR,
         first_pixel: float = 0.0,
@@ -84,7 +85,7 @@ class STB(RealHands):
         if joint0 not in JOINT0:
             raise ValueError(f"unknown joint0 '{joint0}': choose one of {', '.join(JOINT0)}")
         self.split, self.camera, self.joint0, self.fingertips = split_of(split), camera, joint0, fingertips
-        self.first_pixel = first_pixel
+        self.first_pixel, self.palm = first_pixel, "" if joint0 == "palm" else joint0
         self.root = find_root(root, ("labels",), "STB")
         # Rows run through `places`: the folder of a sequence, the stem of its pictures, and the number of the frame.
         self.places: list[tuple[str, str, int]] = []

@@ -3,7 +3,9 @@ apply."""
 
 from torch import Tensor
 
+from ...camera import project
 from ...data import CachedHands
+from ...data.crop import recropped
 from ...evaluation.evaluate import by_batch, compared, scores
 from .interface import Method, view_of
 
@@ -15,7 +17,12 @@ def predictions(
 
     def answers(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         batch = {name: value.to(device) for name, value in batch.items()}
-        return compared(batch, *method.predict(view_of(batch)), data.scored)
+        estimate = method.predict(view_of(batch))
+        for _ in range(data.passes - 1):
+            if estimate.joints_cam is not None:
+                batch = recropped(batch, project(estimate.joints_cam, batch["K"]))
+                estimate = method.predict(view_of(batch))
+        return compared(batch, *estimate, data.scored, data.palm)
 
     return by_batch(answers, data, batch_size, progress)
 

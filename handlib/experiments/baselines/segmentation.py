@@ -27,9 +27,10 @@ class Segmenter(nn.Module):
         return functional.interpolate(scores, images.shape[-2:], mode="bilinear")[:, 0]
 
     def loss(self, images: Float[Tensor, "b 3 s s"], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Mean cross-entropy over the pictures whose mask is known, that is not NaN; 0 where there is none."""
-        annotated = ~batch["mask"].isnan().flatten(1).any(1)
-        logits, masks = self.logits(images)[annotated], batch["mask"][annotated]
+        """Mean cross-entropy over the pictures whose mask is known: there, and not NaN; 0 where there is none."""
+        masks = batch.get("mask", images.new_full((), torch.nan).expand(images[:, 0].shape))
+        annotated = ~masks.isnan().flatten(1).any(1)
+        logits, masks = self.logits(images)[annotated], masks[annotated]
         loss = functional.binary_cross_entropy_with_logits(logits, masks, reduction="sum") / max(masks.numel(), 1)
         return loss, {"loss": loss.item()}
 

@@ -15,7 +15,7 @@ from ...data.real import dexter_object, freihand, ho3d, interhand, rhd, stb
 from ...data.specs import HANDS, hold_out, parse_spec
 from ...hand import HandModel
 from ...training.feed import evenly, in_memory
-from ...training.profiles import PROFILES, TrainConfig
+from ...training.profiles import TrainConfig
 
 SPLITS = ("diverse", "studio", "object")
 PUBLISHED = {"diverse": "RHD", "studio": "SHD", "object": "DO", "rhd": "RHD", "stb": "SHD", "do": "DO"}
@@ -29,8 +29,6 @@ TITLES = {
     "interhand": "InterHand2.6M",
     "photos": "photographs",
 }
-# The reading of each set that training uses, where a spec has no arguments: all joints those of the hand model.
-_USUAL = {spec.partition(":")[0].partition(",")[0]: spec.partition(":")[0] for spec in PROFILES["paper"].data}
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def parse_data(text: str) -> Hands:
     kinds = [kind_of(spec) for spec in specs]
     if len(set(kinds)) < len(kinds):
         raise ValueError(f"--data {text}: a data set is named twice, so its results could not be told apart")
-    return Hands(tuple(_usual(spec) for spec in specs))
+    return Hands(tuple(specs))
 
 
 def kind_of(spec: str) -> str:
@@ -140,11 +138,6 @@ def official(spec: str, split: str, unknown: int = 0) -> int:
 def pathless(specs: Sequence[str]) -> list[str]:
     """Specs without their paths, for a record."""
     return [spec.partition(":")[0] for spec in specs]
-
-
-def _usual(spec: str) -> str:
-    head, _, path = spec.partition(":")
-    return f"{_USUAL.get(head, head)}:{path}"
 
 
 def _has_training(spec: str) -> bool:

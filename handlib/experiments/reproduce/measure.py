@@ -2,22 +2,14 @@
 
 from dataclasses import asdict
 
-from torch import Tensor
-
 from ...data import CachedHands
 from ...evaluation import evaluate
-from ...evaluation.measure import OWN_PROTOCOLS, Curves, measurements
+from ...evaluation.measure import Curves, measurements
+from ...evaluation.protocols import OWN_PROTOCOLS
 from ...evaluation.results import Metric
 from ...refinement import RefinementWeights
 from ..baselines import DHPEMethod, Method, predictions
 
-# Of the benchmark's splits, those of the data sets that they stand for.
-PROTOCOLS_OF = OWN_PROTOCOLS | {
-    "diverse": ("rhd_hand3d", "minimal_hand"),
-    "studio": ("minimal_hand",),
-    "object": ("dexter_object",),
-    "rhd": ("rhd_hand3d", "minimal_hand"),
-}
 # The score by which methods are compared. No root is annotated in Dexter+Object, so its own protocol must do.
 HEADLINE = {"do": "dexter_object_auc_20_50_mm"}
 USUAL_HEADLINE = "joints_root_auc_20_50_mm"
@@ -41,7 +33,7 @@ def measured(
         samples = evaluate.predictions(method.model, data, method.iterations, progress=progress)
     else:
         samples = predictions(method, data, progress=progress, device=device)
-    return measurements(samples, len(data), PROTOCOLS_OF.get(test, ()))
+    return measurements(samples, len(data), OWN_PROTOCOLS.get(test, ()))
 
 
 def refinement_settings(iterations: int) -> dict[str, object]:
@@ -51,5 +43,4 @@ def refinement_settings(iterations: int) -> dict[str, object]:
 
 def on(data: CachedHands, device: str) -> CachedHands:
     """The same hands in the memory of a device."""
-    tensors: dict[str, Tensor] = {name: value.to(device) for name, value in data.tensors.items()}
-    return CachedHands(tensors, data.name, data.scored)
+    return data.each(lambda value: value.to(device))

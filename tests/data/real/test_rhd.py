@@ -10,7 +10,8 @@ from PIL import Image
 
 from handlib.camera import project
 from handlib.data import RHD
-from handlib.data.real.rhd import protocol_joints, read_depth, read_labels
+from handlib.data.real.palm import wrist_to_palm
+from handlib.data.real.rhd import read_depth, read_labels
 from handlib.data.sample import PARTS
 from handlib.hand.joints import MIDDLE_MCP, chirality
 
@@ -74,11 +75,11 @@ def test_which_hand(tree):
 
 def test_the_palm_is_half_way_to_the_middle_finger(tree):
     root, truth = tree[0], tree[1]["evaluation"]
-    palm, wrist = whole(root, hand="right")[1], whole(root, hand="right", joint0="wrist")[1]
+    palm, wrist = whole(root, hand="right", joint0="palm")[1], whole(root, hand="right")[1]
     expected = (truth.right[1][0] + truth.right[1][MIDDLE_MCP]) / 2
     np.testing.assert_allclose(palm.joints_cam[0], expected, atol=1e-5)
     assert torch.equal(palm.joints_cam[1:], wrist.joints_cam[1:])
-    torch.testing.assert_close(protocol_joints(wrist.joints_cam), palm.joints_cam)
+    torch.testing.assert_close(wrist_to_palm(wrist.joints_cam, "half"), palm.joints_cam)
     assert palm.visible[0] == (truth.visible[1, 1, 0] | truth.visible[1, 1, MIDDLE_MCP])
     with pytest.raises(ValueError, match="unknown joint0 'elbow'"):
         RHD(root, "test", joint0="elbow")

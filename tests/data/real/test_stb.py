@@ -17,8 +17,8 @@ def tree(hand, tmp_path_factory):
     return root, write_stb(root, hand)
 
 
-def whole(root, camera="BB", split="test", **choices) -> STB:
-    return STB(root, split, camera, size=640, crop="picture", **choices)
+def whole(root, camera="BB", split="test", joint0="palm", **choices) -> STB:
+    return STB(root, split, camera, size=640, joint0=joint0, crop="picture", **choices)
 
 
 def check(sample, joints, image, f, c):

