@@ -59,10 +59,10 @@ def main(folder: str, description: str, first: int) -> None:
     ]
     everything = [value for each in reach.values() for value in each]
     for name, values in {**reach, "all": everything}.items():
-        metrics += spread(f"reach_{name}", values, "fraction", "of the hand's side")
+        metrics += spread(f"reach_{name}", values, "ratio", "of the hand's side")
     quarter = torch.tensor(everything).quantile(torch.tensor([0.25, 0.75]))
     metrics += [
-        Metric(f"reach_all_quartile_{n}", float(q), "fraction", "of the hand's side", "none", len(everything))
+        Metric(f"reach_all_quartile_{n}", float(q), "ratio", "of the hand's side", "none", len(everything))
         for n, q in zip((1, 3), quarter, strict=True)
     ]
     command = f'python tools/measure/digits.py FOLDER "{description}" {first}'
