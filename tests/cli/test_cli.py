@@ -282,7 +282,7 @@ def test_options_of_a_training(run, monkeypatch):
 
 
 def test_unknown_benchmark(refused):
-    known = "choose one of data, hand, renderer, refinement, training"
+    known = "choose one of data, hand, renderer, predict, refinement, training"
     assert f"unknown benchmark 'foot': {known}" in refused("bench", "foot")
     assert known in refused("bench")
     assert "unknown profile 'huge': choose one of smoke, laptop" in refused("bench", "hand", "--profile", "huge")
