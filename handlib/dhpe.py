@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,7 +23,8 @@ from .output import DHPEOutput, assemble, placed
 from .regressor import Regressor
 from .renderer import Renderer
 from .renderer.renderer import GRADIENTS
-from .support.files import atomic_path
+from .support.digests import digest_of
+from .support.files import write_tensors
 
 WEIGHTS = Path(__file__).parent / "networks" / "weights"  # what ships: from_pretrained("lite") reads lite.safetensors
 SHIPPED = ("lite", "photo")
@@ -211,8 +211,7 @@ class DHPE(nn.Module):
         if half:
             weights = {k: v.half() if v.ndim > 1 else v for k, v in weights.items()}
         metadata = {"config": json.dumps(asdict(self.config)), **(notes or {})}
-        with atomic_path(path) as temporary:
-            save_file(weights, temporary, metadata)
+        write_tensors(path, weights, metadata | {"digest": digest_of([weights, metadata])})
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "lite") -> "DHPE":
@@ -227,14 +226,21 @@ class DHPE(nn.Module):
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+                weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(f"{path}: not a safetensors checkpoint ({error}); is the file complete?") from error
+        digest = metadata.pop("digest", None)  # files of older versions have none
+        if digest is not None and digest != digest_of([weights, metadata]):
+            raise ValueError(f"{path}: damaged, its content is not what was written: copy or train it again")
         model = cls(_read_config(metadata, path), published=False)
         own = {k for k in model.state_dict() if _own(k)}
         if own != weights.keys():
             names = ", ".join(sorted(own ^ weights.keys())[:3])
             raise ValueError(f"{path}: its weights do not fit its config ({names} …); was it made by another version?")
+        state = model.state_dict()
+        for name, value in weights.items():
+            if value.is_floating_point() != state[name].is_floating_point() or not value.isfinite().all():
+                raise ValueError(f"{path}: '{name}' holds NaN, infinity or {value.dtype}: train or download it again")
         try:
             model.load_state_dict(weights, strict=False)
         except RuntimeError as error:

@@ -103,14 +103,14 @@ def _train(
 
 
 def _one_epoch(trainer: Trainer, feed: Feed, val: CachedHands, progress: bool) -> None:
-    """Trains, measures and saves; the row of the log comes first, since a row without its state is made again."""
+    """Trains, measures and saves; the state comes last, since a row and a model without their state are made again."""
     row = trainer.run_epoch(feed, progress)
     if trainer.processes.is_main:
         with trainer.averaged(), trainer.processes.autocast():
             scores = evaluate(trainer.model, val, progress=False)
             trainer.folder.log(row | {f"val_{name}": score for name, score in scores.items()})
-            trainer.save()
             trainer.save_model()
+            trainer.save()
     trainer.processes.wait()
 
 
