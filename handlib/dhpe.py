@@ -32,6 +32,10 @@ TRUNKS = ("lite", "paper", "photo")
 PAPER_FEATURES = 2048  # length of F(x) of ResNet-50
 PHOTO_SIZE, PHOTO_FEATURES = 224, 1152  # of the photo trunk: side of its input, length of its F(x)
 MAX_BYTES = 1 << 30
+RANGES = {  # of a config's numbers, so that one from a file cannot ask for all memory
+    "size": (8, 4096), "pose_size": (0, 4096), "feature_width": (1, 1024), "features": (1, 8192),
+    "pose_width": (1, 1024), "hidden": (0, 8192), "iterations": (1, 100), "principal": (0, PHOTO_FEATURES),
+}  # fmt: skip
 LAYOUT = torch.channels_last  # in which a CPU, and tensor cores, convolve fastest
 
 
@@ -62,6 +66,9 @@ class DHPEConfig:
     def __post_init__(self):
         if self.trunk not in TRUNKS:
             raise ValueError(f"unknown trunk '{self.trunk}': choose one of {', '.join(TRUNKS)}")
+        for name, (least, most) in RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be {least} … {most}, not {getattr(self, name)}")
         if self.gradient not in GRADIENTS:
             raise ValueError(f"unknown gradient '{self.gradient}': choose one of {', '.join(GRADIENTS)}")
         if self.trunk == "photo" and (self.features, self.size) != (PHOTO_FEATURES, PHOTO_SIZE):
@@ -298,7 +305,7 @@ def at_least_single(values: Tensor) -> Tensor:
 def _read_config(metadata: dict[str, str], path: Path) -> DHPEConfig:
     try:
         config = json.loads(metadata["config"])
-    except (KeyError, json.JSONDecodeError) as error:
+    except (KeyError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`") from error
     if not isinstance(config, dict):
         raise ValueError(f"{path}: its config is not a JSON object, so it was not written by `DHPE.save`")
