@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,12 +23,16 @@ from .output import DHPEOutput, assemble, seen_in_image
 from .regressor import Regressor
 from .renderer import Renderer
 from .renderer.renderer import GRADIENTS
-from .support.files import atomic_path
+from .support.files import write_tensors
 
 TRUNKS = ("lite", "paper", "photo")
 PAPER_FEATURES = 2048  # length of F(x) of ResNet-50
 PHOTO_SIZE, PHOTO_FEATURES = 224, 1152  # of the photo trunk: side of its input, length of its F(x)
 OVERSHOOT = 0.1  # how far beyond [0, 1] an interpolated image may be
+RANGES = {  # of a config's numbers, so that one from a file cannot ask for all memory
+    "size": (8, 4096), "pose_size": (0, 4096), "feature_width": (1, 1024), "features": (1, 8192),
+    "pose_width": (1, 1024), "hidden": (0, 8192), "iterations": (1, 100), "principal": (0, PHOTO_FEATURES),
+}  # fmt: skip
 LAYOUT = torch.channels_last  # in which a CPU, and tensor cores, convolve fastest
 
 
@@ -58,14 +61,11 @@ class DHPEConfig:
     fingertips: str = "smplx"
 
     def __post_init__(self):
-        for name in ("size", "feature_width", "features", "pose_width", "iterations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("pose_size", "hidden", "principal"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.trunk not in TRUNKS:
             raise ValueError(f"unknown trunk '{self.trunk}': choose one of {', '.join(TRUNKS)}")
+        for name, (least, most) in RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be {least} … {most}, not {getattr(self, name)}")
         if self.gradient not in GRADIENTS:
             raise ValueError(f"unknown gradient '{self.gradient}': choose one of {', '.join(GRADIENTS)}")
         if self.trunk == "photo" and (self.features, self.size) != (PHOTO_FEATURES, PHOTO_SIZE):
@@ -215,8 +215,9 @@ class DHPE(nn.Module):
         if half:
             weights = {k: v.half() if v.ndim > 1 else v for k, v in weights.items()}
         metadata = {"config": json.dumps(asdict(self.config)), **(notes or {})}
-        with atomic_path(path) as temporary:
-            save_file(weights, temporary, metadata)
+        from .support.digests import digest_of  # late: only files need it
+
+        write_tensors(path, weights, metadata | {"digest": digest_of([weights, metadata])})
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "lite") -> "DHPE":
@@ -228,6 +229,10 @@ class DHPE(nn.Module):
         if own != weights.keys():
             names = ", ".join(sorted(own ^ weights.keys())[:3])
             raise ValueError(f"{path}: its weights do not fit its config ({names} …); was it made by another version?")
+        state = model.state_dict()
+        for name, value in weights.items():
+            if value.is_floating_point() != state[name].is_floating_point() or not value.isfinite().all():
+                raise ValueError(f"{path}: '{name}' holds NaN, infinity or {value.dtype}: train or download it again")
         try:
             model.load_state_dict(weights, strict=False)
         except RuntimeError as error:

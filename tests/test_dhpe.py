@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from handlib import DHPE, DHPEConfig, DHPEOutput, Renderer
@@ -386,7 +387,7 @@ def test_output_of_some_rows(trained, batch):
 
 @pytest.mark.parametrize("field", ["size", "features", "iterations"])
 def test_configs_of_nothing_are_refused_where_they_are_made(field):
-    with pytest.raises(ValueError, match=f"{field} must be at least 1, not -1"):
+    with pytest.raises(ValueError, match=rf"{field} must be \d+ … \d+, not -1"):
         DHPEConfig(**{field: -1})
 
 
@@ -427,3 +428,30 @@ def test_the_gradient_of_ren_is_part_of_the_config(model):
         assert not torch.allclose(*slopes)
     with pytest.raises(ValueError, match="unknown gradient 'exact': choose one of antialias, kato"):
         DHPEConfig(gradient="exact")
+
+
+def test_a_checkpoint_notices_damage(tmp_path):
+    model, path = DHPE(TINY), tmp_path / "model.safetensors"
+    model.save(path, {"train": "{}", "a": "1", "b": "ä", "c": "3"})
+    whole = path.read_bytes()
+    for _ in range(3):  # the same bytes whatever chance does
+        model.save(path, {"train": "{}", "a": "1", "b": "ä", "c": "3"})
+        assert path.read_bytes() == whole
+    assert DHPE.from_pretrained(path).provenance == {"train": "{}", "a": "1", "b": "ä", "c": "3"}
+    for at in (len(whole) - 9, len(whole) // 2):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match="model.safetensors: damaged"):
+            DHPE.from_pretrained(path)
+
+
+@pytest.mark.parametrize("change", [lambda w: w * torch.nan, lambda w: w / 0.0, lambda w: w.long()])
+def test_weights_that_cannot_answer(tmp_path, change):
+    path = tmp_path / "model.safetensors"
+    DHPE(TINY).save(path)
+    with safe_open(path, "pt") as file:
+        config = file.metadata()["config"]
+    weights = load_file(path)
+    name = "pose_network.head.1.weight"
+    save_file(weights | {name: change(weights[name] + 1.0)}, path, {"config": config})
+    with pytest.raises(ValueError, match=f"'{name}' holds NaN, infinity or torch"):
+        DHPE.from_pretrained(path)

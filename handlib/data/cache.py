@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,15 @@ from ..support.files import atomic_path
 from .sample import collate
 from .synthetic import SyntheticHands
 
-CACHE = Path(os.environ.get("HANDLIB_CACHE") or "~/.cache/handlib").expanduser()  # where the commands keep theirs
+
+def _cache_folder() -> Path:
+    try:
+        return Path(os.environ.get("HANDLIB_CACHE") or "~/.cache/handlib").expanduser()
+    except RuntimeError:  # a user, such as a container's, whom the system does not know
+        return Path(tempfile.gettempdir()) / f"handlib-{os.getuid()}"
+
+
+CACHE = _cache_folder()  # where the commands keep theirs
 _BYTES = ("image", "mask")  # kept as uint8: a quarter of the memory. A data set may have no masks
 _LEFT_OUT = ("parts", "depth", "box")  # no loss or score reads them, and they are as large as the pictures
 

@@ -23,24 +23,30 @@ def checkpoint_path(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Reads weights, in single precision, and metadata."""
+    """Reads weights and metadata. Damage is noticed by the digest in the file, which older files lack."""
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}: name 'lite' or 'photo', or a file of `handlib train`")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path}: larger than any DHPE checkpoint ({path.stat().st_size >> 20} MB); refused unread")
     try:
         with safe_open(path, framework="pt") as file:
-            weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-            return weights, file.metadata() or {}
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path}: not a safetensors checkpoint ({error}); is the file complete?") from error
+    from ..support.digests import digest_of  # late: only files need it
+
+    digest = metadata.pop("digest", None)
+    if digest is not None and digest != digest_of([weights, metadata]):
+        raise ValueError(f"{path}: damaged, its content is not what was written: copy or train it again")
+    return weights, metadata
 
 
 def read_config(kind: type[Config], metadata: dict[str, str], path: Path) -> Config:
     """Makes the config, a dataclass of numbers and texts, from a checkpoint's metadata."""
     try:
         config: Any = json.loads(metadata["config"])
-    except (KeyError, json.JSONDecodeError) as error:
+    except (KeyError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`") from error
     if not isinstance(config, dict):
         raise ValueError(f"{path}: its config is not a JSON object, so it was not written by `DHPE.save`")

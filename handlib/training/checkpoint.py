@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..support.files import atomic_path
+from ..support.digests import digest_of
+from ..support.files import atomic_path, naming_full_disk
 
 MAX_BYTES = 16 << 30  # of a state: three times the parameters of any model here, and more
 STATE = {"model": dict, "optimizer": dict, "average": dict, "sums": dict, "epoch": int, "step": int, "updates": int,
@@ -69,7 +70,7 @@ class RunFolder:
             with atomic_path(self.path / f"pool-{first:08d}.safetensors") as temporary:
                 save_file(rows, temporary)
         with atomic_path(self.path / "state.pt") as temporary:
-            torch.save(state, temporary)
+            torch.save(state | {"digest": digest_of(state)}, temporary)
 
     def rows(self, count: int) -> list[dict[str, Tensor]]:
         """The first `count` rows of the pool, as they were saved; later ones are dropped, being about to be remade."""
@@ -87,7 +88,8 @@ class RunFolder:
                 path.unlink()
 
     def log(self, row: dict[str, float]) -> None:
-        with open(self.path / "log.jsonl", "a") as log:
+        path = self.path / "log.jsonl"
+        with naming_full_disk(path), open(path, "a") as log:
             log.write(json.dumps(row) + "\n")
 
     def _trim_log(self, epoch: int, step: int) -> None:
@@ -133,6 +135,9 @@ def _read_state(path: Path) -> dict[str, Any]:
     state = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(state, dict) or any(not isinstance(state.get(key), kind) for key, kind in STATE.items()):
         raise ValueError("not the state of a run")
+    digest = state.pop("digest", None)  # states of older versions have none
+    if digest is not None and digest != digest_of(state):
+        raise ValueError("its content is not what was written")
     return state
 
 

@@ -8,6 +8,16 @@ import tyro
 from ..dhpe import DHPEConfig
 from ..losses import LossWeights
 
+MANY, LARGE, ALMOST_ONE = 10**9, 1e12, 0.9999
+RANGES = {  # of the numbers of a run; both ends belong to them
+    "val_images": (1, MANY), "epochs": (1, MANY), "evidence_epochs": (0, MANY), "accumulate": (1, MANY),
+    "lifting_steps": (0, MANY), "learning_rate": (0, LARGE), "joint_learning_rate": (0, LARGE),
+    "weight_decay": (0, LARGE), "warmup": (0, ALMOST_ONE), "gradient_clip": (1e-12, LARGE),
+    "average": (0, ALMOST_ONE), "feature_every": (1, MANY), "color_jitter": (0, 10), "crop_jitter": (0, 0.5),
+    "augment_every": (1, MANY), "augment_cap": (0, MANY), "save_minutes": (0, LARGE), "log_steps": (1, MANY),
+    "workers": (0, 1024), "threshold_px": (0, LARGE),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -55,13 +65,12 @@ class TrainConfig:
         """Raises `ValueError` for an invalid run, with the field and the mend."""
         if min(self.images, self.batch_size) < 2:
             raise ValueError("images and batch_size must be at least 2: batch normalization needs two")
+        for name, (least, most) in RANGES.items():
+            value = getattr(self.loss if name == "threshold_px" else self, name)
+            if not least <= value <= most:  # false for NaN, too
+                raise ValueError(f"{name} must be {least:g} … {most:g}, not {value}")
         if self.evidence_epochs >= max(self.epochs, 1):
             raise ValueError("epochs must be more than evidence_epochs, or the regressor would never see a picture")
-        for name in ("accumulate", "feature_every", "augment_every", "log_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.average < 1:
-            raise ValueError(f"average must be at least 0 and less than 1, not {self.average}")
         if self.init and self.init_pose:
             raise ValueError("init starts all networks from a checkpoint, init_pose J2D alone: give one")
         if self.evidence_epochs and not self.model.evidence_2d:

@@ -136,11 +136,11 @@ class Trainer:
             if self.processes.is_main:
                 with self.average.applied(), self.processes.autocast():
                     scores = validate()
-                    # The log comes first, since a row without its state is made again.
+                    # The state comes last, since a row and a model without their state are made again.
                     self.folder.log(row | {f"val_{name}": score for name, score in scores.items()})
-                    self.save()
                     if save_model is not None:
                         save_model()
+                    self.save()
             self.processes.wait()
             if each_epoch is not None and self.processes.is_main:
                 each_epoch()

@@ -150,3 +150,29 @@ def test_a_bad_batch_is_kept(folder):
 
 def test_config_is_readable(folder):
     assert json.loads((folder.path / "config.json").read_text()) == CONFIG
+
+
+def test_flipped_bits_of_a_state_are_noticed(folder):
+    """In the middle of each tensor's bytes, where torch reads without a look."""
+    saved = state(model={"w": torch.arange(500.0), "n": torch.tensor(3)}, average={"w": torch.ones(300)}, epoch=1)
+    folder.save(saved)
+    path = folder.path / "state.pt"
+    whole = path.read_bytes()
+    for content in (torch.arange(500.0), torch.ones(300)):
+        at = whole.index(content.numpy().tobytes()) + 401
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match="state.pt: missing or damaged; choose another folder"):
+            folder.state()
+    path.write_bytes(whole)
+    assert folder.state().keys() == saved.keys()
+
+
+def test_a_full_disk_is_one_line_with_the_path(folder, monkeypatch):
+    real = torch.save
+    monkeypatch.setattr(torch, "save", lambda value, path: real(value, "/dev/full"))
+    with pytest.raises(OSError, match="the disk is full.*free some space.*state.pt"):
+        folder.save(state())
+    (folder.path / "log.jsonl").unlink()
+    (folder.path / "log.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="the disk is full.*log.jsonl"):
+        folder.log({"epoch": 1})

@@ -1,8 +1,11 @@
 from dataclasses import replace
+from math import nan
 
 import pytest
 
+from handlib import DHPEConfig
 from handlib.data import SyntheticHands
+from handlib.losses import LossWeights
 from handlib.training.profiles import PROFILES, TrainConfig, preset
 
 
@@ -40,12 +43,31 @@ def test_the_gpu_profile_renders_its_own_data():
         ({"images": 1}, "images and batch_size must be at least 2"),
         ({"batch_size": 1}, "images and batch_size must be at least 2"),
         ({"epochs": 2, "evidence_epochs": 2}, "epochs must be more than evidence_epochs"),
-        ({"accumulate": 0}, "accumulate must be at least 1, not 0"),
-        ({"feature_every": 0}, "feature_every must be at least 1"),
-        ({"average": 1.0}, "average must be at least 0 and less than 1"),
+        ({"accumulate": 0}, "accumulate must be 1 … 1e\\+09, not 0"),
+        ({"feature_every": 0}, "feature_every must be 1 … 1e\\+09, not 0"),
+        ({"average": 1.0}, "average must be 0 … 0.9999, not 1.0"),
         ({"augment_from": 0}, "augment_from must be at least evidence_epochs"),
     ],
 )
 def test_a_run_that_could_not_be(change, message):
     with pytest.raises(ValueError, match=message):
         preset("laptop", **change).check()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("gradient_clip", -1.0), ("warmup", -1.0), ("warmup", 1.0), ("workers", -1), ("epochs", 0)],
+)
+def test_numbers_that_no_run_has(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be .* not {value}"):
+        preset("smoke", **{name: value}).check()
+
+
+def test_thresholds_and_sizes_that_no_run_has():
+    with pytest.raises(ValueError, match="threshold_px must be 0 … 1e.06, not nan"):
+        preset("smoke", loss=LossWeights(threshold_px=nan)).check()
+    for name in ("size", "iterations"):
+        with pytest.raises(ValueError, match=f"{name} must be .* not 0"):
+            DHPEConfig(**{name: 0})
+    with pytest.raises(ValueError, match="hidden must be 0 … 8192, not 65536"):
+        DHPEConfig(hidden=65536)

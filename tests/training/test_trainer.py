@@ -280,3 +280,24 @@ def test_seeds_wear_the_colors_of_the_image(trained, tmp_path, feed, monkeypatch
     trainer.run_epoch(fed, progress=False)
     images = fed.data.batch(torch.arange(10))["image"]
     assert seen and all((image == images).flatten(1).all(1).any() for batch in seen for image in batch)
+
+
+@pytest.mark.parametrize("kind", [Trainer, DHPE], ids=["state", "model"])
+@pytest.mark.parametrize("last", [False, True])
+def test_killed_between_model_and_state(trained, tmp_path, monkeypatch, kind, last):
+    """What is written last, of the first or the last epoch, is not: the model that a resumed run leaves is its own."""
+    real, calls = kind.save, []
+
+    def killed(self, *arguments, **named):
+        calls.append(self.epoch if kind is Trainer else len(calls) + 1)
+        if calls[-1] == (2 if last else 1):
+            raise Killed
+        return real(self, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "save", killed)
+        with pytest.raises(Killed):
+            train(SMALL, tmp_path, cache=trained.cache, progress=False)
+    model = train(SMALL, tmp_path, cache=trained.cache, progress=False)
+    kept = DHPE.from_pretrained(tmp_path / "model.safetensors")
+    assert kept.provenance["epochs"] == "2" and same(kept.state_dict(), model.state_dict())
