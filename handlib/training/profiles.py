@@ -8,7 +8,7 @@ import tyro
 from ..dhpe import DHPEConfig
 from ..losses import LossWeights
 
-MANY, LARGE, ALMOST_ONE = 10**9, 1e12, 0.9999
+MANY, LARGE, ALMOST_ONE = 10**9, 1e30, 0.9999
 RANGES = {  # of the numbers of a run; both ends belong to them
     "val_images": (1, MANY), "epochs": (1, MANY), "evidence_epochs": (0, MANY), "accumulate": (1, MANY),
     "lifting_steps": (0, MANY), "learning_rate": (0, LARGE), "joint_learning_rate": (0, LARGE),
