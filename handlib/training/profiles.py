@@ -15,7 +15,7 @@ RANGES = {  # of the numbers of a run; both ends belong to them
     "weight_decay": (0, LARGE), "warmup": (0, ALMOST_ONE), "gradient_clip": (1e-12, LARGE),
     "average": (0, ALMOST_ONE), "feature_every": (1, MANY), "color_jitter": (0, 10), "crop_jitter": (0, 0.5),
     "augment_every": (1, MANY), "augment_cap": (0, MANY), "save_minutes": (0, LARGE), "log_steps": (1, MANY),
-    "workers": (0, 1024), "threshold_px": (0, LARGE),
+    "workers": (0, 1024), "threshold_px": (0, 1e6),
 }  # fmt: skip
 
 
