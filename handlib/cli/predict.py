@@ -8,7 +8,7 @@ from typing import Literal
 import tyro
 from tqdm.auto import tqdm
 
-from ..photo.files import Written, write_page, write_prediction
+from ..photo.files import THUMBNAIL, Written, write_page, write_prediction
 from ..photo.predict import Predictor, camera_of
 from ..photo.read import read_photo
 from ..photo.video import is_clip
@@ -100,7 +100,9 @@ def _photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box)
     photo = read_photo(path)
     hands = predictor(photo, focal, max_hands, refine, box, side)
     K = hands[0].K if hands else camera_of(photo, focal)[0]
-    return write_prediction(photo, hands, K, out / path.stem, f".{mesh}")
+    one = write_prediction(photo, hands, K, out / path.stem, f".{mesh}", focal is None)
+    one.overlay.thumbnail((THUMBNAIL, THUMBNAIL))  # what the page shows of it: a hundred whole ones would fill memory
+    return one
 
 
 def _say(paths: Sequence[Path]) -> None:

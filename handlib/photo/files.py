@@ -32,10 +32,14 @@ class Written(NamedTuple):
     paths: list[Path]
 
 
-def write_prediction(photo: Photo, hands: Sequence[HandEstimate], K: Tensor, stem: Path, mesh: str = ".obj") -> Written:
-    """Writes `stem`.json, the mesh of all hands, and `stem`_overlay.jpg. Without a hand: the JSON with an empty
-    list."""
-    assumed = all(hand.K_assumed for hand in hands)
+def write_prediction(
+    photo: Photo, hands: Sequence[HandEstimate], K: Tensor, stem: Path, mesh: str = ".obj", assumed: bool = True
+) -> Written:
+    """Writes `stem`.json, the mesh of all hands, and `stem`_overlay.jpg; without a hand the JSON has an empty list.
+
+    assumed: whether K is, where no hand says so.
+    """
+    assumed = hands[0].K_assumed if hands else assumed
     text = json.dumps(describe_photo(hands, photo.size, K, assumed), indent=1) + "\n"
     paths = [stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}_overlay.jpg")]
     with atomic_path(paths[0]) as temporary:

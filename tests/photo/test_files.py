@@ -58,7 +58,10 @@ def test_a_prediction_is_numbers_a_mesh_and_an_overlay(hands, photo, tmp_path):
 def test_without_a_hand_the_list_is_empty(photo, tmp_path):
     written = write_prediction(photo, [], torch.eye(3), tmp_path / "none")
     assert [path.name for path in written.paths] == ["none.json", "none_overlay.jpg"]
-    assert json.loads((tmp_path / "none.json").read_text())["hands"] == []
+    described = json.loads((tmp_path / "none.json").read_text())
+    assert described["hands"] == [] and described["camera"]["assumed"] is True
+    write_prediction(photo, [], torch.eye(3), tmp_path / "given", assumed=False)
+    assert json.loads((tmp_path / "given.json").read_text())["camera"]["assumed"] is False
 
 
 def test_a_large_photograph_has_a_smaller_overlay_in_the_right_place(hands, tmp_path):
