@@ -96,13 +96,9 @@ def main(count: int) -> None:
     for hand, photo, pyramid, truth, side, features in tqdm(joint_rows[::2], "joints"):
         score = constants._logistic(weights, *map(torch.tensor, features))
         hand = hand._replace(score=float(score))
-        kept = {}
-        keep = predictor._lifted
-        predictor._lifted = lambda *a, keep=keep, kept=kept: kept.setdefault("out", keep(*a))
         (estimate,) = predictor.estimate(photo, pyramid, [hand], side="right")
-        predictor._lifted = keep
         near = (estimate.joints_px - truth).norm(dim=-1) < NEAR * side
-        residual = kept["out"][2][0].float()
+        residual = predictor.lifted.residual[0].float()
         for j in range(21):
             joint_near.append(bool(near[j]))
             features = (constants.logit(score), torch.log(hand.spread[j] + 0.01), torch.log(residual[j] + 0.1))

@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
@@ -21,11 +20,11 @@ from tqdm import tqdm
 
 from ..hand.joints import C21
 from ..support.files import atomic_path
-from .arrays import OPTIONAL, REQUIRED, write_hands
+from .arrays import write_hands
 from .draw import draw_hands
-from .estimate import HandEstimate
 from .predict import Predictor
 from .read import Photo
+from .save import row_of, stacked
 from .track import Tracker
 from .video import VideoWriter, frames, timing
 
@@ -61,7 +60,7 @@ def predict_clip(
     rate, total = timing(path, fps)
     name = path.resolve().name if path.is_dir() else path.stem
     drawn = out / (f"{name}_overlay" if path.is_dir() else f"{name}_overlay.mp4")
-    tracker, rows, write, count = Tracker(predictor, max_hands, K, smooth), Rows(), None, 0
+    tracker, rows, write, count = Tracker(predictor, max_hands, K, smooth), [], None, 0
     with ExitStack() as stack:
         for frame in tqdm(frames(path, fps), f"hands of {path.name}", total, unit="frame", disable=not progress):
             height, width = frame.image.shape[1:]
@@ -70,15 +69,15 @@ def predict_clip(
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
             for hand in hands:
-                rows.add(count, frame.time_s, hand)
+                rows.append(row_of(hand, count, time_s=frame.time_s, track=hand.track))
             if overlay:
                 write = write or stack.enter_context(_pictures(drawn, (width, height), rate))
                 write(draw_hands(frame.image, hands))
             count += 1
     camera, size = tracker.camera, tracker.size
     shared = {"image_size": size} | ({} if camera is None else {"K": camera[0]})
-    parameters = write_hands(out / f"{name}.npz", rows.stacked() | shared)
-    tracks = rows.tracks()
+    parameters = write_hands(out / f"{name}.npz", stacked(rows) | shared)
+    tracks = summary_of(rows)
     summary = {
         "source": path.name,
         "frames": count,
@@ -95,49 +94,23 @@ def predict_clip(
     return Clip(parameters, out / f"{name}.json", drawn if overlay else None, count, tracks)
 
 
-class Rows:
-    """Collects hands frame by frame under the names of arrays.py."""
-
-    def __init__(self):
-        self.rows: list[dict[str, Any]] = []
-
-    def add(self, frame: int, time_s: float, hand: HandEstimate) -> None:
-        mano = {key: value for key, value in hand.mano().items() if key in REQUIRED}
-        row = mano | {
-            "frame": frame,
-            "time_s": time_s,
-            "track": hand.track,
-            "score": hand.score,
-            "box_px": hand.box_px,
-            "joints_px": hand.joints_px,
-            "joints_cam_m": hand.joints_cam,
-            "confidence": hand.confidence,
-            "h": hand.h,
-        }
-        self.rows.append({key: value.numpy() if isinstance(value, Tensor) else value for key, value in row.items()})
-
-    def stacked(self) -> dict[str, np.ndarray]:
-        """An array for each field, also where there is no row."""
-        shapes = {key: shape for key, (shape, _) in (REQUIRED | OPTIONAL).items()}
-        return {key: np.array([row[key] for row in self.rows]).reshape(-1, *shapes[key]) for key in shapes}
-
-    def tracks(self) -> list[dict[str, Any]]:
-        """For each hand: its side, the frames in which it was seen and its mean score."""
-        found = []
-        for number in sorted({row["track"] for row in self.rows}):
-            rows = [row for row in self.rows if row["track"] == number]
-            right = sum(row["is_rhand"] for row in rows)
-            found.append(
-                {
-                    "track": number,
-                    "side": "right" if 2 * right >= len(rows) else "left",
-                    "first_frame": rows[0]["frame"],
-                    "last_frame": rows[-1]["frame"],
-                    "frames": len(rows),
-                    "score": round(sum(row["score"] for row in rows) / len(rows), 4),
-                }
-            )
-        return found
+def summary_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each hand: its side, the frames in which it was seen and its mean score."""
+    tracks = []
+    for number in sorted({row["track"] for row in rows}):
+        own = [row for row in rows if row["track"] == number]
+        right = sum(row["is_rhand"] for row in own)
+        tracks.append(
+            {
+                "track": number,
+                "side": "right" if 2 * right >= len(own) else "left",
+                "first_frame": own[0]["frame"],
+                "last_frame": own[-1]["frame"],
+                "frames": len(own),
+                "score": round(sum(row["score"] for row in own) / len(own), 4),
+            }
+        )
+    return tracks
 
 
 @contextmanager

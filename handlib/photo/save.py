@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from ..support.files import atomic_path
-from .arrays import write_hands
+from .arrays import OPTIONAL, REQUIRED, write_hands
 from .meshes import WRITERS, write_meshes
 
 
@@ -20,7 +20,7 @@ def save_hands(hands: Sequence[Any], path: str | Path) -> Path:
     if suffix in WRITERS:
         return write_meshes(path, [hand.mesh() for hand in hands])
     if suffix == ".npz":
-        return write_hands(path, stacked(hands))
+        return write_hands(path, stacked([row_of(hand) for hand in hands]))
     if suffix == ".json":
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps([hand.described() for hand in hands], indent=1) + "\n", encoding="utf-8")
@@ -28,26 +28,22 @@ def save_hands(hands: Sequence[Any], path: str | Path) -> Path:
     raise ValueError(f"{path}: name it .npz, .json or {', '.join(WRITERS)}")
 
 
-def stacked(hands: Sequence[Any], frames: Sequence[int] | None = None) -> dict[str, np.ndarray]:
-    """Rows for `arrays.write_hands`. frames: the number of each row's frame."""
-    mano = [hand.mano() for hand in hands]
-    columns = {
-        "global_orient": ([m["global_orient"] for m in mano], (3,)),
-        "hand_pose": ([m["hand_pose"] for m in mano], (45,)),
-        "betas": ([m["betas"] for m in mano], (10,)),
-        "transl": ([m["transl"] for m in mano], (3,)),
-        "joints_px": ([hand.joints_px for hand in hands], (21, 2)),
-        "joints_cam_m": ([hand.joints_cam for hand in hands], (21, 3)),
-        "confidence": ([hand.confidence for hand in hands], (21,)),
-        "h": ([hand.h for hand in hands], (63,)),
+def row_of(hand: Any, frame: int = 0, **more: Any) -> dict[str, Any]:
+    """One row of arrays.py: what a `HandEstimate` says, and its frame."""
+    row = {key: value for key, value in hand.mano().items() if key in REQUIRED} | {
+        "frame": frame,
+        "score": hand.score,
+        "box_px": hand.box_px,
+        "joints_px": hand.joints_px,
+        "joints_cam_m": hand.joints_cam,
+        "confidence": hand.confidence,
+        "h": hand.h,
     }
-    rows = {
-        name: torch.stack(values).float().numpy() if values else np.zeros((0, *shape), np.float32)
-        for name, (values, shape) in columns.items()
-    }
-    return rows | {
-        "frame": np.array(frames if frames is not None else [0] * len(hands), dtype=np.int64),
-        "is_rhand": np.array([hand.side == "right" for hand in hands], dtype=bool),
-        "score": np.array([hand.score for hand in hands], dtype=np.float32),
-        "box_px": np.array([hand.box_px for hand in hands], dtype=np.float32).reshape(-1, 3),
-    }
+    return {key: value.numpy() if isinstance(value, Tensor) else value for key, value in (row | more).items()}
+
+
+def stacked(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """An array for each field of the rows; where there is no row, for each field that there may be."""
+    shapes = {key: shape for key, (shape, _) in (REQUIRED | OPTIONAL).items()}
+    names = rows[0] if rows else shapes
+    return {name: np.array([row[name] for row in rows]).reshape(-1, *shapes[name]) for name in names}
