@@ -111,7 +111,7 @@ def shape_weight(
 
 def laplacian_loss(vertices: Float[Tensor, "*batch v 3"], laplacian: Float[Tensor, "v v"]) -> Float[Tensor, ""]:
     """L_Lap: mean over vertices of ‖(Lv)_i‖, of meshes in meters: how far a vertex is from its neighbors' mean."""
-    return (laplacian @ vertices).norm(dim=-1).mean()
+    return (vertices.mT @ laplacian.mT).norm(dim=-2).mean()  # one product of matrices; L @ V would be one a mesh
 
 
 def reprojection_loss(joints: Float[Tensor, "b 21 2"], target: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:

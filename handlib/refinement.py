@@ -152,7 +152,8 @@ def _mesh_terms(
         total = weights.stay * (h - first.h).square().mean(-1)
         if weights.laplacian:
             meters = vertices_crop / (SCALE_UNIT * MeshParameters.split(h).scale[..., None])
-            total = total + weights.laplacian * (model.laplacian @ meters).norm(dim=-1).mean(-1)
+            smoothness = (meters.mT @ model.laplacian.mT).norm(dim=-2).mean(-1)  # one product of matrices for all
+            total = total + weights.laplacian * smoothness
         if weights.feature:
             masked = model.features(images * model.render_mask(vertices_crop, size)[:, None], first.crop)
             total = total + weights.feature * (masked - first.features).square().mean(-1)
