@@ -220,4 +220,3 @@ def test_snakemake_plans_does_and_goes_on(tmp_path, capfd):
     made[0].unlink()
     reproduce()
     assert made[0].is_file() and results.read(made[0])["profile"] == "smoke"
-
