@@ -50,7 +50,7 @@ def test_students_quantiles():
 
 def test_every_table_has_its_numbers(runs):
     made = tables(runs)
-    assert made.keys() == TABLES.keys() - {"verdict", "cached"}
+    assert made.keys() == TABLES.keys() - {"verdict"}
     assert column(made["results"], "DHPE", "diverse") == "0.820 ± 0.020"
     assert column(made["ablations"], "without shape loss", "object") == "0.720 ± 0.020"
     change = next(row for row in made["ablations"].rows if row[0] == "without shape loss")
@@ -196,7 +196,7 @@ def test_tables_are_saved_beside_the_runs(tmp_path):
     write_suite(tmp_path / "results", auc, leave_out=lambda job: job.seed > 0)
     assert "tables to" in save_tables(tmp_path)
     saved = {path.stem for path in (tmp_path / "tables" / "laptop").iterdir()}
-    assert saved == TABLES.keys() - {"cached"} | {"published"}
+    assert saved == TABLES.keys() | {"published"}
     text = (tmp_path / "tables" / "laptop" / "results.md").read_text().strip()
     assert text in shown(tmp_path / "results", ("results",))
 
