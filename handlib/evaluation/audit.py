@@ -18,7 +18,9 @@ from . import results
 # Files of handlib that present numbers and make none; a change to them makes no result older.
 PRESENTATION = (
     "cli", "viz", "evaluation/audit.py", "evaluation/results.py", "experiments/published.py",
-    *(f"experiments/reproduce/{n}.py" for n in ("collection", "figures", "show", "statistics", "tables", "verdict")),
+    *(f"experiments/reproduce/{name}.py" for name in (
+        "claims", "collection", "figures", "show", "statistics", "tables", "verdict",
+    )),
 )  # fmt: skip
 UNITS = {"fraction": ("", 3), "mm": (" mm", 1)}
 PERFECT = 1 + 1e-6

@@ -14,7 +14,7 @@
     statistics.py    whether a difference is real: the rules
     tables.py        markdown
     figures.py       pictures
-    verdict.py       the paper's claims, and whether they hold here
+    claims.py        the claims of the paper; verdict.py, whether they hold here
     show.py          all of these, from results files alone
 
 Training is `handlib.training.train`, `handlib.experiments.baselines` and rows.py, measuring

@@ -79,7 +79,7 @@ def paired_bootstrap(differences: Differences, delta: float = DELTA, draws: int 
 
 def worst_case(means: list[Float[np.ndarray, " seeds"]], hands: list[int], delta: float = DELTA) -> Effect:
     """The same of runs that kept the means over hands alone: mean differences of scores between 0 and 1, an array of
-    seeds and a number of hands for each test set.
+    seeds and a number of hands for each test set. Added when such runs were known already.
 
     Such a difference of a hand has a variance of 1 at most. With that of every hand the interval is wider than any
     that the errors of hands could have given, so what it decides is decided.
