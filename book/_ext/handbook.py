@@ -5,12 +5,15 @@ plotly.js, 5 MB, lies once in _static and is loaded by the pages that hold a fig
 """
 
 import os
+import re
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
 # The parts of MathJax that `tex-mml-chtml.js` loads: its fonts, and TeX extensions on first use.
 MATHJAX = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]
+
+PAPER_RANGES = {"4": "P4–P6"}  # displayed as one block here
 
 
 def copy_scripts(app):
@@ -37,9 +40,21 @@ def choose_scripts(app, pagename, templatename, context, doctree):
     scripts[:] = [script for script in scripts if "thebe" not in f"{script.filename} {script.attributes}".lower()]
 
 
+def number_equations(app, env):
+    """Equations labeled P8, P12 … are the paper's and keep its numbers; ours are counted without them."""
+    for figures in env.toc_fignumbers.values():
+        ours = 0
+        for node, number in figures.get("displaymath", {}).items():
+            paper = re.fullmatch(r"equation-p(\d+)", node)
+            ours += not paper
+            tag = PAPER_RANGES.get(paper[1], f"P{paper[1]}") if paper else ".".join(map(str, (*number[:-1], ours)))
+            figures["displaymath"][node] = (tag,)
+
+
 def setup(app):
     os.environ["HANDBOOK"] = "1"  # the notebooks' kernels inherit both
     os.environ["TQDM_DISABLE"] = "1"  # a progress bar is junk on a page
     app.connect("builder-inited", copy_scripts)
     app.connect("html-page-context", choose_scripts)
+    app.connect("env-updated", number_equations)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
