@@ -37,7 +37,7 @@ help:
 	@echo 'make setup        only create .venv and install everything into it'
 	@echo 'make check-book   open the built site in headless Chromium and try it'
 	@echo 'make serve        serve the built site at http://localhost:8000'
-	@echo 'make notebooks    write book/*.ipynb from book/*.md, which are the sources'
+	@echo 'make notebooks    write book/*.ipynb from book/*.md, which are the sources; and those of a class to _build/notebooks'
 	@echo 'make repository URL=https://github.com/you/handlib   tell all files where the repository lives'
 	@echo 'make clean        remove what was built; .venv stays'
 
@@ -100,7 +100,7 @@ serve: setup
 # ---- upkeep
 
 notebooks: setup
-	$(BIN)/jupytext --quiet --to ipynb --update $(CHAPTERS)
+	$(BIN)/python tools/notebooks.py
 
 repository:
 	$(PYTHON) tools/set_repository.py $(URL)

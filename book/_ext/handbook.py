@@ -4,11 +4,14 @@ Plotly figures carry their data only (chapter.py has the renderer that HANDBOOK 
 plotly.js, 5 MB, lies once in _static and is loaded by the pages that hold a figure. MathJax lies beside it.
 """
 
+import datetime
 import os
 import re
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
+
+import handlib
 
 # The parts of MathJax that `tex-mml-chtml.js` loads: its fonts, and TeX extensions on first use.
 MATHJAX = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]
@@ -47,14 +50,38 @@ def number_equations(app, env):
         for node, number in figures.get("displaymath", {}).items():
             paper = re.fullmatch(r"equation-p(\d+)", node)
             ours += not paper
-            tag = PAPER_RANGES.get(paper[1], f"P{paper[1]}") if paper else ".".join(map(str, (*number[:-1], ours)))
+            chapter = ".".join(map(str, number)).split(".")[:-1]
+            tag = PAPER_RANGES.get(paper[1], f"P{paper[1]}") if paper else ".".join([*chapter, str(ours)])
             figures["displaymath"][node] = (tag,)
+    return []
+
+
+def read_docstring(app, what, name, thing, options, lines):
+    """Docstrings are written for people: a line `name: what it is` is one item of a list, indentation means nothing."""
+    made = []
+    for line in (line.strip() for line in lines):
+        item = re.match(r"((?:\w+)(?:, \w+)*): (?=\S)", line)
+        made += (
+            ["", f"- `{item[1]}`: {line[item.end() :]}"]
+            if item
+            else [f"  {line}" if made[-1:] and made[-1][:2] in ("- ", "  ") and line else line]
+        )
+    lines[:] = [*made, ""]
+
+
+def state_version(app, config):
+    """Every page says which handlib made it, and when."""
+    theme = config.html_theme_options
+    made = f"<p>handlib {handlib.__version__}, built on {datetime.date.today().isoformat()}.</p>"
+    theme["extra_footer"] = theme.get("extra_footer", "") + made
 
 
 def setup(app):
     os.environ["HANDBOOK"] = "1"  # the notebooks' kernels inherit both
     os.environ["TQDM_DISABLE"] = "1"  # a progress bar is junk on a page
+    app.connect("config-inited", state_version, priority=900)
+    app.connect("autodoc-process-docstring", read_docstring)
     app.connect("builder-inited", copy_scripts)
     app.connect("html-page-context", choose_scripts)
-    app.connect("env-updated", number_equations)
+    app.connect("env-get-updated", number_equations, priority=900)  # after the numbers were given
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

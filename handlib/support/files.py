@@ -19,7 +19,6 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL_TEXTS = ("No space left on device", "PytorchStreamWriter failed", "iostream error")  # of safetensors and torch
 
 
-
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
