@@ -32,7 +32,7 @@ STAMP := $(OUT)/_build/stamp
 
 help:
 	@echo 'make book         execute every notebook and build the site  (PROFILE=smoke|laptop; default laptop)'
-	@echo 'make test         ruff, the rooms of handlib, pytest, and every notebook at the smoke profile'
+	@echo 'make test         ruff, the rooms of handlib, spelling, pytest, and every notebook at the smoke profile'
 	@echo 'make quick        the unit tests of what a reader would change first, without the check of shapes'
 	@echo 'make setup        only create .venv and install everything into it'
 	@echo 'make check-book   open the built site in headless Chromium and try it'
@@ -61,6 +61,7 @@ test: lint _build/tested-code _build/tested-notebooks
 lint: setup
 	$(BIN)/ruff check
 	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/codespell -D - -D tools/words.txt book handlib tools tests README.md CONTRIBUTING.md
 
 _build/tested-code: .venv/installed $(CODE) $(TESTS) $(PAGES) $(NOTEBOOKS) $(RESULTS)
 	$(BIN)/python -m pytest -rfEs
