@@ -1,7 +1,7 @@
 """Sphinx extension: what makes a page of the book work with no network.
 
 Plotly figures carry their data only (chapter.py has the renderer that HANDBOOK asks for);
-plotly.js, 5 MB, lies once in _static and is loaded by the pages that hold a figure. MathJax lies beside it.
+plotly.js lies once in _static and is loaded by the pages that hold a figure. MathJax lies beside it.
 """
 
 import datetime
@@ -10,6 +10,8 @@ import re
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
+
+from plotly_bundle import plotly_script
 
 import handlib
 
@@ -25,7 +27,7 @@ def copy_scripts(app):
     static = Path(app.outdir, "_static")
     mathjax = files("sphinx-mathjax-offline") / "static" / "mathjax"
     sources = {f"mathjax/{name}": mathjax / name for name in MATHJAX}
-    sources["plotly.min.js"] = files("plotly") / "package_data" / "plotly.min.js"
+    sources["plotly.min.js"] = plotly_script(Path(app.outdir).parent / "npm")
     for name, source in sources.items():
         (static / name).parent.mkdir(parents=True, exist_ok=True)
         with as_file(source) as path:

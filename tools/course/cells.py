@@ -11,13 +11,13 @@ from .stubs import stub
 REPOSITORY = "https://github.com/OWNER/handlib"  # set by `make repository`
 SETUP = """\
 # @title Set up: run this cell first {{display-mode: "form"}}
+import importlib.util
+
 PROFILE = "laptop"  # @param ["smoke", "laptop", "gpu"]
 # smoke: seconds, to see that everything runs; its numbers mean nothing
 # laptop: {cost}
 # gpu: trains larger where there is a GPU; everything else as with laptop
 REPOSITORY = "{repository}"
-
-import importlib.util
 
 if importlib.util.find_spec("handlib") is None:  # on Colab
     %pip install -q "handlib[photo,train,fast] @ git+{{REPOSITORY}}"
