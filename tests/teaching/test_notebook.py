@@ -3,10 +3,10 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from run_notebooks import build_wheel, run
 
 from handlib.teaching.notebook import FOLDER, CannotStart, start
 
@@ -60,28 +60,7 @@ def test_a_repository_is_cloned_once(tmp_path):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """handlib as it is installed from its wheel, in a folder of its own."""
-    home = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "-q"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(home), str(ROOT)]
-    subprocess.run(build, check=True)
-    (built,) = home.glob("handlib-*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--target", str(home / "site"), str(built)], check=True)
-    return home / "site"
-
-
-def run(notebook, folder, site, **environment):
-    """Executes a notebook outside of the repository, with the installed handlib."""
-    code = (
-        "import sys, nbformat, nbclient\n"
-        f"nb = nbformat.read({str(notebook)!r}, 4)\n"
-        "import handlib\n"
-        f"assert handlib.__file__.startswith({str(site)!r}), handlib.__file__\n"
-        "nbclient.NotebookClient(nb, timeout=600).execute()\n"
-    )
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("HANDLIB_")}
-    clean |= {"PYTHONPATH": str(site), "HANDLIB_PROFILE": "smoke", "TQDM_DISABLE": "1", **environment}
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=clean, capture_output=True, text=True)
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.mark.slow
