@@ -1,6 +1,6 @@
 """Measures tracking on rendered gestures: errors, trembling, lag and time.
 
-    python tools/measure_tracking.py
+    python tools/measure/tracking.py
 
 Two sequences of `studio` as a camera at rest sees them, each frame with noise and blur of its own, a new background
 with every posture. The settings of handlib/photo/track.py were chosen on other sequences of the same person. Compared
@@ -159,9 +159,9 @@ def main() -> None:
         data={"name": f"{data.name}, sequences {SEQUENCES}", "n": FRAMES * len(SEQUENCES)},
         hand={"name": hand.name, "fingertips": hand.fingertips.name},
         started=started,
-        command="python tools/measure_tracking.py",
+        command="python tools/measure/tracking.py",
     )
-    print("wrote", results.write(record, Path(__file__).resolve().parents[1] / "results"))
+    print("wrote", results.write(record, Path(__file__).resolve().parents[2] / "results"))
 
 
 if __name__ == "__main__":
