@@ -13,14 +13,12 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from ..data import CachedHands, SyntheticHands, open_backgrounds, open_spec
-from ..data.cache import copied
-from ..data.sample import collate
+from ..data.cache import LEFT_OUT, collate_bytes, copied, from_bytes, to_bytes
 from ..data.specs import holds_out
 from ..hand import HandModel
 from .processes import Processes
 from .profiles import TrainConfig
 
-LEFT_OUT = ("parts", "depth", "box")  # as large as images, and no loss or score reads them
 FEEDS = ("memory", "workers", "device")
 
 
@@ -69,7 +67,7 @@ def in_memory(
         if isinstance(dataset, SyntheticHands):
             parts.append(CachedHands.make(dataset, workers, cache, progress))
         else:
-            loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=_collate_bytes)
+            loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=collate_bytes)
             batches = with_masks([copied(batch) for batch in loader])
             tensors = {name: torch.cat([batch.pop(name) for batch in batches]) for name in common(batches)}
             parts.append(CachedHands(tensors, *_protocol(dataset)))
@@ -158,24 +156,6 @@ def with_masks(rows: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
 def common(rows: Sequence[dict[str, Tensor]]) -> list[str]:
     """Returns the fields that all batches have."""
     return [name for name in rows[0] if all(name in other for other in rows)]
-
-
-def to_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Converts images and masks in [0, 1] to bytes; masks to half precision if some are NaN (unknown)."""
-    packed = {"image": (rows["image"] * 255).round().byte()}
-    if "mask" in rows:
-        mask = (rows["mask"] * 255).round()
-        packed["mask"] = mask.half() if mask.isnan().any() else mask.byte()
-    return rows | packed
-
-
-def from_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Inverts `to_bytes`, as `CachedHands.batch` does."""
-    return rows | {name: rows[name].float() / 255 for name in ("image", "mask") if name in rows}
-
-
-def _collate_bytes(samples: list) -> dict[str, Tensor]:
-    return to_bytes({name: value for name, value in collate(samples).items() if name not in LEFT_OUT})
 
 
 class Pool:
@@ -284,7 +264,7 @@ class Feed:
             self.data,
             batch_sampler=[indices.tolist() for indices in plan],
             num_workers=self.workers,
-            collate_fn=_collate_bytes,  # bytes, since a container may have little shared memory
+            collate_fn=collate_bytes,  # bytes, since a container may have little shared memory
             pin_memory=self.device.type == "cuda",
         )
         return (from_bytes(self._move(batch)) for batch in loader)

@@ -81,9 +81,3 @@ def sample_sheet(samples: Sequence[HandSample], across: int = 2, size: int = 160
     rows = [sample_images(sample) for sample in samples]
     names = [name for name in rows[0] if all(name in row for row in rows)]
     return contact_sheet([row[name] for row in rows for name in names], across * len(names), size)
-
-
-def spread(length: int, count: int) -> list[int]:
-    """Returns up to `count` indices below `length`, spread evenly from the first to the last."""
-    count = min(count, length)
-    return [round(i * (length - 1) / max(count - 1, 1)) for i in range(count)]

@@ -45,8 +45,8 @@ def test_hold_out_of_a_video(hand, tmp_path):
     """Of every sequence, by both cameras."""
     write_stb(tmp_path, hand, 4, images=False)
     held = open_spec(f"stb,hold=0.5:{tmp_path}", "val")
-    assert {held.places[row][2] for row in held.rows} == {2, 3}
-    assert {held.places[row][:2] for row in held.rows} == {place[:2] for place in held.places}
+    assert {held.frames[row][2] for row in held.rows} == {2, 3}
+    assert {held.frames[row][:2] for row in held.rows} == {place[:2] for place in held.frames}
     assert len(open_spec(f"stb,hold=0.5:{tmp_path}", "test")) == len(open_spec(f"stb:{tmp_path}", "test"))
 
 

@@ -72,9 +72,9 @@ def test_a_version_may_be_named(tree):
 def test_the_last_frames_of_every_camera_are_held_out(tree):
     """The frame's number says where it is, whatever the order of the list."""
     data = HO3D(tree[0], "train")
-    places = [data.place(row) for row in range(4)]
+    places = [data.time(row) for row in range(4)]
     assert places == [0, 0, 7 / 8, 3 / 4]
-    assert HO3D(tree[0], "train").hold_out(0.2, held=True).rows == [2]
+    assert HO3D(tree[0], "train").hold_out(0.2, validation=True).rows == [2]
 
 
 def test_opengl_is_its_own_inverse():

@@ -73,7 +73,7 @@ def test_splits_and_cameras(tree):
     root = tree[0]
     assert len(STB(root, "train")) == 10 * 2 * 2 and len(STB(root, "train", "SK")) == 10 * 2
     assert len(STB(root, "evaluation", "BB_right")) == 4
-    assert {sequence for sequence, _, _ in STB(root, "train").places}.isdisjoint({"B1Counting", "B1Random"})
+    assert {sequence for sequence, _, _ in STB(root, "train").frames}.isdisjoint({"B1Counting", "B1Random"})
     with pytest.raises(ValueError, match="unknown camera 'RGB': choose one of BB"):
         STB(root, "test", "RGB")
     with pytest.raises(ValueError, match="unknown split 'val'"):
