@@ -225,7 +225,7 @@ def test_record_of_the_renderer_alone(without_peer, lines, tmp_path):
         {f"{case}_ms" for case in cases} <= metrics.keys() <= {f"{c}_{k}" for c in cases for k in ("ms", "memory_mb")}
     )
     assert all(m["value"] > 0 for name, m in metrics.items() if name.endswith("_ms"))
-    assert record["config"]["peer"] == "none" and "peer: none, as pytorch3d is not installed" in lines
+    assert record["config"]["peer"] == "none" and "peer: none, since pytorch3d is not installed" in lines
     assert results.read(results.write(record, tmp_path))["name"] == "bench-renderer-smoke"
 
 
