@@ -43,8 +43,8 @@ BENCHES = {  # name → function, profiles, what is timed, how
     "refinement": (
         bench_refinement,
         REFINEMENT_BENCHES,
-        "fifty steps on h by gradients of a silhouette, against the same in plain torch",
-        "On one thread, and on the GPU if there is one.",
+        "refine as shipped, with features and by the paper's gradient steps; fit with and without 3D joints and mask",
+        "CPU time on one thread, and on the GPU if there is one.",
     ),
     "training": (
         bench_training,
