@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-HAND = (-5.627, 0.285, 0.462, -0.7, -1.281)
-JOINT = (-4.771, 0.452, -1.406, -0.6)
+HAND = (-5.488, 0.317, 0.137, -0.78, -1.35)
+JOINT = (-5.572, 0.623, -1.478, -0.62)
 
 
 def hand_score(presence: Tensor, moved: Tensor, settled: Tensor, spread: Tensor) -> Float[Tensor, "*n"]:

@@ -14,10 +14,10 @@ from PIL import Image
 import handlib.data
 from handlib.cli.data import Split, data_command
 from handlib.data import RHD, BuiltinBackgrounds, SyntheticHands
-from handlib.data.sample import PARTS
+from handlib.data.sample import PARTS, spread
 from handlib.data.synthetic import VERSION
 from handlib.data.synthetic.settings import SETTINGS
-from handlib.viz.sheet import PALETTE, depth_image, parts_image, sample_images, sample_sheet, skeleton_image, spread
+from handlib.viz.sheet import PALETTE, depth_image, parts_image, sample_images, sample_sheet, skeleton_image
 
 
 @pytest.fixture
