@@ -64,13 +64,13 @@ class Skeleton:
         parts, rotations, positions = self._posed(local, self.rest.expand(*lead, -1, -1, -1), columns)
         by_shape = torch.einsum("ip,...pcb->...icb", self.of_joint, parts[..., 1:])
         parts = (parts @ one_shape[..., None, :, :])[..., 0]  # (..., pairs, 3)
-        centres = (positions @ one_shape[..., None, :, :])[..., 1:, :, 0]
+        centers = (positions @ one_shape[..., None, :, :])[..., 1:, :, 0]
 
         # A small turn dθ of joint m is the turn ω = G_m dθ of all it carries: dx = ω × (x − share·t_m).
         left = _left_jacobian(pose.unflatten(-1, (15, 3)))
         turn = rotations[..., list(PARENTS[1:]), :, :] @ left
         carried = self.of_joint[:, None] * self.moves  # (p, 15, pairs)
-        arm = carried @ parts[..., None, :, :] - (carried @ self.share[..., 0]) * centres[..., None, :, :]
+        arm = carried @ parts[..., None, :, :] - (carried @ self.share[..., 0]) * centers[..., None, :, :]
         by_pose = -cross_matrix(arm) @ turn[..., None, :, :, :]  # (..., p, 15, 3, 3)
 
         # The correctives follow R_m − I, whose derivative is [J_l dθ]× R_m.
