@@ -23,6 +23,7 @@ from ..hand.files import PARENTS, V
 from ..hand.joints import FINGERS, MANO16
 from ..hand.mesh import boundary_loop
 from .plots import FINGER_COLORS, LIGHT, LIGHT_POSITION
+from .scripts import joined
 
 SAMPLES = 36  # random hands that travel with the page
 SPREAD_LOW = -50  # percent; fingers also close
@@ -52,9 +53,7 @@ class HandExplorer:
 
     def html(self) -> str:
         """The explorer as a piece of HTML for any page; each call gives it another id."""
-        static = files("handlib.viz") / "static"
-        style, script = ((static / f"explorer.{kind}").read_text("utf-8") for kind in ("css", "js"))
-        script = (static / "live/hand.js").read_text("utf-8").replace("export ", "") + script
+        style, script = (files("handlib.viz") / "static/explorer.css").read_text("utf-8"), joined("explorer.js")
         name = f"hand-explorer-{uuid4().hex[:8]}"
         data = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")  # no name can end the script
         plotly = f"<script>{get_plotlyjs()}</script>\n" if self.include_plotlyjs is True else ""

@@ -65,6 +65,7 @@ export class MeshView {
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.indices);
     names.forEach((_, n) => gl.enableVertexAttribArray(n));
     gl.enable(gl.DEPTH_TEST);
+    gl.depthFunc(gl.LEQUAL);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   }
@@ -94,7 +95,13 @@ export class MeshView {
         gl.vertexAttribPointer(n, 3, bytes ? gl.UNSIGNED_BYTE : gl.FLOAT, bytes, 0, 0);
       });
       gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, faces, gl.DYNAMIC_DRAW);
-      gl.drawElements(gl.TRIANGLES, faces.length, gl.UNSIGNED_SHORT, 0);
+      const fill = () => gl.drawElements(gl.TRIANGLES, faces.length, gl.UNSIGNED_SHORT, 0);
+      if (opacity < 1) { // its depth first, or one would see its far side through it
+        gl.colorMask(false, false, false, false);
+        fill();
+        gl.colorMask(true, true, true, true);
+      }
+      fill();
     }
   }
 }

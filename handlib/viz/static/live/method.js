@@ -19,7 +19,7 @@ const SWITCHES = [
 ];
 
 /** @type {[keyof Estimate["times"], string][]} */
-const PARTS = [["detect", "finding palms"], ["landmarks", "landmarks and features"], ["e3d", "E3D and Ref"], ["refine", "refinement"], ["total", "all of it"]];
+const PARTS = [["detect", "finding palms"], ["landmarks", "landmarks and features"], ["e3d", "E3D and Ref"], ["refine", "refinement"], ["total", "in all"]];
 
 export class Method {
   /**
@@ -54,7 +54,7 @@ export class Method {
         element("div", { class: "control" }, element("label", { for: this.slider.id }, "step"), this.slider, this.name),
         this.chart, this.button),
       element("fieldset", {}, element("legend", {}, "Leave a part out"), ...this.boxes.map(({ row }) => row), this.effect),
-      element("fieldset", { class: "times" }, element("legend", {}, "What each part costs"), this.times));
+      element("fieldset", { class: "times" }, element("legend", {}, "What each part costs (ms)"), this.times));
   }
 
   /** @returns {Options} */

@@ -3,7 +3,7 @@
 // `startLive(root, data)` fills an element. What it needs comes with it or by scripts of the page that holds it, since
 // file:// allows nothing else; once they are there, nothing is asked of any network.
 
-import { Hand as HandModel, element, explore } from "../explorer.js";
+import { element, explore } from "../explorer.js";
 import { EngineClient } from "./client.js";
 import { Method, meanDistance } from "./method.js";
 import { toGlb, toJson, toObj, upright } from "./save.js";
@@ -42,7 +42,6 @@ export function startLive(root, data, pack) {
   let model;
   let chosen = 0, step = -1, turn = 0, speaking = 0, spoken = "";
   const shown = { mesh: true, skeleton: true, landmarks: false };
-  const rest = new HandModel(data.explorer.hand);
 
   // ---- what is on the page
 
@@ -53,7 +52,7 @@ export function startLive(root, data, pack) {
   const button = (/** @type {string} */ label, /** @type {() => void} */ onclick) => element("button", { type: "button", onclick }, label);
 
   const file = element("input", { id: `${root.id}-file`, type: "file", accept: "image/*", class: "hidden-file" });
-  const take = element("input", { id: `${root.id}-take`, type: "file", accept: "image/*", capture: "environment", class: "hidden-file" });
+  const take = element("input", { id: `${root.id}-take`, type: "file", accept: "image/*", capture: "environment", class: "hidden-file take" });
   for (const input of [file, take]) {
     input.addEventListener("change", () => {
       if (input.files?.[0]) open(input.files[0]);
@@ -84,8 +83,8 @@ export function startLive(root, data, pack) {
     button("JSON", () => save("json", () => described())));
   const mover = element("div", { id: `${root.id}-explorer`, class: "handlib-explorer" });
   const explorer = explore(mover, data.explorer, plotlyLike);
-  const move = element("details", {}, element("summary", {}, "Move this hand"), element("p", {}, 
-    "The sliders start at the estimate. A left hand is shown as its mirror image, a right one, as the whole method has it."), mover);
+  const move = element("details", {}, element("summary", {}, "Move this hand"),
+    element("p", {}, "The sliders start at the estimate. A left hand is shown as its mirror image."), mover);
   move.addEventListener("toggle", handOver);
 
   root.replaceChildren(
@@ -280,7 +279,7 @@ export function startLive(root, data, pack) {
     const f = photograph?.reduction ?? 1, size = photograph ?? stage.picture;
     const enlarged = hands.map((hand) => ({ ...hand, joints_px: hand.joints_px.map((value) => f * value) }));
     const camera = Array.from(K ?? [], (value, n) => (n < 6 ? f * value : value));
-    return toJson({ hands: enlarged, K: camera, assumed }, size, model.jointNames, (shape) => rest.restJoints(Array.from(shape)));
+    return toJson({ hands: enlarged, K: camera, assumed }, size, model.jointNames, (shape) => explorer.hand.restJoints(Array.from(shape)));
   }
 
   /** @param {string} suffix @param {() => BlobPart} content */

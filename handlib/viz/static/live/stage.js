@@ -23,8 +23,8 @@ export class Stage {
     this.view = new MeshView(this.over);
     this.turning = element("div", { class: "turning", tabindex: 0, role: "group" });
     this.turning.setAttribute("aria-label", "The mesh alone; drag it or press the arrow keys to turn it.");
-    this.turner = new TurnView(this.turning, { eye: { x: 0.35, y: 0.15, z: 1.15 } });
-    this.root = element("div", { class: "stage" },
+    this.turner = new TurnView(this.turning, { eye: { x: 0.4, y: 0.2, z: 1.35 } });
+    this.root = element("div", { class: "views" },
       element("div", { class: "photograph" }, this.picture, this.over, this.lines), this.turning);
     this.draws = Boolean(this.view.gl);
     /** @type {ImageBitmap | ImageData | null} */
@@ -44,7 +44,7 @@ export class Stage {
     for (const canvas of [this.picture, this.over, this.lines]) {
       if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
     }
-    this.root.style.setProperty("--shape", `${width} / ${height}`);
+    this.root.style.setProperty("--shape", String(width / height));
     const pen = this.picture.getContext("2d");
     if (picture instanceof ImageBitmap) pen.drawImage(picture, 0, 0);
     else pen.putImageData(picture, 0, 0);

@@ -127,7 +127,7 @@ export const plotlyLike = {
     figure.layout.scene.camera = change["scene.camera"];
     figure.turnView.look(figure.layout.scene.camera.eye);
   },
-  Plots: { /** @param {any} figure */ resize: (figure) => figure.turnView.redraw() },
+  Plots: { resize: (/** @type {any} */ figure) => figure.turnView.redraw() },
   /** @param {any} figure */
   redraw(figure) {
     const [mesh, bones] = figure.data;

@@ -3,7 +3,7 @@
 const FINGERS = ["thumb", "index", "middle", "ring", "little"];
 const STRAIGHT = 0.9; // of the way along its joints: what a finger spans from base to tip when it counts as extended
 const FORWARD = 0.35; // cosine between palm and finger below which a straight finger is bent at its base
-const THUMB_AWAY = 0.55; // palm lengths from the thumb's tip to the base of the index finger, at least, when it is out
+const THUMB_AWAY = 1.2; // palm lengths from the thumb's tip to the base of the little finger, at least, when it is out
 
 /**
  * Which fingers of a hand are extended, thumb to little.
@@ -19,7 +19,7 @@ export function extended(joints) {
     const base = 4 * finger + 1, tip = base + 3;
     const path = length(base, base + 1) + length(base + 1, base + 2) + length(base + 2, tip);
     if (length(base, tip) < STRAIGHT * path) return false;
-    if (finger === 0) return length(tip, 5) > THUMB_AWAY * palm;
+    if (finger === 0) return length(tip, 17) > THUMB_AWAY * palm;
     const [forward, out] = [between(0, base), between(base, tip)];
     const dot = forward.reduce((sum, value, c) => sum + value * out[c], 0);
     return dot > FORWARD * Math.hypot(...forward) * Math.hypot(...out);
