@@ -1,13 +1,16 @@
 """Sphinx extension: what makes a page of the book work with no network.
 
 Plotly figures carry their data only (chapter.py has the renderer that HANDBOOK asks for);
-plotly.js, 5 MB, lies once in _static and is loaded by the pages that hold a figure. MathJax lies beside it.
+plotly.js, 5 MB, lies once in _static and is loaded by the pages that hold a figure. MathJax lies beside it, and so do
+the scripts of the live page.
 """
 
 import os
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
+
+from handlib.photo.live_page import write_scripts
 
 # The parts of MathJax that `tex-mml-chtml.js` loads: its fonts, and TeX extensions on first use.
 MATHJAX = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]
@@ -27,6 +30,7 @@ def copy_scripts(app):
                 shutil.copytree(path, static / name, dirs_exist_ok=True)
             else:
                 shutil.copyfile(path, static / name)
+    write_scripts(static / "live")
 
 
 def choose_scripts(app, pagename, templatename, context, doctree):
