@@ -139,24 +139,31 @@ export function pool(x: usize, side: i32, channels: i32, outputs: i32, y: usize)
   }
 }
 
-/** A square map at twice its side, bilinear, plus another one. */
-export function upsample(x: usize, side: i32, channels: i32, add: usize, y: usize): void {
+/** A square map at twice its side, bilinear. */
+export function upsample(x: usize, side: i32, channels: i32, y: usize): void {
   const pixel = <usize>channels << 2, line = pixel * side;
   for (let row = 0; row < 2 * side; row++) {
     // An output pixel's center lies a quarter of a pixel from the nearer of the two that it mixes.
     const above = max((row - 1) >> 1, 0), below = min((row + 1) >> 1, side - 1);
-    const down = f32x4.splat(above == below ? 0 : row & 1 ? 0.25 : 0.75);
+    const down = f32x4.splat(row & 1 ? 0.25 : 0.75);
     for (let column = 0; column < 2 * side; column++) {
       const left = max((column - 1) >> 1, 0), right = min((column + 1) >> 1, side - 1);
-      const along = f32x4.splat(left == right ? 0 : column & 1 ? 0.25 : 0.75);
+      const along = f32x4.splat(column & 1 ? 0.25 : 0.75);
       const a = x + <usize>above * line + <usize>left * pixel, b = x + <usize>above * line + <usize>right * pixel;
       const c = x + <usize>below * line + <usize>left * pixel, d = x + <usize>below * line + <usize>right * pixel;
-      for (let n: usize = 0; n < pixel; n += 16, y += 16, add += 16) {
+      for (let n: usize = 0; n < pixel; n += 16, y += 16) {
         const a0 = v128.load(a + n), c0 = v128.load(c + n);
         const top = f32x4.add(a0, f32x4.mul(along, f32x4.sub(v128.load(b + n), a0)));
         const bottom = f32x4.add(c0, f32x4.mul(along, f32x4.sub(v128.load(d + n), c0)));
-        v128.store(y, f32x4.add(v128.load(add), f32x4.add(top, f32x4.mul(down, f32x4.sub(bottom, top)))));
+        v128.store(y, f32x4.add(top, f32x4.mul(down, f32x4.sub(bottom, top))));
       }
     }
+  }
+}
+
+/** y = x + add, count a multiple of 4. */
+export function sum(x: usize, add: usize, y: usize, count: i32): void {
+  for (const end = x + (<usize>count << 2); x < end; x += 16, add += 16, y += 16) {
+    v128.store(y, f32x4.add(v128.load(x), v128.load(add)));
   }
 }
