@@ -74,7 +74,8 @@ def browser_table(folder: str | os.PathLike[str]) -> str:
         return missing
     record = found["browser"]
     rows = [
-        f"| {metric['name'].replace('_', ' ')} | {metric['value']:.3g} {metric['unit']} |" for metric in record["metrics"]
+        f"| {metric['name'].replace('_', ' ')} | {metric['value']:.3g} {metric['unit']} |"
+        for metric in record["metrics"]
     ]
     return "\n".join(["| measured | value |", "|---|---:|", *rows, "", f"On {record['device']}."])
 

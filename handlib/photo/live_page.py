@@ -24,7 +24,7 @@ from .live_samples import samples
 SCRIPTS = ("live.js", "live-pack.js", "live.css")  # of `write_scripts`
 _NEEDS = "The live page needs JavaScript; in Jupyter, trust the notebook or run the cell."
 # Whichever of the two scripts comes first: the page waits for the event, or finds what is there already.
-_ARRIVED = 'dispatchEvent(new Event("handlib-live-pack"));'
+_ARRIVED = 'window.dispatchEvent(new Event("handlib-live-pack"));'
 _PACK = """new Promise((resolve, reject) => {
   const look = () => {
     const text = window.handlibLivePack;
@@ -37,7 +37,7 @@ _PACK = """new Promise((resolve, reject) => {
 })"""
 _SHELL = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Your hand</title><style>
+<title>Your hand</title><link rel="icon" href="data:,"><style>
 :root{color-scheme:light dark} body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:1rem auto;padding:0 1rem}
 """
 

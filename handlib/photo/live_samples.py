@@ -29,7 +29,7 @@ class Sample(NamedTuple):
         return {"alt": self.alt, "jpeg": base64.b64encode(buffer.getvalue()).decode()}
 
 
-class _Gradient:
+class Gradient:
     """Backgrounds without photographs: from light blue-gray above to a darker one below."""
 
     name = "gradient"
@@ -45,7 +45,7 @@ class _Gradient:
 @lru_cache(maxsize=1)
 def samples() -> tuple[Sample, ...]:
     """Right, left, upside down, and two hands at once."""
-    data = SyntheticHands("studio", SIZE, 600, backgrounds=_Gradient(), crop_factor=MARGIN)
+    data = SyntheticHands("studio", SIZE, 600, backgrounds=Gradient(), crop_factor=MARGIN)
     pointing, open_, fist = (to_image(data[row].image) for row in ROWS)
     both = Image.new("RGB", (2 * SIZE, SIZE))
     both.paste(ImageOps.mirror(open_), (0, 0))

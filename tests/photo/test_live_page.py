@@ -1,4 +1,4 @@
-"""The live page in headless Chromium: a picture in, a mesh out, nothing sent, and a sentence for whatever goes wrong."""
+"""The live page in headless Chromium: a picture in, a mesh out, nothing sent, and a sentence where something fails."""
 
 import functools
 import io
@@ -10,6 +10,7 @@ import pytest
 import torch
 from chromium import CHROMIUM
 from exif_tags import tagged
+from measure.browser import camera_run, write_film
 from PIL import Image
 
 from handlib.photo.live_page import SCRIPTS, embedded, live_page, write_scripts
@@ -19,7 +20,7 @@ from handlib.photo.mano_parameters import from_mano_parameters
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium fonts-dejavu-core")
 WIDE, PHONE = {"width": 1200, "height": 900}, {"width": 360, "height": 740}
 LIVE = "Object.values(window.handlibLive)[0]"
-PATIENCE = 120_000  # ms; a busy machine
+PATIENCE = 15_000  # ms; a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def site(tmp_path_factory):
     live_page().save(folder / "one.html")
     write_scripts(folder / "live")
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    (folder / "site.html").write_text(f"{head}<title>Your hand</title>{embedded('live')}</html>", "utf-8")
+    (folder / "site.html").write_text(f"{head}<title>Your hand</title><link rel="icon" href="data:,">{embedded('live')}</html>", "utf-8")
     return folder
 
 
@@ -112,11 +113,11 @@ def test_a_hand_is_estimated_and_nothing_is_asked_for(browser, site, served, ove
     page.wait_for_timeout(300)
     loaded = len(page.requests)
     scripts = SCRIPTS if name == "site.html" else ()
-    assert {url.rsplit("/", 1)[1] for url in asked_for(page)} - {"favicon.ico"} == {name, *scripts}
+    assert {url.rsplit("/", 1)[1] for url in asked_for(page)} == {name, *scripts}
     choose(page, 3)
     assert page.locator(".words").inner_text().count("hand,") == 2
-    page.locator("summary").last.click()
-    assert asked_for(page)[loaded:] == [] and [e for e in page.errors if "favicon" not in e] == []
+    page.locator(".handlib-live > details > summary").click()
+    assert asked_for(page)[loaded:] == [] and page.errors == []
     page.close()
 
 
@@ -197,8 +198,9 @@ def test_times_are_told(page):
 
 
 def test_the_page_answers_while_the_worker_works(page):
-    page.evaluate("""window.tasks = []; new PerformanceObserver(list => tasks.push(...list.getEntries().map(e => e.duration)))
-        .observe({type: "longtask"})""")
+    page.evaluate("""window.tasks = [];
+        const keep = list => tasks.push(...list.getEntries().map(e => e.duration));
+        new PerformanceObserver(keep).observe({type: "longtask"})""")
     longest = []
     for _ in range(4):  # another program may have had the core
         page.evaluate("tasks.length = 0")
@@ -284,25 +286,11 @@ def test_transparent_and_tiny_pictures(page):
 # ---- the camera
 
 
-@pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    """A rendered hand that wanders through the picture, as Chromium's fake camera shows it."""
-    hand, path = samples()[0].picture.resize((300, 300)), tmp_path_factory.mktemp("film") / "hand.mjpeg"
-    with open(path, "wb") as file:
-        for n in range(24):
-            frame = Image.new("RGB", (480, 360), (150, 155, 165))
-            frame.paste(hand, (20 + 5 * min(n, 24 - n), 30))
-            file.write(jpeg(frame))
-    return path
-
-
-def test_camera_frames_come_and_memory_stays(film, site):
-    from camera_run import camera_run
-
-    run = camera_run((site / "one.html").as_uri(), frames=60, film=film)
+def test_camera_frames_come_and_memory_stays(site, tmp_path):
+    run = camera_run((site / "one.html").as_uri(), frames=60, film=write_film(tmp_path / "hand.mjpeg"))
     assert run["frames"] >= 60 and run["errors"] == []
-    assert "ight hand" in run["words"]
-    assert run["paused"].startswith("Paused") and run["grown_mb"] < 30
+    assert "ight hand" in run["words"] and run["paused"].startswith("Paused")
+    assert run["grown_mb"] < 30
 
 
 def test_a_refused_camera_is_said(page):
@@ -326,8 +314,12 @@ def test_every_control_has_a_name_and_can_be_reached(page):
     page.evaluate("document.activeElement.blur()")
     for _ in range(40):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.className || "
-                                  "document.activeElement.textContent || document.activeElement.tagName"))
+        reached.add(
+            page.evaluate(
+                "document.activeElement.id || document.activeElement.className || "
+                "document.activeElement.textContent || document.activeElement.tagName"
+            )
+        )
     assert {"turning", "start the camera", "OBJ", "play the steps"} <= reached
     assert {"file", "step", "refiner"} <= {one.rsplit("-", 1)[-1] for one in reached}
 

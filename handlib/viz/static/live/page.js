@@ -293,7 +293,7 @@ export function startLive(root, data, pack) {
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   }
 
-  return { client, ready, open, camera, stage, get estimate() { return estimate; } };
+  return { client, ready, open, camera, stage, explorer, get estimate() { return estimate; } };
 }
 
 /** @param {string} jpeg in base64 @param {string} name */

@@ -105,6 +105,7 @@ export class Camera {
     /** @type {MediaStream | null} */
     this.stream = null;
     this.mirrored = false;
+    this.frames = 0;
   }
 
   get running() {
@@ -150,6 +151,7 @@ export class Camera {
       if (this.stream !== stream || document.hidden || !this.video.videoWidth) continue;
       await this.onFrame(await forWorker(await createImageBitmap(this.video)), first);
       first = false;
+      this.frames++;
     }
   }
 }
