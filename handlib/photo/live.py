@@ -9,6 +9,7 @@ import gzip
 import json
 import os
 from dataclasses import asdict
+from importlib import import_module
 from importlib.resources import files
 from types import ModuleType
 from typing import Any
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from .. import parameters
 from ..dhpe import DHPE
-from ..fitting import fit, lift, posterior
+from ..fitting import lift, posterior
 from ..hand import HandModel, anatomy
 from ..hand.joints import C21
 from ..hand.landmark_sets import landmark_set
@@ -31,7 +32,8 @@ from ..support.files import atomic_path
 from ..viz.widgets import hand_arrays
 from . import confidence, find, predict, track
 
-CONSTANTS = (parameters, fit, lift, posterior, anatomy, landmarks, palms, photo_trunk, turned_crop)
+FIT = import_module("handlib.fitting.fit")  # in its package, the name is the function's
+CONSTANTS = (parameters, FIT, lift, posterior, anatomy, landmarks, palms, photo_trunk, turned_crop)
 CONSTANTS += (confidence, find, predict, track)
 
 

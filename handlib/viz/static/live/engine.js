@@ -8,6 +8,17 @@
 // The modules of this folder import by name from "./…", export declarations where they stand, and share no top-level
 // names, so that a page for file:// can join them into one script (live.py does).
 
+import { LandmarkDetector, PalmDetector } from "./detectors.js";
+import { Finder } from "./find.js";
+import { HandModel } from "./hand_model.js";
+import { Kernels } from "./kernels.js";
+import { Lifter } from "./lift.js";
+import { readPack } from "./pack.js";
+import { Predictor } from "./predict.js";
+import { Pyramid } from "./pyramid.js";
+import { Regressor } from "./regressor.js";
+import { Tracker } from "./track.js";
+
 /**
  * @typedef {{data: Uint8ClampedArray | Uint8Array, width: number, height: number}} Picture
  * RGBA bytes, as ImageData holds them; alpha is not looked at.
@@ -69,14 +80,24 @@ export class Engine {
    * @returns {Promise<Engine>}
    */
   static async load(source, { simd = true } = {}) {
-    throw new Error("not yet built");
+    const pack = await readPack(source);
+    return new Engine(pack, await Kernels.create(pack.arrays.kernels, simd));
   }
 
-  constructor() {
+  /**
+   * @param {import("./pack.js").Pack} pack
+   * @param {Kernels} kernels
+   */
+  constructor(pack, kernels) {
+    const { constants } = pack.live;
+    this.constants = constants;
     /** Whether the WebAssembly kernels run. */
-    this.simd = false;
-    /** The hand model; see hand.js. `faces` 1538 × 3, of a left hand `facesOf("left")`. */
-    this.hand = null;
+    this.simd = kernels.simd;
+    this.hand = new HandModel(pack);
+    const landmarks = new LandmarkDetector(kernels, pack), palms = new PalmDetector(kernels, pack);
+    this.finder = new Finder(palms, landmarks, constants);
+    const parts = { landmarks, regressor: new Regressor(pack, this.hand), lifter: new Lifter(pack, this.hand), hand: this.hand };
+    this.predictor = new Predictor(parts, constants);
   }
 
   /**
@@ -85,8 +106,8 @@ export class Engine {
    * @param {{maxHands?: number, onFound?: (hand: FoundHand) => void}} [options]
    * @returns {FoundHand[]}
    */
-  find(image, options = {}) {
-    throw new Error("not yet built");
+  find(image, { maxHands = 2, onFound } = {}) {
+    return this.finder.find(new Pyramid(image), maxHands, onFound && ((hand) => onFound(this.found(hand)))).map((hand) => this.found(hand));
   }
 
   /**
@@ -96,30 +117,52 @@ export class Engine {
    * @returns {Estimate}
    */
   estimate(image, options = {}) {
-    throw new Error("not yet built");
+    const { maxHands = 2, onFound, onStep, refineSteps = this.constants.lift.ITERATIONS } = options, times = noTimes();
+    const began = performance.now(), pyramid = new Pyramid(image);
+    const found = this.finder.find(pyramid, maxHands, onFound && ((hand) => onFound(this.found(hand))));
+    const detected = performance.now();
+    const looks = found.map(({ points_px, evidence, score, spread }) => {
+      return { ...this.predictor.lastLook(pyramid, this.finder.around(points_px), evidence.right < 0.5), score, spread };
+    });
+    times.detect = detected - began;
+    times.landmarks = performance.now() - detected;
+    const camera = looks.length ? this.predictor.camera(pyramid, options, looks.map((look) => look.crop)) : null;
+    const how = { iterations: refineSteps }, own = { stages: true, ...options };
+    const hands = looks.map((look, n) => {
+      const onStage = onStep && ((/** @type {Stage} */ stage) => onStep({ hand: n, stage }));
+      return this.predictor.estimate(look, /** @type {any} */ (camera).K, pyramid.width, how, own, times, onStage).hand;
+    });
+    times.total = performance.now() - began;
+    return { K: camera && camera.K, assumed: camera ? camera.assumed : true, hands, times, tracker: null };
   }
 
   /**
    * The same of a video's next frame, as handlib/photo/track.py: known hands are looked at where they were.
    * @param {Picture} image
-   * @param {Estimate | null} previous the frame before's; null begins anew
+   * @param {Estimate | null} previous the frame before's; null, or a picture of another size, begins anew
    * @param {EstimateOptions} [options] `stages` is false by default; refineSteps is 2
    * @returns {Estimate}
    */
   track(image, previous = null, options = {}) {
-    throw new Error("not yet built");
+    const began = performance.now(), times = noTimes(), pyramid = new Pyramid(image);
+    let tracker = /** @type {Tracker | null} */ (previous?.tracker ?? null);
+    if (!tracker || tracker.width !== image.width || tracker.height !== image.height) {
+      tracker = new Tracker(this.finder, this.predictor, this.constants, image);
+    }
+    const hands = tracker.next(pyramid, options, times), { K = null, assumed = true } = tracker.camera ?? {};
+    times.total = performance.now() - began;
+    return { K, assumed, hands, times, tracker };
+  }
+
+  /**
+   * @param {import("./find.js").Detection} hand
+   * @returns {FoundHand}
+   */
+  found({ score, evidence, points_px }) {
+    return { score, presence: evidence.presence, side: evidence.right < 0.5 ? "left" : "right", points_px };
   }
 }
 
-/**
- * The hand model in the page, `engine.hand`.
- * @typedef {object} HandModel
- * @property {Uint16Array} faces 1538 × 3 rows of vertices, of a right hand
- * @property {Uint8Array} colors 778 × 3 RGB bytes
- * @property {string[]} jointNames 21
- * @property {(side: "right" | "left") => Uint16Array} facesOf a mirror turns triangles inside out
- * @property {(h: ArrayLike<number>) => Float32Array} vertices meters, in the model's own frame
- * @property {(vertices: ArrayLike<number>) => Float32Array} regress 63: joints of a mesh
- * @property {(h: ArrayLike<number>) => Float64Array} angles 15 × (twist, flexion, abduction) in radians; rows: index,
- * middle, little, ring, thumb, each base to tip (MANO's order)
- */
+function noTimes() {
+  return { detect: 0, landmarks: 0, e3d: 0, refine: 0, total: 0 };
+}
