@@ -1,7 +1,7 @@
 """JavaScript modules joined into one classic script: file:// and an output cell can load no modules.
 
-A module of handlib imports by name from a path that begins with a dot, on one line, and exports declarations where they
-stand. Joined modules share one scope, so no two of them may declare the same name at the top.
+A module of handlib imports by name from a path that begins with a dot, and exports declarations where they stand. When
+joined, each module but the entry is a function of its own that returns what it exports.
 """
 
 import re
@@ -9,34 +9,36 @@ from importlib.resources import files
 from pathlib import PurePosixPath
 
 STATIC = "static"
-_IMPORT = re.compile(r'^import \{[^}]*\} from "(\.{1,2}/[^"]+)";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=class|const|let|function|async)", re.MULTILINE)
-_TOP = re.compile(r"^(?:export )?(?:async )?(?:class|const|let|function)\*? (\w+)", re.MULTILINE)
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.{1,2}/[^"]+)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:class|const|let|function)\*? (\w+))", re.MULTILINE)
 
 
 def joined(entry: str) -> str:
     """The module `entry` of viz/static and all that it imports, each once, before those who import it."""
-    texts: dict[str, str] = {}
+    scripts: dict[str, str] = {}
 
-    def visit(name: str, open_: tuple[str, ...] = ()) -> None:
-        if name in open_:
-            raise ValueError(f"modules import each other in a circle: {' → '.join((*open_, name))}")
-        if name in texts:
+    def visit(name: str, above: tuple[str, ...] = ()) -> None:
+        if name in above:
+            raise ValueError(f"modules import each other in a circle: {' → '.join((*above, name))}")
+        if name in scripts:
             return
-        text = (files(__package__) / STATIC / name).read_text("utf-8")
-        if renamed := re.search(r"^import \{[^}]* as ", text, re.MULTILINE):
-            raise ValueError(f"{name}: '{renamed[0]}': joined modules import names as they are")
-        for path in _IMPORT.findall(text):
-            visit(_resolved(PurePosixPath(name).parent, path), (*open_, name))
-        texts[name] = text
+        text, folder = (files(__package__) / STATIC / name).read_text("utf-8"), PurePosixPath(name).parent
+        for _, path in _IMPORT.findall(text):
+            visit(_resolved(folder, path), (*above, name))
+
+        def constants(found: re.Match) -> str:
+            return f"const {{{found[1].replace(' as ', ': ')}}} = {_name(_resolved(folder, found[2]))};\n"
+
+        exported = ", ".join(_EXPORT.findall(text))
+        script = _EXPORT.sub("", _IMPORT.sub(constants, text))
+        if left := re.search(r"^(?:import|export)\b.*", script, re.MULTILINE):
+            raise ValueError(f"{name}: '{left[0]}' cannot be joined: import by name, export declarations")
+        scripts[name] = (
+            script if name == entry else f"const {_name(name)} = (() => {{\n{script}return {{ {exported} }};\n}})();\n"
+        )
 
     visit(entry)
-    declared: dict[str, str] = {}
-    for name, text in texts.items():
-        for top in _TOP.findall(text):
-            if declared.setdefault(top, name) != name:
-                raise ValueError(f"{name} and {declared[top]} both declare {top}; joined they share one scope")
-    return "\n".join(_EXPORT.sub("", _IMPORT.sub("", text)) for text in texts.values())
+    return "\n".join(scripts.values())
 
 
 def _resolved(folder: PurePosixPath, path: str) -> str:
@@ -47,3 +49,7 @@ def _resolved(folder: PurePosixPath, path: str) -> str:
         elif part != ".":
             parts.append(part)
     return "/".join(parts)
+
+
+def _name(module: str) -> str:
+    return "$" + re.sub(r"\W", "_", module.removesuffix(".js"))

@@ -20,7 +20,7 @@ from handlib.photo.mano_parameters import from_mano_parameters
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium fonts-dejavu-core")
 WIDE, PHONE = {"width": 1200, "height": 900}, {"width": 360, "height": 740}
 LIVE = "Object.values(window.handlibLive)[0]"
-PATIENCE = 15_000  # ms; a busy machine
+PATIENCE = 60_000  # ms; a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,8 @@ def site(tmp_path_factory):
     live_page().save(folder / "one.html")
     write_scripts(folder / "live")
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    (folder / "site.html").write_text(f"{head}<title>Your hand</title><link rel="icon" href="data:,">{embedded('live')}</html>", "utf-8")
+    head += '<title>Your hand</title><link rel="icon" href="data:,">'
+    (folder / "site.html").write_text(f"{head}{embedded('live')}</html>", "utf-8")
     return folder
 
 

@@ -10,7 +10,6 @@ import { Engine } from "./engine.js";
 
 /** @typedef {import("./engine.js").Estimate} Estimate */
 /** @typedef {import("./engine.js").Picture} Picture */
-/** @typedef {import("./engine.js").HandModel} HandModel */
 
 const GRAY = "#808080"; // behind a transparent picture, as in Python
 
@@ -28,8 +27,9 @@ let surface = null;
 const ANSWERS = {
   async load({ pack, simd = true }) {
     engine = await Engine.load(bytesOf(pack), { simd });
-    const { faces, colors, jointNames, facesOf } = /** @type {HandModel} */ (/** @type {unknown} */ (engine.hand));
-    return { simd: engine.simd, hand: { right: faces, left: facesOf("left"), colors, jointNames } };
+    const { hand } = engine;
+    const { colors, jointNames } = hand;
+    return { simd: engine.simd, hand: { right: hand.facesOf("right"), left: hand.facesOf("left"), colors, jointNames } };
   },
   photo({ picture, options }) {
     photo = pixelsOf(picture);
