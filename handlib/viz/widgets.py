@@ -189,7 +189,7 @@ def _quantize(values: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def hand_arrays(hand: HandModel) -> dict[str, np.ndarray | float]:
-    """Packs what the page's `Hand` (live/hand.js) needs: blend shapes as int16; correctives, weights, Reg without zeros."""
+    """Packs what `Hand` (live/hand.js) needs: blend shapes as int16; correctives, weights and Reg without zeros."""
     blend = hand.blend_shapes.unflatten(1, (3, V)).transpose(1, 2).cpu().numpy()  # vertex by vertex
     shapes, shape_scale = _quantize(blend[:10])
     correctives, corrective_scale = _quantize(blend[10:])

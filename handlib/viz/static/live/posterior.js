@@ -17,6 +17,7 @@ const POINTS = 21, SHAPES = 10;
  * @property {number[]} points_3d
  * @property {number} outlier
  * @property {number} outlier_3d
+ * @property {number} shape
  * @property {number} step_pose
  * @property {number} step_shape
  * @property {number} step_turn
@@ -28,6 +29,7 @@ const POINTS = 21, SHAPES = 10;
  * @property {ArrayLike<number>} K 9
  * @property {ArrayLike<number> | null} points_3d 63, about any origin
  * @property {FitState | null} before the same hand in the frame before
+ * @property {ArrayLike<number> | null} beta what a network says of the shape
  */
 
 /** What is known about every hand. */
@@ -96,6 +98,7 @@ export class Posterior {
     this.box = [(left + right - wide) / 2, (top + bottom - wide) / 2, wide];
     this.sigma = noise.points * wide;
     this.size = anatomy.k + SHAPES + 6; // numbers of a step
+    this.shape = seen.beta ? noise.shape : 1;
     this.softness = (constants.SOFTNESS * Math.PI) / 180;
     this.total = Array.from(seen.weight).reduce((sum, weight) => sum + weight, 0);
     this.inverseK = inverseIntrinsics(seen.K);
@@ -158,7 +161,7 @@ export class Posterior {
     }
     const { k } = anatomy, known = new Float64Array(k + 56 + (seen.before ? this.size : 0)), excess = anatomy.excess(anatomy.pose(state.z));
     known.set(state.z);
-    known.set(state.beta, k);
+    state.beta.forEach((value, i) => (known[k + i] = (value - (seen.beta?.[i] ?? 0)) / this.shape));
     for (let n = 0; n < 45; n++) known[k + 10 + n] = excess[n] / this.softness;
     known[k + 55] = (state.place[2] - Math.log(box[2] / constants.CROP_FACTOR / constants.EXTENT)) / constants.SIZE_SPREAD;
     if (seen.before) stepBetween(seen.before, state).forEach((step, i) => (known[k + 56 + i] = step / this.steps[i]));
@@ -291,8 +294,9 @@ export class Posterior {
   addKnown(hessian, slope, known) {
     const { anatomy, constants, size, softness } = this, { k } = anatomy, spread = constants.SIZE_SPREAD;
     for (let i = 0; i < k + 10; i++) {
-      hessian[i * size + i] += 1;
-      slope[i] += known[i];
+      const spread = i < k ? 1 : this.shape;
+      hessian[i * size + i] += 1 / spread ** 2;
+      slope[i] += known[i] / spread;
     }
     const row = new Float64Array(size);
     for (let n = 0; n < 45; n++) {
