@@ -21,7 +21,7 @@ export function sigmoid(value) {
 /**
  * W x + b, rows of W one after the other.
  * @param {{weight: Float32Array, bias: Float32Array}} layer
- * @param {ArrayLike<number>} x
+ * @param {Float64Array} x
  */
 export function linear({ weight, bias }, x) {
   const y = Float64Array.from(bias), n = x.length;
@@ -65,7 +65,8 @@ export class LandmarkDetector {
     network.run();
     const [{ side, channels, values }] = network.outputs();
     const features = new Float64Array(channels);
-    for (let i = 0; i < values.length; i++) features[i % channels] += values[i] / (side * side);
+    for (let at = 0; at < values.length; at += channels) for (let c = 0; c < channels; c++) features[c] += values[at + c];
+    for (let c = 0; c < channels; c++) features[c] /= side * side;
     const points = linear(heads.points, features);
     for (let i = 0; i < points.length; i += 3) {
       // The network counts pixels from the middle of the first one, crop coordinates from its edge; its z is scaled.

@@ -8,7 +8,7 @@ export class HandModel {
   /** @param {import("./pack.js").Pack} pack */
   constructor(pack) {
     const { jointNames, ...numbers } = pack.live.hand, arrays = arraysOf(pack, "hand.");
-    this.own = new Hand({ ...arrays, ...numbers });
+    this.own = new Hand({ ...arrays, ...numbers, axes: pack.arrays["fit.axes"] });
     /** @type {string[]} 21, C21 order */
     this.jointNames = jointNames;
     /** @type {Uint16Array} 1538 × 3 rows of vertices, of a right hand */
@@ -16,7 +16,6 @@ export class HandModel {
     /** @type {Uint8Array} 778 × 3 RGB bytes */
     this.colors = arrays.colors;
     this.scaleUnit = pack.live.constants.predict.SCALE_UNIT;
-    this.axes = pack.arrays["fit.axes"];
   }
 
   /**
@@ -42,7 +41,7 @@ export class HandModel {
    * @returns {Float32Array} 2334
    */
   meshOf(pose, shape) {
-    return this.own.vertices(pose, Array.from(shape));
+    return this.own.vertices(pose, shape);
   }
 
   /**
@@ -59,10 +58,7 @@ export class HandModel {
    * @param {ArrayLike<number>} h
    */
   angles(h) {
-    return Float64Array.from({ length: 45 }, (_, n) => {
-      const j = n - (n % 3);
-      return this.axes[3 * n] * h[j] + this.axes[3 * n + 1] * h[j + 1] + this.axes[3 * n + 2] * h[j + 2];
-    });
+    return this.own.angles(Array.from(h).slice(0, 45));
   }
 
   /**

@@ -1,4 +1,4 @@
-// The networks' inner loops: WebAssembly SIMD from kernels.ts, or the same in plain JavaScript, on one growing memory.
+// The networks' inner loops: WebAssembly SIMD from simd.ts, or the same in plain JavaScript, on one growing memory.
 //
 // ONNX Runtime Web 1.2x would bring 12 MB of WebAssembly and needs two network files besides; results/live.json has
 // its time on the landmark network beside that of these 4 kB.
@@ -8,7 +8,7 @@ export const ACTIVATIONS = { linear: LINEAR, relu6: RELU6, prelu: PRELU };
 const PAGE = 65536;
 
 /**
- * @typedef {object} KernelFunctions as kernels.ts documents them; pointers are bytes
+ * @typedef {object} KernelFunctions as simd.ts documents them; pointers are bytes
  * @property {(x: number, lines: number, run: number, pitch: number, step: number, rowStep: number, w: number, bias: number,
  *   slopes: number, add: number, y: number, rows: number, columns: number, outputs: number, activation: number) => void} conv
  * @property {(x: number, pitch: number, w: number, bias: number, y: number, rows: number, columns: number, channels: number,
@@ -77,7 +77,7 @@ export class Kernels {
 }
 
 /**
- * The plain twins of kernels.ts.
+ * The plain twins of simd.ts.
  * @param {() => Float32Array} memory
  * @returns {KernelFunctions}
  */

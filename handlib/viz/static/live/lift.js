@@ -4,7 +4,7 @@
 import { extent } from "./crops.js";
 import { arraysOf } from "./pack.js";
 import { Anatomy, Posterior, inverseIntrinsics, projected } from "./posterior.js";
-import { nearestRotation, quaternionOfRotation, rotationOfVector, turnedPoints } from "./rotations.js";
+import { nearestRotation, nearestTrace, quaternionOfRotation, rotationOfVector, turnedPoints } from "./rotations.js";
 import { Skeleton } from "./skeleton.js";
 import { descend } from "./solver.js";
 
@@ -34,9 +34,10 @@ export class Lifter {
     this.constants = constants;
     this.anatomy = new Anatomy(new Skeleton(/** @type {any} */ (arrays)), arrays);
     this.weight = Float64Array.from(arrays.weight);
-    /** @type {{image: SparseRegressor, space: SparseRegressor}} */
-    const { image, space } = { image: arraysOf(pack, "fit.image."), space: arraysOf(pack, "fit.space.") };
+    const [image, space] = ["image", "space"].map((name) => /** @type {any} */ (arraysOf(pack, `fit.${name}.`)));
+    /** @type {SparseRegressor} */
     this.image = image;
+    /** @type {SparseRegressor} */
     this.space = space;
     this.samples = this.sampled(arrays.samples);
   }
@@ -112,21 +113,13 @@ export class Lifter {
     const target = Float64Array.from(points_3d), mean = new Float64Array(3);
     target.forEach((value, i) => (mean[i % 3] += share[Math.floor(i / 3)] * value));
     target.forEach((_, i) => (target[i] = share[Math.floor(i / 3)] * (target[i] - mean[i % 3])));
-    let best = this.samples[0], least = Infinity, rotation = new Float64Array(9);
-    const cross = new Float64Array(9);
+    let best = this.samples[0], least = Infinity;
     for (const sample of this.samples) {
-      const x = sample.space;
-      cross.fill(0);
-      let size = 0;
-      for (let i = 0; i < x.length; i += 3) {
-        for (let a = 0; a < 3; a++) {
-          size += share[i / 3] * x[i + a] * x[i + a];
-          for (let b = 0; b < 3; b++) cross[3 * a + b] += target[i + a] * x[i + b];
-        }
-      }
-      const nearest = nearestRotation(cross), error = size - 2 * nearest.trace;
-      if (error < least) [best, least, rotation] = [sample, error, nearest.rotation];
+      const { space } = sample, size = space.reduce((sum, value, i) => sum + share[Math.floor(i / 3)] * value * value, 0);
+      const error = size - 2 * nearestTrace(crossCovariance(target, space));
+      if (error < least) [best, least] = [sample, error];
     }
+    const rotation = nearestRotation(crossCovariance(target, best.space));
     // The similarity of the plane, without a turn, that takes the turned points to those of the image.
     const flat = turnedPoints(rotation, best.points.subarray(0, 3 * POINTS)), own = [0, 0], seen = [0, 0];
     for (let j = 0; j < POINTS; j++) {
@@ -223,12 +216,31 @@ export function rigidMotion(from, to) {
     for (let i = c; i < points.length; i += 3) sum += points[i];
     return (3 * sum) / points.length;
   }));
-  const cross = new Float64Array(9);
-  for (let i = 0; i < from.length; i += 3) {
-    for (let a = 0; a < 3; a++) for (let b = 0; b < 3; b++) cross[3 * a + b] += (to[i + a] - means[1][a]) * (from[i + b] - means[0][b]);
-  }
-  const { rotation } = nearestRotation(cross), moved = turnedPoints(rotation, means[0]);
+  const [own, other] = [from, to].map((points, n) => Float64Array.from(points, (value, i) => value - means[n][i % 3]));
+  const rotation = nearestRotation(crossCovariance(other, own)), moved = turnedPoints(rotation, means[0]);
   return { rotation, translation: moved.map((value, c) => means[1][c] - value) };
+}
+
+/**
+ * Σ y xᵀ of 3D points.
+ * @param {Float64Array} y
+ * @param {Float64Array} x
+ */
+function crossCovariance(y, x) {
+  let [a, b, c, d, e, f, g, h, k] = [0, 0, 0, 0, 0, 0, 0, 0, 0];
+  for (let i = 0; i < x.length; i += 3) {
+    const u = x[i], v = x[i + 1], w = x[i + 2];
+    a += y[i] * u;
+    b += y[i] * v;
+    c += y[i] * w;
+    d += y[i + 1] * u;
+    e += y[i + 1] * v;
+    f += y[i + 1] * w;
+    g += y[i + 2] * u;
+    h += y[i + 2] * v;
+    k += y[i + 2] * w;
+  }
+  return [a, b, c, d, e, f, g, h, k];
 }
 
 /**

@@ -39,22 +39,22 @@ export class Anatomy {
   constructor(skeleton, { priorMean, priorBasis, axes, limits }) {
     this.skeleton = skeleton;
     this.mean = Float64Array.from(priorMean);
-    this.basis = Float64Array.from(priorBasis); // k × 45, σ times unit vectors
     this.k = priorBasis.length / 45;
+    this.basis = Float64Array.from(priorBasis, (_, i) => priorBasis[(i % this.k) * 45 + Math.floor(i / this.k)]); // 45 × k
     this.axes = Float64Array.from(axes);
     this.limits = Float64Array.from(limits);
     // Derivatives of the angles by z: what the limits need.
     this.angleByZ = new Float64Array(45 * this.k);
     for (let n = 0; n < 45; n++) {
       const joint = n - (n % 3);
-      for (let k = 0; k < this.k; k++) for (let c = 0; c < 3; c++) this.angleByZ[n * this.k + k] += this.axes[3 * n + c] * this.basis[45 * k + joint + c];
+      for (let k = 0; k < this.k; k++) for (let c = 0; c < 3; c++) this.angleByZ[n * this.k + k] += this.axes[3 * n + c] * this.basis[(joint + c) * this.k + k];
     }
   }
 
   /** @param {ArrayLike<number>} z */
   pose(z) {
     const pose = Float64Array.from(this.mean);
-    for (let k = 0; k < this.k; k++) for (let n = 0; n < 45; n++) pose[n] += z[k] * this.basis[45 * k + n];
+    for (let n = 0, at = 0; n < 45; n++) for (let k = 0; k < this.k; k++, at++) pose[n] += z[k] * this.basis[at];
     return pose;
   }
 
@@ -63,8 +63,8 @@ export class Anatomy {
     return Float64Array.from({ length: this.k }, (_, k) => {
       let product = 0, squared = 0;
       for (let n = 0; n < 45; n++) {
-        product += (pose[n] - this.mean[n]) * this.basis[45 * k + n];
-        squared += this.basis[45 * k + n] ** 2;
+        product += (pose[n] - this.mean[n]) * this.basis[n * this.k + k];
+        squared += this.basis[n * this.k + k] ** 2;
       }
       return product / squared;
     });
@@ -183,36 +183,36 @@ export class Posterior {
     const { points: own, jacobian } = anatomy.skeleton.withJacobian(anatomy.pose(state.z), state.beta);
     const byHand = this.turnedJacobian(jacobian, state.rotation), points = this.placed(own, state);
     const { image, space, known } = this.residuals(state, points);
-    const hessian = new Float64Array(size * size), slope = new Float64Array(size), row = new Float64Array(size);
+    const count = (space ? 5 : 2) * POINTS, rows = new Float64Array(count * size), values = new Float64Array(count);
     const { byPoint, byPlace } = this.projectionJacobian(points, state.place);
     for (let j = 0; j < POINTS; j++) {
       const rho = 1 / (1 + (image[2 * j] ** 2 + image[2 * j + 1] ** 2) / noise.outlier ** 2);
       const scale = (rho * Math.sqrt(seen.weight[j])) / this.sigma;
       for (let a = 0; a < 2; a++) {
-        const p = 6 * j + 3 * a;
+        const p = 6 * j + 3 * a, row = rows.subarray((2 * j + a) * size, (2 * j + a + 1) * size);
         this.pointRow(byHand, points, j, byPoint[p], byPoint[p + 1], byPoint[p + 2], row);
         for (let c = 0; c < 3; c++) row[hand + 3 + c] = byPlace[p + c];
         for (let i = 0; i < size; i++) row[i] *= scale;
-        addRow(hessian, slope, row, image[2 * j + a] * rho, size);
+        values[2 * j + a] = image[2 * j + a] * rho;
       }
     }
     if (space) {
-      const rows = new Float64Array(3 * POINTS * size), first = points.length / 3 - POINTS;
+      const first = points.length / 3 - POINTS, own = rows.subarray(2 * POINTS * size);
       for (let i = 0; i < 3 * POINTS; i++) {
-        const c = i % 3, own = rows.subarray(i * size, (i + 1) * size);
-        this.pointRow(byHand, points, first + (i - c) / 3, Number(c === 0), Number(c === 1), Number(c === 2), own);
-        own.fill(0, hand + 3); // they do not tell the place
-      }
-      this.center(rows, 3 * size);
+        const c = i % 3, row = own.subarray(i * size, (i + 1) * size);
+        this.pointRow(byHand, points, first + (i - c) / 3, Number(c === 0), Number(c === 1), Number(c === 2), row);
+      } // they do not tell the place
+      this.center(own, 3 * size);
       for (let i = 0; i < 3 * POINTS; i++) {
-        const j = Math.floor(i / 3), rho = 1 / (1 + (space[3 * j] ** 2 + space[3 * j + 1] ** 2 + space[3 * j + 2] ** 2) / noise.outlier_3d ** 2);
-        const scale = (rho * Math.sqrt(seen.weight[j])) / noise.points_3d[i % 3], own = rows.subarray(i * size, (i + 1) * size);
-        for (let n = 0; n < size; n++) own[n] *= scale;
-        addRow(hessian, slope, own, space[i] * rho, size);
+        const j = Math.floor(i / 3), squared = space[3 * j] ** 2 + space[3 * j + 1] ** 2 + space[3 * j + 2] ** 2;
+        const rho = 1 / (1 + squared / noise.outlier_3d ** 2), scale = (rho * Math.sqrt(seen.weight[j])) / noise.points_3d[i % 3];
+        for (let n = i * size; n < (i + 1) * size; n++) own[n] *= scale;
+        values[2 * POINTS + i] = space[i] * rho;
       }
     }
-    this.addKnown(hessian, slope, known);
-    return { hessian, slope };
+    const equations = squaredRows(rows, values, size);
+    this.addKnown(equations.hessian, equations.slope, known);
+    return equations;
   }
 
   /**
@@ -224,13 +224,12 @@ export class Posterior {
     const { k, basis } = this.anatomy, wide = k + SHAPES, count = jacobian.length / 165;
     const byZ = new Float64Array(count * 3 * wide);
     for (let row = 0; row < 3 * count; row++) {
-      const from = jacobian.subarray(55 * row, 55 * row + 55), to = byZ.subarray(wide * row, wide * row + wide);
-      for (let i = 0; i < k; i++) {
-        let sum = 0;
-        for (let n = 0, b = 45 * i; n < 45; n++, b++) sum += from[n] * basis[b];
-        to[i] = sum;
+      const from = 55 * row, to = wide * row;
+      for (let n = 0; n < 45; n++) {
+        const value = jacobian[from + n];
+        if (value) for (let i = 0, b = n * k; i < k; i++, b++) byZ[to + i] += value * basis[b]; // from few joints
       }
-      for (let i = 0; i < SHAPES; i++) to[k + i] = from[45 + i];
+      for (let i = 0; i < SHAPES; i++) byZ[to + k + i] = jacobian[from + 45 + i];
     }
     const root = Float64Array.from(byZ.subarray(3 * wide * this.constants.MIDDLE_MCP, 3 * wide * (this.constants.MIDDLE_MCP + 1)));
     for (let point = 0; point < count; point++) {
@@ -323,6 +322,33 @@ export class Posterior {
     }
     for (let at = 0; at < values.length; at++) values[at] -= mean[at % block];
   }
+}
+
+/**
+ * Jᵀ J, its lower half alone, and Jᵀ r.
+ * @param {Float64Array} rows of J
+ * @param {Float64Array} values r
+ * @param {number} size
+ */
+function squaredRows(rows, values, size) {
+  const count = values.length, hessian = new Float64Array(size * size), slope = new Float64Array(size);
+  const columns = new Float64Array(rows.length);
+  for (let i = 0, at = 0; i < count; i++) for (let n = 0; n < size; n++, at++) columns[n * count + i] = rows[at];
+  for (let i = 0; i < size; i++) {
+    const a = i * count;
+    for (let k = 0; k < count; k++) slope[i] += columns[a + k] * values[k];
+    for (let j = 0; j <= i; j++) {
+      const b = j * count;
+      let even = 0, odd = 0, k = 0; // two sums, which do not wait for each other
+      for (; k + 1 < count; k += 2) {
+        even += columns[a + k] * columns[b + k];
+        odd += columns[a + k + 1] * columns[b + k + 1];
+      }
+      if (k < count) even += columns[a + k] * columns[b + k];
+      hessian[i * size + j] = even + odd;
+    }
+  }
+  return { hessian, slope };
 }
 
 /**

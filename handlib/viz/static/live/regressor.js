@@ -38,8 +38,8 @@ export class Regressor {
     const states = [this.state(this.start, evidence.points.filter((_, i) => i % 3 < 2))];
     for (let n = 0; n < iterations; n++) {
       const { h, evidence_2d, joints } = states[n];
-      const step = layered(this.estimator, [...seen, ...evidence_2d, ...h]);
-      const offset = refiner ? layered(this.refiner, [...h, ...seen, ...joints, ...evidence_2d]) : null;
+      const step = layered(this.estimator, joined(seen, evidence_2d, h));
+      const offset = refiner ? layered(this.refiner, joined(h, seen, joints, evidence_2d)) : null;
       states.push(this.state(h.map((value, i) => value + step[i]), offset ? evidence_2d.map((value, i) => value + offset[i]) : evidence_2d));
     }
     return states;
@@ -80,13 +80,19 @@ export class Regressor {
 /**
  * Linear layers with ReLU between them.
  * @param {{weight: Float32Array, bias: Float32Array}[]} layers
- * @param {number[]} x
+ * @param {Float64Array} x
  */
 function layered(layers, x) {
-  /** @type {Float64Array | number[]} */
-  let y = x;
-  layers.forEach((layer, n) => {
-    y = linear(layer, n ? y.map((value) => Math.max(value, 0)) : y);
-  });
-  return y;
+  return layers.reduce((y, layer, n) => linear(layer, n ? y.map((value) => Math.max(value, 0)) : y), x);
+}
+
+/** @param {Float64Array[]} parts */
+function joined(...parts) {
+  const whole = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }

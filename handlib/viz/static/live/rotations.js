@@ -70,10 +70,28 @@ export function rotationOfQuaternion(q) {
 }
 
 /**
- * The rotation nearest to a matrix, R with the largest tr(Rᵀ M), and that trace: the sum of the singular values, the
- * last with the sign of the determinant (orthogonal Procrustes).
+ * The sum of a matrix's singular values, the last with the sign of the determinant: the largest tr(Rᵀ M) of a rotation
+ * R (orthogonal Procrustes).
  * @param {ArrayLike<number>} m
- * @returns {{rotation: Float64Array, trace: number}}
+ */
+export function nearestTrace(m) {
+  // Roots of the eigenvalues of Mᵀ M, in closed form.
+  const a = m[0] * m[0] + m[3] * m[3] + m[6] * m[6], b = m[1] * m[1] + m[4] * m[4] + m[7] * m[7];
+  const c = m[2] * m[2] + m[5] * m[5] + m[8] * m[8], d = m[0] * m[1] + m[3] * m[4] + m[6] * m[7];
+  const e = m[1] * m[2] + m[4] * m[5] + m[7] * m[8], f = m[0] * m[2] + m[3] * m[5] + m[6] * m[8];
+  const mean = (a + b + c) / 3, x = a - mean, y = b - mean, z = c - mean;
+  const p = Math.sqrt((x * x + y * y + z * z + 2 * (d * d + e * e + f * f)) / 6) || 1e-300;
+  const half = (x * y * z + 2 * d * e * f - x * e * e - y * f * f - z * d * d) / (2 * p * p * p);
+  const angle = Math.acos(Math.min(Math.max(half, -1), 1)) / 3, first = mean + 2 * p * Math.cos(angle);
+  const last = mean + 2 * p * Math.cos(angle + (2 * Math.PI) / 3), middle = 3 * mean - first - last;
+  const det = m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) + m[2] * (m[3] * m[7] - m[4] * m[6]);
+  const two = Math.sqrt(first) + Math.sqrt(Math.max(middle, 0));
+  return two + Math.sign(det) * Math.sqrt(Math.max(last, 0));
+}
+
+/**
+ * The rotation nearest to a matrix: R with the largest tr(Rᵀ M).
+ * @param {ArrayLike<number>} m
  */
 export function nearestRotation(m) {
   // Horn: the quaternion is the eigenvector of the largest eigenvalue, the trace, of a symmetric 4 × 4 matrix.
@@ -99,5 +117,5 @@ export function nearestRotation(m) {
     if (rest < 1e-15 * size) break;
   }
   const best = [0, 1, 2, 3].reduce((most, n) => (a[n][n] > a[most][most] ? n : most), 0);
-  return { rotation: rotationOfQuaternion(v.map((row) => row[best])), trace: a[best][best] };
+  return rotationOfQuaternion(v.map((row) => row[best]));
 }

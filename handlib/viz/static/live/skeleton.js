@@ -18,14 +18,17 @@ export class Skeleton {
     this.pairs = point.length;
     this.size = Math.max(...point) + 1;
     // Most correctives are zero: of each pair and turn, 3 × 9 numbers if any is not.
-    this.blocks = [];
-    for (let p = 0; p < this.pairs; p++) {
+    const blocks = [];
+    for (let pair = 0; pair < this.pairs; pair++) {
       for (let turn = 0; turn < TURNS; turn++) {
-        const block = new Float64Array(27);
-        for (let c = 0; c < 3; c++) for (let n = 0; n < 9; n++) block[9 * c + n] = correctives[(3 * p + c) * 9 * TURNS + 9 * turn + n];
-        if (block.some((value) => value !== 0)) this.blocks.push({ pair: p, turn, block });
+        const row = (/** @type {number} */ c) => correctives.subarray((3 * pair + c) * 9 * TURNS + 9 * turn).subarray(0, 9);
+        const values = [...row(0), ...row(1), ...row(2)];
+        if (values.some((value) => value !== 0)) blocks.push({ pair, turn, values });
       }
     }
+    this.blockPairs = Uint16Array.from(blocks, (block) => block.pair);
+    this.blockTurns = Uint8Array.from(blocks, (block) => block.turn);
+    this.blocks = Float64Array.from(blocks.flatMap((block) => block.values));
   }
 
   /**
@@ -36,11 +39,12 @@ export class Skeleton {
   posed(pose, beta) {
     const local = new Float64Array(9 * TURNS), rest = shaped(this.rest, beta), joints = shaped(this.joints, beta);
     for (let j = 0; j < TURNS; j++) local.set(rotationOfVector(pose[3 * j], pose[3 * j + 1], pose[3 * j + 2]), 9 * j);
-    for (const { pair, turn, block } of this.blocks) {
-      for (let c = 0; c < 3; c++) {
+    const { blockPairs, blockTurns, blocks } = this, minusIdentity = local.map((value, n) => value - Number(n % 9 % 4 === 0));
+    for (let block = 0, at = 0; block < blockPairs.length; block++) {
+      for (let c = 0, turn = 9 * blockTurns[block]; c < 3; c++) {
         let sum = 0;
-        for (let n = 0; n < 9; n++) sum += block[9 * c + n] * (local[9 * turn + n] - (n % 4 ? 0 : 1));
-        rest[3 * pair + c] += sum;
+        for (let n = 0; n < 9; n++, at++) sum += blocks[at] * minusIdentity[turn + n];
+        rest[3 * blockPairs[block] + c] += sum;
       }
     }
     // Five chains of three hang from the wrist, which stays.
@@ -157,14 +161,16 @@ export class Skeleton {
         change.set(matrixProduct([0, -z, y, z, 0, -x, -y, x, 0], local.subarray(9 * m, 9 * m + 9)), 27 * m + 9 * d);
       }
     }
-    for (const { pair, turn, block } of this.blocks) {
+    const { blockPairs, blockTurns, blocks } = this;
+    for (let block = 0, first = 0; block < blockPairs.length; block++, first += 27) {
+      const pair = blockPairs[block], turn = blockTurns[block];
       const r = 9 * this.bone[pair], row = 3 * wide * this.point[pair] + 3 * turn;
       for (let d = 0; d < 3; d++) {
         let x = 0, y = 0, z = 0;
-        for (let n = 0, at = 27 * turn + 9 * d; n < 9; n++, at++) {
-          x += block[n] * change[at];
-          y += block[9 + n] * change[at];
-          z += block[18 + n] * change[at];
+        for (let n = first, at = 27 * turn + 9 * d; n < first + 9; n++, at++) {
+          x += blocks[n] * change[at];
+          y += blocks[n + 9] * change[at];
+          z += blocks[n + 18] * change[at];
         }
         for (let c = 0; c < 3; c++) jacobian[row + c * wide + d] += turns[r + 3 * c] * x + turns[r + 3 * c + 1] * y + turns[r + 3 * c + 2] * z;
       }
