@@ -45,10 +45,23 @@ export class Hand {
     for (let j = 0; j < this.joints - 1; j++) {
       const angle = Math.hypot(pose[3 * j], pose[3 * j + 1], pose[3 * j + 2]);
       const [x, y, z] = [0, 1, 2].map((c) => (angle ? pose[3 * j + c] / angle : 0));
-      const s = Math.sin(angle), c = Math.cos(angle), d = 1 - c;
-      matrices.set([c + d * x * x, d * x * y - s * z, d * x * z + s * y,
-                    d * y * x + s * z, c + d * y * y, d * y * z - s * x,
-                    d * z * x - s * y, d * z * y + s * x, c + d * z * z], 9 * j);
+      const s = Math.sin(angle),
+        c = Math.cos(angle),
+        d = 1 - c;
+      matrices.set(
+        [
+          c + d * x * x,
+          d * x * y - s * z,
+          d * x * z + s * y,
+          d * y * x + s * z,
+          c + d * y * y,
+          d * y * z - s * x,
+          d * z * x - s * y,
+          d * z * y + s * x,
+          c + d * z * z,
+        ],
+        9 * j,
+      );
     }
     return matrices;
   }
@@ -61,7 +74,8 @@ export class Hand {
   rest(shape, local, correctives) {
     const rest = Float64Array.from(this.template);
     for (let k = 0; k < shape.length; k++) {
-      const scaled = shape[k] * this.shapeScale, row = k * rest.length;
+      const scaled = shape[k] * this.shapeScale,
+        row = k * rest.length;
       if (scaled) for (let n = 0; n < rest.length; n++) rest[n] += scaled * this.shapes[row + n];
     }
     if (!correctives) return rest;
@@ -162,7 +176,9 @@ export class Hand {
     const from = vertices.map((value, n) => value - middle[n % 3] / this.boundary.length);
     let six = 0;
     for (let f = 0; f < this.faces.length; f += 3) {
-      const a = 3 * this.faces[f], b = 3 * this.faces[f + 1], c = 3 * this.faces[f + 2];
+      const a = 3 * this.faces[f],
+        b = 3 * this.faces[f + 1],
+        c = 3 * this.faces[f + 2];
       six += from[a] * (from[b + 1] * from[c + 2] - from[b + 2] * from[c + 1]);
       six += from[a + 1] * (from[b + 2] * from[c] - from[b] * from[c + 2]);
       six += from[a + 2] * (from[b] * from[c + 1] - from[b + 1] * from[c]);

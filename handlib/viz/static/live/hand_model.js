@@ -7,7 +7,8 @@ import { rotationOfQuaternion } from "./rotations.js";
 export class HandModel {
   /** @param {import("./pack.js").Pack} pack */
   constructor(pack) {
-    const { jointNames, ...numbers } = pack.live.hand, arrays = arraysOf(pack, "hand.");
+    const { jointNames, ...numbers } = pack.live.hand,
+      arrays = arraysOf(pack, "hand.");
     this.own = new Hand({ ...arrays, ...numbers, axes: pack.arrays["fit.axes"] });
     /** @type {string[]} 21, C21 order */
     this.jointNames = jointNames;
@@ -76,11 +77,14 @@ export class HandModel {
    * @param {ArrayLike<number>} h
    */
   toCrop(points, h) {
-    const { rotation, scale, translation } = this.camera(h), crop = new Float64Array(points.length);
+    const { rotation, scale, translation } = this.camera(h),
+      crop = new Float64Array(points.length);
     for (let i = 0; i < points.length; i += 3) {
       for (let c = 0; c < 3; c++) {
         const r = 3 * c;
-        crop[i + c] = scale * (rotation[r] * points[i] + rotation[r + 1] * points[i + 1] + rotation[r + 2] * points[i + 2]) + translation[c];
+        crop[i + c] =
+          scale * (rotation[r] * points[i] + rotation[r + 1] * points[i + 1] + rotation[r + 2] * points[i + 2]) +
+          translation[c];
       }
     }
     return crop;
