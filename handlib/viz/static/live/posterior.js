@@ -3,7 +3,8 @@
 import { extent } from "./crops.js";
 import { matrixProduct, rotationOfVector, transposedMatrix, turnedPoints, vectorOfRotation } from "./rotations.js";
 
-const POINTS = 21, SHAPES = 10;
+export const POINTS = 21; // of a landmark set
+export const SHAPES = 10; // numbers of β
 
 /**
  * @typedef {object} FitState
@@ -32,58 +33,9 @@ const POINTS = 21, SHAPES = 10;
  * @property {ArrayLike<number> | null} beta what a network says of the shape
  */
 
-/** What is known about every hand. */
-export class Anatomy {
-  /**
-   * @param {import("./skeleton.js").Skeleton} skeleton
-   * @param {Record<string, any>} arrays of the pack, "fit."
-   */
-  constructor(skeleton, { priorMean, priorBasis, axes, limits }) {
-    this.skeleton = skeleton;
-    this.mean = Float64Array.from(priorMean);
-    this.basis = Float64Array.from(priorBasis); // k × 45, σ times unit vectors
-    this.k = priorBasis.length / 45;
-    this.axes = Float64Array.from(axes);
-    this.limits = Float64Array.from(limits);
-    // Derivatives of the angles by z: what the limits need.
-    this.angleByZ = new Float64Array(45 * this.k);
-    for (let n = 0; n < 45; n++) {
-      const joint = n - (n % 3);
-      for (let k = 0; k < this.k; k++) for (let c = 0; c < 3; c++) this.angleByZ[n * this.k + k] += this.axes[3 * n + c] * this.basis[45 * k + joint + c];
-    }
-  }
-
-  /** @param {ArrayLike<number>} z */
-  pose(z) {
-    const pose = Float64Array.from(this.mean);
-    for (let k = 0; k < this.k; k++) for (let n = 0; n < 45; n++) pose[n] += z[k] * this.basis[45 * k + n];
-    return pose;
-  }
-
-  /** z of a pose. @param {ArrayLike<number>} pose */
-  whitened(pose) {
-    return Float64Array.from({ length: this.k }, (_, k) => {
-      let product = 0, squared = 0;
-      for (let n = 0; n < 45; n++) {
-        product += (pose[n] - this.mean[n]) * this.basis[45 * k + n];
-        squared += this.basis[45 * k + n] ** 2;
-      }
-      return product / squared;
-    });
-  }
-
-  /** Radians by which each angle is out of its range. @param {ArrayLike<number>} pose */
-  excess(pose) {
-    return Float64Array.from({ length: 45 }, (_, n) => {
-      const j = n - (n % 3), angle = this.axes[3 * n] * pose[j] + this.axes[3 * n + 1] * pose[j + 1] + this.axes[3 * n + 2] * pose[j + 2];
-      return Math.max(angle - this.limits[45 + n], 0) - Math.max(this.limits[n] - angle, 0);
-    });
-  }
-}
-
 export class Posterior {
   /**
-   * @param {Anatomy} anatomy
+   * @param {import("./anatomy.js").Anatomy} anatomy
    * @param {Observation} seen
    * @param {Noise} noise
    * @param {any} constants of posterior.py
@@ -93,7 +45,8 @@ export class Posterior {
     this.seen = seen;
     this.noise = noise;
     this.constants = constants;
-    const { left, top, right, bottom, side } = extent(seen.points_px), wide = constants.CROP_FACTOR * side;
+    const { left, top, right, bottom, side } = extent(seen.points_px),
+      wide = constants.CROP_FACTOR * side;
     /** The crop around the points: left, top, side in pixels. */
     this.box = [(left + right - wide) / 2, (top + bottom - wide) / 2, wide];
     this.sigma = noise.points * wide;
@@ -102,9 +55,16 @@ export class Posterior {
     this.softness = (constants.SOFTNESS * Math.PI) / 180;
     this.total = Array.from(seen.weight).reduce((sum, weight) => sum + weight, 0);
     this.inverseK = inverseIntrinsics(seen.K);
-    const { k } = anatomy, n = noise;
+    const { k } = anatomy,
+      n = noise;
     this.steps = Float64Array.from({ length: this.size }, (_, i) =>
-      i < k ? n.step_pose : i < k + 10 ? n.step_shape : i < k + 13 ? n.step_turn : n.step_place * (i < k + 15 ? wide : 1),
+      i < k
+        ? n.step_pose
+        : i < k + 10
+          ? n.step_shape
+          : i < k + 13
+            ? n.step_turn
+            : n.step_place * (i < k + 15 ? wide : 1),
     );
   }
 
@@ -121,7 +81,8 @@ export class Posterior {
    * @param {FitState} state
    */
   placed(points, state) {
-    const root = 3 * this.constants.MIDDLE_MCP, [x, y, z] = points.subarray(root, root + 3);
+    const root = 3 * this.constants.MIDDLE_MCP,
+      [x, y, z] = points.subarray(root, root + 3);
     for (let i = 0; i < points.length; i += 3) {
       points[i] -= x;
       points[i + 1] -= y;
@@ -132,7 +93,8 @@ export class Posterior {
 
   /** The root in the camera frame. @param {ArrayLike<number>} place */
   root(place) {
-    const { K } = this.seen, depth = ((K[0] + K[4]) / 2) * Math.exp(-place[2]);
+    const { K } = this.seen,
+      depth = ((K[0] + K[4]) / 2) * Math.exp(-place[2]);
     return turnedPoints(this.inverseK, [place[0] * depth, place[1] * depth, depth]);
   }
 
@@ -151,19 +113,25 @@ export class Posterior {
   residuals(state, points = this.points(state)) {
     const { seen, noise, anatomy, box, constants } = this;
     const image = this.toPx(points.subarray(0, 3 * POINTS), state.place);
-    for (let i = 0; i < image.length; i++) image[i] = ((image[i] - seen.points_px[i]) / this.sigma) * Math.sqrt(seen.weight[i >> 1]);
+    for (let i = 0; i < image.length; i++)
+      image[i] = ((image[i] - seen.points_px[i]) / this.sigma) * Math.sqrt(seen.weight[i >> 1]);
     let space = null;
     if (seen.points_3d) {
-      const guess = seen.points_3d, last = points.length - 3 * POINTS;
+      const guess = seen.points_3d,
+        last = points.length - 3 * POINTS;
       space = Float64Array.from({ length: 3 * POINTS }, (_, i) => points[last + i] - guess[i]);
       this.center(space, 3);
-      for (let i = 0; i < space.length; i++) space[i] *= Math.sqrt(seen.weight[Math.floor(i / 3)]) / noise.points_3d[i % 3];
+      for (let i = 0; i < space.length; i++)
+        space[i] *= Math.sqrt(seen.weight[Math.floor(i / 3)]) / noise.points_3d[i % 3];
     }
-    const { k } = anatomy, known = new Float64Array(k + 56 + (seen.before ? this.size : 0)), excess = anatomy.excess(anatomy.pose(state.z));
+    const { k } = anatomy,
+      known = new Float64Array(k + 56 + (seen.before ? this.size : 0)),
+      excess = anatomy.excess(anatomy.pose(state.z));
     known.set(state.z);
     state.beta.forEach((value, i) => (known[k + i] = (value - (seen.beta?.[i] ?? 0)) / this.shape));
     for (let n = 0; n < 45; n++) known[k + 10 + n] = excess[n] / this.softness;
-    known[k + 55] = (state.place[2] - Math.log(box[2] / constants.CROP_FACTOR / constants.EXTENT)) / constants.SIZE_SPREAD;
+    known[k + 55] =
+      (state.place[2] - Math.log(box[2] / constants.CROP_FACTOR / constants.EXTENT)) / constants.SIZE_SPREAD;
     if (seen.before) stepBetween(seen.before, state).forEach((step, i) => (known[k + 56 + i] = step / this.steps[i]));
     return { image, space, known };
   }
@@ -177,6 +145,7 @@ export class Posterior {
   }
 
   /**
+<<<<<<< HEAD
    * Jᵀ J and Jᵀ r of all residuals by a step; ρ enters both as the weight √ρ'. As in Python, the derivative of the turn
    * since the frame before is that at none.
    * @param {FitState} state
@@ -315,6 +284,8 @@ export class Posterior {
   }
 
   /**
+=======
+>>>>>>> engine
    * Takes from 21 blocks of numbers their mean, by weight.
    * @param {Float64Array} values
    * @param {number} block
@@ -326,23 +297,6 @@ export class Posterior {
       for (let i = 0; i < block; i++, at++) mean[i] += share * values[at];
     }
     for (let at = 0; at < values.length; at++) values[at] -= mean[at % block];
-  }
-}
-
-/**
- * Adds a residual and its derivatives; the lower half of the Hessian alone.
- * @param {Float64Array} hessian
- * @param {Float64Array} slope
- * @param {Float64Array} row
- * @param {number} value
- * @param {number} size
- */
-function addRow(hessian, slope, row, value, size) {
-  for (let i = 0; i < size; i++) {
-    const r = row[i];
-    if (r === 0) continue;
-    slope[i] += r * value;
-    for (let j = 0, at = i * size; j <= i; j++, at++) hessian[at] += r * row[j];
   }
 }
 
@@ -384,7 +338,8 @@ export function movedState(state, step) {
  * @param {FitState} state
  */
 export function stepBetween(before, state) {
-  const k = state.z.length, step = new Float64Array(k + 16);
+  const k = state.z.length,
+    step = new Float64Array(k + 16);
   state.z.forEach((value, i) => (step[i] = value - before.z[i]));
   state.beta.forEach((value, i) => (step[k + i] = value - before.beta[i]));
   step.set(vectorOfRotation(matrixProduct(state.rotation, transposedMatrix(before.rotation))), k + 10);
@@ -407,7 +362,9 @@ export function inverseIntrinsics(K) {
 export function projected(points, offset, K, nearest = 0) {
   const px = new Float64Array((points.length / 3) * 2);
   for (let i = 0, p = 0; i < px.length; i += 2, p += 3) {
-    const x = points[p] + offset[0], y = points[p + 1] + offset[1], z = Math.max(points[p + 2] + offset[2], nearest);
+    const x = points[p] + offset[0],
+      y = points[p + 1] + offset[1],
+      z = Math.max(points[p + 2] + offset[2], nearest);
     px[i] = (K[0] * x + K[1] * y) / z + K[2];
     px[i + 1] = (K[4] * y) / z + K[5];
   }
