@@ -72,7 +72,6 @@ export class Lifter {
    * @param {ArrayLike<number>} beta E3D's
    * @returns {Guess}
    */
-<<<<<<< HEAD
   guess(evidence, vertices, beta) {
     const { DEPTH, DOUBT, BLUR, BLURRED } = this.constants.lift, whole = centered(mixtures(this.space, vertices));
     const metric = sized(centered(evidence.points_3d), 1);
@@ -80,22 +79,6 @@ export class Lifter {
     const own = sized(metric.map((value, i) => value + deep[i]), sizeOf(whole));
     const absence = 1 - evidence.presence, share = Math.min(1 / 3 + ((2 / 3) * absence) / DOUBT, 1);
     return { points: own.map((value, i) => (1 - share) * value + share * whole[i]), beta, blur: 1 + BLUR * Math.min(absence / BLURRED, 1) };
-=======
-  guess(evidence, vertices) {
-    const { DEPTH, UNSURE } = this.constants.lift;
-    const metric = centered(evidence.points_3d),
-      deep = centered(evidence.points.map((value, i) => (i % 3 === 2 ? DEPTH * value : value)));
-    let product = 0,
-      squared = 0;
-    deep.forEach((value, i) => {
-      product += value * metric[i];
-      squared += value * value;
-    });
-    const scale = product / Math.max(squared, 1e-9),
-      share = Math.min(1 / 3 + ((2 / 3) * (1 - evidence.presence)) / UNSURE, 1);
-    const known = centered(mixtures(this.space, vertices));
-    return metric.map((value, i) => (1 - share) * ((value + deep[i] * scale) / 2) + share * known[i]);
->>>>>>> engine
   }
 
   /**
@@ -108,18 +91,10 @@ export class Lifter {
    * @returns {Lifted}
    */
   fit(points_px, guess, K, { iterations, before = null, noise = this.constants.lift.NOISE, space = true, onStep }) {
-<<<<<<< HEAD
     const middle = [0, 1].map((c) => points_px.reduce((sum, value, i) => (i % 2 === c ? sum + value : sum), 0) / POINTS);
     const points_3d = turnedPoints(rotationToRay(middle[0], middle[1], K), guess.points);
     const weight = this.weight.map((value) => value / guess.blur ** 2);
     const seen = { points_px, weight, K, points_3d: space ? points_3d : null, before, beta: guess.beta };
-=======
-    const middle = [0, 1].map(
-      (c) => points_px.reduce((sum, value, i) => (i % 2 === c ? sum + value : sum), 0) / POINTS,
-    );
-    const points_3d = turnedPoints(rotationToRay(middle[0], middle[1], K), guess);
-    const seen = { points_px, weight: this.weight, K, points_3d: space ? points_3d : null, before };
->>>>>>> engine
     const posterior = new Posterior(this.anatomy, seen, noise, this.constants.posterior);
     /** @type {(state: FitState, energy: number) => void} */
     const report = (state, energy) => onStep?.(state, energy, posterior);
