@@ -9,8 +9,6 @@ import { nearestRotation, nearestTrace, quaternionOfRotation, rotationOfVector, 
 import { Skeleton } from "./skeleton.js";
 import { descend } from "./solver.js";
 
-
-
 /**
  * @typedef {import("./posterior.js").FitState} FitState
  * @typedef {import("./posterior.js").Noise} Noise
