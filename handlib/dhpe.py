@@ -141,8 +141,8 @@ class DHPE(nn.Module):
 
         The photo trunk looks at each through a turned crop that it finds itself; h is that of the image all the same.
         """
-        # a look at the values makes a GPU wait; in training the check of the loss catches NaN
-        check_images(images, finite=not self.training)
+        # A look at the values makes a GPU wait, and no graph holds one; in training the check of the loss catches NaN.
+        check_images(images, finite=not (self.training or torch.compiler.is_compiling()))
         if self.config.trunk == "photo":
             with torch.autocast(images.device.type, enabled=False):  # rounded crops and points move the hand by pixels
                 crop = self.feature_extractor.upright(images)

@@ -5,6 +5,7 @@ Frame of the model, as MANO's: meters; fingers towards −x, back of the hand to
 the flat hand. Joints come out in C21 order. Notation of the comments: Loper et al., "SMPL", 2015.
 """
 
+import math
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -154,7 +155,7 @@ class HandModel(nn.Module):
             if matrix is not None and matrix.shape[-2:] != ends:  # compiled loops would read what lies beside it
                 raise ValueError(f"{name} must end in {ends[0]}×{ends[1]} numbers: got {tuple(matrix.shape)}")
         lead = pose.shape[:-1]
-        n = lead.numel()
+        n = math.prod(lead)  # numel() would fix the batch of an exported model
         pose, shape = pose.reshape(n, 45), shape.expand(*lead, 10).reshape(n, 10)
         rotation, placement = (
             None if x is None else x.expand(*lead, *x.shape[-2:]).reshape(n, *x.shape[-2:])

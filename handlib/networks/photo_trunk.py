@@ -64,7 +64,7 @@ class PhotoTrunk(nn.Module):
     @torch.no_grad()
     def upright(self, images: Float[Tensor, "b 3 h h"]) -> TurnedCrop:
         """The turned crop of the one hand that each picture shows: the surest of eight turns, looked at further."""
-        n, size = len(images), images.shape[-1]
+        n, size = images.shape[0], images.shape[-1]
         whole = TurnedCrop.upright(images.new_tensor([0, 0, size]).expand(n, 3))
         best, surest = whole, images.new_full((n,), -1)
         for turn in range(TURNS):
