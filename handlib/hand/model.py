@@ -5,6 +5,7 @@ The model's frame is MANO's: meters; fingers towards −x, back of the hand towa
 the flat hand. Joints are returned in C21 order. The notation of the comments is that of Loper et al., "SMPL", 2015.
 """
 
+import math
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -151,7 +152,7 @@ class HandModel(nn.Module):
         matrices = [x for x in (rotation, placement) if x is not None]
         lead = common_lead("pose, shape, rotation and placement", pose.shape[:-1], shape.shape[:-1],
                            *(x.shape[:-2] for x in matrices))  # fmt: skip
-        n = lead.numel()
+        n = math.prod(lead)  # numel() would fix the batch of an exported model
         pose, shape = pose.expand(*lead, 45).reshape(n, 45), shape.expand(*lead, 10).reshape(n, 10)
         rotation, placement = (
             None if x is None else x.expand(*lead, *x.shape[-2:]).reshape(n, *x.shape[-2:])
