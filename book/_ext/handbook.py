@@ -1,7 +1,8 @@
 """Sphinx extension: what makes a page of the book work with no network.
 
 Plotly figures carry their data only (chapter.py has the renderer that HANDBOOK asks for);
-plotly.js lies once in _static and is loaded by the pages that hold a figure. MathJax lies beside it.
+plotly.js lies once in _static and is loaded by the pages that hold a figure. MathJax lies beside it, and so do the
+scripts of the live page.
 """
 
 import datetime
@@ -14,6 +15,7 @@ from pathlib import Path
 from plotly_bundle import plotly_script
 
 import handlib
+from handlib.photo.live_page import write_scripts
 
 # The parts of MathJax that `tex-mml-chtml.js` loads: its fonts, and TeX extensions on first use.
 MATHJAX = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]
@@ -35,6 +37,7 @@ def copy_scripts(app):
                 shutil.copytree(path, static / name, dirs_exist_ok=True)
             else:
                 shutil.copyfile(path, static / name)
+    write_scripts(static / "live")
 
 
 def choose_scripts(app, pagename, templatename, context, doctree):

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..support.files import check_file
+
 SHIPPED = {name: Path(__file__).parent / "weights" / f"{name}.safetensors" for name in ("lite", "photo")}
 MAX_BYTES = 1 << 30
 Config = TypeVar("Config")
@@ -28,10 +30,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises `FileNotFoundError`, and `ValueError` for a file that is too large, damaged, or not a safetensors file.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}: give 'lite', 'photo', or a file written by `handlib train`")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB is too large for a DHPE checkpoint; it was not read")
+    missing = f"no checkpoint at {path}: give 'lite', 'photo', or a file written by `handlib train`"
+    check_file(path, MAX_BYTES, missing)
     try:
         with safe_open(path, framework="pt") as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

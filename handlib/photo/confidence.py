@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-HAND = (-5.488, 0.317, 0.137, -0.78, -1.35)
+HAND = (-5.627, 0.285, 0.462, -0.7, -1.281)
 JOINT = (-5.572, 0.623, -1.478, -0.62)
 
 

@@ -62,7 +62,7 @@ def picture(batch, tmp_path_factory):
 def test_help_lists_the_commands(run, arguments):
     status, out, err = run(*arguments)
     assert status == 0 and not err
-    verbs = ("data VERB", "bench NAME", "ablate STUDY", "reproduce TABLE", "results ACTION")
+    verbs = ("data VERB", "bench NAME", "ablate STUDY", "reproduce TABLE", "results ACTION", "export SOURCE")
     for command in ("predict", "train", "evaluate", *verbs, "info"):
         assert f"\n  {command} " in out
 
@@ -253,7 +253,7 @@ def test_train_then_predict(run, picture, tmp_path):
 
 
 def test_unknown_command(refused):
-    known = "train, ablate, data, bench, predict, evaluate, reproduce, results, info"
+    known = "train, ablate, data, bench, predict, export, evaluate, reproduce, results, info"
     assert f"unknown command 'fit': choose one of {known}" in refused("fit")
     assert "'rhd' names no data set: write KIND:PATH" in refused("data", "check", "rhd")
 
