@@ -36,7 +36,11 @@ class PageRenderer(MimetypeRenderer):
 pio.renderers["page"] = PageRenderer()
 # For a light page and a dark one: nothing is painted behind a plot; handbook.css turns its letters with the theme.
 _GRID = dict(
-    gridcolor="rgba(128,128,128,0.3)", zerolinecolor="rgba(128,128,128,0.6)", linecolor="rgba(128,128,128,0.6)"
+    automargin=True,
+    title_standoff=12,
+    gridcolor="rgba(128,128,128,0.3)",
+    zerolinecolor="rgba(128,128,128,0.6)",
+    linecolor="rgba(128,128,128,0.6)",
 )
 pio.templates["page"] = dict(
     layout=dict(

@@ -151,7 +151,7 @@ def film(
     menu = dict(type="buttons", direction="right", showactive=False, buttons=buttons, x=0, y=0, pad=dict(t=92))
     menu |= dict(xanchor="left", yanchor="top")
     figure.update_layout(
-        height=min(height, 420) + 185, margin=dict(l=0, r=0, t=5, b=5), meta=alt, dragmode=False,
+        height=min(height, 420) + 205, margin=dict(l=0, r=0, t=5, b=5), meta=alt, dragmode=False,
         xaxis=dict(visible=False, range=[0, width]),
         yaxis=dict(visible=False, range=[height, 0], scaleanchor="x"),
         sliders=[_slider(labels, slider)], updatemenus=[menu],
