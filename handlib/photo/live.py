@@ -50,7 +50,7 @@ def live_pack() -> tuple[dict[str, Tensor], dict[str, Any]]:
     model = DHPE.from_pretrained("photo")
     lifter = lift.Lifter(model.hand)
     palm, landmark = palm_program(published.palm_network()), landmark_program(model.feature_extractor.network)
-    kernels = (files("handlib.viz") / "static/live/kernels.wasm").read_bytes()
+    kernels = (files("handlib.viz") / "static/live/simd.wasm").read_bytes()
     hand, hand_numbers = _hand(model.hand)
     tensors = {
         **palm.weights,

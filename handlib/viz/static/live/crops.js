@@ -15,11 +15,21 @@ export function cropAroundPoints(points, { HAND_SCALE, HAND_SHIFT, INNER, WRIST,
   const to = [0, 1].map((c) => (points[2 * index + c] + points[2 * ring + c]) / 4 + points[2 * middle + c] / 2);
   const angle = uprightAngle(points[2 * WRIST], points[2 * WRIST + 1], to[0], to[1]);
   const inner = INNER.map((j) => [points[2 * j], points[2 * j + 1]]);
-  const [low, high] = bounds(inner), x = (low[0] + high[0]) / 2, y = (low[1] + high[1]) / 2;
-  const c = Math.cos(angle), s = Math.sin(angle);
+  const [low, high] = bounds(inner),
+    x = (low[0] + high[0]) / 2,
+    y = (low[1] + high[1]) / 2;
+  const c = Math.cos(angle),
+    s = Math.sin(angle);
   const [near, far] = bounds(inner.map(([u, v]) => [(u - x) * c + (v - y) * s, (v - y) * c - (u - x) * s]));
-  const across = (near[0] + far[0]) / 2, height = far[1] - near[1], down = (near[1] + far[1]) / 2 - HAND_SHIFT * height;
-  return { x: x + c * across - s * down, y: y + s * across + c * down, side: HAND_SCALE * Math.max(far[0] - near[0], height), angle };
+  const across = (near[0] + far[0]) / 2,
+    height = far[1] - near[1],
+    down = (near[1] + far[1]) / 2 - HAND_SHIFT * height;
+  return {
+    x: x + c * across - s * down,
+    y: y + s * across + c * down,
+    side: HAND_SCALE * Math.max(far[0] - near[0], height),
+    angle,
+  };
 }
 
 /** @type {(points: number[][]) => [number[], number[]]} */
@@ -68,7 +78,8 @@ export function mirroredCrop(crop, width) {
  * @param {ArrayLike<number>} points
  */
 export function cropToPx(crop, points, stride = 2) {
-  const c = (Math.cos(crop.angle) * crop.side) / 2, s = (Math.sin(crop.angle) * crop.side) / 2;
+  const c = (Math.cos(crop.angle) * crop.side) / 2,
+    s = (Math.sin(crop.angle) * crop.side) / 2;
   const px = new Float64Array((points.length / stride) * 2);
   for (let i = 0, p = 0; i < px.length; i += 2, p += stride) {
     px[i] = points[p] * c - points[p + 1] * s + crop.x;

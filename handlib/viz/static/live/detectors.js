@@ -21,13 +21,18 @@ export function sigmoid(value) {
 /**
  * W x + b, rows of W one after the other.
  * @param {{weight: Float32Array, bias: Float32Array}} layer
- * @param {ArrayLike<number>} x
+ * @param {Float64Array} x
  */
 export function linear({ weight, bias }, x) {
-  const y = Float64Array.from(bias), n = x.length;
+  const y = Float64Array.from(bias),
+    n = x.length;
   for (let i = 0, row = 0; i < y.length; i++, row += n) {
     // Four sums, which do not wait for each other.
-    let a = 0, b = 0, c = 0, d = 0, j = 0;
+    let a = 0,
+      b = 0,
+      c = 0,
+      d = 0,
+      j = 0;
     for (; j + 3 < n; j += 4) {
       a += weight[row + j] * x[j];
       b += weight[row + j + 1] * x[j + 1];
@@ -50,7 +55,12 @@ export class LandmarkDetector {
     this.zScale = live.constants.landmarks.Z_SCALE;
     /** @type {(name: string) => {weight: Float32Array, bias: Float32Array}} */
     const head = (name) => ({ weight: arrays[`landmarks.${name}.weight`], bias: arrays[`landmarks.${name}.bias`] });
-    this.heads = { points: head("points"), presence: head("presence"), handedness: head("handedness"), points_3d: head("points_3d") };
+    this.heads = {
+      points: head("points"),
+      presence: head("presence"),
+      handedness: head("handedness"),
+      points_3d: head("points_3d"),
+    };
   }
 
   /**
@@ -60,12 +70,15 @@ export class LandmarkDetector {
    * @returns {Evidence}
    */
   look(image, crop, mirrored = false) {
-    const { network, heads, zScale } = this, { size } = network;
+    const { network, heads, zScale } = this,
+      { size } = network;
     image.sample(crop, size, network.input(), false, mirrored);
     network.run();
     const [{ side, channels, values }] = network.outputs();
     const features = new Float64Array(channels);
-    for (let i = 0; i < values.length; i++) features[i % channels] += values[i] / (side * side);
+    for (let at = 0; at < values.length; at += channels)
+      for (let c = 0; c < channels; c++) features[c] += values[at + c];
+    for (let c = 0; c < channels; c++) features[c] /= side * side;
     const points = linear(heads.points, features);
     for (let i = 0; i < points.length; i += 3) {
       // The network counts pixels from the middle of the first one, crop coordinates from its edge; its z is scaled.
@@ -105,9 +118,12 @@ export class PalmDetector {
     image.sample(view, network.size, network.input(), black);
     network.run();
     return mergedPalms(this.palms(threshold), constants.SAME_PALM).map(({ score, points: p }) => {
-      const width = p[2] - p[0], height = p[3] - p[1], angle = uprightAngle(p[4], p[5], p[8], p[9]);
+      const width = p[2] - p[0],
+        height = p[3] - p[1],
+        angle = uprightAngle(p[4], p[5], p[8], p[9]);
       const shift = constants.SHIFT * height;
-      const x = (p[0] + p[2]) / 2 + shift * Math.sin(angle), y = (p[1] + p[3]) / 2 - shift * Math.cos(angle);
+      const x = (p[0] + p[2]) / 2 + shift * Math.sin(angle),
+        y = (p[1] + p[3]) / 2 - shift * Math.cos(angle);
       return { score, crop: innerCrop(view, { x, y, side: constants.SCALE * Math.max(width, height), angle }) };
     });
   }
@@ -118,11 +134,14 @@ export class PalmDetector {
    * @returns {Palm[]}
    */
   palms(threshold) {
-    const found = [], maps = this.network.outputs(4);
+    const found = [],
+      maps = this.network.outputs(4);
     for (const [n, [cells, count]] of this.anchors.entries()) {
-      const scores = maps[2 * n], boxes = maps[2 * n + 1];
+      const scores = maps[2 * n],
+        boxes = maps[2 * n + 1];
       for (let cell = 0; cell < cells * cells; cell++) {
-        const x = (((cell % cells) + 0.5) / cells) * 2 - 1, y = ((Math.floor(cell / cells) + 0.5) / cells) * 2 - 1;
+        const x = (((cell % cells) + 0.5) / cells) * 2 - 1,
+          y = ((Math.floor(cell / cells) + 0.5) / cells) * 2 - 1;
         for (let k = 0; k < count; k++) {
           const score = sigmoid(scores.values[cell * scores.channels + k]);
           if (score < threshold) continue;
@@ -149,9 +168,12 @@ export class PalmDetector {
 function mergedPalms(rest, same) {
   const merged = [];
   while (rest.length) {
-    const best = rest[0], group = rest.filter((palm) => palm === best || overlap(best.points, palm.points) > same);
+    const best = rest[0],
+      group = rest.filter((palm) => palm === best || overlap(best.points, palm.points) > same);
     const total = group.reduce((sum, palm) => sum + palm.score, 0);
-    const points = best.points.map((_, i) => group.reduce((sum, palm) => sum + (palm.score / total) * palm.points[i], 0));
+    const points = best.points.map((_, i) =>
+      group.reduce((sum, palm) => sum + (palm.score / total) * palm.points[i], 0),
+    );
     merged.push({ score: best.score, points });
     rest = rest.filter((palm) => !group.includes(palm));
   }

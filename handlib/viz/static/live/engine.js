@@ -5,8 +5,8 @@
 // z forward, meters; pixels with the center of the first one at (0.5, 0.5); joints in C21 order; h is a right hand's,
 // of a left hand its mirror image's. Arrays are rows one after the other.
 //
-// The modules of this folder import by name from "./…", export declarations where they stand, and share no top-level
-// names, so that a page for file:// can join them into one script (live.py does).
+// The modules of this folder import by name from "./…" and export declarations where they stand, so that a page for
+// file:// can join them into one script.
 
 import { LandmarkDetector, PalmDetector } from "./detectors.js";
 import { Finder } from "./find.js";
@@ -94,9 +94,15 @@ export class Engine {
     /** Whether the WebAssembly kernels run. */
     this.simd = kernels.simd;
     this.hand = new HandModel(pack);
-    const landmarks = new LandmarkDetector(kernels, pack), palms = new PalmDetector(kernels, pack);
+    const landmarks = new LandmarkDetector(kernels, pack),
+      palms = new PalmDetector(kernels, pack);
     this.finder = new Finder(palms, landmarks, constants);
-    const parts = { landmarks, regressor: new Regressor(pack, this.hand), lifter: new Lifter(pack, this.hand), hand: this.hand };
+    const parts = {
+      landmarks,
+      regressor: new Regressor(pack, this.hand),
+      lifter: new Lifter(pack, this.hand),
+      hand: this.hand,
+    };
     this.predictor = new Predictor(parts, constants);
   }
 
@@ -107,7 +113,9 @@ export class Engine {
    * @returns {FoundHand[]}
    */
   find(image, { maxHands = 2, onFound } = {}) {
-    return this.finder.find(new Pyramid(image), maxHands, onFound && ((hand) => onFound(this.found(hand)))).map((hand) => this.found(hand));
+    return this.finder
+      .find(new Pyramid(image), maxHands, onFound && ((hand) => onFound(this.found(hand))))
+      .map((hand) => this.found(hand));
   }
 
   /**
@@ -117,17 +125,30 @@ export class Engine {
    * @returns {Estimate}
    */
   estimate(image, options = {}) {
-    const { maxHands = 2, onFound, onStep, refineSteps = this.constants.lift.ITERATIONS } = options, times = noTimes();
-    const began = performance.now(), pyramid = new Pyramid(image);
+    const { maxHands = 2, onFound, onStep, refineSteps = this.constants.lift.ITERATIONS } = options,
+      times = noTimes();
+    const began = performance.now(),
+      pyramid = new Pyramid(image);
     const found = this.finder.find(pyramid, maxHands, onFound && ((hand) => onFound(this.found(hand))));
     const detected = performance.now();
     const looks = found.map(({ points_px, evidence, score, spread }) => {
-      return { ...this.predictor.lastLook(pyramid, this.finder.around(points_px), evidence.right < 0.5), score, spread };
+      return {
+        ...this.predictor.lastLook(pyramid, this.finder.around(points_px), evidence.right < 0.5),
+        score,
+        spread,
+      };
     });
     times.detect = detected - began;
     times.landmarks = performance.now() - detected;
-    const camera = looks.length ? this.predictor.camera(pyramid, options, looks.map((look) => look.crop)) : null;
-    const how = { iterations: refineSteps }, own = { stages: true, ...options };
+    const camera = looks.length
+      ? this.predictor.camera(
+          pyramid,
+          options,
+          looks.map((look) => look.crop),
+        )
+      : null;
+    const how = { iterations: refineSteps },
+      own = { stages: true, ...options };
     const hands = looks.map((look, n) => {
       const onStage = onStep && ((/** @type {Stage} */ stage) => onStep({ hand: n, stage }));
       return this.predictor.estimate(look, /** @type {any} */ (camera).K, pyramid.width, how, own, times, onStage).hand;
@@ -144,12 +165,15 @@ export class Engine {
    * @returns {Estimate}
    */
   track(image, previous = null, options = {}) {
-    const began = performance.now(), times = noTimes(), pyramid = new Pyramid(image);
+    const began = performance.now(),
+      times = noTimes(),
+      pyramid = new Pyramid(image);
     let tracker = /** @type {Tracker | null} */ (previous?.tracker ?? null);
     if (!tracker || tracker.width !== image.width || tracker.height !== image.height) {
       tracker = new Tracker(this.finder, this.predictor, this.constants, image);
     }
-    const hands = tracker.next(pyramid, options, times), { K = null, assumed = true } = tracker.camera ?? {};
+    const hands = tracker.next(pyramid, options, times),
+      { K = null, assumed = true } = tracker.camera ?? {};
     times.total = performance.now() - began;
     return { K, assumed, hands, times, tracker };
   }

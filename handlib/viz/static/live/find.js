@@ -50,7 +50,8 @@ export class Finder {
       for (const crop of this.palmCrops(image, view)) {
         if (hands.some((hand) => this.samePlace(crop, this.around(hand.points_px)))) continue;
         const hand = this.settled(image, crop);
-        if (hand.score >= ACCEPTED && !hands.some((other) => this.samePoints(hand.points_px, other.points_px))) keep(hand);
+        if (hand.score >= ACCEPTED && !hands.some((other) => this.samePoints(hand.points_px, other.points_px)))
+          keep(hand);
         if (hands.length === most) return surestFirst(hands);
       }
       if (view.name === "turned" && !hands.length) {
@@ -68,12 +69,16 @@ export class Finder {
    * @returns {Iterable<View>}
    */
   *views({ width, height }) {
-    const long = Math.max(width, height), whole = { x: width / 2, y: height / 2, side: long, angle: 0 };
+    const long = Math.max(width, height),
+      whole = { x: width / 2, y: height / 2, side: long, angle: 0 };
     yield { name: "whole", crops: [whole], black: true };
     yield { name: "farther", crops: [turnedCrop(whole, 0, 1.6)], black: false };
     const turns = [1, 2, 3].map((n) => turnedCrop(whole, (n * Math.PI) / 2, this.constants.find.TURNED_ZOOM));
     yield { name: "turned", crops: turns, black: false };
-    for (const [name, part] of /** @type {[string, number][]} */ ([["halves", 0.5], ["quarters", 0.25]])) {
+    for (const [name, part] of /** @type {[string, number][]} */ ([
+      ["halves", 0.5],
+      ["quarters", 0.25],
+    ])) {
       if (part * long >= this.palms.network.size) yield { name, crops: tiles(height, width, part * long), black: true };
     }
   }
@@ -111,7 +116,8 @@ export class Finder {
    */
   settled(image, crop, again = 1) {
     const { PRESENT } = this.constants.find;
-    let hand = this.look(image, crop), before = hand;
+    let hand = this.look(image, crop),
+      before = hand;
     for (let n = 0; n < again; n++) {
       if (hand.evidence.presence < PRESENT) return hand;
       before = hand;
@@ -128,18 +134,35 @@ export class Finder {
    * @returns {Detection}
    */
   checked(image, hand, before) {
-    const own = this.around(hand.points_px), { side } = extent(hand.points_px);
+    const own = this.around(hand.points_px),
+      { side } = extent(hand.points_px);
     const moves = /** @type {number[][]} */ (this.constants.find.MOVES);
     const looks = moves.map(([x, y, scale, angle]) =>
-      this.look(image, { x: own.x + x * own.side, y: own.y + y * own.side, side: own.side * scale, angle: own.angle + angle }),
+      this.look(image, {
+        x: own.x + x * own.side,
+        y: own.y + y * own.side,
+        side: own.side * scale,
+        angle: own.angle + angle,
+      }),
     );
-    const all = [hand, ...looks].map((look) => look.points_px), mean = all[0].map((_, i) => average(all.map((points) => points[i])));
+    const all = [hand, ...looks].map((look) => look.points_px),
+      mean = all[0].map((_, i) => average(all.map((points) => points[i])));
     const distances = all.map((points) => distancesOf(points, mean));
-    const spread = Float64Array.from({ length: 21 }, (_, j) => average(distances.map((distance) => distance[j])) / side);
+    const spread = Float64Array.from(
+      { length: 21 },
+      (_, j) => average(distances.map((distance) => distance[j])) / side,
+    );
     const settled = average(distancesOf(hand.points_px, before.points_px)) / side;
     const moved = average(looks.map((look) => look.evidence.presence));
-    const { HAND: [bias, ...slopes] } = this.constants.confidence;
-    const features = [logit(hand.evidence.presence), logit(moved), Math.log(settled + 0.01), Math.log(average(spread) + 0.01)];
+    const {
+      HAND: [bias, ...slopes],
+    } = this.constants.confidence;
+    const features = [
+      logit(hand.evidence.presence),
+      logit(moved),
+      Math.log(settled + 0.01),
+      Math.log(average(spread) + 0.01),
+    ];
     return { ...hand, spread, score: sigmoid(features.reduce((sum, feature, i) => sum + slopes[i] * feature, bias)) };
   }
 
@@ -150,11 +173,15 @@ export class Finder {
    */
   surestTurn(image, square) {
     const { TURNS, TRIED } = this.constants.find;
-    const turns = Array.from({ length: TURNS }, (_, n) => this.look(image, turnedCrop(square, (n * 2 * Math.PI) / TURNS)));
+    const turns = Array.from({ length: TURNS }, (_, n) =>
+      this.look(image, turnedCrop(square, (n * 2 * Math.PI) / TURNS)),
+    );
     turns.sort((a, b) => b.evidence.presence - a.evidence.presence);
     const hands = turns.slice(0, TRIED).map((hand) => this.settled(image, this.around(hand.points_px), 2));
     return hands.reduce((best, hand) =>
-      hand.score > best.score || (hand.score === best.score && hand.evidence.presence > best.evidence.presence) ? hand : best,
+      hand.score > best.score || (hand.score === best.score && hand.evidence.presence > best.evidence.presence)
+        ? hand
+        : best,
     );
   }
 
@@ -168,7 +195,8 @@ export class Finder {
    * @param {Crop} other
    */
   samePlace(one, other) {
-    const ratio = one.side / other.side, apart = Math.hypot(one.x - other.x, one.y - other.y);
+    const ratio = one.side / other.side,
+      apart = Math.hypot(one.x - other.x, one.y - other.y);
     return apart < this.constants.find.SAME_PLACE * Math.min(one.side, other.side) && 0.5 < ratio && ratio < 2;
   }
 
@@ -199,7 +227,9 @@ function average(values) {
  * @param {ArrayLike<number>} b
  */
 function distancesOf(a, b) {
-  return Float64Array.from({ length: a.length / 2 }, (_, j) => Math.hypot(a[2 * j] - b[2 * j], a[2 * j + 1] - b[2 * j + 1]));
+  return Float64Array.from({ length: a.length / 2 }, (_, j) =>
+    Math.hypot(a[2 * j] - b[2 * j], a[2 * j + 1] - b[2 * j + 1]),
+  );
 }
 
 /** @param {Detection[]} hands */

@@ -7,8 +7,9 @@ import { rotationOfQuaternion } from "./rotations.js";
 export class HandModel {
   /** @param {import("./pack.js").Pack} pack */
   constructor(pack) {
-    const { jointNames, ...numbers } = pack.live.hand, arrays = arraysOf(pack, "hand.");
-    this.own = new Hand({ ...arrays, ...numbers });
+    const { jointNames, ...numbers } = pack.live.hand,
+      arrays = arraysOf(pack, "hand.");
+    this.own = new Hand({ ...arrays, ...numbers, axes: pack.arrays["fit.axes"] });
     /** @type {string[]} 21, C21 order */
     this.jointNames = jointNames;
     /** @type {Uint16Array} 1538 × 3 rows of vertices, of a right hand */
@@ -16,7 +17,6 @@ export class HandModel {
     /** @type {Uint8Array} 778 × 3 RGB bytes */
     this.colors = arrays.colors;
     this.scaleUnit = pack.live.constants.predict.SCALE_UNIT;
-    this.axes = pack.arrays["fit.axes"];
   }
 
   /**
@@ -42,7 +42,7 @@ export class HandModel {
    * @returns {Float32Array} 2334
    */
   meshOf(pose, shape) {
-    return this.own.vertices(pose, Array.from(shape));
+    return this.own.vertices(pose, shape);
   }
 
   /**
@@ -59,10 +59,7 @@ export class HandModel {
    * @param {ArrayLike<number>} h
    */
   angles(h) {
-    return Float64Array.from({ length: 45 }, (_, n) => {
-      const j = n - (n % 3);
-      return this.axes[3 * n] * h[j] + this.axes[3 * n + 1] * h[j + 1] + this.axes[3 * n + 2] * h[j + 2];
-    });
+    return this.own.angles(Array.from(h).slice(0, 45));
   }
 
   /**
@@ -80,11 +77,14 @@ export class HandModel {
    * @param {ArrayLike<number>} h
    */
   toCrop(points, h) {
-    const { rotation, scale, translation } = this.camera(h), crop = new Float64Array(points.length);
+    const { rotation, scale, translation } = this.camera(h),
+      crop = new Float64Array(points.length);
     for (let i = 0; i < points.length; i += 3) {
       for (let c = 0; c < 3; c++) {
         const r = 3 * c;
-        crop[i + c] = scale * (rotation[r] * points[i] + rotation[r + 1] * points[i + 1] + rotation[r + 2] * points[i + 2]) + translation[c];
+        crop[i + c] =
+          scale * (rotation[r] * points[i] + rotation[r + 1] * points[i + 1] + rotation[r + 2] * points[i + 2]) +
+          translation[c];
       }
     }
     return crop;

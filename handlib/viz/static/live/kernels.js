@@ -1,14 +1,16 @@
-// The networks' inner loops: WebAssembly SIMD from kernels.ts, or the same in plain JavaScript, on one growing memory.
+// The networks' inner loops: WebAssembly SIMD from simd.ts, or the same in plain JavaScript, on one growing memory.
 //
 // ONNX Runtime Web 1.2x would bring 12 MB of WebAssembly and needs two network files besides; results/live.json has
 // its time on the landmark network beside that of these 4 kB.
 
-const LINEAR = 0, RELU6 = 1, PRELU = 2;
+const LINEAR = 0,
+  RELU6 = 1,
+  PRELU = 2;
 export const ACTIVATIONS = { linear: LINEAR, relu6: RELU6, prelu: PRELU };
 const PAGE = 65536;
 
 /**
- * @typedef {object} KernelFunctions as kernels.ts documents them; pointers are bytes
+ * @typedef {object} KernelFunctions as simd.ts documents them; pointers are bytes
  * @property {(x: number, lines: number, run: number, pitch: number, step: number, rowStep: number, w: number, bias: number,
  *   slopes: number, add: number, y: number, rows: number, columns: number, outputs: number, activation: number) => void} conv
  * @property {(x: number, pitch: number, w: number, bias: number, y: number, rows: number, columns: number, channels: number,
@@ -77,7 +79,7 @@ export class Kernels {
 }
 
 /**
- * The plain twins of kernels.ts.
+ * The plain twins of simd.ts.
  * @param {() => Float32Array} memory
  * @returns {KernelFunctions}
  */
@@ -89,10 +91,12 @@ export function plainKernels(memory) {
   };
   return {
     conv(x, lines, run, pitch, step, rowStep, w, bias, slopes, add, y, rows, columns, outputs, activation) {
-      const f = memory(), sums = new Float64Array(8);
+      const f = memory(),
+        sums = new Float64Array(8);
       for (let row = 0; row < rows; row++) {
         for (let column = 0; column < columns; column++) {
-          const from = (x + row * rowStep + column * step) >> 2, at = (row * columns + column) * outputs;
+          const from = (x + row * rowStep + column * step) >> 2,
+            at = (row * columns + column) * outputs;
           for (let n = 0, q = w >> 2; n < outputs; n += 8) {
             for (let o = 0; o < 8; o++) sums[o] = f[(bias >> 2) + n + o];
             for (let l = 0; l < lines; l++) {
@@ -110,14 +114,17 @@ export function plainKernels(memory) {
       }
     },
     depthwise(x, pitch, w, bias, y, rows, columns, channels, kernel, stride, activation) {
-      const f = memory(), line = pitch >> 2;
+      const f = memory(),
+        line = pitch >> 2;
       for (let row = 0, to = y >> 2; row < rows; row++) {
         for (let column = 0; column < columns; column++) {
           const from = (x >> 2) + row * stride * line + column * stride * channels;
           for (let c = 0; c < channels; c++, to++) {
-            let sum = f[(bias >> 2) + c], q = (w >> 2) + c;
+            let sum = f[(bias >> 2) + c],
+              q = (w >> 2) + c;
             for (let u = 0; u < kernel; u++) {
-              for (let v = 0, p = from + u * line + c; v < kernel; v++, p += channels, q += channels) sum += f[p] * f[q];
+              for (let v = 0, p = from + u * line + c; v < kernel; v++, p += channels, q += channels)
+                sum += f[p] * f[q];
             }
             f[to] = activate(sum, activation, 0);
           }
@@ -125,7 +132,9 @@ export function plainKernels(memory) {
       }
     },
     pad(x, side, channels, before, after, y) {
-      const f = memory(), line = side * channels, pitch = line + (before + after) * channels;
+      const f = memory(),
+        line = side * channels,
+        pitch = line + (before + after) * channels;
       f.fill(0, y >> 2, (y >> 2) + (side + before + after) * pitch);
       for (let row = 0; row < side; row++) {
         const from = (x >> 2) + row * line;
@@ -133,7 +142,8 @@ export function plainKernels(memory) {
       }
     },
     pool(x, side, channels, outputs, y) {
-      const f = memory(), line = side * channels;
+      const f = memory(),
+        line = side * channels;
       for (let row = 0, to = y >> 2; row < side; row += 2) {
         for (let column = 0; column < side; column += 2) {
           const from = (x >> 2) + row * line + column * channels;
@@ -145,15 +155,19 @@ export function plainKernels(memory) {
       }
     },
     upsample(x, side, channels, y) {
-      const f = memory(), line = side * channels;
+      const f = memory(),
+        line = side * channels;
       for (let row = 0, to = y >> 2; row < 2 * side; row++) {
-        const above = Math.max((row - 1) >> 1, 0), below = Math.min((row + 1) >> 1, side - 1);
+        const above = Math.max((row - 1) >> 1, 0),
+          below = Math.min((row + 1) >> 1, side - 1);
         const down = row & 1 ? 0.25 : 0.75;
         for (let column = 0; column < 2 * side; column++) {
-          const left = Math.max((column - 1) >> 1, 0), right = Math.min((column + 1) >> 1, side - 1);
+          const left = Math.max((column - 1) >> 1, 0),
+            right = Math.min((column + 1) >> 1, side - 1);
           const along = column & 1 ? 0.25 : 0.75;
           for (let c = 0; c < channels; c++, to++) {
-            const p = (x >> 2) + c + above * line, q = (x >> 2) + c + below * line;
+            const p = (x >> 2) + c + above * line,
+              q = (x >> 2) + c + below * line;
             const top = f[p + left * channels] + along * (f[p + right * channels] - f[p + left * channels]);
             const bottom = f[q + left * channels] + along * (f[q + right * channels] - f[q + left * channels]);
             f[to] = top + down * (bottom - top);

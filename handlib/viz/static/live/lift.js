@@ -3,12 +3,13 @@
 
 import { extent } from "./crops.js";
 import { arraysOf } from "./pack.js";
-import { Anatomy, Posterior, inverseIntrinsics, projected } from "./posterior.js";
-import { nearestRotation, quaternionOfRotation, rotationOfVector, turnedPoints } from "./rotations.js";
+import { Anatomy } from "./anatomy.js";
+import { POINTS, Posterior, inverseIntrinsics, projected } from "./posterior.js";
+import { nearestRotation, nearestTrace, quaternionOfRotation, rotationOfVector, turnedPoints } from "./rotations.js";
 import { Skeleton } from "./skeleton.js";
 import { descend } from "./solver.js";
 
-const POINTS = 21;
+
 
 /**
  * @typedef {import("./posterior.js").FitState} FitState
@@ -29,14 +30,16 @@ export class Lifter {
    * @param {import("./hand_model.js").HandModel} hand
    */
   constructor(pack, hand) {
-    const arrays = arraysOf(pack, "fit."), { constants } = pack.live;
+    const arrays = arraysOf(pack, "fit."),
+      { constants } = pack.live;
     this.hand = hand;
     this.constants = constants;
     this.anatomy = new Anatomy(new Skeleton(/** @type {any} */ (arrays)), arrays);
     this.weight = Float64Array.from(arrays.weight);
-    /** @type {{image: SparseRegressor, space: SparseRegressor}} */
-    const { image, space } = { image: arraysOf(pack, "fit.image."), space: arraysOf(pack, "fit.space.") };
+    const [image, space] = ["image", "space"].map((name) => /** @type {any} */ (arraysOf(pack, `fit.${name}.`)));
+    /** @type {SparseRegressor} */
     this.image = image;
+    /** @type {SparseRegressor} */
     this.space = space;
     this.samples = this.sampled(arrays.samples);
   }
@@ -46,10 +49,12 @@ export class Lifter {
    * @param {Float32Array} poses
    */
   sampled(poses) {
-    const flat = new Float64Array(10), root = 3 * this.constants.posterior.MIDDLE_MCP;
+    const flat = new Float64Array(10),
+      root = 3 * this.constants.posterior.MIDDLE_MCP;
     return Array.from({ length: poses.length / 45 }, (_, n) => {
       const z = this.anatomy.whitened(poses.subarray(45 * n, 45 * n + 45));
-      const all = this.anatomy.skeleton.points(this.anatomy.pose(z), flat), points = all.map((value, i) => value - all[root + (i % 3)]);
+      const all = this.anatomy.skeleton.points(this.anatomy.pose(z), flat),
+        points = all.map((value, i) => value - all[root + (i % 3)]);
       const space = centered(points.subarray(-3 * POINTS));
       return { z, points, space };
     });
@@ -62,13 +67,16 @@ export class Lifter {
    */
   guess(evidence, vertices) {
     const { DEPTH, UNSURE } = this.constants.lift;
-    const metric = centered(evidence.points_3d), deep = centered(evidence.points.map((value, i) => (i % 3 === 2 ? DEPTH * value : value)));
-    let product = 0, squared = 0;
+    const metric = centered(evidence.points_3d),
+      deep = centered(evidence.points.map((value, i) => (i % 3 === 2 ? DEPTH * value : value)));
+    let product = 0,
+      squared = 0;
     deep.forEach((value, i) => {
       product += value * metric[i];
       squared += value * value;
     });
-    const scale = product / Math.max(squared, 1e-9), share = Math.min(1 / 3 + ((2 / 3) * (1 - evidence.presence)) / UNSURE, 1);
+    const scale = product / Math.max(squared, 1e-9),
+      share = Math.min(1 / 3 + ((2 / 3) * (1 - evidence.presence)) / UNSURE, 1);
     const known = centered(mixtures(this.space, vertices));
     return metric.map((value, i) => (1 - share) * ((value + deep[i] * scale) / 2) + share * known[i]);
   }
@@ -83,13 +91,16 @@ export class Lifter {
    * @returns {Lifted}
    */
   fit(points_px, guess, K, { iterations, before = null, noise = this.constants.lift.NOISE, space = true, onStep }) {
-    const middle = [0, 1].map((c) => points_px.reduce((sum, value, i) => (i % 2 === c ? sum + value : sum), 0) / POINTS);
+    const middle = [0, 1].map(
+      (c) => points_px.reduce((sum, value, i) => (i % 2 === c ? sum + value : sum), 0) / POINTS,
+    );
     const points_3d = turnedPoints(rotationToRay(middle[0], middle[1], K), guess);
     const seen = { points_px, weight: this.weight, K, points_3d: space ? points_3d : null, before };
     const posterior = new Posterior(this.anatomy, seen, noise, this.constants.posterior);
     /** @type {(state: FitState, energy: number) => void} */
     const report = (state, energy) => onStep?.(state, energy, posterior);
-    let state = before ?? this.start(posterior, points_3d), energy = posterior.energy(state);
+    let state = before ?? this.start(posterior, points_3d),
+      energy = posterior.energy(state);
     report(state, energy);
     // A fit afresh has two descents, as Python's, which leaves starts behind in between.
     const { FIRST } = this.constants.fit;
@@ -108,34 +119,33 @@ export class Lifter {
    * @returns {FitState}
    */
   start(posterior, points_3d) {
-    const { weight, points_px } = posterior.seen, share = Float64Array.from(weight, (value) => value / posterior.total);
-    const target = Float64Array.from(points_3d), mean = new Float64Array(3);
+    const { weight, points_px } = posterior.seen,
+      share = Float64Array.from(weight, (value) => value / posterior.total);
+    const target = Float64Array.from(points_3d),
+      mean = new Float64Array(3);
     target.forEach((value, i) => (mean[i % 3] += share[Math.floor(i / 3)] * value));
     target.forEach((_, i) => (target[i] = share[Math.floor(i / 3)] * (target[i] - mean[i % 3])));
-    let best = this.samples[0], least = Infinity, rotation = new Float64Array(9);
-    const cross = new Float64Array(9);
+    let best = this.samples[0],
+      least = Infinity;
     for (const sample of this.samples) {
-      const x = sample.space;
-      cross.fill(0);
-      let size = 0;
-      for (let i = 0; i < x.length; i += 3) {
-        for (let a = 0; a < 3; a++) {
-          size += share[i / 3] * x[i + a] * x[i + a];
-          for (let b = 0; b < 3; b++) cross[3 * a + b] += target[i + a] * x[i + b];
-        }
-      }
-      const nearest = nearestRotation(cross), error = size - 2 * nearest.trace;
-      if (error < least) [best, least, rotation] = [sample, error, nearest.rotation];
+      const { space } = sample,
+        size = space.reduce((sum, value, i) => sum + share[Math.floor(i / 3)] * value * value, 0);
+      const error = size - 2 * nearestTrace(crossCovariance(target, space));
+      if (error < least) [best, least] = [sample, error];
     }
+    const rotation = nearestRotation(crossCovariance(target, best.space));
     // The similarity of the plane, without a turn, that takes the turned points to those of the image.
-    const flat = turnedPoints(rotation, best.points.subarray(0, 3 * POINTS)), own = [0, 0], seen = [0, 0];
+    const flat = turnedPoints(rotation, best.points.subarray(0, 3 * POINTS)),
+      own = [0, 0],
+      seen = [0, 0];
     for (let j = 0; j < POINTS; j++) {
       for (let c = 0; c < 2; c++) {
         own[c] += share[j] * flat[3 * j + c];
         seen[c] += share[j] * points_px[2 * j + c];
       }
     }
-    let product = 0, squared = 0;
+    let product = 0,
+      squared = 0;
     for (let j = 0; j < POINTS; j++) {
       for (let c = 0; c < 2; c++) {
         const x = flat[3 * j + c] - own[c];
@@ -154,20 +164,30 @@ export class Lifter {
    * @param {FitState} state
    */
   described(posterior, state) {
-    const { K } = posterior.seen, { MIDDLE_MCP } = this.constants.posterior, { SCALE_UNIT } = this.constants.predict;
-    const pose = this.anatomy.pose(state.z), skeleton = this.anatomy.skeleton.points(pose, state.beta);
+    const { K } = posterior.seen,
+      { MIDDLE_MCP } = this.constants.posterior,
+      { SCALE_UNIT } = this.constants.predict;
+    const pose = this.anatomy.pose(state.z),
+      skeleton = this.anatomy.skeleton.points(pose, state.beta);
     const origin = skeleton.subarray(3 * MIDDLE_MCP, 3 * MIDDLE_MCP + 3);
-    const own = this.hand.meshOf(pose, state.beta), root = posterior.root(state.place);
-    const turned = turnedPoints(state.rotation, own), shift = turnedPoints(state.rotation, origin);
-    const joints = this.hand.regress(turned), box = posterior.box;
-    const relative = joints.map((value, i) => value - shift[i % 3]), px = projected(relative, root, K);
+    const own = this.hand.meshOf(pose, state.beta),
+      root = posterior.root(state.place);
+    const turned = turnedPoints(state.rotation, own),
+      shift = turnedPoints(state.rotation, origin);
+    const joints = this.hand.regress(turned),
+      box = posterior.box;
+    const relative = joints.map((value, i) => value - shift[i % 3]),
+      px = projected(relative, root, K);
     const crop = px.map((value, i) => ((value - box[i % 2]) / box[2]) * 2 - 1);
-    let product = 0, squared = 0;
-    const means = [0, 1].map((c) => [0, 0].map((_, which) => {
-      let sum = 0;
-      for (let j = 0; j < POINTS; j++) sum += which ? crop[2 * j + c] : joints[3 * j + c];
-      return sum / POINTS;
-    }));
+    let product = 0,
+      squared = 0;
+    const means = [0, 1].map((c) =>
+      [0, 0].map((_, which) => {
+        let sum = 0;
+        for (let j = 0; j < POINTS; j++) sum += which ? crop[2 * j + c] : joints[3 * j + c];
+        return sum / POINTS;
+      }),
+    );
     for (let j = 0; j < POINTS; j++) {
       for (let c = 0; c < 2; c++) {
         const x = joints[3 * j + c] - means[c][0];
@@ -175,7 +195,8 @@ export class Lifter {
         squared += x * x;
       }
     }
-    const scale = product / squared, h = new Float64Array(63);
+    const scale = product / squared,
+      h = new Float64Array(63);
     h.set(pose);
     h.set(state.beta, 45);
     h.set(quaternionOfRotation(state.rotation.map((value, i) => (i < 3 ? value : -value))), 55); // to the model's own axes
@@ -193,9 +214,13 @@ export class Lifter {
    * @param {ArrayLike<number>} K
    */
   unrefinedResidual(vertices, points_px, K) {
-    const { CROP_FACTOR } = this.constants.posterior, sigma = this.constants.lift.NOISE.points * CROP_FACTOR * extent(points_px).side;
+    const { CROP_FACTOR } = this.constants.posterior,
+      sigma = this.constants.lift.NOISE.points * CROP_FACTOR * extent(points_px).side;
     const px = mixtures(this.image, projected(vertices, [0, 0, 0], K), 2);
-    return Float64Array.from({ length: POINTS }, (_, j) => Math.hypot(px[2 * j] - points_px[2 * j], px[2 * j + 1] - points_px[2 * j + 1]) / sigma);
+    return Float64Array.from(
+      { length: POINTS },
+      (_, j) => Math.hypot(px[2 * j] - points_px[2 * j], px[2 * j + 1] - points_px[2 * j + 1]) / sigma,
+    );
   }
 }
 
@@ -206,8 +231,10 @@ export class Lifter {
  * @param {ArrayLike<number>} K
  */
 export function rotationToRay(x, y, K) {
-  const ray = turnedPoints(inverseIntrinsics(K), [x, y, 1]), length = Math.hypot(ray[0], ray[1], ray[2]);
-  const [across, down, ahead] = [ray[0] / length, ray[1] / length, ray[2] / length], sine = Math.max(Math.hypot(across, down), 1e-9);
+  const ray = turnedPoints(inverseIntrinsics(K), [x, y, 1]),
+    length = Math.hypot(ray[0], ray[1], ray[2]);
+  const [across, down, ahead] = [ray[0] / length, ray[1] / length, ray[2] / length],
+    sine = Math.max(Math.hypot(across, down), 1e-9);
   const scale = Math.atan2(sine, ahead) / sine;
   return rotationOfVector(-down * scale, across * scale, 0);
 }
@@ -218,17 +245,41 @@ export function rotationToRay(x, y, K) {
  * @param {ArrayLike<number>} to
  */
 export function rigidMotion(from, to) {
-  const means = [from, to].map((points) => [0, 1, 2].map((c) => {
-    let sum = 0;
-    for (let i = c; i < points.length; i += 3) sum += points[i];
-    return (3 * sum) / points.length;
-  }));
-  const cross = new Float64Array(9);
-  for (let i = 0; i < from.length; i += 3) {
-    for (let a = 0; a < 3; a++) for (let b = 0; b < 3; b++) cross[3 * a + b] += (to[i + a] - means[1][a]) * (from[i + b] - means[0][b]);
-  }
-  const { rotation } = nearestRotation(cross), moved = turnedPoints(rotation, means[0]);
+  const means = [from, to].map((points) =>
+    [0, 1, 2].map((c) => {
+      let sum = 0;
+      for (let i = c; i < points.length; i += 3) sum += points[i];
+      return (3 * sum) / points.length;
+    }),
+  );
+  const [own, other] = [from, to].map((points, n) => Float64Array.from(points, (value, i) => value - means[n][i % 3]));
+  const rotation = nearestRotation(crossCovariance(other, own)),
+    moved = turnedPoints(rotation, means[0]);
   return { rotation, translation: moved.map((value, c) => means[1][c] - value) };
+}
+
+/**
+ * Σ y xᵀ of 3D points.
+ * @param {Float64Array} y
+ * @param {Float64Array} x
+ */
+function crossCovariance(y, x) {
+  let [a, b, c, d, e, f, g, h, k] = [0, 0, 0, 0, 0, 0, 0, 0, 0];
+  for (let i = 0; i < x.length; i += 3) {
+    const u = x[i],
+      v = x[i + 1],
+      w = x[i + 2];
+    a += y[i] * u;
+    b += y[i] * v;
+    c += y[i] * w;
+    d += y[i + 1] * u;
+    e += y[i + 1] * v;
+    f += y[i + 1] * w;
+    g += y[i + 2] * u;
+    h += y[i + 2] * v;
+    k += y[i + 2] * w;
+  }
+  return [a, b, c, d, e, f, g, h, k];
 }
 
 /**
@@ -249,7 +300,8 @@ function centered(points) {
 function mixtures({ row, vertex, share }, points, dimensions = 3) {
   const mixed = new Float64Array(POINTS * dimensions);
   for (let n = 0; n < row.length; n++) {
-    for (let c = 0; c < dimensions; c++) mixed[row[n] * dimensions + c] += share[n] * points[vertex[n] * dimensions + c];
+    for (let c = 0; c < dimensions; c++)
+      mixed[row[n] * dimensions + c] += share[n] * points[vertex[n] * dimensions + c];
   }
   return mixed;
 }

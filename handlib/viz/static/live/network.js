@@ -39,14 +39,17 @@ export class Network {
     this.calls = [];
     steps.forEach((step, n) => {
       this.calls.push(this.call(step, arrays));
-      const read = [step.input, step.add ?? 0].filter((map) => map && !steps.slice(n + 1).some((s) => s.input === map || s.add === map));
+      const read = [step.input, step.add ?? 0].filter(
+        (map) => map && !steps.slice(n + 1).some((s) => s.input === map || s.add === map),
+      );
       new Set(read).forEach((map) => this.free.push(this.maps[map]));
     });
   }
 
   /** The picture's first pixel and the floats from row to row, in the memory as it is now. */
   input() {
-    const { side, at, count } = this.picture, { before } = this;
+    const { side, at, count } = this.picture,
+      { before } = this;
     return { floats: this.kernels.floats(at, count), first: 3 * before * (side + 1), pitch: 3 * side };
   }
 
@@ -69,24 +72,55 @@ export class Network {
    * @returns {() => void}
    */
   call(step, arrays) {
-    const { kernels } = this, functions = kernels.run, x = this.maps[step.input];
-    const { kernel = 1, stride = 1, before = 0, after = 0 } = step, activation = ACTIVATIONS[step.activation ?? "linear"];
+    const { kernels } = this,
+      functions = kernels.run,
+      x = this.maps[step.input];
+    const { kernel = 1, stride = 1, before = 0, after = 0 } = step,
+      activation = ACTIVATIONS[step.activation ?? "linear"];
     const add = step.add == null ? 0 : this.maps[step.add].at;
     const bias = new Float32Array(eights(step.channels));
     if (step.bias) bias.set(arrays[step.bias]);
     if (step.kind === "conv") {
-      const own = packedWeights(arrays[/** @type {string} */ (step.weight)], step.channels, kernel * kernel, x.channels);
-      const w = kernels.put(own), b = kernels.put(bias), slopes = step.slopes ? kernels.put(arrays[step.slopes]) : 0;
-      const pixel = 4 * x.channels, line = pixel * x.side;
-      const side = step.input ? x.side : this.size / stride, y = this.output(side, bias.length);
+      const own = packedWeights(
+        arrays[/** @type {string} */ (step.weight)],
+        step.channels,
+        kernel * kernel,
+        x.channels,
+      );
+      const w = kernels.put(own),
+        b = kernels.put(bias),
+        slopes = step.slopes ? kernels.put(arrays[step.slopes]) : 0;
+      const pixel = 4 * x.channels,
+        line = pixel * x.side;
+      const side = step.input ? x.side : this.size / stride,
+        y = this.output(side, bias.length);
       // A convolution of single pixels does not know of rows.
       const [rows, columns] = kernel > 1 ? [side, side] : [1, side * side];
-      return () => functions.conv(x.at, kernel, kernel * x.channels, line, stride * pixel, stride * line, w, b, slopes, add, y.at,
-                                  rows, columns, y.channels, activation);
+      return () =>
+        functions.conv(
+          x.at,
+          kernel,
+          kernel * x.channels,
+          line,
+          stride * pixel,
+          stride * line,
+          w,
+          b,
+          slopes,
+          add,
+          y.at,
+          rows,
+          columns,
+          y.channels,
+          activation,
+        );
     }
     if (step.kind === "depthwise") {
-      const w = kernels.put(transposed(arrays[/** @type {string} */ (step.weight)], x.channels)), b = kernels.put(bias);
-      const padded = this.room(x.side + before + after, x.channels), side = x.side / stride, y = this.output(side, x.channels);
+      const w = kernels.put(transposed(arrays[/** @type {string} */ (step.weight)], x.channels)),
+        b = kernels.put(bias);
+      const padded = this.room(x.side + before + after, x.channels),
+        side = x.side / stride,
+        y = this.output(side, x.channels);
       this.free.push(padded);
       const pitch = 4 * padded.side * x.channels;
       return () => {
@@ -123,7 +157,8 @@ export class Network {
    * @returns {FeatureMap}
    */
   room(side, channels) {
-    const count = side * side * channels, fits = this.free.filter((room) => room.count >= count);
+    const count = side * side * channels,
+      fits = this.free.filter((room) => room.count >= count);
     const best = fits.sort((a, b) => a.count - b.count)[0];
     if (best) this.free.splice(this.free.indexOf(best), 1);
     return { at: best ? best.at : this.kernels.take(count), side, channels, count };
@@ -144,10 +179,12 @@ function eights(n) {
  * @param {number} inputs
  */
 function packedWeights(weights, outputs, area, inputs) {
-  const packed = new Float32Array(eights(outputs) * area * inputs), own = weights.length / outputs / area;
+  const packed = new Float32Array(eights(outputs) * area * inputs),
+    own = weights.length / outputs / area;
   for (let o = 0, from = 0; o < outputs; o++) {
     for (let i = 0; i < own; i++) {
-      for (let k = 0; k < area; k++, from++) packed[((o >> 3) * area * inputs + k * inputs + i) * 8 + (o & 7)] = weights[from];
+      for (let k = 0; k < area; k++, from++)
+        packed[((o >> 3) * area * inputs + k * inputs + i) * 8 + (o & 7)] = weights[from];
     }
   }
   return packed;

@@ -19,7 +19,13 @@ export async function readPack(source) {
   /** @type {Record<string, any>} */
   const arrays = {};
   const { __metadata__: metadata, ...tensors } = header;
-  for (const [name, { dtype, data_offsets: [begin, end] }] of Object.entries(tensors)) {
+  for (const [
+    name,
+    {
+      dtype,
+      data_offsets: [begin, end],
+    },
+  ] of Object.entries(tensors)) {
     if (8 + length + end > bytes.byteLength) throw new Error("the model file is not whole: load the page again");
     const Type = TENSOR_TYPES[/** @type {keyof typeof TENSOR_TYPES} */ (dtype)];
     const values = new Type(bytes.slice(8 + length + begin, 8 + length + end));
@@ -50,9 +56,11 @@ async function unzipped(bytes) {
  * @param {ArrayLike<number>} halves
  */
 function floatsOfHalves(halves) {
-  const floats = new Float32Array(halves.length), bits = new Uint32Array(floats.buffer);
+  const floats = new Float32Array(halves.length),
+    bits = new Uint32Array(floats.buffer);
   for (let i = 0; i < floats.length; i++) {
-    const half = halves[i], sign = (half & 0x8000) << 16;
+    const half = halves[i],
+      sign = (half & 0x8000) << 16;
     if (half & 0x7c00) bits[i] = sign | (((half & 0x7fff) << 13) + 0x38000000);
     else floats[i] = (sign ? -1 : 1) * (half & 0x3ff) * 2 ** -24; // subnormal
   }

@@ -53,7 +53,8 @@ export class Predictor {
    * @returns {Look}
    */
   lastLook(image, crop, left) {
-    const evidence = this.landmarks.look(image, crop, left), own = left ? mirroredCrop(crop, image.width) : crop;
+    const evidence = this.landmarks.look(image, crop, left),
+      own = left ? mirroredCrop(crop, image.width) : crop;
     return { left, crop: own, evidence, points_px: cropToPx(own, evidence.points, 3) };
   }
 
@@ -85,37 +86,59 @@ export class Predictor {
    * @returns {Predicted}
    */
   estimate(look, K, width, { iterations, before = null, noise }, options, times, onStage) {
-    const { evidence, crop, points_px, left } = look, own = left ? mirroredIntrinsics(K, width) : K, began = performance.now();
-    const frame = { own, K, left }, stages = /** @type {import("./engine.js").Stage[]} */ ([]);
+    const { evidence, crop, points_px, left } = look,
+      own = left ? mirroredIntrinsics(K, width) : K,
+      began = performance.now();
+    const frame = { own, K, left },
+      stages = /** @type {import("./engine.js").Stage[]} */ ([]);
     const wanted = onStage || options.stages;
     /** @type {(name: string, vertices: ArrayLike<number>, energy: number | null) => void} */
     const reach = (name, vertices, energy) => {
-      const cam = mirroredPoints(vertices, left), stage = { name, vertices_cam: cam, joints_px: this.jointsPx(cam, K), energy };
+      const cam = mirroredPoints(vertices, left),
+        stage = { name, vertices_cam: cam, joints_px: this.jointsPx(cam, K), energy };
       if (options.stages) stages.push(stage);
       onStage?.(stage);
     };
-    const states = this.regressor.states(evidence, options), last = states[states.length - 1];
+    const states = this.regressor.states(evidence, options),
+      last = states[states.length - 1];
     if (wanted) states.forEach((state, n) => reach(`E3D step ${n}`, this.inCamera(state, crop, own), null));
-    const regressed = performance.now(), objective = /** @type {number[]} */ ([]);
+    const regressed = performance.now(),
+      objective = /** @type {number[]} */ ([]);
     times.e3d += regressed - began;
-    let h = last.h, vertices = /** @type {Float64Array} */ (new Float64Array(0)), state = null, residual;
+    let h = last.h,
+      vertices = /** @type {Float64Array} */ (new Float64Array(0)),
+      state = null,
+      residual;
     if (iterations) {
-      const crop_guess = this.lifter.guess(evidence, this.inMeters(last).vertices), guess = turnedPoints(turnAboutAxis(crop.angle), crop_guess);
+      const crop_guess = this.lifter.guess(evidence, this.inMeters(last).vertices),
+        guess = turnedPoints(turnAboutAxis(crop.angle), crop_guess);
       /** @type {(state: FitState, energy: number, posterior: import("./posterior.js").Posterior) => void} */
       const onStep = (at, energy, posterior) => {
         const name = objective.length ? `refinement step ${objective.length}` : "refinement start";
         objective.push(energy);
         if (wanted) reach(name, this.lifter.described(posterior, at).vertices, energy);
       };
-      const lifted = this.lifter.fit(points_px, guess, own, { iterations, before, noise, space: options.points3d ?? true, onStep });
+      const lifted = this.lifter.fit(points_px, guess, own, {
+        iterations,
+        before,
+        noise,
+        space: options.points3d ?? true,
+        onStep,
+      });
       ({ h, vertices, state, residual } = lifted);
     } else {
       vertices = this.inCamera(last, crop, own);
       residual = this.lifter.unrefinedResidual(vertices, points_px, own);
     }
     times.refine += performance.now() - regressed;
-    const seen = { left, crop: left ? mirroredCrop(crop, width) : crop, points: mirroredPx(points_px, left, width), evidence };
-    const score = look.score ?? evidence.presence, confidence = this.confidence(score, look.spread ?? null, residual);
+    const seen = {
+      left,
+      crop: left ? mirroredCrop(crop, width) : crop,
+      points: mirroredPx(points_px, left, width),
+      evidence,
+    };
+    const score = look.score ?? evidence.presence,
+      confidence = this.confidence(score, look.spread ?? null, residual);
     return { hand: this.described(frame, h, vertices, score, confidence, seen, stages, objective), state, residual };
   }
 
@@ -157,9 +180,14 @@ export class Predictor {
    * @param {Float64Array} residual
    */
   confidence(score, spread, residual) {
-    const { JOINT: [bias, a, b, c] } = this.constants.confidence, { UNCHECKED } = this.constants.predict;
+    const {
+        JOINT: [bias, a, b, c],
+      } = this.constants.confidence,
+      { UNCHECKED } = this.constants.predict;
     return Float32Array.from(residual, (off, j) =>
-      sigmoid(bias + a * logit(score) + b * Math.log((spread ? spread[j] : UNCHECKED) + 0.01) + c * Math.log(off + 0.1)),
+      sigmoid(
+        bias + a * logit(score) + b * Math.log((spread ? spread[j] : UNCHECKED) + 0.01) + c * Math.log(off + 0.1),
+      ),
     );
   }
 
@@ -168,7 +196,8 @@ export class Predictor {
    * @param {import("./regressor.js").RegressedState} state
    */
   inMeters({ h, vertices }) {
-    const turned = turnedPoints(this.hand.camera(h).rotation, vertices), joints = this.hand.regress(turned);
+    const turned = turnedPoints(this.hand.camera(h).rotation, vertices),
+      joints = this.hand.regress(turned);
     const root = 3 * this.constants.posterior.MIDDLE_MCP;
     return { vertices: turned.map((value, i) => value - joints[root + (i % 3)]) };
   }
@@ -180,8 +209,10 @@ export class Predictor {
    * @param {ArrayLike<number>} K
    */
   inCamera(state, crop, K) {
-    const root = 3 * this.constants.posterior.MIDDLE_MCP, px = cropToPx(crop, state.joints.subarray(root, root + 2));
-    const pxPerMeter = (this.hand.camera(state.h).scale * crop.side) / 2, depth = (K[0] + K[4]) / 2 / Math.max(pxPerMeter, 1e-6);
+    const root = 3 * this.constants.posterior.MIDDLE_MCP,
+      px = cropToPx(crop, state.joints.subarray(root, root + 2));
+    const pxPerMeter = (this.hand.camera(state.h).scale * crop.side) / 2,
+      depth = (K[0] + K[4]) / 2 / Math.max(pxPerMeter, 1e-6);
     const turn = matrixProduct(rotationToRay(px[0], px[1], K), turnAboutAxis(crop.angle));
     const place = turnedPoints(inverseIntrinsics(K), [px[0] * depth, px[1] * depth, depth]);
     return turnedPoints(turn, this.inMeters(state).vertices).map((value, i) => value + place[i % 3]);
@@ -225,6 +256,7 @@ export function mirroredPx(points, left, width) {
 
 /** A turn about the optical axis. @param {number} angle */
 function turnAboutAxis(angle) {
-  const c = Math.cos(angle), s = Math.sin(angle);
+  const c = Math.cos(angle),
+    s = Math.sin(angle);
   return [c, -s, 0, s, c, 0, 0, 0, 1];
 }

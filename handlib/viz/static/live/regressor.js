@@ -12,7 +12,8 @@ export class Regressor {
    * @param {import("./hand_model.js").HandModel} hand
    */
   constructor(pack, hand) {
-    const arrays = arraysOf(pack, "e3d."), { photo_trunk } = pack.live.constants;
+    const arrays = arraysOf(pack, "e3d."),
+      { photo_trunk } = pack.live.constants;
     this.hand = hand;
     this.iterations = pack.live.e3d.iterations;
     this.spread = photo_trunk.SPREAD;
@@ -22,7 +23,10 @@ export class Regressor {
     this.principal = arrays.directions.length / arrays.mean.length;
     this.directions = arrays.directions; // features × principal
     /** @type {(name: string) => {weight: Float32Array, bias: Float32Array}[]} */
-    const layers = (name) => [0, 2, 4].filter((n) => `${name}.${n}.bias` in arrays).map((n) => ({ weight: arrays[`${name}.${n}.weight`], bias: arrays[`${name}.${n}.bias`] }));
+    const layers = (name) =>
+      [0, 2, 4]
+        .filter((n) => `${name}.${n}.bias` in arrays)
+        .map((n) => ({ weight: arrays[`${name}.${n}.weight`], bias: arrays[`${name}.${n}.bias`] }));
     this.estimator = layers("estimate");
     this.refiner = layers("refiner");
   }
@@ -35,12 +39,22 @@ export class Regressor {
    */
   states(evidence, { iterations = this.iterations, refiner = true, features = true } = {}) {
     const seen = this.conditions(evidence, features);
-    const states = [this.state(this.start, evidence.points.filter((_, i) => i % 3 < 2))];
+    const states = [
+      this.state(
+        this.start,
+        evidence.points.filter((_, i) => i % 3 < 2),
+      ),
+    ];
     for (let n = 0; n < iterations; n++) {
       const { h, evidence_2d, joints } = states[n];
-      const step = layered(this.estimator, [...seen, ...evidence_2d, ...h]);
-      const offset = refiner ? layered(this.refiner, [...h, ...seen, ...joints, ...evidence_2d]) : null;
-      states.push(this.state(h.map((value, i) => value + step[i]), offset ? evidence_2d.map((value, i) => value + offset[i]) : evidence_2d));
+      const step = layered(this.estimator, joined(seen, evidence_2d, h));
+      const offset = refiner ? layered(this.refiner, joined(h, seen, joints, evidence_2d)) : null;
+      states.push(
+        this.state(
+          h.map((value, i) => value + step[i]),
+          offset ? evidence_2d.map((value, i) => value + offset[i]) : evidence_2d,
+        ),
+      );
     }
     return states;
   }
@@ -61,7 +75,8 @@ export class Regressor {
    * @param {boolean} features false: F at its mean
    */
   conditions({ features: own, points, points_3d }, features) {
-    const { principal, directions, mean, clip } = this, seen = new Float64Array(principal + 84);
+    const { principal, directions, mean, clip } = this,
+      seen = new Float64Array(principal + 84);
     if (features) {
       for (let i = 0, at = 0; i < own.length; i++) {
         const value = own[i] - mean[i];
@@ -80,13 +95,19 @@ export class Regressor {
 /**
  * Linear layers with ReLU between them.
  * @param {{weight: Float32Array, bias: Float32Array}[]} layers
- * @param {number[]} x
+ * @param {Float64Array} x
  */
 function layered(layers, x) {
-  /** @type {Float64Array | number[]} */
-  let y = x;
-  layers.forEach((layer, n) => {
-    y = linear(layer, n ? y.map((value) => Math.max(value, 0)) : y);
-  });
-  return y;
+  return layers.reduce((y, layer, n) => linear(layer, n ? y.map((value) => Math.max(value, 0)) : y), x);
+}
+
+/** @param {Float64Array[]} parts */
+function joined(...parts) {
+  const whole = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }

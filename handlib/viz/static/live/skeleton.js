@@ -3,7 +3,9 @@
 
 import { matrixProduct, rotationOfVector } from "./rotations.js";
 
-const BONES = 16, TURNS = 15, SHAPES = 11; // SHAPES: 1 and β
+const BONES = 16,
+  TURNS = 15,
+  SHAPES = 11; // SHAPES: 1 and β
 
 /** @typedef {{rest: Float32Array, joints: Float32Array, correctives: Float32Array, share: Float32Array, point: Uint8Array, bone: Uint8Array}} SkeletonArrays */
 
@@ -18,14 +20,18 @@ export class Skeleton {
     this.pairs = point.length;
     this.size = Math.max(...point) + 1;
     // Most correctives are zero: of each pair and turn, 3 × 9 numbers if any is not.
-    this.blocks = [];
-    for (let p = 0; p < this.pairs; p++) {
+    const blocks = [];
+    for (let pair = 0; pair < this.pairs; pair++) {
       for (let turn = 0; turn < TURNS; turn++) {
-        const block = new Float64Array(27);
-        for (let c = 0; c < 3; c++) for (let n = 0; n < 9; n++) block[9 * c + n] = correctives[(3 * p + c) * 9 * TURNS + 9 * turn + n];
-        if (block.some((value) => value !== 0)) this.blocks.push({ pair: p, turn, block });
+        const row = (/** @type {number} */ c) =>
+          correctives.subarray((3 * pair + c) * 9 * TURNS + 9 * turn).subarray(0, 9);
+        const values = [...row(0), ...row(1), ...row(2)];
+        if (values.some((value) => value !== 0)) blocks.push({ pair, turn, values });
       }
     }
+    this.blockPairs = Uint16Array.from(blocks, (block) => block.pair);
+    this.blockTurns = Uint8Array.from(blocks, (block) => block.turn);
+    this.blocks = Float64Array.from(blocks.flatMap((block) => block.values));
   }
 
   /**
@@ -34,30 +40,40 @@ export class Skeleton {
    * @param {ArrayLike<number>} beta 10
    */
   posed(pose, beta) {
-    const local = new Float64Array(9 * TURNS), rest = shaped(this.rest, beta), joints = shaped(this.joints, beta);
+    const local = new Float64Array(9 * TURNS),
+      rest = shaped(this.rest, beta),
+      joints = shaped(this.joints, beta);
     for (let j = 0; j < TURNS; j++) local.set(rotationOfVector(pose[3 * j], pose[3 * j + 1], pose[3 * j + 2]), 9 * j);
-    for (const { pair, turn, block } of this.blocks) {
-      for (let c = 0; c < 3; c++) {
+    const { blockPairs, blockTurns, blocks } = this,
+      minusIdentity = local.map((value, n) => value - Number((n % 9) % 4 === 0));
+    for (let block = 0, at = 0; block < blockPairs.length; block++) {
+      for (let c = 0, turn = 9 * blockTurns[block]; c < 3; c++) {
         let sum = 0;
-        for (let n = 0; n < 9; n++) sum += block[9 * c + n] * (local[9 * turn + n] - (n % 4 ? 0 : 1));
-        rest[3 * pair + c] += sum;
+        for (let n = 0; n < 9; n++, at++) sum += blocks[at] * minusIdentity[turn + n];
+        rest[3 * blockPairs[block] + c] += sum;
       }
     }
     // Five chains of three hang from the wrist, which stays.
-    const turns = new Float64Array(9 * BONES), places = new Float64Array(3 * BONES);
+    const turns = new Float64Array(9 * BONES),
+      places = new Float64Array(3 * BONES);
     turns.set([1, 0, 0, 0, 1, 0, 0, 0, 1]);
     places.set(joints.subarray(0, 3));
     for (let j = 1; j < BONES; j++) {
-      const parent = parentOf(j), r = turns.subarray(9 * parent, 9 * parent + 9);
+      const parent = parentOf(j),
+        r = turns.subarray(9 * parent, 9 * parent + 9);
       const arm = [0, 1, 2].map((c) => joints[3 * j + c] - joints[3 * parent + c]);
-      for (let c = 0; c < 3; c++) places[3 * j + c] = r[3 * c] * arm[0] + r[3 * c + 1] * arm[1] + r[3 * c + 2] * arm[2] + places[3 * parent + c];
+      for (let c = 0; c < 3; c++)
+        places[3 * j + c] = r[3 * c] * arm[0] + r[3 * c + 1] * arm[1] + r[3 * c + 2] * arm[2] + places[3 * parent + c];
       turns.set(matrixProduct(r, local.subarray(9 * j - 9, 9 * j)), 9 * j);
     }
     const parts = new Float64Array(3 * this.pairs);
     for (let p = 0; p < this.pairs; p++) {
-      const b = this.bone[p], share = this.share[p];
+      const b = this.bone[p],
+        share = this.share[p];
       // R x + share (t − R j)
-      const x = rest[3 * p] - share * joints[3 * b], y = rest[3 * p + 1] - share * joints[3 * b + 1], z = rest[3 * p + 2] - share * joints[3 * b + 2];
+      const x = rest[3 * p] - share * joints[3 * b],
+        y = rest[3 * p + 1] - share * joints[3 * b + 1],
+        z = rest[3 * p + 2] - share * joints[3 * b + 2];
       for (let c = 0; c < 3; c++) {
         const r = 9 * b + 3 * c;
         parts[3 * p + c] = turns[r] * x + turns[r + 1] * y + turns[r + 2] * z + share * places[3 * b + c];
@@ -88,15 +104,20 @@ export class Skeleton {
    * @param {ArrayLike<number>} beta
    */
   withJacobian(pose, beta) {
-    const { local, turns, places, parts } = this.posed(pose, beta), wide = 55;
+    const { local, turns, places, parts } = this.posed(pose, beta),
+      wide = 55;
     const jacobian = new Float64Array(this.size * 3 * wide);
     const left = Array.from({ length: TURNS }, (_, m) => leftJacobian(pose[3 * m], pose[3 * m + 1], pose[3 * m + 2]));
     // Columns are what a small turn dθ of joint m turns all that it carries by.
     const carrying = left.map((J, m) => matrixProduct(turns.subarray(9 * parentOf(m + 1), 9 * parentOf(m + 1) + 9), J));
     for (let p = 0; p < this.pairs; p++) {
-      const b = this.bone[p], share = this.share[p], row = 3 * wide * this.point[p];
+      const b = this.bone[p],
+        share = this.share[p],
+        row = 3 * wide * this.point[p];
       for (let m = b; m > 0; m = parentOf(m)) {
-        const x = parts[3 * p] - share * places[3 * m], y = parts[3 * p + 1] - share * places[3 * m + 1], z = parts[3 * p + 2] - share * places[3 * m + 2];
+        const x = parts[3 * p] - share * places[3 * m],
+          y = parts[3 * p + 1] - share * places[3 * m + 1],
+          z = parts[3 * p + 2] - share * places[3 * m + 2];
         const w = carrying[m - 1];
         for (let d = 0, at = row + 3 * (m - 1); d < 3; d++, at++) {
           jacobian[at] += w[3 + d] * z - w[6 + d] * y; // ω × x
@@ -119,14 +140,19 @@ export class Skeleton {
    * @param {Float64Array} jacobian
    */
   byShape(p, turns, row, wide, jacobian) {
-    const { rest, joints } = this, b = this.bone[p], share = this.share[p];
+    const { rest, joints } = this,
+      b = this.bone[p],
+      share = this.share[p];
     for (let k = 1; k < SHAPES; k++) {
-      let x = rest[33 * p + k] - share * joints[33 * b + k], y = rest[33 * p + 11 + k] - share * joints[33 * b + 11 + k];
+      let x = rest[33 * p + k] - share * joints[33 * b + k],
+        y = rest[33 * p + 11 + k] - share * joints[33 * b + 11 + k];
       let z = rest[33 * p + 22 + k] - share * joints[33 * b + 22 + k];
       for (let j = b; ; j = parentOf(j)) {
         // Up the chain: x in the frame of j, about its joint.
-        const r = 9 * j, u = turns[r] * x + turns[r + 1] * y + turns[r + 2] * z;
-        const v = turns[r + 3] * x + turns[r + 4] * y + turns[r + 5] * z, w = turns[r + 6] * x + turns[r + 7] * y + turns[r + 8] * z;
+        const r = 9 * j,
+          u = turns[r] * x + turns[r + 1] * y + turns[r + 2] * z;
+        const v = turns[r + 3] * x + turns[r + 4] * y + turns[r + 5] * z,
+          w = turns[r + 6] * x + turns[r + 7] * y + turns[r + 8] * z;
         const at = row + 44 + k;
         jacobian[at] += u;
         jacobian[at + wide] += v;
@@ -153,20 +179,29 @@ export class Skeleton {
     const change = new Float64Array(27 * TURNS); // joint, dθ, 3 × 3
     for (let m = 0; m < TURNS; m++) {
       for (let d = 0; d < 3; d++) {
-        const x = left[m][d], y = left[m][3 + d], z = left[m][6 + d];
+        const x = left[m][d],
+          y = left[m][3 + d],
+          z = left[m][6 + d];
         change.set(matrixProduct([0, -z, y, z, 0, -x, -y, x, 0], local.subarray(9 * m, 9 * m + 9)), 27 * m + 9 * d);
       }
     }
-    for (const { pair, turn, block } of this.blocks) {
-      const r = 9 * this.bone[pair], row = 3 * wide * this.point[pair] + 3 * turn;
+    const { blockPairs, blockTurns, blocks } = this;
+    for (let block = 0, first = 0; block < blockPairs.length; block++, first += 27) {
+      const pair = blockPairs[block],
+        turn = blockTurns[block];
+      const r = 9 * this.bone[pair],
+        row = 3 * wide * this.point[pair] + 3 * turn;
       for (let d = 0; d < 3; d++) {
-        let x = 0, y = 0, z = 0;
-        for (let n = 0, at = 27 * turn + 9 * d; n < 9; n++, at++) {
-          x += block[n] * change[at];
-          y += block[9 + n] * change[at];
-          z += block[18 + n] * change[at];
+        let x = 0,
+          y = 0,
+          z = 0;
+        for (let n = first, at = 27 * turn + 9 * d; n < first + 9; n++, at++) {
+          x += blocks[n] * change[at];
+          y += blocks[n + 9] * change[at];
+          z += blocks[n + 18] * change[at];
         }
-        for (let c = 0; c < 3; c++) jacobian[row + c * wide + d] += turns[r + 3 * c] * x + turns[r + 3 * c + 1] * y + turns[r + 3 * c + 2] * z;
+        for (let c = 0; c < 3; c++)
+          jacobian[row + c * wide + d] += turns[r + 3 * c] * x + turns[r + 3 * c + 1] * y + turns[r + 3 * c + 2] * z;
       }
     }
   }
@@ -194,8 +229,11 @@ function shaped(rows, beta) {
 
 /** J_l of SO(3): exp(θ + dθ) ≈ exp(J_l(θ) dθ) exp(θ). @type {(x: number, y: number, z: number) => Float64Array} */
 function leftJacobian(x, y, z) {
-  const squared = Math.max(x * x + y * y + z * z, 1e-8), angle = Math.sqrt(squared); // below, the limits at 0 hold to 1e-9
-  const a = (1 - Math.cos(angle)) / squared, b = (angle - Math.sin(angle)) / (squared * angle);
+  const squared = Math.max(x * x + y * y + z * z, 1e-8),
+    angle = Math.sqrt(squared); // below, the limits at 0 hold to 1e-9
+  const a = (1 - Math.cos(angle)) / squared,
+    b = (angle - Math.sin(angle)) / (squared * angle);
+  // prettier-ignore
   return Float64Array.of(1 - b * (y * y + z * z), b * x * y - a * z, b * x * z + a * y,
                          b * x * y + a * z, 1 - b * (x * x + z * z), b * y * z - a * x,
                          b * x * z - a * y, b * y * z + a * x, 1 - b * (x * x + y * y));

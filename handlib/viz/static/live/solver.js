@@ -1,5 +1,6 @@
 // Levenberg–Marquardt, as handlib/fitting/solver.py.
 
+import { normalEquations } from "./normal_equations.js";
 import { movedState } from "./posterior.js";
 
 /**
@@ -10,10 +11,16 @@ import { movedState } from "./posterior.js";
  * @param {(state: import("./posterior.js").FitState, energy: number) => void} [onStep]
  */
 export function descend(posterior, state, iterations, onStep = () => {}) {
-  let energy = posterior.energy(state), damping = 1e-2;
+  let energy = posterior.energy(state),
+    damping = 1e-2;
   for (let n = 0; n < iterations; n++) {
-    const { hessian, slope } = posterior.normalEquations(state), step = solved(hessian, slope, damping);
-    const tried = movedState(state, step.map((value) => -value)), reached = posterior.energy(tried);
+    const { hessian, slope } = normalEquations(posterior, state),
+      step = solved(hessian, slope, damping);
+    const tried = movedState(
+        state,
+        step.map((value) => -value),
+      ),
+      reached = posterior.energy(tried);
     if (reached < energy) [state, energy, damping] = [tried, reached, damping / 4];
     else damping *= 6;
     damping = Math.min(Math.max(damping, 1e-7), 1e7);
@@ -29,7 +36,9 @@ export function descend(posterior, state, iterations, onStep = () => {}) {
  * @param {number} damping
  */
 function solved(hessian, slope, damping) {
-  const n = slope.length, L = hessian, x = Float64Array.from(slope);
+  const n = slope.length,
+    L = hessian,
+    x = Float64Array.from(slope);
   for (let i = 0; i < n; i++) L[n * i + i] += damping * L[n * i + i] + 1e-9;
   for (let i = 0; i < n; i++) {
     for (let j = 0; j <= i; j++) {

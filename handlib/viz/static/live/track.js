@@ -104,12 +104,19 @@ export class Tracker {
     const began = performance.now();
     this.look(image, this.tracks);
     this.tracks = this.apart().filter((track) => track.missed < this.constants.track.PATIENCE);
-    const looked = performance.now(), moved = this.search(image, options.maxHands ?? 2), searched = performance.now();
+    const looked = performance.now(),
+      moved = this.search(image, options.maxHands ?? 2),
+      searched = performance.now();
     this.look(image, moved);
     this.tracks = this.apart();
     times.detect += searched - looked;
     times.landmarks += looked - began + performance.now() - searched;
-    return this.estimates(image, this.tracks.filter((track) => track.seen), options, times);
+    return this.estimates(
+      image,
+      this.tracks.filter((track) => track.seen),
+      options,
+      times,
+    );
   }
 
   /**
@@ -118,17 +125,21 @@ export class Tracker {
    * @param {Track[]} tracks
    */
   look(image, tracks, again = true) {
-    const { PRESENT } = this.constants.find, { MOST_VOTES } = this.constants.track;
+    const { PRESENT } = this.constants.find,
+      { MOST_VOTES } = this.constants.track;
     for (const track of tracks) {
       track.beginLook();
-      const left = track.side === "left", look = this.predictor.lastLook(image, this.finder.around(track.points_px), left);
+      const left = track.side === "left",
+        look = this.predictor.lastLook(image, this.finder.around(track.points_px), left);
       if (look.evidence.presence < PRESENT) {
         Object.assign(track, { seen: null, step: null, missed: track.missed + 1 });
         continue;
       }
-      const points_px = mirroredPx(look.points_px, left, image.width), { right } = look.evidence;
+      const points_px = mirroredPx(look.points_px, left, image.width),
+        { right } = look.evidence;
       track.far = !this.finder.samePoints(points_px, track.points_px);
-      const vote = (left ? 1 - right : right) - 0.5, votes = Math.min(Math.max(track.votes + 2 * vote, -MOST_VOTES), MOST_VOTES);
+      const vote = (left ? 1 - right : right) - 0.5,
+        votes = Math.min(Math.max(track.votes + 2 * vote, -MOST_VOTES), MOST_VOTES);
       Object.assign(track, { seen: look, points_px, missed: 0, votes });
     }
     const unsettled = again ? tracks.filter((track) => track.unsettled) : [];
@@ -186,11 +197,20 @@ export class Tracker {
    */
   estimates(image, tracks, options, times) {
     if (!tracks.length) return [];
-    this.camera ??= this.predictor.camera(image, options, tracks.map((track) => /** @type {Look} */ (track.seen).crop));
-    return tracks.sort((a, b) => a.number - b.number).map((track, n) => {
-      const near = track.state ? this.estimated(image, track, n, options, times) : null;
-      return { .../** @type {import("./engine.js").Hand} */ (near ?? this.estimated(image, track, n, options, times, true)), track: track.number };
-    });
+    this.camera ??= this.predictor.camera(
+      image,
+      options,
+      tracks.map((track) => /** @type {Look} */ (track.seen).crop),
+    );
+    return tracks
+      .sort((a, b) => a.number - b.number)
+      .map((track, n) => {
+        const near = track.state ? this.estimated(image, track, n, options, times) : null;
+        return {
+          .../** @type {import("./engine.js").Hand} */ (near ?? this.estimated(image, track, n, options, times, true)),
+          track: track.number,
+        };
+      });
   }
 
   /**
@@ -202,18 +222,32 @@ export class Tracker {
    * @param {import("./engine.js").Estimate["times"]} times
    */
   estimated(image, track, number, options, times, afresh = false) {
-    const { constants, predictor } = this, { ITERATIONS, SHAPE, STEPS, UNFITTED, VELOCITY } = constants.track;
-    const { K } = /** @type {{K: Float64Array}} */ (this.camera), look = /** @type {Look} */ (track.seen);
-    const onStage = options.onStep && ((/** @type {import("./engine.js").Stage} */ stage) => options.onStep?.({ hand: number, stage }));
+    const { constants, predictor } = this,
+      { ITERATIONS, SHAPE, STEPS, UNFITTED, VELOCITY } = constants.track;
+    const { K } = /** @type {{K: Float64Array}} */ (this.camera),
+      look = /** @type {Look} */ (track.seen);
+    const onStage =
+      options.onStep &&
+      ((/** @type {import("./engine.js").Stage} */ stage) => options.onStep?.({ hand: number, stage }));
     /** @type {import("./predict.js").Refinement} */
     let how = { iterations: options.refineSteps === 0 ? 0 : constants.lift.ITERATIONS };
     if (!afresh) {
-      const state = /** @type {FitState} */ (track.state), expected = track.step ? movedState(state, track.step.map((value) => VELOCITY * value)) : state;
+      const state = /** @type {FitState} */ (track.state),
+        expected = track.step
+          ? movedState(
+              state,
+              track.step.map((value) => VELOCITY * value),
+            )
+          : state;
       const step_shape = Math.max(SHAPE / Math.sqrt(track.frames), STEPS.step_shape);
       how = { iterations: options.refineSteps ?? ITERATIONS, before: expected, noise: { ...STEPS, step_shape } };
     }
     const { hand, state, residual } = predictor.estimate(look, K, image.width, how, options, times, onStage);
-    if (!afresh && residual.reduce((sum, value) => sum + Math.min(value, STEPS.outlier), 0) / residual.length > UNFITTED) return null;
+    if (
+      !afresh &&
+      residual.reduce((sum, value) => sum + Math.min(value, STEPS.outlier), 0) / residual.length > UNFITTED
+    )
+      return null;
     track.frames += 1;
     if (state) track.fitted(state, afresh);
     return hand;
@@ -223,7 +257,8 @@ export class Tracker {
   apart() {
     const kept = /** @type {Track[]} */ ([]);
     for (const track of this.tracks) {
-      if (!(track.seen && kept.some((other) => other.seen && this.finder.samePoints(track.points_px, other.points_px)))) kept.push(track);
+      if (!(track.seen && kept.some((other) => other.seen && this.finder.samePoints(track.points_px, other.points_px))))
+        kept.push(track);
     }
     return kept;
   }

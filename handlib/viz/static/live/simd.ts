@@ -1,7 +1,7 @@
 // The networks' inner loops in AssemblyScript, for WebAssembly SIMD; kernels.js has the same in plain JavaScript.
 //
 // Maps are channel-last, [row][column][channel], channels a multiple of 4, of convolutions' outputs of 8. Pointers and
-// strides are bytes. Rebuild: asc kernels.ts -O3 --noAssert --runtime stub --importMemory --enable simd -o kernels.wasm
+// strides are bytes. `npm run build` in tests/viz/live makes simd.wasm.
 
 const LINEAR = 0, RELU6 = 1, PRELU = 2; // activations; `slopes` are PReLU's
 const BLOCK = 48; // pixels whose inputs stay in the cache while all their outputs are made
@@ -15,12 +15,13 @@ const TILE = 6; // pixels at once; with 8 channels each their 12 sums fill the r
 // @ts-ignore: decorator
 @inline function activate(value: v128, activation: i32, slope: v128): v128 {
   if (activation == RELU6) return f32x4.min(f32x4.max(value, f32x4.splat(0)), f32x4.splat(6));
-  if (activation == PRELU) return f32x4.add(f32x4.max(value, f32x4.splat(0)), f32x4.mul(slope, f32x4.min(value, f32x4.splat(0))));
-  return value;
+  if (activation != PRELU) return value;
+  return f32x4.add(f32x4.max(value, f32x4.splat(0)), f32x4.mul(slope, f32x4.min(value, f32x4.splat(0))));
 }
 
 // @ts-ignore: decorator
-@inline function store(sum0: v128, sum1: v128, y: usize, add: usize, activation: i32, slope0: v128, slope1: v128): void {
+@inline function store(sum0: v128, sum1: v128, y: usize, add: usize, activation: i32, slope0: v128,
+                       slope1: v128): void {
   if (add) {
     sum0 = f32x4.add(sum0, v128.load(add));
     sum1 = f32x4.add(sum1, v128.load(add, 16));
@@ -33,8 +34,8 @@ const TILE = 6; // pixels at once; with 8 channels each their 12 sums fill the r
  * y = activation(convolution(x) + bias + add). x is padded; a pixel's inputs are `lines` runs of `run` numbers, `pitch`
  * apart; pixels are `step` apart, rows `rowStep`. w: [outputs / 8][lines · run][8]. columns ≥ TILE.
  */
-export function conv(x: usize, lines: i32, run: i32, pitch: usize, step: usize, rowStep: usize, w: usize, bias: usize, slopes: usize,
-                     add: usize, y: usize, rows: i32, columns: i32, outputs: i32, activation: i32): void {
+export function conv(x: usize, lines: i32, run: i32, pitch: usize, step: usize, rowStep: usize, w: usize, bias: usize,
+                     slopes: usize, add: usize, y: usize, rows: i32, columns: i32, outputs: i32, activation: i32): void {
   const line = <usize>run << 2, panel = <usize>(lines * run) << 5, pixel = <usize>outputs << 2;
   for (let row = 0; row < rows; row++, x += rowStep) {
     for (let begin = 0; begin < columns; begin += BLOCK) {
@@ -47,22 +48,37 @@ export function conv(x: usize, lines: i32, run: i32, pitch: usize, step: usize, 
         for (let column = begin; column < end; column += TILE) {
           const first = min(column, columns - TILE); // the last tile may do some pixels again
           let p = x + <usize>first * step, q = weights;
-          let a0 = b0, a1 = b1, c0 = b0, c1 = b1, d0 = b0, d1 = b1, e0 = b0, e1 = b1, f0 = b0, f1 = b1, g0 = b0, g1 = b1;
+          let a0 = b0, a1 = b1, c0 = b0, c1 = b1, d0 = b0, d1 = b1; // sums of six pixels
+          let e0 = b0, e1 = b1, f0 = b0, f1 = b1, g0 = b0, g1 = b1;
           for (let l = 0; l < lines; l++, p += pitch - line) {
-            for (const stop = p + line; p < stop; p += 4, q += 32) {
+            const stop = p + line;
+            for (; p + 4 < stop; p += 8, q += 64) { // two inputs at once, so that addresses are made half as often
+              const pc = p + step, pd = pc + step, pe = pd + step, pf = pe + step, pg = pf + step;
+              let w0 = v128.load(q), w1 = v128.load(q, 16), v = v128.load32_splat(p);
+              a0 = madd(v, w0, a0); a1 = madd(v, w1, a1); v = v128.load32_splat(pc);
+              c0 = madd(v, w0, c0); c1 = madd(v, w1, c1); v = v128.load32_splat(pd);
+              d0 = madd(v, w0, d0); d1 = madd(v, w1, d1); v = v128.load32_splat(pe);
+              e0 = madd(v, w0, e0); e1 = madd(v, w1, e1); v = v128.load32_splat(pf);
+              f0 = madd(v, w0, f0); f1 = madd(v, w1, f1); v = v128.load32_splat(pg);
+              g0 = madd(v, w0, g0); g1 = madd(v, w1, g1);
+              w0 = v128.load(q, 32); w1 = v128.load(q, 48); v = v128.load32_splat(p, 4);
+              a0 = madd(v, w0, a0); a1 = madd(v, w1, a1); v = v128.load32_splat(pc, 4);
+              c0 = madd(v, w0, c0); c1 = madd(v, w1, c1); v = v128.load32_splat(pd, 4);
+              d0 = madd(v, w0, d0); d1 = madd(v, w1, d1); v = v128.load32_splat(pe, 4);
+              e0 = madd(v, w0, e0); e1 = madd(v, w1, e1); v = v128.load32_splat(pf, 4);
+              f0 = madd(v, w0, f0); f1 = madd(v, w1, f1); v = v128.load32_splat(pg, 4);
+              g0 = madd(v, w0, g0); g1 = madd(v, w1, g1);
+            }
+            if (p < stop) { // an odd run's last
               const w0 = v128.load(q), w1 = v128.load(q, 16);
               let t = p, v = v128.load32_splat(t);
-              a0 = madd(v, w0, a0); a1 = madd(v, w1, a1);
-              t += step; v = v128.load32_splat(t);
-              c0 = madd(v, w0, c0); c1 = madd(v, w1, c1);
-              t += step; v = v128.load32_splat(t);
-              d0 = madd(v, w0, d0); d1 = madd(v, w1, d1);
-              t += step; v = v128.load32_splat(t);
-              e0 = madd(v, w0, e0); e1 = madd(v, w1, e1);
-              t += step; v = v128.load32_splat(t);
-              f0 = madd(v, w0, f0); f1 = madd(v, w1, f1);
-              t += step; v = v128.load32_splat(t);
+              a0 = madd(v, w0, a0); a1 = madd(v, w1, a1); t += step; v = v128.load32_splat(t);
+              c0 = madd(v, w0, c0); c1 = madd(v, w1, c1); t += step; v = v128.load32_splat(t);
+              d0 = madd(v, w0, d0); d1 = madd(v, w1, d1); t += step; v = v128.load32_splat(t);
+              e0 = madd(v, w0, e0); e1 = madd(v, w1, e1); t += step; v = v128.load32_splat(t);
+              f0 = madd(v, w0, f0); f1 = madd(v, w1, f1); t += step; v = v128.load32_splat(t);
               g0 = madd(v, w0, g0); g1 = madd(v, w1, g1);
+              p += 4; q += 32;
             }
           }
           const at = <usize>(row * columns + first) * pixel + own;
@@ -81,8 +97,8 @@ export function conv(x: usize, lines: i32, run: i32, pitch: usize, step: usize, 
 }
 
 /** A filter of its own for each channel. x is padded, its rows `pitch` apart; w: [kernel²][channels]. columns ≥ 4. */
-export function depthwise(x: usize, pitch: usize, w: usize, bias: usize, y: usize, rows: i32, columns: i32, channels: i32, kernel: i32,
-                          stride: i32, activation: i32): void {
+export function depthwise(x: usize, pitch: usize, w: usize, bias: usize, y: usize, rows: i32, columns: i32,
+                          channels: i32, kernel: i32, stride: i32, activation: i32): void {
   const pixel = <usize>channels << 2, step = pixel * stride;
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column += 4) {
@@ -113,8 +129,8 @@ export function depthwise(x: usize, pitch: usize, w: usize, bias: usize, y: usiz
 
 /** A square map of `side` with `before` rows and columns of zeros in front of it and `after` behind. */
 export function pad(x: usize, side: i32, channels: i32, before: i32, after: i32, y: usize): void {
-  const line = <usize>(side * channels) << 2, left = <usize>(before * channels) << 2, right = <usize>(after * channels) << 2;
-  const pitch = left + line + right;
+  const line = <usize>(side * channels) << 2, left = <usize>(before * channels) << 2;
+  const right = <usize>(after * channels) << 2, pitch = left + line + right;
   memory.fill(y, 0, <usize>before * pitch);
   y += <usize>before * pitch;
   for (let row = 0; row < side; row++, x += line, y += pitch) {
