@@ -69,6 +69,7 @@ def _camera_run(url: str, frames: int, film: Path) -> dict:
         page.goto(url)
         page.wait_for_selector(".handlib-live.ready")
         page.get_by_role("button", name="start the camera").click()
+        page.wait_for_function(f"{LIVE}.camera.running")
         reached = f"n => {LIVE}.camera.frames >= n || !{LIVE}.camera.running"
         page.wait_for_function(reached, arg=SETTLED)
         before, started = _memory_mb(), time.perf_counter()
