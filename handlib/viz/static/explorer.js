@@ -8,6 +8,9 @@
 //   state                                      what is shown: pose, shape, correctives, skeleton
 // `pose` is 45 radians, axis-angle in MANO's joint order, and `shape` 10 standard deviations, as in Python.
 
+// @ts-nocheck: not annotated
+import { Hand } from "./live/hand.js";
+
 const DEGREES = 180 / Math.PI;
 const BLEND_MS = 400; // from one named pose to the next
 const ORBIT_STEP = 10 / DEGREES; // an arrow key turns the camera by so much
@@ -27,7 +30,7 @@ const signed = (value, digits) => value.toFixed(digits).replace(/^-(?=.*[1-9])/,
 
 // ---- small parts of the page
 
-function element(tag, attributes = {}, ...children) {
+export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
@@ -60,7 +63,7 @@ function checkbox(id, label, checked, write) {
 
 // ---- the explorer
 
-function explore(root, data, Plotly) {
+export function explore(root, data, Plotly) {
   const arrays = Object.entries(data.hand).map(([name, value]) => [name, Array.isArray(value) ? unpack(value) : value]);
   const hand = new Hand(Object.fromEntries(arrays));
   const poses = data.poses.map(([name, packed]) => [name, Array.from(unpack(packed))]);
@@ -306,7 +309,11 @@ function explore(root, data, Plotly) {
   return {
     vertices: (pose, shape, correctives) => hand.vertices(pose, shape, correctives),
     joints: (pose, shape, correctives) => hand.regress(hand.vertices(pose, shape, correctives)),
-    set, state, drawn,
+    set: (pose, shape) => {
+      stop();
+      set(pose, shape);
+    },
+    state, drawn, hand,
   };
 }
 
