@@ -34,8 +34,19 @@ class PageRenderer(MimetypeRenderer):
 
 
 pio.renderers["page"] = PageRenderer()
+# For a light page and a dark one: nothing is painted behind a plot; handbook.css turns its letters with the theme.
+_GRID = dict(
+    gridcolor="rgba(128,128,128,0.3)", zerolinecolor="rgba(128,128,128,0.6)", linecolor="rgba(128,128,128,0.6)"
+)
+pio.templates["page"] = dict(
+    layout=dict(
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color="#333a44", size=13),
+        colorway=["#2e7ebf", "#e4572e", "#3f9f5f", "#b0741a", "#9a5fb8", "#7a7a7a"], xaxis=_GRID, yaxis=_GRID,
+        colorscale=dict(sequential=[[0, "#e8e8e8"], [1, "#2e5d8c"]]),
+    )
+)  # fmt: skip
 if "HANDBOOK" in os.environ:  # set where the book is built
-    pio.renderers.default = "page"
+    pio.renderers.default = pio.templates.default = "page"
 
 
 def chapter_cost(folder: str | os.PathLike[str], chapter: str) -> str:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from handlib.photo.estimate import HandEstimate
 from handlib.photo.predict import Predictor
 from handlib.photo.read import read_photo
+from handlib.photo.track import Tracker
 
 RIGHT, LEFT = (0, 200, 100, 256, 0, False), (1, 350, 120, 256, 0, True)
 
@@ -36,14 +37,29 @@ def pictures(rendered: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: (image.clamp(0, 1) * 255).round().to(torch.uint8) for name, image in scenes.items()}
 
 
-def write_goldens(folder: Path, predictor: Predictor, rendered: dict[str, Tensor]) -> list[str]:
-    """Returns the names of the pictures."""
-    made = pictures(rendered)
+def write_goldens(
+    folder: Path, predictor: Predictor, rendered: dict[str, Tensor], names: list[str] | None = None
+) -> list[str]:
+    """Of all pictures, or of some; returns their names."""
+    made = {name: image for name, image in pictures(rendered).items() if names is None or name in names}
     for name, image in made.items():
         write_picture(folder, name, image)
         hands = predictor(read_photo(image))
         (folder / f"{name}.json").write_text(json.dumps(_described(image, hands)))
     return list(made)
+
+
+def write_video_goldens(folder: Path, predictor: Predictor, rendered: dict[str, Tensor]) -> int:
+    """A video in which two hands move and go, as NAME-N.rgba and one NAME.json; returns its number of frames."""
+    hands, tracker, frames = Hands(rendered), Tracker(predictor), []
+    for n in range(10):
+        right, left = (0, 40 + 4 * n, 100 + 2 * n, 256, 0, False), (1, 350 + 2 * n, 120, 256 - n, 0, True)
+        placed = [left] if n == 4 else [] if n > 7 else [right, left]
+        image = (hands.scene(480, 640, *placed).image.clamp(0, 1) * 255).round().to(torch.uint8)
+        write_picture(folder, f"video-{n}", image)
+        frames.append([described_hand(hand) for hand in tracker(read_photo(image))])
+    (folder / "video.json").write_text(json.dumps({"width": 640, "height": 480, "frames": frames}))
+    return len(frames)
 
 
 def write_picture(folder: Path, name: str, image: Tensor) -> None:

@@ -172,7 +172,7 @@ def test_options_survive_the_round_trip(tmp_path, field, value):
 
 
 def test_missing_checkpoint(tmp_path):
-    message = "no checkpoint at .*none.safetensors: name 'lite' or 'photo', or .*handlib train"
+    message = "no checkpoint at .*none.safetensors: give 'lite', 'photo', or .*handlib train"
     with pytest.raises(FileNotFoundError, match=message):
         DHPE.from_pretrained(tmp_path / "none.safetensors")
 

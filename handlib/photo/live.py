@@ -1,8 +1,8 @@
 """One file for the live page: all that `predict` knows, for viz/static/live/engine.js to do the same in a browser.
 
 Weights go in the precision in which they ship. What the networks do is written down as a program, step by step, read
-off the torch modules; constants are those of the modules that use them. So a number or a layer that changes here changes
-there. The file is a safetensors file: programs and constants are JSON in its metadata.
+off the torch modules; constants are those of the modules that use them. So a number or a layer that changes here
+changes there. The file is a gzipped safetensors file: programs and constants are JSON in its metadata.
 """
 
 import gzip

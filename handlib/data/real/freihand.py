@@ -27,18 +27,18 @@ from .pictures import read_codes, read_rgb, same_size
 
 FOLDERS = {"train": "training", "test": "evaluation"}
 COUNTS = {"train": 32560, "test": 3960}  # labels
-BACKGROUNDS = 4  # pictures a label of the training split
+BACKGROUNDS = 4  # pictures per label of the training split
 SOURCE = "https://lmb.informatik.uni-freiburg.de/projects/freihand/"
-THRESHOLD = 127  # of a mask, which was stored as JPEG
+THRESHOLD = 127  # of a mask, which is stored as JPEG
 
 
 class FreiHAND(RealHands):
     """Every picture of FreiHAND.
 
     root: the unpacked download. split: "train" ("training") or "test" ("evaluation").
-    backgrounds: how many of the four versions of each training picture to use; by default those that are there.
-    vertices: samples carry the mesh too. crop: see `Crop`; the pictures themselves are crops already, "picture".
-    first_pixel: the coordinate of the first pixel's center in their K. The other arguments: `RealHands`.
+    backgrounds: how many of the four versions of each training picture to use; all that exist by default.
+    vertices: samples also have the mesh. crop: see `Crop`; "picture" keeps the pictures, which are crops already.
+    first_pixel: the coordinate of the first pixel's center in their K. Other arguments: `RealHands`.
     """
 
     fingertips = "freihand"
@@ -78,14 +78,14 @@ class FreiHAND(RealHands):
         return None if optional and not path.is_file() else JsonRows(path, shape, SOURCE)
 
     def _versions(self) -> int:
-        """How many versions of the training pictures are there: the first picture of each is looked for."""
+        """Counts the versions of the training pictures, by the first picture of each."""
         if self.split == "test":
             return 1
         first = (self.root / self.stem / "rgb" / f"{i * len(self.K):08d}.jpg" for i in range(1, BACKGROUNDS))
         return 1 + sum(path.is_file() for path in first)
 
-    def place(self, row: int) -> float:
-        return row % len(self.K) / len(self.K)  # every hand is there before several backgrounds
+    def time(self, row: int) -> float:
+        return row % len(self.K) / len(self.K)  # all versions of a picture have the same time
 
     def read(self, row: int) -> Frame:
         label = row % len(self.K)

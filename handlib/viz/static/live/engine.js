@@ -178,6 +178,20 @@ export class Engine {
     return { K, assumed, hands, times, tracker };
   }
 
+  /** Runs everything on an empty picture, so that the browser has compiled it when a photo comes. */
+  warmUp(times = 3) {
+    const [width, height] = [256, 256],
+      data = new Uint8ClampedArray(4 * width * height).fill(127);
+    const pyramid = new Pyramid({ data, width, height }),
+      crop = { x: 128, y: 128, side: 250, angle: 0.1 };
+    for (let n = 0; n < times; n++) {
+      const look = this.predictor.lastLook(pyramid, crop, false),
+        { K } = this.predictor.camera(pyramid, {}, [crop]);
+      this.predictor.estimate(look, K, width, { iterations: this.constants.lift.ITERATIONS }, {}, noTimes());
+      this.finder.palmCrops(pyramid, { name: "whole", crops: [crop], black: true });
+    }
+  }
+
   /**
    * @param {import("./find.js").Detection} hand
    * @returns {FoundHand}

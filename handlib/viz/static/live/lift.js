@@ -9,12 +9,15 @@ import { nearestRotation, nearestTrace, quaternionOfRotation, rotationOfVector, 
 import { Skeleton } from "./skeleton.js";
 import { descend } from "./solver.js";
 
-
-
 /**
  * @typedef {import("./posterior.js").FitState} FitState
  * @typedef {import("./posterior.js").Noise} Noise
  * @typedef {{row: Uint8Array, vertex: Uint16Array, share: Float32Array}} SparseRegressor
+ *
+ * @typedef {object} Guess a hand in space
+ * @property {Float64Array} points 63
+ * @property {ArrayLike<number> | null} beta shape
+ * @property {number} blur of the points in the image: their noise over that of a hand that is surely there
  *
  * @typedef {object} Lifted
  * @property {Float64Array} h 63
@@ -61,30 +64,29 @@ export class Lifter {
   }
 
   /**
-   * The network's two guesses in space and E3D's in one: 63, in the frame of the turned crop.
+   * What the evidence and E3D's answer to it say of the hand in space, in the frame of the turned crop.
    * @param {import("./detectors.js").Evidence} evidence
    * @param {ArrayLike<number>} vertices E3D's, meters
+   * @param {ArrayLike<number>} beta E3D's
+   * @returns {Guess}
    */
-  guess(evidence, vertices) {
-    const { DEPTH, UNSURE } = this.constants.lift;
-    const metric = centered(evidence.points_3d),
-      deep = centered(evidence.points.map((value, i) => (i % 3 === 2 ? DEPTH * value : value)));
-    let product = 0,
-      squared = 0;
-    deep.forEach((value, i) => {
-      product += value * metric[i];
-      squared += value * value;
-    });
-    const scale = product / Math.max(squared, 1e-9),
-      share = Math.min(1 / 3 + ((2 / 3) * (1 - evidence.presence)) / UNSURE, 1);
-    const known = centered(mixtures(this.space, vertices));
-    return metric.map((value, i) => (1 - share) * ((value + deep[i] * scale) / 2) + share * known[i]);
+  guess(evidence, vertices, beta) {
+    const { DEPTH, DOUBT, BLUR, BLURRED } = this.constants.lift;
+    const whole = centered(mixtures(this.space, vertices));
+    const metric = sized(centered(evidence.points_3d), 1);
+    const deep = sized(centered(evidence.points.map((value, i) => (i % 3 === 2 ? DEPTH * value : value))), 1);
+    const mean = metric.map((value, i) => value + deep[i]);
+    const own = sized(mean, sizeOf(whole));
+    const absence = 1 - evidence.presence;
+    const share = Math.min(1 / 3 + ((2 / 3) * absence) / DOUBT, 1);
+    const points = own.map((value, i) => (1 - share) * value + share * whole[i]);
+    return { points, beta, blur: 1 + BLUR * Math.min(absence / BLURRED, 1) };
   }
 
   /**
    * A right hand.
    * @param {Float64Array} points_px 42
-   * @param {Float64Array} guess 63, along the image's axes as seen through a crop
+   * @param {Guess} guess along the image's axes as seen through a crop
    * @param {ArrayLike<number>} K
    * @param {{iterations: number, before?: FitState | null, noise?: Noise, space?: boolean,
    *   onStep?: (state: FitState, energy: number, posterior: Posterior) => void}} options space: whether the guess is a term
@@ -94,8 +96,9 @@ export class Lifter {
     const middle = [0, 1].map(
       (c) => points_px.reduce((sum, value, i) => (i % 2 === c ? sum + value : sum), 0) / POINTS,
     );
-    const points_3d = turnedPoints(rotationToRay(middle[0], middle[1], K), guess);
-    const seen = { points_px, weight: this.weight, K, points_3d: space ? points_3d : null, before };
+    const points_3d = turnedPoints(rotationToRay(middle[0], middle[1], K), guess.points);
+    const weight = this.weight.map((value) => value / guess.blur ** 2);
+    const seen = { points_px, weight, K, points_3d: space ? points_3d : null, before, beta: guess.beta };
     const posterior = new Posterior(this.anatomy, seen, noise, this.constants.posterior);
     /** @type {(state: FitState, energy: number) => void} */
     const report = (state, energy) => onStep?.(state, energy, posterior);
@@ -290,6 +293,21 @@ function centered(points) {
   const mean = [0, 0, 0];
   points.forEach((value, i) => (mean[i % 3] += (3 * value) / points.length));
   return points.map((value, i) => value - mean[i % 3]);
+}
+
+/** @param {Float64Array} points */
+function sizeOf(points) {
+  return Math.max(Math.sqrt(points.reduce((sum, value) => sum + value * value, 0)), 1e-9);
+}
+
+/**
+ * Points scaled to a size.
+ * @param {Float64Array} points
+ * @param {number} size
+ */
+function sized(points, size) {
+  const scale = size / sizeOf(points);
+  return points.map((value) => value * scale);
 }
 
 /**

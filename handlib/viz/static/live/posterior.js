@@ -18,6 +18,7 @@ export const SHAPES = 10; // numbers of β
  * @property {number[]} points_3d
  * @property {number} outlier
  * @property {number} outlier_3d
+ * @property {number} shape of β about a network's
  * @property {number} step_pose
  * @property {number} step_shape
  * @property {number} step_turn
@@ -29,6 +30,7 @@ export const SHAPES = 10; // numbers of β
  * @property {ArrayLike<number>} K 9
  * @property {ArrayLike<number> | null} points_3d 63, about any origin
  * @property {FitState | null} before the same hand in the frame before
+ * @property {ArrayLike<number> | null} beta what a network says of the shape
  */
 
 export class Posterior {
@@ -49,6 +51,7 @@ export class Posterior {
     this.box = [(left + right - wide) / 2, (top + bottom - wide) / 2, wide];
     this.sigma = noise.points * wide;
     this.size = anatomy.k + SHAPES + 6; // numbers of a step
+    this.shape = seen.beta ? noise.shape : 1;
     this.softness = (constants.SOFTNESS * Math.PI) / 180;
     this.total = Array.from(seen.weight).reduce((sum, weight) => sum + weight, 0);
     this.inverseK = inverseIntrinsics(seen.K);
@@ -125,7 +128,7 @@ export class Posterior {
       known = new Float64Array(k + 56 + (seen.before ? this.size : 0)),
       excess = anatomy.excess(anatomy.pose(state.z));
     known.set(state.z);
-    known.set(state.beta, k);
+    state.beta.forEach((value, i) => (known[k + i] = (value - (seen.beta?.[i] ?? 0)) / this.shape));
     for (let n = 0; n < 45; n++) known[k + 10 + n] = excess[n] / this.softness;
     known[k + 55] =
       (state.place[2] - Math.log(box[2] / constants.CROP_FACTOR / constants.EXTENT)) / constants.SIZE_SPREAD;

@@ -110,8 +110,8 @@ export class Predictor {
       state = null,
       residual;
     if (iterations) {
-      const crop_guess = this.lifter.guess(evidence, this.inMeters(last).vertices),
-        guess = turnedPoints(turnAboutAxis(crop.angle), crop_guess);
+      const guess = this.lifter.guess(evidence, this.inMeters(last).vertices, last.h.subarray(45, 55));
+      guess.points = turnedPoints(turnAboutAxis(crop.angle), guess.points);
       /** @type {(state: FitState, energy: number, posterior: import("./posterior.js").Posterior) => void} */
       const onStep = (at, energy, posterior) => {
         const name = objective.length ? `refinement step ${objective.length}` : "refinement start";

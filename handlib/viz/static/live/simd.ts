@@ -1,7 +1,7 @@
 // The networks' inner loops in AssemblyScript, for WebAssembly SIMD; kernels.js has the same in plain JavaScript.
 //
 // Maps are channel-last, [row][column][channel], channels a multiple of 4, of convolutions' outputs of 8. Pointers and
-// strides are bytes. `npm run build` in tests/viz/live makes simd.wasm.
+// strides are bytes. tests/photo/test_live.py has the command that makes simd.wasm.
 
 const LINEAR = 0, RELU6 = 1, PRELU = 2; // activations; `slopes` are PReLU's
 const BLOCK = 48; // pixels whose inputs stay in the cache while all their outputs are made
