@@ -22,7 +22,7 @@ from .solver import descend
 from .starts import Samples, starts_from_2d, starts_from_3d
 
 FIRST, KEPT = 5, 6  # after so many iterations, so many of a hand's starts go on
-CHUNK = 16  # hands at once
+CHUNK = 4  # hands at once: their derivatives then stay in the cache
 NOISE = Noise()
 
 
@@ -73,11 +73,7 @@ def fit(
         # From afar, every joint would be an outlier of very exact ones: those come second.
         posterior = Posterior(anatomy, seen.take(index), replace(NOISE, points=max(noise, NOISE.points)))
         if seen.points_3d is None:
-            each = [
-                starts_from_2d(posterior.take(slice(i, i + 1)), samples, starts, torch.Generator().manual_seed(seed))
-                for i in range(len(index))
-            ]
-            state = State(*(torch.cat(values) for values in zip(*each, strict=True)))
+            state = starts_from_2d(posterior, samples, starts, torch.Generator().manual_seed(seed))
         else:
             state = starts_from_3d(posterior, samples, starts)
         state = best_of(posterior, state, iterations)[0]
@@ -86,9 +82,7 @@ def fit(
             state = descend(posterior, state, iterations)[0]
         if mask is not None:
             with torch.enable_grad():
-                one = [match_mask(posterior.take(slice(i, i + 1)), hand, state.take(slice(i, i + 1)), mask[index[i]])
-                       for i in range(len(index))]  # fmt: skip
-            state = State(*(torch.cat(values) for values in zip(*one, strict=True)))
+                state = match_mask(posterior, hand, state, mask[index])
         parts.append(describe(posterior, hand, state))
     lead, named = joints_2d.shape[:-2], ("h", "vertices", "joints_3d", "joints_2d", "root_cam")
     fields = {name: [getattr(part, name) for part in parts] for name in named if getattr(parts[0], name) is not None}
