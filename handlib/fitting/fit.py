@@ -25,7 +25,7 @@ from .solver import descend
 from .starts import Samples, starts_from_2d, starts_from_3d
 
 FIRST, KEPT = 5, 6  # after so many iterations, so many of a hand's starts go on
-CHUNK = 4  # hands at once: their derivatives then stay in the cache
+CHUNK = 8  # hands at once: few, so that their derivatives stay in the cache, and enough for a hint (hints.py)
 LARGEST = 1e6  # pixels of a coordinate, and of a focal length
 NOISE = Noise()
 FOUND = ("h", "vertices", "joints_3d", "joints_2d", "root_cam", "joint_residual_px", "residual_px")
