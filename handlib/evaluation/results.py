@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from ..support.files import atomic_path
+from ..support.json_text import read_json
 
 SCHEMA = {
     "schema": int,  # 1
@@ -157,10 +158,7 @@ def digest(record: dict[str, Any]) -> str:
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A checked record. `FileNotFoundError` and `ValueError` say which file and field."""
-    try:
-        loaded = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from error
+    loaded = read_json(path, "run its command again")
     _check(loaded, str(path))
     return loaded
 
@@ -197,7 +195,9 @@ def _check(record: dict[str, Any], where: str) -> None:
                 f"{where}: the field '{field}' must be {kind.__name__}, not {type(record[field]).__name__}"
             )
     for metric in record["metrics"]:
-        number = metric.get("value", 0.0) if isinstance(metric, dict) else 0.0
+        if not isinstance(metric, dict):
+            raise ValueError(f"{where}: the field 'metrics' must be a list of objects, not of {type(metric).__name__}")
+        number = metric.get("value", 0.0)
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
             raise ValueError(f"{where}: the metric '{metric.get('name')}' must have a finite number, not {number!r}")
         try:

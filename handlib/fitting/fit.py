@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..hand import HandModel
 from ..output import DHPEOutput
-from ..support.arguments import arrays
+from ..support.arguments import checked
 from .describe import describe
 from .mask import match_mask
 from .posterior import Anatomy, Noise, Observation, Posterior, State
@@ -26,7 +26,7 @@ CHUNK = 16  # hands at once
 NOISE = Noise()
 
 
-@arrays
+@checked
 @torch.no_grad()
 def fit(
     joints_2d: Float[Tensor, "*batch 21 2"],

@@ -3,7 +3,6 @@
 A file may come from anywhere, so its size is checked before it is read, and every field of its config by name and type.
 """
 
-import json
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from ..support.json_text import parse_json
 
 SHIPPED = {name: Path(__file__).parent / "weights" / f"{name}.safetensors" for name in ("lite", "photo")}
 MAX_BYTES = 1 << 30
@@ -44,10 +45,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def read_config(kind: type[Config], metadata: dict[str, str], path: Path) -> Config:
     """Makes the config, a dataclass of numbers and texts, from a checkpoint's metadata."""
-    try:
-        config: Any = json.loads(metadata["config"])
-    except (KeyError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`") from error
+    if "config" not in metadata:
+        raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`")
+    config: Any = parse_json(metadata["config"], f"{path}: its config", "it was not written by `DHPE.save`")
     if not isinstance(config, dict):
         raise ValueError(f"{path}: its config is not a JSON object, so it was not written by `DHPE.save`")
     types = {field.name: field.type for field in fields(kind)}

@@ -21,7 +21,6 @@ annotations it measures (`annotations`, `ids`), on hands whose wrist is not vali
 two hands are counted (`which`). The layout is that of the authors' page and scripts.
 """
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -34,6 +33,7 @@ from jaxtyping import Bool, Float
 
 from ...camera import CROP_FACTOR
 from ...hand.joints import C21, INTERHAND21, convert
+from ...support.json_text import parse_json
 from ..crop import Crop, Frame
 from .frames import RealHands, find_root, intrinsics, split_of
 from .json_objects import json_objects
@@ -209,11 +209,7 @@ def read_whole(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no {path.name} in {path.parent}; get it from {SOURCE}")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path}: {path.stat().st_size >> 20} MB, far more than it has; refused unread")
-    try:
-        holds = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise ValueError(f"{path}: not a readable JSON file ({reason}); get it again from {SOURCE}") from error
+    holds = parse_json(path.read_bytes(), path, f"get it again from {SOURCE}")
     if not isinstance(holds, dict):
         raise ValueError(f"{path}: must hold an object by capture; get it again from {SOURCE}")
     return holds

@@ -12,7 +12,6 @@
 More fields may stand beside them. What is in the picture's camera frame is what its K projects onto the hand.
 """
 
-import json
 import math
 import os
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 
 from ...camera import CROP_FACTOR
+from ...support.json_text import parse_json
 from ..crop import Crop, Frame
 from .frames import RealHands, intrinsics
 from .pictures import read_rgb
@@ -103,10 +103,7 @@ def read_annotations(path: Path) -> list:
         raise FileNotFoundError(f"no annotations at {path}: a JSON list of {{image, side, K, xyz}}, one an image")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path}: {path.stat().st_size >> 20} MB; refused unread. Split the folder")
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a readable JSON file ({' '.join(str(error).split())[:100]})") from error
+    entries = parse_json(path.read_bytes(), path, "write it as UTF-8 with finite numbers")
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path}: must be a JSON list of {{image, side, K, xyz}}, one an image")
     return entries
