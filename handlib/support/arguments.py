@@ -205,23 +205,22 @@ def _each(name: str, value: Any, rule: _Rule, sizes: dict[str, Any]) -> list[Ten
 
 
 def _check_shape(name: str, shape: torch.Size, wanted: _Shape, sizes: dict[str, Any]) -> None:
+    """`sizes` are those of the arguments before, by name; they are added to."""
     count = len(wanted.ends)
-    lead, ends = (shape[: len(shape) - count], shape[len(shape) - count :])
-    fits = len(shape) >= count if wanted.lead else len(shape) == count
+    lead, ends = shape[: len(shape) - count], shape[len(shape) - count :]
+    fits, before = len(shape) >= count if wanted.lead else len(shape) == count, len(sizes)
     for want, have in zip(wanted.ends, ends, strict=False):
         key = want.lstrip("#")
-        if not fits or (want[0] == "#" and have == 1):
-            continue
-        fits = have == (int(key) if key.isdecimal() else sizes.setdefault(key, have))
+        if fits and not (want[0] == "#" and have == 1):
+            fits = have == (int(key) if key.isdecimal() else sizes.setdefault(key, have))
     if fits and wanted.lead:
-        key = wanted.lead.lstrip("*#")
-        before = sizes.setdefault(key, lead)
-        if lead != before:
-            fits = wanted.lead[1] == "#" and _broadcasts(lead, before)
+        first = sizes.setdefault(wanted.lead.lstrip("*#"), lead)
+        fits = lead == first or (wanted.lead[1] == "#" and _broadcasts(lead, first))
     if not fits:
-        text = ", ".join(["…"] * bool(wanted.lead) + [_size(want, sizes) for want in wanted.ends])
-        before = sizes.get(wanted.lead.lstrip("*#"), ()) if wanted.lead else ()
-        like = f" with … = {', '.join(map(str, before))} in front" if before else ""
+        known = dict(list(sizes.items())[:before])
+        text = ", ".join(["…"] * bool(wanted.lead) + [_size(want, known) for want in wanted.ends])
+        first = known.get(wanted.lead.lstrip("*#"), ()) if wanted.lead else ()
+        like = f" with … = {', '.join(map(str, first))}" if first else ""
         raise ValueError(f"{name} must have the shape ({text}){like}, got {tuple(shape)}")
 
 

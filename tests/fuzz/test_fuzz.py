@@ -25,5 +25,5 @@ def test_no_argument_file_or_option_ends_badly():
 def test_what_ends_badly_is_seen():
     done = tried("--cases", "10", "--tables", "badly")
     assert done.returncode == 1
-    assert done.stdout.endswith("1 right, 1 clear error, 1 raw error, 1 silent, 1 crash\n"), done.stdout + done.stderr
+    assert done.stdout.endswith("2 right, 1 clear error, 1 raw error, 1 silent, 1 crash\n"), done.stdout + done.stderr
     assert "KeyError" in done.stdout and "the process ended with -6" in done.stdout
