@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from ..support.arguments import check_fields
 from ..support.files import atomic_path
 from ..support.json_text import read_json
 
@@ -194,6 +195,8 @@ def _check(record: dict[str, Any], where: str) -> None:
             raise ValueError(
                 f"{where}: the field '{field}' must be {kind.__name__}, not {type(record[field]).__name__}"
             )
+    if not isinstance(record["git"].get("commit", ""), str):
+        raise ValueError(f"{where}: the field 'git' must have a text as its commit")
     for metric in record["metrics"]:
         if not isinstance(metric, dict):
             raise ValueError(f"{where}: the field 'metrics' must be a list of objects, not of {type(metric).__name__}")
@@ -201,8 +204,8 @@ def _check(record: dict[str, Any], where: str) -> None:
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
             raise ValueError(f"{where}: the metric '{metric.get('name')}' must have a finite number, not {number!r}")
         try:
-            Metric(**metric)
-        except TypeError as error:
+            check_fields(Metric(**metric))
+        except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{where}: a metric must have the fields of handlib.evaluation.results.Metric ({error})"
             ) from error

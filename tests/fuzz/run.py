@@ -80,12 +80,15 @@ def run(
     total = sum(target.share for _, target in chosen)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(tables))
-    counts, found, began = Counter(), [], time.monotonic()
+    counts, found, began, rest = Counter(), [], time.monotonic(), total
     for n, target in chosen:
-        left = minutes * 60 - (time.monotonic() - began)
-        own = _one(context, (tables, n), target.name, max(2, round(cases * target.share / total)), start, left, found)
-        counts += own
-        say(f"{target.name:32} " + ", ".join(f"{own[key]} {key}" for key in own))
+        left, seen = minutes * 60 - (time.monotonic() - began), len(found)
+        mine = min(left, 30 + 3 * left * target.share / rest)  # what others need is left to them
+        own = _one(context, (tables, n), target.name, max(2, round(cases * target.share / total)), start, mine, found)
+        counts, rest = counts + own, rest - target.share
+        say(f"{target.name:32} " + ", ".join(f"{own[key]} {key}" for key in OUTCOMES if own[key]))
+        for one in found[seen:]:
+            say(f"  {one.outcome}: {one.why}\n    {one.case}")
     return counts, found
 
 
@@ -95,7 +98,7 @@ def _one(
     counts, kinds, case, ended = Counter(), set(), "the first", False
     until = time.monotonic() + left
     mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(*which, count, start, theirs), daemon=True)
+    process = context.Process(target=_work, args=(*which, count, start, theirs))
     process.start()
     theirs.close()
     with suppress(EOFError):
@@ -132,8 +135,6 @@ def main() -> int:
     options = parser.parse_args()
     say, tables = partial(print, flush=True), tuple(options.tables)
     counts, found = run(options.cases, options.minutes, options.seed, options.only, say, tables)
-    for one in found:
-        print(f"\n{one.outcome}: {one.target}\n  {one.why}\n  {one.case}")
     print(f"\n{sum(counts.values())} cases: " + ", ".join(f"{counts[key]} {key}" for key in OUTCOMES))
     return 1 if found else 0
 

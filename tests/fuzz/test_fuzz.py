@@ -17,7 +17,7 @@ def tried(*options: str) -> subprocess.CompletedProcess:
 
 
 def test_no_argument_file_or_option_ends_badly():
-    done = tried("--cases", "400", "--only", "^(?!train|ablate|fit with|augment|bench|predict lite)")
+    done = tried("--cases", "200", "--only", "^(?!train|ablate|fit with|augment|bench|predict lite)")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("0 raw error, 0 silent, 0 crash\n")
 
