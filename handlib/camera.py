@@ -66,6 +66,14 @@ def quaternion_to_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tenso
     return (products @ _like(_ROTATION, quaternion) / squared).unflatten(-1, (3, 3))
 
 
+def rotation_jacobian(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4 3 3"]:
+    """Derivatives of `Camera.rotation` by w, x, y, z: |q|² R(q) is quadratic in q."""
+    squared = quaternion.square().sum(-1)[..., None, None, None].clamp(min=SHORTEST)
+    quadratic = 2 * (quaternion @ _like(_ROTATION, quaternion).view(4, 36)).unflatten(-1, (4, 3, 3))
+    length = 2 * quaternion[..., None, None] * quaternion_to_rotation(quaternion)[..., None, :, :]
+    return (quadratic - length) / squared * _like(_FLIP, quaternion)
+
+
 @checked
 def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
     """The quaternion of the rotation b and then a; w x y z."""

@@ -143,9 +143,9 @@ class DHPE(nn.Module):
 
         The photo trunk looks at each through a turned crop that it finds itself; h is that of the image all the same.
         """
-        # a look at the values makes a GPU wait; in training the check of the loss catches NaN
+        # A look at the values makes a GPU wait, and no graph holds one; in training the check of the loss catches NaN.
         images = as_tensor("images", images, "n", self.laplacian.device)
-        check_images(images, finite=not self.training)
+        check_images(images, finite=not (self.training or torch.compiler.is_compiling()))
         if not torch.is_autocast_enabled(images.device.type):
             images = images.to(self.laplacian.dtype)
         if self.config.trunk == "photo":

@@ -131,7 +131,7 @@ def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True
         row, column, map_ = (
             torch.div(best, s, rounding_mode="floor"),
             best % s,
-            torch.arange(len(maps), device=best.device),
+            torch.arange(maps.shape[0], device=best.device),
         )
         centers = torch.stack([column, row], -1) + 0.5
         if subpixel:

@@ -1,4 +1,4 @@
-"""Files of tensors with a digest of what they hold inside: a bit that flipped on a disk is noticed."""
+"""Files of tensors with a digest of their contents, stored in the file itself, so that damage is noticed."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from .files import atomic_path, write_tensors
 
 
 def digest_of(content: Any) -> str:
-    """SHA-256 of tensors, numbers and texts in dicts, lists and tuples; the order of a dict's keys does not count."""
+    """Returns the SHA-256 of tensors, numbers and texts in dicts, lists and tuples, whatever the order of dict keys."""
     digest = hashlib.sha256()
     _add(digest, content)
     return digest.hexdigest()

@@ -1,7 +1,6 @@
-"""roma, which is imported when the first of its functions is asked for.
+"""Imports roma at the first use of one of its functions: it loads torch's compiler, as slow to import as torch itself.
 
-It brings torch's compiler with it, and that takes as long to import as torch itself. Write `from ..support import
-roma`.
+Write `from ..support import roma`.
 """
 
 

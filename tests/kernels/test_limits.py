@@ -32,7 +32,7 @@ def test_faces_out_of_range(mesh, corner, gradient):
         texture, uv = torch.zeros(3, 4, 4), torch.zeros(9, 2)
         calls += [lambda: renderer.textured(vertices, mesh[1], texture, uv, faces)]
     for call in calls:
-        with pytest.raises(ValueError, match=r"faces must be numbers of vertices, 0 … \d+: got"):
+        with pytest.raises(ValueError, match=r"faces must be vertex numbers, 0 … \d+: got"):
             call()
 
 
@@ -85,7 +85,7 @@ def test_cameras_of_other_shapes():
 
 @pytest.mark.parametrize("loop", [each, parts])
 def test_a_batch_of_parts_that_do_not_fit(loop):
-    with pytest.raises(ValueError, match="a batch of 4 cannot be made of parts of 2, 4"):
+    with pytest.raises(ValueError, match="all tensors must have length 1 or 4: got 2, 4"):
         loop(lambda *_: None, 4, torch.zeros(4, 2), torch.zeros(2, 2))
 
 

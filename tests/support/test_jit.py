@@ -18,7 +18,7 @@ def test_numba_that_cannot_be_imported(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=True
     )
     assert done.stdout.split() == ["False", "False"]
-    assert done.stderr.count("numba is not used, so all is slower: Numba needs NumPy 2.5 or less") == 1
+    assert done.stderr.count("numba cannot be used, so handlib runs more slowly: Numba needs NumPy 2.5 or less") == 1
 
 
 def test_numba_without_a_folder_to_cache_in(monkeypatch):
