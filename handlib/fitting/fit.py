@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..hand import HandModel
 from ..output import DHPEOutput
-from ..support.arguments import arrays
+from ..support.arguments import checked
 from .describe import describe
 from .hints import hint
 from .mask import match_mask
@@ -31,7 +31,7 @@ NOISE = Noise()
 FOUND = ("h", "vertices", "joints_3d", "joints_2d", "root_cam", "joint_residual_px", "residual_px")
 
 
-@arrays
+@checked
 @torch.no_grad()
 def fit(
     joints_2d: Float[Tensor, "*batch 21 2"],
