@@ -28,6 +28,7 @@ def stated(root=ROOT):
 def copies(root=ROOT):
     """Returns the files that have a copy of the address."""
     names = ["README.md", "pyproject.toml", "CITATION.cff"]
+    names += ["tools/course/cells.py", "tools/course/links.py"]
     chapters = sorted(p for p in (root / "book").iterdir() if p.suffix in (".md", ".ipynb"))
     return [root / name for name in names if (root / name).exists()] + chapters
 
@@ -38,9 +39,11 @@ def last_written(root=ROOT):
 
 
 def replace(path, old, new):
-    """Replaces github.com/old and colab.research.google.com/github/old, but not github.com/old-fork."""
+    """Replaces it in addresses of GitHub, Colab and the site, but not in github.com/old-fork."""
     text = path.read_text("utf-8")
     replaced = re.sub(rf"(github(?:\.com)?/){re.escape(old)}(?![\w-])", rf"\g<1>{new}", text)
+    pages_old, pages_new = (slug.replace("/", ".github.io/") for slug in (old, new))
+    replaced = re.sub(rf"(https://){re.escape(pages_old)}(?![\w-])", rf"\g<1>{pages_new}", replaced)
     if replaced != text:
         path.write_text(replaced, "utf-8")
         print(f"{path}: {old} -> {new}")

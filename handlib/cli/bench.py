@@ -32,7 +32,7 @@ BENCHES = {  # name → function, its profiles, its help
     "refinement": (
         bench_refinement,
         REFINEMENT_BENCHES,
-        "Times fifty steps on h down the gradient of a silhouette, in compiled code and in plain torch.",
+        "Times refine as shipped, with features and by the paper's gradient steps; and fit.",
     ),
     "training": (bench_training, TRAINING_BENCHES, "Times a step of training and its networks alone."),
 }

@@ -17,7 +17,7 @@ from ..evaluation import results
 from ..evaluation.evaluate import predictions
 from ..evaluation.measure import measurements
 from ..evaluation.protocols import OWN_PROTOCOLS
-from ..refinement import RefinementWeights
+from ..refinement import METHOD, RefinementWeights
 from ..training.feed import evenly, in_memory
 
 
@@ -66,7 +66,7 @@ def evaluate_command(
         config={
             "model": asdict(model.config),
             "train": trained,
-            "refine": {"iterations": refine, **asdict(RefinementWeights())},
+            "refine": {"iterations": refine, "method": METHOD, **asdict(RefinementWeights())},
             "scored": list(hands.scored),
         },
         seed=trained.get("seed", 0),

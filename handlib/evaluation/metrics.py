@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
 from ..hand.joints import BONES, C21, MIDDLE_MCP
+from ..support.arguments import arrays
 
 ALIGNMENTS = ("root", "root_scale", "wrist", "wrist_scale", "procrustes", "reflected_procrustes")
 ROUNDING_MM = 1e-3
@@ -17,6 +18,7 @@ _ROOT_BONE = next(bone for bone in BONES if bone[1] == MIDDLE_MCP)  # wrist → 
 TONE_EDGES = (0.0, 3.0, 6.0, 9.0)  # bounds of light, medium and dark on the Monk scale, 0 (lightest) … 9
 
 
+@arrays
 def align(
     predicted: Float[Tensor, "*batch n 3"],
     truth: Float[Tensor, "*batch n 3"],
@@ -72,16 +74,19 @@ def _mean_of(points: Tensor, counted: Tensor | None) -> Tensor:
     return total / counted.sum(-1).clamp(min=1)[..., None, None]
 
 
+@arrays
 def joint_errors_mm(predicted: Float[Tensor, "*batch n 3"], truth: Float[Tensor, "*batch n 3"]) -> Tensor:
     """Returns the distance of each joint or vertex from the truth in millimeters."""
     return (predicted - truth).norm(dim=-1) * 1000
 
 
+@arrays
 def without_rounding(errors_mm: Tensor) -> Tensor:
     """Sets errors below `ROUNDING_MM` to 0, since a perfect estimate must pass a threshold of 0 after alignment."""
     return torch.where(errors_mm < ROUNDING_MM, 0, errors_mm)
 
 
+@arrays
 def pck(
     errors: Float[Tensor, "n k"], thresholds: Float[Tensor, " t"], visible: Bool[Tensor, "n k"] | None = None
 ) -> Float[Tensor, "k t"]:
@@ -94,6 +99,7 @@ def pck(
     return hit.sum(0) / visible.sum(0)[:, None]
 
 
+@arrays
 def auc(
     errors: Num[Tensor, "n k"],
     low: float = 20.0,
@@ -109,6 +115,7 @@ def auc(
     return auc_on(errors, torch.linspace(low, high, steps, dtype=errors.dtype, device=errors.device), visible)
 
 
+@arrays
 def auc_reference(
     errors_mm: Num[Tensor, "n k"], low_index: int = 0, visible: Bool[Tensor, "n k"] | None = None
 ) -> float:
@@ -121,6 +128,7 @@ def auc_reference(
     return auc_on(errors_mm, grid[low_index:], visible)
 
 
+@arrays
 def auc_on(
     errors: Float[Tensor, "n k"], thresholds: Float[Tensor, " t"], visible: Bool[Tensor, "n k"] | None = None
 ) -> float:
@@ -135,6 +143,7 @@ def _floating(values: Tensor) -> Tensor:
     return values if values.is_floating_point() else values.float()
 
 
+@arrays
 def error_by_joint(errors_mm: Float[Tensor, "n 21"], visible: Bool[Tensor, "n 21"] | None = None) -> dict[str, list]:
     """Computes mean and median error of each joint of C21 over its visible samples, and their number, as columns.
 
@@ -150,6 +159,7 @@ def error_by_joint(errors_mm: Float[Tensor, "n 21"], visible: Bool[Tensor, "n 21
     }
 
 
+@arrays
 def error_by_tone(
     errors_mm: Float[Tensor, "n k"],
     tone: Float[Tensor, " n"],
@@ -181,6 +191,7 @@ def _number(value: Tensor) -> float:
     return round(float(value), 4)
 
 
+@arrays
 def segmentation_scores(predicted: Tensor, target: Tensor, classes: int = 2) -> dict[str, float]:
     """Computes the four scores of Long et al. 2015 from one confusion matrix over all pixels.
 
@@ -205,6 +216,7 @@ def segmentation_scores(predicted: Tensor, target: Tensor, classes: int = 2) -> 
     }
 
 
+@arrays
 def vertex_error(predicted: Float[Tensor, "n v 3"], truth: Float[Tensor, "n v 3"], mode: str = "procrustes") -> float:
     """Computes the mean vertex distance in millimeters, after alignment by "procrustes" or without ("none")."""
     if mode not in ("procrustes", "none"):
@@ -213,11 +225,13 @@ def vertex_error(predicted: Float[Tensor, "n v 3"], truth: Float[Tensor, "n v 3"
     return float(joint_errors_mm(moved, truth).mean())
 
 
+@arrays
 def f_score(predicted: Float[Tensor, "v 3"], truth: Float[Tensor, "w 3"], threshold_mm: float) -> float:
     """Computes the harmonic mean of precision and recall: fractions of points within a threshold of the other set."""
     return f_scores(predicted, truth, (threshold_mm,))[0]
 
 
+@arrays
 def f_scores(
     predicted: Float[Tensor, "v 3"], truth: Float[Tensor, "w 3"], thresholds_mm: tuple[float, ...]
 ) -> list[float]:

@@ -16,7 +16,7 @@ from ..data.real.palm import wrist_to_palm
 from ..dhpe import DHPE
 from ..hand.joints import MIDDLE_MCP
 from ..output import DHPEOutput
-from ..refinement import RefinementWeights, refine
+from ..refinement import METHOD, RefinementWeights, refine
 from .metrics import align, joint_errors_mm
 from .results import Metric
 
@@ -96,10 +96,11 @@ class RefinementReport(NamedTuple):
 def refinement_report(
     model: DHPE,
     data: Hands,
-    iterations: int = 50,
+    iterations: int | None = None,
     weights: RefinementWeights | None = None,
     batch_size: int = 32,
     progress: bool = True,
+    method: str = METHOD,
 ) -> RefinementReport:
     """Refines every hand of `data` and measures each step.
 
@@ -115,7 +116,8 @@ def refinement_report(
         batch = data.batch(indices)
         with torch.no_grad():
             output = model(batch["image"])
-        part = trajectory(refine(model, batch["image"], output, iterations, weights), batch, scored, palm)
+        refined = refine(model, batch["image"], output, iterations, weights, method)
+        part = trajectory(refined, batch, scored, palm)
         if not torch.isfinite(part.error_mm).all():
             raise ValueError("a hand has no joint with a known error: are its root and its camera annotated?")
         errors.append(part.error_mm.cpu())

@@ -1,4 +1,4 @@
-"""The joints of a hand without its mesh, exactly, and their derivatives: what `fit` evaluates thousands of times.
+"""The joints of a hand without its mesh, exactly, and their derivatives: what `fit` and `refine` evaluate in each step.
 
 A joint is a fixed mixture of skinned vertices, so it is also a mixture of the bones' motions:
 
@@ -12,8 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..camera import SCALE_UNIT, rotation_jacobian
 from ..hand import HandModel
 from ..hand.files import PARENTS
+from ..parameters import MeshParameters
 from ..support import roma
 
 _NEGLIGIBLE = 1e-7  # share of a bone in a joint; leaving it out moves the joint by less than a micrometre
@@ -62,13 +64,13 @@ class Skeleton:
         parts, rotations, positions = self._posed(local, self.rest.expand(*lead, -1, -1, -1), columns)
         by_shape = torch.einsum("ip,...pcb->...icb", self.of_joint, parts[..., 1:])
         parts = (parts @ one_shape[..., None, :, :])[..., 0]  # (..., pairs, 3)
-        centres = (positions @ one_shape[..., None, :, :])[..., 1:, :, 0]
+        centers = (positions @ one_shape[..., None, :, :])[..., 1:, :, 0]
 
         # A small turn dθ of joint m is the turn ω = G_m dθ of all it carries: dx = ω × (x − share·t_m).
         left = _left_jacobian(pose.unflatten(-1, (15, 3)))
         turn = rotations[..., list(PARENTS[1:]), :, :] @ left
         carried = self.of_joint[:, None] * self.moves  # (p, 15, pairs)
-        arm = carried @ parts[..., None, :, :] - (carried @ self.share[..., 0]) * centres[..., None, :, :]
+        arm = carried @ parts[..., None, :, :] - (carried @ self.share[..., 0]) * centers[..., None, :, :]
         by_pose = -cross_matrix(arm) @ turn[..., None, :, :, :]  # (..., p, 15, 3, 3)
 
         # The correctives follow R_m − I, whose derivative is [J_l dθ]× R_m.
@@ -104,6 +106,22 @@ class Skeleton:
         t = torch.cat([joints[..., :1, :, :].expand(*t.shape[:-3], 1, -1, -1), t], -3)
         offset = (t - r @ joints)[..., self.bone, :, :]
         return r[..., self.bone, :, :] @ rest + self.share * offset, r, t
+
+
+def projected(skeleton: Skeleton, h: Float[Tensor, "b 63"]) -> tuple[Float[Tensor, "b p 3"], Float[Tensor, "b 2*p 63"]]:
+    """The points of h in crop coordinates (`posed_skeleton`), and the derivatives of their x and y by h."""
+    parts = MeshParameters.split(h)
+    points, by_pose, by_shape = skeleton.with_jacobian(parts.pose, parts.shape)
+    matrix, offset = parts.camera.matrix().split([3, 1], -1)
+    by_quaternion = SCALE_UNIT * parts.scale[..., None, None] * rotation_jacobian(parts.quaternion)
+    turned = points @ matrix.mT
+    columns = [
+        matrix[:, None] @ torch.cat([by_pose, by_shape], -1),
+        (points[:, None] @ by_quaternion.mT).permute(0, 2, 3, 1),
+        (turned / parts.scale[..., None])[..., None],
+        torch.eye(3).to(h).expand(*turned.shape[:2], 3, 3),
+    ]
+    return turned + offset.mT, torch.cat(columns, -1)[:, :, :2].flatten(1, 2)
 
 
 def _local(pose: Float[Tensor, "*batch 45"]) -> Float[Tensor, "*batch 15 3 3"]:

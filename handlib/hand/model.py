@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..support import jit
+from ..support.arguments import arrays, as_tensor, common_lead
 from . import skinning
 from .collision import bone_radii, penetration_depth
 from .files import V, read_hand
@@ -115,7 +116,7 @@ class HandModel(nn.Module):
         `Camera.matrix()`: then maps every point x to A x + t, at less cost than mapping the mesh afterwards.
         """
         pose = self.mean_pose if pose is None else pose
-        shape = pose.new_zeros(10) if shape is None else shape
+        shape = self.mean_pose.new_zeros(10) if shape is None else shape
         return HandOutput(*self._skin(self._rig(), pose, shape, rotation, placement))
 
     def skeleton(
@@ -138,6 +139,8 @@ class HandModel(nn.Module):
     def _skin(
         self, rig: Rig, pose: Tensor, shape: Tensor, rotation: Tensor | None, placement: Tensor | None
     ) -> tuple[Tensor, Tensor]:
+        pose, shape = self._given("pose", pose), self._given("shape", shape)
+        rotation, placement = self._given("rotation", rotation), self._given("placement", placement)
         if pose.shape[-1:] != (45,) or shape.shape[-1:] != (10,):
             raise ValueError(
                 f"pose must end in 45 and shape in 10 numbers: got {tuple(pose.shape)}, {tuple(shape.shape)}"
@@ -145,15 +148,24 @@ class HandModel(nn.Module):
         for name, matrix, ends in (("rotation", rotation, (3, 3)), ("placement", placement, (3, 4))):
             if matrix is not None and matrix.shape[-2:] != ends:  # compiled loops would read past its end
                 raise ValueError(f"{name} must end in {ends[0]}×{ends[1]} numbers: got {tuple(matrix.shape)}")
-        lead = pose.shape[:-1]
+        matrices = [x for x in (rotation, placement) if x is not None]
+        lead = common_lead("pose, shape, rotation and placement", pose.shape[:-1], shape.shape[:-1],
+                           *(x.shape[:-2] for x in matrices))  # fmt: skip
         n = lead.numel()
-        pose, shape = pose.reshape(n, 45), shape.expand(*lead, 10).reshape(n, 10)
+        pose, shape = pose.expand(*lead, 45).reshape(n, 45), shape.expand(*lead, 10).reshape(n, 10)
         rotation, placement = (
             None if x is None else x.expand(*lead, *x.shape[-2:]).reshape(n, *x.shape[-2:])
             for x in (rotation, placement)
         )
         vertices, joints = self._skinning(rig, pose, shape, rotation, placement)(rig, pose, shape, rotation, placement)
         return vertices.view(*lead, *vertices.shape[1:]), joints.view(*lead, 21, 3)
+
+    def _given(self, name: str, value: Tensor | None) -> Tensor | None:
+        """A user's argument as a tensor like the model's own."""
+        own = self.template
+        if value is None or (isinstance(value, Tensor) and value.dtype is own.dtype and value.device == own.device):
+            return value
+        return as_tensor(name, value, device=own.device).to(own.dtype)
 
     def _skinning(self, rig: Rig, *inputs: Tensor | None) -> Callable[..., tuple[Tensor, Tensor]]:
         """Chooses the compiled implementation where it applies, else the one in plain torch."""
@@ -164,6 +176,7 @@ class HandModel(nn.Module):
 
         return compiled.skin
 
+    @arrays
     def regress_joints(self, vertices: Float[Tensor, "*batch 778 3"]) -> Float[Tensor, "*batch 21 3"]:
         """Reg(m): returns the skeleton of any mesh of this topology in C21 order, by one fixed 21×778 matrix.
 
@@ -171,6 +184,7 @@ class HandModel(nn.Module):
         """
         return self.joint_regressor @ vertices
 
+    @arrays
     def sample(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Draws n plausible hands: `pose` (n, 45) and `shape` (n, 10), on the CPU, determined by the generator's state.
 

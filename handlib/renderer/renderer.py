@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from ..support.arguments import arrays
 from .backends import Backend, check, choose
 from .edges import VisibilityGradient
 from .interpolate import barycentrics, interpolate
@@ -69,6 +70,7 @@ class Renderer:
     def __repr__(self) -> str:
         return f"Renderer(({self.height}, {self.width}), backend={self.backend!r}, gradient={self.gradient!r})"
 
+    @arrays
     def silhouette(
         self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "*#batch f 3"]
     ) -> Float[Tensor, "*batch h w"]:
@@ -83,6 +85,7 @@ class Renderer:
             image = self._visible(seen.to(scene.vertices)[..., None], scene)
         return self._mean(image).reshape(*lead, self.height, self.width)
 
+    @arrays
     def depth(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
@@ -98,6 +101,7 @@ class Renderer:
         image = interpolate(z, *scene[:3], scene.vertices.new_full((1, 1, 1, 1), background))
         return self._visible(image, scene)[..., 0].view(*vertices_px.shape[:-2], self.height, self.width)
 
+    @arrays
     def rgb(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
@@ -109,7 +113,6 @@ class Renderer:
 
         Differentiable in the colors, in the vertices (shading and outlines) and in the background.
         """
-        _check_ends("vertex_colors", vertex_colors, vertices_px.shape[-2:])
         scene = self._scene(vertices_px, faces, self.supersampling)
         colors = vertex_colors.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
         image = interpolate(
@@ -117,6 +120,7 @@ class Renderer:
         )
         return self._picture(image, scene, vertices_px)
 
+    @arrays
     def textured(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
@@ -132,7 +136,6 @@ class Renderer:
         of each face; a vertex may have different coordinates in different faces.
         """
         _check_faces(uv_faces, len(uv), "uv_faces")
-        _check_ends("uv_faces", uv_faces, faces.shape[-2:])
         scene = self._scene(vertices_px, faces, self.supersampling)
         outside = scene.vertices.new_full((1, 1, 1, 2), 0.5)
         lookup = interpolate(uv[uv_faces][None], *scene[:3], outside) * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])
@@ -144,6 +147,7 @@ class Renderer:
         )
         return self._picture(image, scene, vertices_px)
 
+    @arrays
     def normals(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
@@ -151,13 +155,13 @@ class Renderer:
         vertex_normals: Float[Tensor, "*#batch v 3"],
     ) -> Float[Tensor, "*batch 3 h w"]:
         """Renders unit normals at the pixel centers, blended from those of the vertices; 0 where there is no mesh."""
-        _check_ends("vertex_normals", vertex_normals, vertices_px.shape[-2:])
         scene = self._scene(vertices_px, faces)
         normals = vertex_normals.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
         image = interpolate(corners(normals, scene.faces), *scene[:3], normals.new_zeros(1, 1, 1, 3))
         image = functional.normalize(image, dim=-1)
         return image.movedim(-1, 1).view(*vertices_px.shape[:-2], 3, self.height, self.width)
 
+    @arrays
     def rasterize(
         self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "*#batch f 3"]
     ) -> tuple[Int[Tensor, "*batch h w"], Float[Tensor, "*batch h w 3"]]:
@@ -176,11 +180,7 @@ class Renderer:
         return self.height * supersampling, self.width * supersampling
 
     def _flat(self, vertices_px: Tensor, faces: Tensor, supersampling: int) -> tuple[Tensor, Tensor, Backend]:
-        """Checks the inputs and converts them to one batch dimension, with x and y in samples."""
-        if vertices_px.shape[-1] != 3:
-            raise ValueError(
-                f"vertices must be (..., V, 3): x, y in pixels and a depth; got {tuple(vertices_px.shape)}"
-            )
+        """Converts the inputs to one batch dimension, with x and y in samples."""
         if not (_captured(vertices_px) or torch.isfinite(vertices_px).all()):
             raise ValueError("vertices hold NaN or infinity: the mesh diverged, or a point lies in the camera's plane")
         _check_faces(faces, vertices_px.shape[-2])
@@ -229,11 +229,6 @@ class Renderer:
         """Averages samples to pixels."""
         image = image.movedim(-1, 1)
         return image if self.supersampling == 1 else functional.avg_pool2d(image, self.supersampling)
-
-
-def _check_ends(name: str, given: Tensor, ends: tuple[int, ...]) -> None:
-    if given.shape[-2:] != ends:
-        raise ValueError(f"{name} must end in {tuple(ends)}: got {tuple(given.shape)}")
 
 
 def _check_faces(faces: Tensor, count: int, name: str = "faces") -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..hand.joints import BONES
@@ -66,12 +66,21 @@ def draw_arrows(
     return picture
 
 
-def contact_sheet(pictures: Sequence[Image.Image], columns: int = 6, size: int = 160) -> Image.Image:
-    """Puts images side by side on white, each scaled to a square of `size` pixels."""
+def contact_sheet(
+    pictures: Sequence[Image.Image], columns: int = 6, size: int = 160, titles: Sequence[str] = ()
+) -> Image.Image:
+    """Puts images side by side on white, each scaled to a square of `size` pixels. titles: of the columns."""
+    if titles and len(titles) != columns:
+        raise ValueError(f"{len(titles)} titles for {columns} columns: give one each")
     rows, gap = -(-len(pictures) // columns), 4
-    sheet = Image.new("RGB", (columns * (size + gap) - gap, rows * (size + gap) - gap), "white")
+    font = ImageFont.load_default(max(11, size // 11))
+    head = 2 * max(11, size // 11) if titles else 0
+    sheet = Image.new("RGB", (columns * (size + gap) - gap, head + rows * (size + gap) - gap), "white")
+    pen = ImageDraw.Draw(sheet)
+    for n, title in enumerate(titles):
+        pen.text((n * (size + gap) + size / 2, head / 2), title, fill="#333", font=font, anchor="mm")
     for n, picture in enumerate(pictures):
-        corner = (n % columns * (size + gap), n // columns * (size + gap))
+        corner = (n % columns * (size + gap), head + n // columns * (size + gap))
         sheet.paste(picture.resize((size, size), Image.Resampling.LANCZOS), corner)
     return sheet
 
@@ -94,7 +103,8 @@ def augmentation_sheet(
         last = to_image(generated["image"][rows[-1]])
         pictures += [to_image(image), overlay(image, mesh, faces), *(to_image(generated["image"][r]) for r in rows)]
         pictures += [draw_skeleton(last, generated["joints_px"][rows[-1]]), to_image(generated["mask"][rows[-1]])]
-    return contact_sheet(pictures, per_seed + 4, size)
+    titles = ["picture", "estimate", *(f"new {n + 1}" for n in range(per_seed)), "skeleton", "mask"]
+    return contact_sheet(pictures, per_seed + 4, size, titles)
 
 
 def to_bytes(values: Tensor) -> np.ndarray:

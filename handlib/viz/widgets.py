@@ -23,6 +23,7 @@ from ..hand.files import PARENTS, V
 from ..hand.joints import FINGERS, MANO16
 from ..hand.mesh import boundary_loop
 from .plots import FINGER_COLORS, LIGHT, LIGHT_POSITION
+from .scripts import joined
 
 SAMPLES = 36  # random hands in the output
 SPREAD_LOW = -50  # percent; fingers also close
@@ -52,8 +53,7 @@ class HandExplorer:
 
     def html(self) -> str:
         """Returns the explorer as an HTML fragment for any page; each call uses a new id."""
-        static = files("handlib.viz") / "static"
-        style, script = ((static / f"explorer.{kind}").read_text("utf-8") for kind in ("css", "js"))
+        style, script = (files("handlib.viz") / "static/explorer.css").read_text("utf-8"), joined("explorer.js")
         name = f"hand-explorer-{uuid4().hex[:8]}"
         data = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")  # so that no name ends the script
         plotly = f"<script>{get_plotlyjs()}</script>\n" if self.include_plotlyjs is True else ""
@@ -99,9 +99,10 @@ def hand_explorer(
     if len(hand.pose_samples):
         pose, shape = hand.sample(SAMPLES, torch.Generator().manual_seed(0))
     center, span = _view(hand)
+    arrays = hand_arrays(hand) | {"axes": axes.numpy(), "limits": _limits(axes, [*poses.values(), pose]).numpy()}
     data = {
         "name": hand.name,
-        "hand": _pack_hand(hand) | {"axes": _pack(axes), "limits": _pack(_limits(axes, [*poses.values(), pose]))},
+        "hand": {name: _pack(value) if isinstance(value, np.ndarray) else value for name, value in arrays.items()},
         "poses": [[name, _pack(pose)] for name, pose in poses.items()],
         "samples": _pack(torch.cat([pose, shape], 1)),
         "synergies": [
@@ -109,7 +110,7 @@ def hand_explorer(
             for name, full in synergies().items()
         ],
         "fingers": [[finger, _joints_of(finger)] for finger in FINGERS],
-        "colors": _pack((255 * hand.vertex_colors).round(), "u1"),
+        "colors": _pack((255 * hand.vertex_colors).round().byte()),
         "fingerColors": FINGER_COLORS,
         "lighting": LIGHT,
         "lightposition": LIGHT_POSITION,
@@ -174,10 +175,11 @@ def _view(hand: HandModel) -> tuple[list[float], float]:
 # ---- numbers as text
 
 
-def _pack(values: Tensor | np.ndarray, kind: str = "f4") -> list[str]:
+def _pack(values: Tensor | np.ndarray) -> list[str]:
     """Encodes a typed array for JavaScript: its type and its little-endian bytes in base64."""
-    array = np.ascontiguousarray(torch.as_tensor(values).detach().cpu().numpy(), dtype=f"<{kind}")
-    return [kind, base64.b64encode(array.tobytes()).decode()]
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return [array.dtype.str[1:], base64.b64encode(array.tobytes()).decode()]
 
 
 def _quantize(values: np.ndarray) -> tuple[np.ndarray, float]:
@@ -186,8 +188,8 @@ def _quantize(values: np.ndarray) -> tuple[np.ndarray, float]:
     return np.round(values / scale).astype(np.int16), scale
 
 
-def _pack_hand(hand: HandModel) -> dict:
-    """Packs what `Hand` in explorer.js needs: blend shapes as int16; correctives, weights and Reg without zeros."""
+def hand_arrays(hand: HandModel) -> dict[str, np.ndarray | float]:
+    """Packs what `Hand` (live/hand.js) needs: blend shapes as int16; correctives, weights and Reg without zeros."""
     blend = hand.blend_shapes.unflatten(1, (3, V)).transpose(1, 2).cpu().numpy()  # vertex by vertex
     shapes, shape_scale = _quantize(blend[:10])
     correctives, corrective_scale = _quantize(blend[10:])
@@ -195,22 +197,22 @@ def _pack_hand(hand: HandModel) -> dict:
     near = blocks.any((2, 3))
     weights, regressor = hand.weights.cpu().numpy(), hand.joint_regressor.cpu().numpy()
     return {
-        "parents": _pack(torch.tensor(PARENTS), "i2"),
-        "template": _pack(hand.template),
-        "faces": _pack(hand.faces, "u2"),
-        "boundary": _pack(boundary_loop(hand.faces), "u2"),
+        "parents": np.array(PARENTS, np.int16),
+        "template": hand.template.cpu().numpy(),
+        "faces": hand.faces.cpu().numpy().astype(np.uint16),
+        "boundary": np.asarray(boundary_loop(hand.faces)).astype(np.uint16),
         "shapeScale": shape_scale,
-        "shapes": _pack(shapes, "i2"),
+        "shapes": shapes,
         "correctiveScale": corrective_scale,
-        "correctives": _pack(blocks[near], "i2"),
-        "correctiveCounts": _pack(near.sum(1), "u2"),
-        "correctiveVertices": _pack(near.nonzero()[1], "u2"),
-        "jointTemplate": _pack(hand.joint_template),
-        "jointShapes": _pack(hand.joint_shapes),
-        "weights": _pack(weights[weights != 0]),
-        "weightCounts": _pack((weights != 0).sum(1), "u1"),
-        "weightBones": _pack(weights.nonzero()[1], "u1"),
-        "regressor": _pack(regressor[regressor != 0]),
-        "regressorCounts": _pack((regressor != 0).sum(1), "u2"),
-        "regressorVertices": _pack(regressor.nonzero()[1], "u2"),
+        "correctives": blocks[near],
+        "correctiveCounts": near.sum(1).astype(np.uint16),
+        "correctiveVertices": near.nonzero()[1].astype(np.uint16),
+        "jointTemplate": hand.joint_template.cpu().numpy(),
+        "jointShapes": hand.joint_shapes.cpu().numpy(),
+        "weights": weights[weights != 0],
+        "weightCounts": (weights != 0).sum(1).astype(np.uint8),
+        "weightBones": weights.nonzero()[1].astype(np.uint8),
+        "regressor": regressor[regressor != 0],
+        "regressorCounts": (regressor != 0).sum(1).astype(np.uint16),
+        "regressorVertices": regressor.nonzero()[1].astype(np.uint16),
     }

@@ -3,9 +3,11 @@
 Reads the site at $HANDLIB_SITE, which `make check-book` names. Without it there is none to trust.
 """
 
+import gzip
 import os
 import time
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 import pytest
 from chromium import CHROMIUM
@@ -35,7 +37,7 @@ class Visit:
     def __init__(self, browser, path):
         self.page = browser.new_page(viewport={"width": 1280, "height": 900})
         self.page.set_default_timeout(TIMEOUT_MS)
-        self.errors = []
+        self.errors, self.loaded = [], set()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.route("**/*", self.only_files)
@@ -43,6 +45,7 @@ class Visit:
 
     def only_files(self, route):
         if route.request.url.startswith("file:"):
+            self.loaded.add(Path(unquote(urlparse(route.request.url).path)))
             route.continue_()
         else:
             self.errors.append(f"asked the network for {route.request.url}")
@@ -88,6 +91,15 @@ def test_page_fits_a_phone(any_page):
     any_page.page.set_viewport_size(PHONE)
     width = lambda: any_page.page.evaluate("document.scrollingElement.scrollWidth")  # noqa: E731
     assert any_page.becomes(lambda: width() <= PHONE["width"]), "the page scrolls sideways"
+
+
+def test_page_is_light(any_page):
+    """3 MB a page on first load; what all pages share comes once, compressed, as servers send it."""
+    files = [path for path in any_page.loaded if path.is_file()]
+    shared = [path for path in files if "_static" in path.parts]
+    own = sum(path.stat().st_size for path in files if path not in shared)
+    assert own <= 3e6, f"the page alone has {own / 1e6:.1f} MB: fewer frames, or smaller pictures"
+    assert sum(len(gzip.compress(path.read_bytes())) for path in shared) <= 3e6
 
 
 @pytest.fixture

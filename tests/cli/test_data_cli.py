@@ -193,7 +193,7 @@ def test_sheets_hold_what_all_samples_have(hand):
     fields = {**vars(sample), "parts": None, "depth": None}
     assert list(sample_images(type(sample)(**fields))) == ["image", "skeleton", "mask"]
     sheet = sample_sheet([sample, type(sample)(**fields)], 1, 16)
-    assert sheet.size == (2 * 20 - 4, 2 * 20 - 4)
+    assert sheet.size == (2 * 20 - 4, 22 + 2 * 20 - 4)  # titles above
     with pytest.raises(ValueError, match="at least one"):
         sample_sheet([])
 

@@ -7,7 +7,7 @@ from handlib.evaluation.refinement_report import RefinementReport, refinement_re
 from handlib.refinement import RefinementWeights
 
 STEPS = 4
-WEIGHTS = RefinementWeights(step=0.02, confidence=0.0)
+WEIGHTS = RefinementWeights(confidence=0.0)
 
 
 @pytest.fixture(scope="module")

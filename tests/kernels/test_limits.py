@@ -39,7 +39,7 @@ def test_faces_out_of_range(mesh, corner, gradient):
 def test_faces_that_are_no_faces(mesh):
     vertices, faces = mesh
     for wrong in (faces.float(), faces[:, :2], faces[0]):
-        with pytest.raises(ValueError, match=r"faces must be integers \(…, F, 3\)"):
+        with pytest.raises((TypeError, ValueError), match="faces must h"):
             Renderer(SIZE).silhouette(vertices, wrong)
     assert Renderer(SIZE).silhouette(vertices, faces[:0]).sum() == 0
 
@@ -47,8 +47,8 @@ def test_faces_that_are_no_faces(mesh):
 def test_pictures_that_do_not_fit(mesh):
     renderer, (vertices, faces) = Renderer(SIZE), mesh
     for call, text in (
-        (lambda: renderer.rgb(vertices, faces, vertices[:5]), "vertex_colors must end in"),
-        (lambda: renderer.normals(vertices, faces, vertices[:, :2]), "vertex_normals must end in"),
+        (lambda: renderer.rgb(vertices, faces, vertices[:5]), "vertex_colors must have the shape"),
+        (lambda: renderer.normals(vertices, faces, vertices[:, :2]), "vertex_normals must have the shape"),
         (lambda: renderer.rgb(vertices, faces, vertices, torch.zeros(3, 8, 8)), "background must end in"),
     ):
         with pytest.raises(ValueError, match=text):

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from handlib.camera import project
 from handlib.fitting.describe import describe
 from handlib.fitting.fit import best_of
-from handlib.fitting.lift import ITERATIONS, NOISE, Lifter
+from handlib.fitting.lift import ITERATIONS, NOISE, Guess, Lifter
 from handlib.fitting.posterior import Observation, Posterior, State
 from handlib.fitting.starts import starts_from_2d
 from handlib.networks.turned_crop import HandEvidence, TurnedCrop
@@ -94,8 +94,7 @@ def variants(
     turn, points = crop.rotation_3d().mT, crop.to_px(evidence.points[..., :2])
 
     def refined(estimate, camera: Tensor) -> Tensor:
-        guess = lifter.guess(evidence, estimate.vertices)
-        return cam(lifter(points, guess @ turn, camera).output)
+        return cam(lifter(points, lifter.guess(crop, evidence, estimate), camera).output)
 
     network = evidence.points_3d - evidence.points_3d.mean(1, keepdim=True)
     return {
@@ -104,7 +103,7 @@ def variants(
         "e3d": in_camera(first, crop, assumed),
         "e3d_without_features": in_camera(silent, crop, assumed),
         "refined_without_features": refined(silent, assumed),
-        "fit_to_points_2d_and_3d_with_k": cam(lifter(points, network @ turn, K).output),
+        "fit_to_points_2d_and_3d_with_k": cam(lifter(points, Guess.of(network @ turn), K).output),
         "fit_to_points_2d_with_k": fit_2d(lifter, points, K),
     }
 

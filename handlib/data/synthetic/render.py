@@ -82,7 +82,7 @@ def describe(data: SyntheticHands, shard_size: int = 0) -> dict[str, Any]:
         "parts": list(PARTS),
         "depth_unit_m": DEPTH_UNIT,
         "digest": digest(data),
-        "licence": "CC0 1.0, but for the photographs behind the hands, which keep their own",
+        "license": "CC0 1.0, but for the photographs behind the hands, which keep their own",
     }
 
 

@@ -42,7 +42,7 @@ def bench_record(
     data: dict[str, Any],
     hand: HandModel | None = None,
     curves: dict[str, Any] | None = None,
-    **settings: str,
+    **settings: Any,
 ) -> dict[str, Any]:
     """Makes the record of a benchmark on one thread. settings: what its config does not name, such as the peer."""
     hand = hand or HandModel.load()
@@ -71,16 +71,17 @@ def in_turns(
     """Times each call round by round (A B C, A B C, …) in milliseconds, for `seconds` and at least `least` rounds.
 
     Every call is first made `warm` times without timing. With `again`, a turn repeats the call for that many seconds
-    and counts the fastest: after a slow call of several seconds, the caches hold nothing of the short one. On a GPU a
-    time includes all work on it.
+    and counts the fastest: after a slow call of several seconds, the caches hold nothing of the short one. On the CPU
+    it is the time that this process was given; on a GPU a time includes all work on it.
     """
+    clock = time.process_time if device == "cpu" else time.perf_counter
 
     def once(call: Callable[[], object]) -> float:
         _wait(device)
-        started = time.perf_counter()
+        started = clock()
         call()
         _wait(device)
-        return 1e3 * (time.perf_counter() - started)
+        return 1e3 * (clock() - started)
 
     def measured(call: Callable[[], object]) -> float:
         fastest = spent = once(call)

@@ -7,7 +7,7 @@ from ...evaluation import evaluate
 from ...evaluation.measure import Curves, measurements
 from ...evaluation.protocols import OWN_PROTOCOLS
 from ...evaluation.results import Metric
-from ...refinement import RefinementWeights
+from ...refinement import METHOD, RefinementWeights
 from ..baselines import DHPEMethod, Method, predictions
 
 # The score by which methods are compared. No root is annotated in Dexter+Object, so its own protocol must do.
@@ -38,7 +38,7 @@ def measured(
 
 def refinement_settings(iterations: int) -> dict[str, object]:
     """For a record."""
-    return {"iterations": iterations, **(asdict(RefinementWeights()) if iterations else {})}
+    return {"iterations": iterations, **({"method": METHOD, **asdict(RefinementWeights())} if iterations else {})}
 
 
 def on(data: CachedHands, device: str) -> CachedHands:

@@ -155,9 +155,8 @@ def test_a_pickle_that_would_run_code_is_refused(small, tmp_path):
     for function, argument in (("os.system", f"touch '{there}'"), ("builtins.eval", f"open({str(there)!r}, 'w')")):
         module, name = function.split(".")
         path.write_bytes(Python2Pickle(2).file({0: Call(Name(module, name), (argument,))}))
-        with pytest.raises(
-            ValueError, match=f"anno_evaluation.pickle: refused: {function}; this is not a label file of"
-        ):
+        message = f"anno_evaluation.pickle: refused: {function}; this is not a label file of"
+        with pytest.raises(ValueError, match=message):
             RHD(small, "test")
 
     class Evil:

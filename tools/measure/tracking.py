@@ -1,6 +1,6 @@
 """Measures tracking on rendered gestures: errors, jitter, lag and time.
 
-    python tools/measure_tracking.py
+    python tools/measure/tracking.py
 
 The data are two sequences of `studio` from a camera at rest, with noise and blur for each frame and a new background
 for each posture. The settings of handlib/photo/track.py were chosen on other sequences of the same person. It compares
@@ -159,9 +159,9 @@ def main() -> None:
         data={"name": f"{data.name}, sequences {SEQUENCES}", "n": FRAMES * len(SEQUENCES)},
         hand={"name": hand.name, "fingertips": hand.fingertips.name},
         started=started,
-        command="python tools/measure_tracking.py",
+        command="python tools/measure/tracking.py",
     )
-    print("wrote", results.write(record, Path(__file__).resolve().parents[1] / "results"))
+    print("wrote", results.write(record, Path(__file__).resolve().parents[2] / "results"))
 
 
 if __name__ == "__main__":
