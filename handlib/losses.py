@@ -122,7 +122,7 @@ def shape_weight(
 @checked
 def laplacian_loss(vertices: Float[Tensor, "*batch v 3"], laplacian: Float[Tensor, "v v"]) -> Float[Tensor, ""]:
     """L_Lap: mean over vertices of ‖(Lv)_i‖, of meshes in meters: how far a vertex is from its neighbors' mean."""
-    lengths = (laplacian @ vertices).norm(dim=-1)
+    lengths = (vertices.mT @ laplacian.mT).norm(dim=-2)  # one product of matrices; L @ V would be one a mesh
     return lengths.sum() / max(lengths.numel(), 1)
 
 

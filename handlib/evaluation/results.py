@@ -50,6 +50,7 @@ SCHEMA = {
 }
 OPTIONAL = {
     "digest": str,  # "sha256:…" of the rest of the record; `write` adds it
+    "errors": str,  # SHA-256 of NAME.safetensors beside it, which holds the error of every hand
 }
 
 
