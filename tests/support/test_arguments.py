@@ -63,7 +63,7 @@ def test_what_does_not_fit_is_named(arguments, text):
 
 
 def test_python_names_what_is_missing_or_too_much():
-    for call in (scaled, lambda: scaled(torch.ones(2, 3), None, 1.0, 2), lambda: scaled(torch.ones(2, 3), pionts=1)):
+    for call in (scaled, lambda: scaled(torch.ones(2, 3), None, 1.0, 2), lambda: scaled(torch.ones(2, 3), dots=1)):
         with pytest.raises(TypeError):
             call()
 
