@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..hand import HandModel
 from ..output import DHPEOutput
-from ..support.arguments import arrays
+from ..support.arguments import checked
 from .describe import describe
 from .hints import hint
 from .mask import match_mask
@@ -25,13 +25,13 @@ from .solver import descend
 from .starts import Samples, starts_from_2d, starts_from_3d
 
 FIRST, KEPT = 5, 6  # after so many iterations, so many of a hand's starts go on
-CHUNK = 16  # hands at once
+CHUNK = 8  # hands at once: few, so that their derivatives stay in the cache, and enough for a hint (hints.py)
 LARGEST = 1e6  # pixels of a coordinate, and of a focal length
 NOISE = Noise()
 FOUND = ("h", "vertices", "joints_3d", "joints_2d", "root_cam", "joint_residual_px", "residual_px")
 
 
-@arrays
+@checked
 @torch.no_grad()
 def fit(
     joints_2d: Float[Tensor, "*batch 21 2"],
@@ -90,9 +90,7 @@ def fit(
             state = descend(posterior, state, iterations)[0]
         if mask is not None:
             with torch.enable_grad():
-                one = [match_mask(posterior.take(slice(i, i + 1)), hand, state.take(slice(i, i + 1)), mask[index[i]])
-                       for i in range(len(index))]  # fmt: skip
-            state = State(*(torch.cat(values) for values in zip(*one, strict=True)))
+                state = match_mask(posterior, hand, state, mask[index])
         parts.append(describe(posterior, hand, state))
     lead = joints_2d.shape[:-2]
     found = {name: [getattr(part, name) for part in parts] for name in FOUND if getattr(parts[0], name) is not None}
@@ -106,11 +104,7 @@ def _fitted(
 ) -> tuple[State, Float[Tensor, " n"]]:
     """The best state of each hand, and its energy."""
     if posterior.seen.points_3d is None:
-        each = [
-            starts_from_2d(posterior.take(slice(i, i + 1)), samples, starts, torch.Generator().manual_seed(seed))
-            for i in range(len(posterior.sigma))
-        ]
-        state = State(*(torch.cat(values) for values in zip(*each, strict=True)))
+        state = starts_from_2d(posterior, samples, starts, torch.Generator().manual_seed(seed))
     else:
         state = starts_from_3d(posterior, samples, starts)
     return best_of(posterior, state, iterations)

@@ -37,7 +37,7 @@ function gradientError() {
   const { lifter, constants } = Object.assign({ constants: engine.constants }, engine.predictor);
   const points_3d = lifter.samples[5].space, K = [700, 2, 300, 0, 690, 260, 0, 0, 1];
   const points_px = Float64Array.from({ length: 42 }, (_, i) => 250 + 900 * points_3d[(i >> 1) * 3 + (i % 2)] + 3 * Math.sin(i));
-  const seen = { points_px, weight: lifter.weight, K, points_3d, before: null };
+  const seen = { points_px, weight: lifter.weight, K, points_3d, before: null, beta: new Float64Array(10).fill(0.3) };
   const posterior = new Posterior(lifter.anatomy, seen, constants.lift.NOISE, constants.posterior), { size } = posterior;
   const state = movedState(lifter.start(posterior, points_3d), Float64Array.from({ length: size }, (_, i) => 0.2 * Math.cos(i)));
   const { slope } = normalEquations(posterior, state), step = 1e-5;

@@ -71,12 +71,16 @@ export class Lifter {
    * @returns {Guess}
    */
   guess(evidence, vertices, beta) {
-    const { DEPTH, DOUBT, BLUR, BLURRED } = this.constants.lift, whole = centered(mixtures(this.space, vertices));
+    const { DEPTH, DOUBT, BLUR, BLURRED } = this.constants.lift;
+    const whole = centered(mixtures(this.space, vertices));
     const metric = sized(centered(evidence.points_3d), 1);
     const deep = sized(centered(evidence.points.map((value, i) => (i % 3 === 2 ? DEPTH * value : value))), 1);
-    const own = sized(metric.map((value, i) => value + deep[i]), sizeOf(whole));
-    const absence = 1 - evidence.presence, share = Math.min(1 / 3 + ((2 / 3) * absence) / DOUBT, 1);
-    return { points: own.map((value, i) => (1 - share) * value + share * whole[i]), beta, blur: 1 + BLUR * Math.min(absence / BLURRED, 1) };
+    const mean = metric.map((value, i) => value + deep[i]);
+    const own = sized(mean, sizeOf(whole));
+    const absence = 1 - evidence.presence;
+    const share = Math.min(1 / 3 + ((2 / 3) * absence) / DOUBT, 1);
+    const points = own.map((value, i) => (1 - share) * value + share * whole[i]);
+    return { points, beta, blur: 1 + BLUR * Math.min(absence / BLURRED, 1) };
   }
 
   /**
@@ -89,7 +93,9 @@ export class Lifter {
    * @returns {Lifted}
    */
   fit(points_px, guess, K, { iterations, before = null, noise = this.constants.lift.NOISE, space = true, onStep }) {
-    const middle = [0, 1].map((c) => points_px.reduce((sum, value, i) => (i % 2 === c ? sum + value : sum), 0) / POINTS);
+    const middle = [0, 1].map(
+      (c) => points_px.reduce((sum, value, i) => (i % 2 === c ? sum + value : sum), 0) / POINTS,
+    );
     const points_3d = turnedPoints(rotationToRay(middle[0], middle[1], K), guess.points);
     const weight = this.weight.map((value) => value / guess.blur ** 2);
     const seen = { points_px, weight, K, points_3d: space ? points_3d : null, before, beta: guess.beta };

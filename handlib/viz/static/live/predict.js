@@ -110,7 +110,7 @@ export class Predictor {
       state = null,
       residual;
     if (iterations) {
-      const guess = this.lifter.guess(evidence, this.inMeters(last).vertices, last.h.slice(45, 55));
+      const guess = this.lifter.guess(evidence, this.inMeters(last).vertices, last.h.subarray(45, 55));
       guess.points = turnedPoints(turnAboutAxis(crop.angle), guess.points);
       /** @type {(state: FitState, energy: number, posterior: import("./posterior.js").Posterior) => void} */
       const onStep = (at, energy, posterior) => {
