@@ -21,8 +21,8 @@ class DHPEOutput:
     """One hand an image. B is the batch; joints are in C21 order.
 
     `vertices` and `joints_3d` are meters along the camera's axes, relative to the middle MCP: one image does not tell
-    how far away a hand is. `in_camera` places it once the root's depth is known; `root_cam` is that point where the
-    maker knew it.
+    how far away a hand is. `in_camera` places it by the depth of the root, or by its own size; `root_cam` is the root
+    where the maker knew it.
     """
 
     h: Float[Tensor, "*batch 63"]

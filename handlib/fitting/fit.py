@@ -84,7 +84,7 @@ def fit(
             again = partial(_energies, posterior, samples, seed)
             doubt = hint(posterior, state, side, mirror(posterior.seen, 0.0), again)
             if doubt:
-                warnings.warn(f"another explanation fits these joints much better: {doubt}", stacklevel=3)
+                warnings.warn(f"another explanation fits these joints much better: {doubt}", stacklevel=4)
         if noise < NOISE.points:
             posterior = Posterior(anatomy, seen.take(index), replace(NOISE, points=noise))
             state = descend(posterior, state, iterations)[0]
