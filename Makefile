@@ -79,10 +79,11 @@ _build/tested-notebooks: .venv/installed $(CODE) $(NOTEBOOKS) $(RESULTS)
 	@mkdir -p $(@D) && touch $@
 
 # What to run while editing: no check of shapes, no training, no experiment, no subprocess, no browser.
+NOT_QUICK := training experiments kernels fuzz book cli tools viz teaching export test_losses.py test_augmentation.py \
+             test_refinement.py test_package.py support/test_jit.py data/test_cache_folder.py \
+             photo/test_live_files.py photo/test_live_page.py
 quick: setup
-	HANDLIB_UNCHECKED=1 $(BIN)/python -m pytest -q -m 'not slow' tests --ignore=tests/training --ignore=tests/experiments \
-	  --ignore=tests/kernels --ignore=tests/fuzz --ignore=tests/book --ignore=tests/cli --ignore=tests/tools --ignore=tests/viz \
-	  --ignore=tests/test_losses.py --ignore=tests/test_augmentation.py --ignore=tests/test_refinement.py
+	HANDLIB_UNCHECKED=1 $(BIN)/python -m pytest -q -m 'not slow' tests $(NOT_QUICK:%=--ignore=tests/%)
 
 # Ends with counts by outcome; raw errors, silent answers and crashes must be 0. `make test` has a short form of it.
 fuzz: setup
