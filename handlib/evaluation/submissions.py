@@ -29,7 +29,7 @@ from ..data.real import freihand, ho3d
 from ..data.real.ho3d import opengl
 from ..data.real.json_rows import JsonRows
 from ..hand.joints import C21, MANO21, JointOrder, convert
-from ..support.files import atomic_path
+from ..support.files import atomic_path, check_file
 
 JOINTS, VERTICES = (21, 3), (778, 3)
 DECIMALS = 6  # of coordinates in meters
@@ -105,11 +105,8 @@ def read_submission(
     Raises `FileNotFoundError`, and `ValueError` with file and row.
     """
     form, path = _server(server), Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no submission at {path}; if it is in a zip, unpack it")
     most = MAX_NUMBER_BYTES * form.hands * 3 * (JOINTS[0] + VERTICES[0])
-    if path.stat().st_size > most:
-        raise ValueError(f"{path}: more than {most >> 20} MB, the limit for {form.hands} hands; it was not read")
+    check_file(path, most, f"no submission at {path}; if it is in a zip, unpack it")
     arrays = []
     for shape, span in zip((JOINTS, VERTICES), _halves(path), strict=True):
         rows = JsonRows(path, shape, "whoever wrote it", span)

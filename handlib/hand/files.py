@@ -36,6 +36,8 @@ _REQUIRED = {
 }
 _MEND = "is it a hand, such as MANO_RIGHT.pkl, rather than a body such as SMPL?"
 ANY = -1
+_CORNERS = ("f", "ft")  # of the faces of the mesh and of its texture
+_TURNED = ("hands_components", "hands_mean", "named_poses")  # axis-angles
 _OPTIONAL = {
     "hands_coeffs": (ANY, 45),
     "vertex_colors": (V, 3),
@@ -58,7 +60,7 @@ def read_hand(name_or_path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"no hand model at {path}: give 'openhand' or the path of a MANO-shaped .npz or .pkl")
     fields = _read_pickle(path) if path.suffix.lower() == ".pkl" else _read_npz(path)
-    _check(fields, path)
+    check_hand(fields, path)
     try:
         return as_right_hand(fields)
     except ValueError as error:
@@ -105,7 +107,8 @@ def _member(archive: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
         raise HandFileError(f"{path}: the field '{key}' cannot be read ({error}); {mend}") from error
 
 
-def _check(fields: dict[str, np.ndarray], path: Path) -> None:
+def check_hand(fields: dict[str, np.ndarray], path: object) -> None:
+    """`HandFileError` for fields that are no hand model's; `path` says where they are from."""
     for key, shape in (_REQUIRED | _OPTIONAL).items():
         if key not in fields:
             continue
@@ -174,30 +177,29 @@ def as_right_hand(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if fingers[0] < 0:
         return fields
 
+    right = mirrored(fields)
+    if _covariance_of_length_and_breadth(right["v_template"], right["shapedirs"]) < 0:
+        right["shapedirs"] = fields["shapedirs"]
+    if _volume(right["v_template"], right["f"]) < 0:
+        right |= {key: fields[key] for key in _CORNERS if key in fields}
+    return right | {"side": np.array("left")}
+
+
+def mirrored(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The fields of the other hand: of a right one those of the left one that is its mirror image in x, and back."""
     mirror = np.array([-1, 1, 1], np.int8)
     turn = np.tile(np.array([1, -1, -1], np.int8), 15)
-    template = fields["v_template"] * mirror
-    shapes = fields["shapedirs"] * mirror[:, None]
-    if _covariance_of_length_and_breadth(template, shapes) < 0:
-        shapes = fields["shapedirs"]
     entries = mirror[:, None, None, None] * mirror[:, None] * mirror  # (3, 1, 3, 3): a coordinate, a joint, MRM
-    faces = {key: fields[key] for key in ("f", "ft") if key in fields}  # of the mesh and of its texture
-    if _volume(template, fields["f"]) < 0:
-        faces = {key: corners[:, [0, 2, 1]] for key, corners in faces.items()}
-    poses = {key: fields[key] * turn for key in ("hands_components", "hands_mean", "named_poses") if key in fields}
-    right = (
-        fields
-        | faces
-        | poses
-        | {
-            "v_template": template,
-            "shapedirs": shapes,
-            "posedirs": (fields["posedirs"].reshape(-1, 3, 15, 3, 3) * entries).reshape(fields["posedirs"].shape),
-            "side": np.array("left"),
-        }
-    )
-    right.pop("J", None)  # the rest joints, which `J_regressor` also gives
-    return right
+    other = fields | {
+        "v_template": fields["v_template"] * mirror,
+        "shapedirs": fields["shapedirs"] * mirror[:, None],
+        "posedirs": (fields["posedirs"].reshape(-1, 3, 15, 3, 3) * entries).reshape(fields["posedirs"].shape),
+    }
+    other |= {key: fields[key] * turn for key in _TURNED if key in fields}
+    other |= {key: fields[key][:, [0, 2, 1]] for key in _CORNERS if key in fields}  # a mirror turns faces inside out
+    for key in ("J", "side"):  # the rest joints, which are what `J_regressor` gives
+        other.pop(key, None)
+    return other
 
 
 def _covariance_of_length_and_breadth(template: np.ndarray, shapes: np.ndarray) -> float:

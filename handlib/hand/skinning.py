@@ -35,7 +35,7 @@ def skin(
     Internally, vertices are all x, then all y, then all z. Every operation on the mesh is then one large matrix product
     or runs along memory, which makes it fast.
     """
-    n, v = len(pose), len(rig.template)
+    n, v = pose.shape[0], rig.template.shape[0]
     turns = rotmat_minus_identity(pose.reshape(n, 15, 3))
     coefficients = torch.cat([shape, turns.flatten(1)], 1)
     rest = torch.addmm(rig.template.T.flatten(), coefficients, rig.blend_shapes)  # T̄ + B_S(β) + B_P(θ)
@@ -65,7 +65,7 @@ def bone_transforms(
     multiplied down MANO's tree: five chains of three joints start at the wrist, so three levels suffice.
     """
     assert MANO16.joints[1:4] == ("index1", "index2", "index3")  # chains are contiguous in MANO's order
-    n = len(turns)
+    n = turns.shape[0]
     identity = torch.eye(4, dtype=turns.dtype, device=turns.device)
     wrist = turns.new_zeros(n, 3, 3) if rotation is None else rotation - identity[:3, :3]
     turns = torch.cat([wrist[:, None], turns], 1).flatten(0, 1)

@@ -4,7 +4,6 @@ A file may come from anywhere, so its size is checked before it is read, and eve
 name and type.
 """
 
-import json
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +11,9 @@ from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from ..support.files import check_file
+from ..support.json_text import parse_json
 
 SHIPPED = {name: Path(__file__).parent / "weights" / f"{name}.safetensors" for name in ("lite", "photo")}
 MAX_BYTES = 1 << 30
@@ -28,10 +30,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises `FileNotFoundError`, and `ValueError` for a file that is too large, damaged, or not a safetensors file.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}: give 'lite', 'photo', or a file written by `handlib train`")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB is too large for a DHPE checkpoint; it was not read")
+    missing = f"no checkpoint at {path}: give 'lite', 'photo', or a file written by `handlib train`"
+    check_file(path, MAX_BYTES, missing)
     try:
         with safe_open(path, framework="pt") as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -51,10 +51,9 @@ def read_config(kind: type[Config], metadata: dict[str, str], path: Path) -> Con
 
     Raises `ValueError` for missing or unknown fields, and for values of the wrong type or out of range.
     """
-    try:
-        config: Any = json.loads(metadata["config"])
-    except (KeyError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`") from error
+    if "config" not in metadata:
+        raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`")
+    config: Any = parse_json(metadata["config"], f"{path}: its config", "it was not written by `DHPE.save`")
     if not isinstance(config, dict):
         raise ValueError(f"{path}: its config is not a JSON object, so it was not written by `DHPE.save`")
     types = {field.name: field.type for field in fields(kind)}

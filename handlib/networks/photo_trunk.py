@@ -64,7 +64,7 @@ class PhotoTrunk(nn.Module):
     @torch.no_grad()
     def upright(self, images: Float[Tensor, "b 3 h h"]) -> TurnedCrop:
         """Finds the turned crop of the one hand in each image: the most certain of eight rotations, then refined."""
-        n, size = len(images), images.shape[-1]
+        n, size = images.shape[0], images.shape[-1]
         whole = TurnedCrop.upright(images.new_tensor([0, 0, size]).expand(n, 3))
         best, surest = whole, images.new_full((n,), -1)
         for turn in range(TURNS):

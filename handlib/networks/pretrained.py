@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..hand.joints import C21, RHD21
-from ..support.files import sha256
+from ..support.files import check_file, sha256
 from ..support.pickles import ARRAYS, BYTES, array_of, read_pickle
 from .pose_machine import HEADS, JOINTS, READERS, PoseMachine, layers
 from .resnet import ResNet50
@@ -89,12 +89,8 @@ def read_posenet(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Raises `FileNotFoundError`, and `ValueError` with the name of every array that is missing or wrong.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no weights at {path}: follow the link to the weights at {_PAGE}; {_FILE} is among them"
-        )
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB is too large for J2D's weights; it was not read")
+    missing = f"no weights at {path}: follow the link to the weights at {_PAGE}; {_FILE} is among them"
+    check_file(path, MAX_BYTES, missing)
     shapes = {}
     for layer, (inputs, outputs, kernel) in layers().items():
         shapes[f"PoseNet2D/{layer}/weights"] = (kernel, kernel, inputs, outputs)

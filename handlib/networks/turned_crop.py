@@ -74,7 +74,7 @@ class TurnedCrop(NamedTuple):
 
     def rotation_3d(self) -> Float[Tensor, "n 3 3"]:
         """Returns the same rotation in 3D, about the optical axis."""
-        turn = torch.eye(3, dtype=self.side.dtype, device=self.side.device).repeat(len(self.side), 1, 1)
+        turn = torch.eye(3, dtype=self.side.dtype, device=self.side.device).repeat(self.side.shape[0], 1, 1)
         turn[:, :2, :2] = self.rotation()
         return turn
 
@@ -95,9 +95,9 @@ class TurnedCrop(NamedTuple):
         height, width = images.shape[-2:]
         at = (torch.arange(size).to(self.side) + 0.5) * (2 / size) - 1
         y, x = torch.meshgrid(at, at, indexing="ij")
-        px = self.to_px(torch.stack([x, y], -1).view(1, -1, 2).expand(len(self.side), -1, 2))
+        px = self.to_px(torch.stack([x, y], -1).view(1, -1, 2).expand(self.side.shape[0], -1, 2))
         grid = px.view(-1, size, size, 2) * (2 / px.new_tensor([width, height])) - 1
-        images = images.expand(len(grid), -1, -1, -1)
+        images = images.expand(grid.shape[0], -1, -1, -1)
         return functional.grid_sample(images, grid.to(images), padding_mode=border, align_corners=False)
 
 

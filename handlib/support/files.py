@@ -28,6 +28,14 @@ def sha256(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def check_file(path: Path, most: int, missing: str) -> None:
+    """Raises `FileNotFoundError(missing)` if there is no file, and `ValueError` if it has more than `most` bytes."""
+    if not path.is_file():
+        raise FileNotFoundError(missing)
+    if (size := path.stat().st_size) > most:
+        raise ValueError(f"{path}: {size >> 20} MB is too large; it was not read")
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path`; it becomes `path` when the block succeeds and is deleted otherwise."""

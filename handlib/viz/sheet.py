@@ -82,9 +82,3 @@ def sample_sheet(samples: Sequence[HandSample], across: int = 2, size: int = 160
     names = [name for name in rows[0] if all(name in row for row in rows)]
     pictures = [row[name] for row in rows for name in names]
     return contact_sheet(pictures, across * len(names), size, across * names)
-
-
-def spread(length: int, count: int) -> list[int]:
-    """Up to `count` indices of `length`, spread evenly from the first to the last."""
-    count = min(count, length)
-    return [round(i * (length - 1) / max(count - 1, 1)) for i in range(count)]

@@ -168,3 +168,16 @@ def test_explorer_moves_the_hand(browser):
         visit.page.keyboard.press("End")
         assert visit.becomes(lambda: figure.evaluate(x) != before)
         assert visit.errors == []
+
+
+def test_the_live_page_estimates_a_hand_and_asks_for_nothing_more(browser):
+    with Visit(browser, SITE / "book" / "your_hand.html") as visit:
+        requests = []
+        visit.page.on("request", lambda request: requests.append(request.url))
+        visit.page.wait_for_selector(".handlib-live.ready", timeout=60_000)
+        visit.page.wait_for_load_state("networkidle")
+        loaded = len(requests)
+        visit.page.locator(".samples button").last.click()
+        visit.page.locator(".words").filter(has_text="hand, ").wait_for(timeout=60_000)
+        assert [url for url in requests[loaded:] if not url.startswith(("data:", "blob:"))] == []
+        assert visit.errors == []

@@ -62,7 +62,7 @@ def picture(batch, tmp_path_factory):
 def test_help_lists_the_commands(run, arguments):
     status, out, err = run(*arguments)
     assert status == 0 and not err
-    verbs = ("data VERB", "bench NAME", "ablate STUDY", "reproduce TABLE", "results ACTION")
+    verbs = ("data VERB", "bench NAME", "ablate STUDY", "reproduce TABLE", "results ACTION", "export SOURCE")
     for command in ("predict", "train", "evaluate", *verbs, "info"):
         assert f"\n  {command} " in out
 
@@ -253,7 +253,7 @@ def test_train_then_predict(run, picture, tmp_path):
 
 
 def test_unknown_command(refused):
-    known = "train, ablate, data, bench, predict, evaluate, reproduce, results, info"
+    known = "train, ablate, data, bench, predict, export, evaluate, reproduce, results, info"
     assert f"unknown command 'fit': choose one of {known}" in refused("fit")
     assert "'rhd' names no data set: write KIND:PATH" in refused("data", "check", "rhd")
 
@@ -348,6 +348,26 @@ def test_ctrl_c_is_no_traceback(run, monkeypatch):
     monkeypatch.setattr("handlib.cli.train.train", interrupt)
     status, _, err = run("train", "--profile", "smoke")
     assert status == 130 and "Traceback" not in err
+
+
+def test_what_is_left_over_is_one_line(run, monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("a defect")
+
+    monkeypatch.setattr("handlib.cli.train.train", broken)
+    status, _, err = run("train", "--profile", "smoke")
+    assert status == 1 and err.count("\n") == 1 and "--traceback" in err and "a defect" in err
+    with pytest.raises(KeyError):
+        run("train", "--profile", "smoke", "--traceback")
+
+
+def test_too_little_memory_is_one_line(run, monkeypatch):
+    def large(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 17179869184 bytes")
+
+    monkeypatch.setattr("handlib.cli.train.train", large)
+    status, _, err = run("train", "--profile", "smoke")
+    assert status == 2 and err.startswith("handlib: not enough memory") and err.count("\n") == 1
 
 
 def test_wrong_options_are_refused(run):

@@ -76,7 +76,7 @@ def test_backgrounds(tmp_path):
 @pytest.mark.parametrize(
     "spec, complaint",
     [
-        ("mano:x", "names no data set: write KIND:PATH, KIND one of rhd, stb"),
+        ("mano:x", "names no data set: write KIND:PATH with KIND one of rhd, stb"),
         ("rhd", "names no data set"),
         ("rhd:", "names no data set"),
         ("nyu:x", "names no data set"),

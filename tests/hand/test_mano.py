@@ -361,7 +361,7 @@ IMPOSSIBLE = {
     "chumpy without state": (Instance(CH, None), "lacks the attribute 'x'"),
     "index beyond": (Instance(SELECT, {"a": np.zeros(3), "idxs": np.array([3])}), "indices outside 0 … 2"),
     "index below": (Instance(SELECT, {"a": np.zeros(3), "idxs": np.array([-1])}), "indices outside 0 … 2"),
-    "index in between": (Instance(SELECT, {"a": np.zeros(3), "idxs": np.array([0.5])}), "no integers"),
+    "index in between": (Instance(SELECT, {"a": np.zeros(3), "idxs": np.array([0.5])}), "that are not integers"),
     "selection of another shape": (
         Instance(SELECT, {"a": np.zeros(3), "idxs": np.array([0, 1]), "preferred_shape": (3,)}),
         "declares the shape (3,) and holds 2 numbers",

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ...camera import CROP_FACTOR
 from ...hand.joints import TIPS
+from ...support.files import check_file
 from ..crop import Crop, Frame
 from .frames import RealHands, find_root, intrinsics
 from .pictures import SUFFIXES, read_rgb
@@ -168,10 +169,7 @@ def read_tips(path: Path, dimensions: int) -> Float[np.ndarray, "n 5 d"]:
 
     Raises `FileNotFoundError`, and `ValueError` with the line that is wrong.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no labels at {path}; is Dexter+Object unpacked completely?")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB is too large for labels; it was not read")
+    check_file(path, MAX_BYTES, f"no labels at {path}; is Dexter+Object unpacked completely?")
     rows = []
     for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines(), 1):
         if not line.strip():

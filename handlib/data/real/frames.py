@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -154,3 +155,11 @@ def intrinsics(fx: float, fy: float, cx: float, cy: float, first_pixel: float = 
     """Returns K with pixel centers at +0.5, from numbers whose first center is at `first_pixel` (0: OpenCV's)."""
     shift = 0.5 - first_pixel
     return torch.tensor([[fx, 0, cx + shift], [0, fy, cy + shift], [0, 0, 1]], dtype=torch.float64)
+
+
+def intrinsics_of(matrix: Float[Tensor, "3 3"] | Float[np.ndarray, "3 3"], first_pixel: float) -> Float[Tensor, "3 3"]:
+    """Returns `intrinsics` of a matrix [[fx, skew, cx], [0, fy, cy], [0, 0, 1]]."""
+    (fx, skew, cx), (_, fy, cy) = matrix[:2].tolist()
+    K = intrinsics(fx, fy, cx, cy, first_pixel)
+    K[0, 1] = skew
+    return K

@@ -21,7 +21,7 @@ import torch
 
 from ...camera import CROP_FACTOR
 from ..crop import Crop, Frame
-from .frames import RealHands, find_root, intrinsics, split_of
+from .frames import RealHands, find_root, intrinsics_of, split_of
 from .json_rows import JsonRows
 from .pictures import read_codes, read_rgb, same_size
 
@@ -94,9 +94,6 @@ class FreiHAND(RealHands):
         if self.split == "train":
             path = self.root / self.stem / "mask" / f"{label:08d}.jpg"
             mask = same_size(read_codes(path), image, path) > THRESHOLD
-        (fx, skew, cx), (_, fy, cy) = self.K[label][:2].tolist()
-        K = intrinsics(fx, fy, cx, cy, self.first_pixel)
-        K[0, 1] = skew
         joints = np.full((21, 3), np.nan) if self.xyz is None else self.xyz[label]
         return Frame(
             name=f"freihand-{self.split}-{row:08d}",
@@ -104,7 +101,7 @@ class FreiHAND(RealHands):
             image=image,
             joints_cam=torch.from_numpy(joints),
             visible=torch.full((21,), self.xyz is not None),
-            K=K,
+            K=intrinsics_of(self.K[label], self.first_pixel),
             mask=mask,
             vertices_cam=None if self.vertices is None else torch.from_numpy(self.vertices[label]),
         )

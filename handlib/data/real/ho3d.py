@@ -35,9 +35,10 @@ from torch import Tensor
 
 from ...camera import CROP_FACTOR
 from ...hand.joints import C21, MANO21, convert
+from ...support.files import check_file
 from ...support.pickles import ARRAYS, BYTES, array_of, read_pickle
 from ..crop import Crop, Frame
-from .frames import RealHands, find_root, intrinsics, split_of
+from .frames import RealHands, find_root, intrinsics_of, split_of
 from .json_rows import JsonRows
 from .pictures import read_rgb, same_size
 
@@ -125,9 +126,7 @@ class HO3D(RealHands):
         image = read_rgb(self.picture(row))
         path = folder / "meta" / f"{frame}.pkl"
         meta = read_meta(path)
-        (fx, skew, cx), (_, fy, cy) = _field(meta, "camMat", (3, 3), path)[:2].tolist()
-        K = intrinsics(fx, fy, cx, cy, self.first_pixel)
-        K[0, 1] = skew
+        K = intrinsics_of(_field(meta, "camMat", (3, 3), path), self.first_pixel)
         joints, box = torch.full((21, 3), torch.nan, dtype=torch.float64), None
         if self.split == "train":
             joints = from_ho3d(_field(meta, "handJoints3D", (21, 3), path))
@@ -169,10 +168,7 @@ def read_frames(path: Path) -> list[tuple[str, str]]:
 
     Raises `FileNotFoundError`, and `ValueError` with the line that is wrong.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no {path.name} in {path.parent}; is HO3D unpacked completely?")
-    if path.stat().st_size > MAX_LIST_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB is too large for a list of frames; it was not read")
+    check_file(path, MAX_LIST_BYTES, f"no {path.name} in {path.parent}; is HO3D unpacked completely?")
     lines = [line.strip() for line in path.read_text(encoding="ascii", errors="replace").splitlines()]
     while lines and not lines[-1]:
         lines.pop()
@@ -186,10 +182,7 @@ def read_frames(path: Path) -> list[tuple[str, str]]:
 
 def read_meta(path: Path) -> dict[str, Any]:
     """Reads the fields of the pickle of a frame without running it. Raises `FileNotFoundError` or `ValueError`."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no labels at {path}; is HO3D unpacked completely?")
-    if path.stat().st_size > MAX_META_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB is too large for labels; it was not read")
+    check_file(path, MAX_META_BYTES, f"no labels at {path}; is HO3D unpacked completely?")
     try:
         return read_pickle(path.read_bytes(), _NAMES, MAX_STEPS, "label file of HO3D", SOURCE)
     except ValueError as error:

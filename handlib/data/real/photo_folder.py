@@ -12,7 +12,6 @@
 Other fields are ignored. Points in the camera frame are those that K projects onto the hand.
 """
 
-import json
 import math
 import os
 from pathlib import Path
@@ -21,8 +20,10 @@ from typing import Any
 import torch
 
 from ...camera import CROP_FACTOR
+from ...support.files import check_file
+from ...support.json_text import parse_json
 from ..crop import Crop, Frame
-from .frames import RealHands, intrinsics
+from .frames import RealHands, intrinsics_of
 from .pictures import read_rgb
 
 MAX_BYTES = 256 << 20  # of the JSON file; an entry has about 1 kB
@@ -76,15 +77,13 @@ class PhotoFolder(RealHands):
             raise ValueError(f"{where}: the field 'xyz' must be in meters, at most {FARTHEST_M:g}")
         joints = torch.full((21, 3), math.nan, dtype=torch.float64)
         joints[annotated] = torch.tensor(points, dtype=torch.float64).reshape(-1, 3)
-        shifted = intrinsics(*(float(K[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))), self.first_pixel)
-        shifted[0, 1] = K[0, 1]
         return Frame(
             name=str(entry["image"]),
             side=entry["side"],
             image=read_rgb(self._picture(entry["image"], where), "save it as PNG or JPEG"),
             joints_cam=joints,
             visible=torch.tensor(annotated),
-            K=shifted,
+            K=intrinsics_of(K, self.first_pixel),
         )
 
     def _picture(self, image: Any, where: str) -> Path:
@@ -99,16 +98,8 @@ class PhotoFolder(RealHands):
 
 def read_annotations(path: Path) -> list:
     """Reads the entries of a JSON file without checking them. Raises `FileNotFoundError` or `ValueError`."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no annotations at {path}: write a JSON list of {{image, side, K, xyz}}, one per image"
-        )
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB is too large; it was not read: split the folder")
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a readable JSON file ({' '.join(str(error).split())[:100]})") from error
+    check_file(path, MAX_BYTES, f"no annotations at {path}: write a JSON list of {{image, side, K, xyz}}")
+    entries = parse_json(path.read_bytes(), path, "write it as UTF-8 with finite numbers")
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path}: must be a JSON list of {{image, side, K, xyz}}, one per image")
     return entries

@@ -24,10 +24,11 @@ from jaxtyping import Float, UInt8
 
 from ...camera import CROP_FACTOR
 from ...hand.joints import C21, RHD21, convert
+from ...support.files import check_file
 from ...support.pickles import ARRAYS, BYTES, array_of, read_pickle
 from ..crop import Crop, Frame
 from ..sample import PARTS
-from .frames import RealHands, find_root, intrinsics, split_of
+from .frames import RealHands, find_root, intrinsics_of, split_of
 from .palm import palm_visible, wrist_to_palm
 from .pictures import read_codes, read_rgb, same_size
 
@@ -109,9 +110,6 @@ class RHD(RealHands):
         visible = convert(torch.from_numpy(self.uv_vis[row, hand, 2:]), RHD21, C21)[:, 0] > 0.5
         if self.joint0 == "palm":
             joints, visible = wrist_to_palm(joints, PALM_RULE), palm_visible(visible, PALM_RULE)
-        (fx, skew, cx), (_, fy, cy) = self.K[row, :2].tolist()
-        K = intrinsics(fx, fy, cx, cy, self.first_pixel)
-        K[0, 1] = skew
         parts = _PARTS[side][codes]
         return Frame(
             name=f"rhd-{self.split}-{self.frames[row]:05d}",
@@ -119,7 +117,7 @@ class RHD(RealHands):
             image=image,
             joints_cam=joints,
             visible=visible,
-            K=K,
+            K=intrinsics_of(self.K[row], self.first_pixel),
             mask=parts > PARTS.index("other"),
             parts=parts,
             depth=same_size(read_depth(depth_path), image, depth_path) if self.with_depth else None,
@@ -152,9 +150,7 @@ def read_labels(folder: Path) -> dict[str, np.ndarray]:
     path = next((path for path in (folder / name, folder.parent / name) if path.is_file()), None)
     if path is None:
         raise FileNotFoundError(f"no {name} in {folder} or next to it; is RHD unpacked completely?")
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ValueError(f"{path}: {size >> 20} MB is too large for RHD's labels; it was not read")
+    check_file(path, MAX_BYTES, f"no {name} in {folder}")
     try:
         labels = read_pickle(path.read_bytes(), ARRAYS | BYTES, MAX_STEPS, "label file of RHD", SOURCE)
     except ValueError as error:

@@ -27,6 +27,7 @@ from torch import Tensor
 from ...camera import CROP_FACTOR
 from ...hand.joints import C21, STB21, convert
 from ...support import roma
+from ...support.files import check_file
 from ..crop import Crop, Frame
 from .frames import RealHands, find_root, intrinsics, split_of
 from .palm import palm_to_wrist
@@ -150,10 +151,7 @@ def read_labels(path: Path) -> Float[np.ndarray, "n 21 3"]:
         from scipy import io
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("STB's .mat files need scipy: pip install 'handlib[data]'") from error
-    if not path.is_file():
-        raise FileNotFoundError(f"no labels at {path}; is STB unpacked completely?")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB is too large for STB's labels; it was not read")
+    check_file(path, MAX_BYTES, f"no labels at {path}; is STB unpacked completely?")
     mend = f"download it again from {SOURCE}"
     try:
         shapes = {name: shape for name, shape, _ in io.whosmat(path)}
