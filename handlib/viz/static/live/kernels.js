@@ -11,10 +11,11 @@ const PAGE = 65536;
 
 /**
  * @typedef {object} KernelFunctions as simd.ts documents them; pointers are bytes
- * @property {(x: number, lines: number, run: number, pitch: number, step: number, rowStep: number, w: number, bias: number,
- *   slopes: number, add: number, y: number, rows: number, columns: number, outputs: number, activation: number) => void} conv
- * @property {(x: number, pitch: number, w: number, bias: number, y: number, rows: number, columns: number, channels: number,
- *   kernel: number, stride: number, activation: number) => void} depthwise
+ * @property {(x: number, lines: number, run: number, pitch: number, step: number, rowStep: number, w: number,
+ *   bias: number, slopes: number, add: number, y: number, rows: number, columns: number, outputs: number,
+ *   activation: number) => void} conv
+ * @property {(x: number, pitch: number, w: number, bias: number, y: number, rows: number, columns: number,
+ *   channels: number, kernel: number, stride: number, activation: number) => void} depthwise
  * @property {(x: number, side: number, channels: number, before: number, after: number, y: number) => void} pad
  * @property {(x: number, side: number, channels: number, outputs: number, y: number) => void} pool
  * @property {(x: number, side: number, channels: number, y: number) => void} upsample

@@ -89,7 +89,8 @@ export class Lifter {
    * @param {Guess} guess along the image's axes as seen through a crop
    * @param {ArrayLike<number>} K
    * @param {{iterations: number, before?: FitState | null, noise?: Noise, space?: boolean,
-   *   onStep?: (state: FitState, energy: number, posterior: Posterior) => void}} options space: whether the guess is a term
+   *   onStep?: (state: FitState, energy: number, posterior: Posterior) => void}} options space: whether the guess is a
+   *   term of the energy
    * @returns {Lifted}
    */
   fit(points_px, guess, K, { iterations, before = null, noise = this.constants.lift.NOISE, space = true, onStep }) {
@@ -202,7 +203,8 @@ export class Lifter {
       h = new Float64Array(63);
     h.set(pose);
     h.set(state.beta, 45);
-    h.set(quaternionOfRotation(state.rotation.map((value, i) => (i < 3 ? value : -value))), 55); // to the model's own axes
+    const toOwnAxes = state.rotation.map((value, i) => (i < 3 ? value : -value));
+    h.set(quaternionOfRotation(toOwnAxes), 55);
     h[59] = scale / SCALE_UNIT;
     h[60] = means[0][1] - scale * means[0][0];
     h[61] = means[1][1] - scale * means[1][0];

@@ -18,6 +18,9 @@ export class Pyramid {
   /** @param {import("./engine.js").Picture} image */
   constructor(image) {
     const { data, width, height } = image;
+    if (!(width > 0 && height > 0) || data.length !== 4 * width * height) {
+      throw new Error(`a picture of ${width} × ${height} pixels has four bytes of each, not ${data.length} in all`);
+    }
     this.width = width;
     this.height = height;
     const aligned = data.byteOffset % 4 ? data.slice() : data;
