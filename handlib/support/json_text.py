@@ -32,7 +32,7 @@ def parse_json(text: bytes | str, where: object, mend: str = "get it again") -> 
         return json.loads(text, parse_int=_whole, parse_float=_real, parse_constant=_real)
     except (ValueError, RecursionError, MemoryError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
-        raise ValueError(f"{where}: not readable JSON ({reason[:100]}); {mend}") from error
+        raise ValueError(f"{where}: not JSON ({reason[:100]}); {mend}") from error
 
 
 def _whole(digits: str) -> int:

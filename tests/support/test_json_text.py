@@ -26,7 +26,7 @@ def test_what_is_right_comes_back(tmp_path):
 def test_damage_is_one_line_with_the_path_and_the_mend(tmp_path, text, reason):
     path = tmp_path / "a.json"
     path.write_bytes(text)
-    with pytest.raises(ValueError, match=rf"a\.json: not readable JSON \(.*{reason}.*\); write it again"):
+    with pytest.raises(ValueError, match=rf"a\.json: not JSON \(.*{reason}.*\); write it again"):
         read_json(path, "write it again")
 
 
@@ -40,5 +40,5 @@ def test_no_file_and_a_large_one(tmp_path):
 
 
 def test_a_place_in_a_file_is_named():
-    with pytest.raises(ValueError, match="log.jsonl: line 3: not readable JSON"):
+    with pytest.raises(ValueError, match="log.jsonl: line 3: not JSON"):
         parse_json("{", "log.jsonl: line 3")
