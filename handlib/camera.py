@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .hand.joints import MIDDLE_MCP
 from .support import jit, roma
+from .support.arguments import arrays, common_lead, unified
 from .support.shapes import shapes
 
 CROP_FACTOR = 1.5  # a crop is this many times the larger side of the tight box of the 2D joints; ω of Eq. 8
@@ -51,6 +52,7 @@ for _column, _entry in enumerate(_ENTRIES):
         _ROTATION[4 * "wxyz".index(_a) + "wxyz".index(_b), _column] = float(_sign + "1")
 
 
+@arrays
 def quaternion_to_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
     """Rotation of a quaternion w, x, y, z of any length; one too short to have a direction is the identity.
 
@@ -71,6 +73,7 @@ def rotation_jacobian(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*
     return (quadratic - length) / squared * _like(_FLIP, quaternion)
 
 
+@arrays
 def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
     """The quaternion of the rotation b and then a; w x y z."""
     w, x, y, z = a.unbind(-1)
@@ -78,6 +81,7 @@ def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"
     return (rows @ b[..., None])[..., 0]
 
 
+@arrays
 def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
     """Unit quaternion w, x, y, z of a rotation, with w ≥ 0."""
     quaternion = roma.rotmat_to_unitquat(rotation).roll(1, -1)
@@ -96,36 +100,56 @@ class Camera(NamedTuple):
 
     def rotation(self) -> Float[Tensor, "*batch 3 3"]:
         """Model axes to camera axes."""
-        rotation = quaternion_to_rotation(self.quaternion)
+        rotation = quaternion_to_rotation(self._tensors().quaternion)
         return rotation * _like(_FLIP, rotation)
 
     def matrix(self) -> Float[Tensor, "*batch 3 4"]:
         """Model frame in meters to crop coordinates, as one affine map: (10σ·FLIP·R(q) | t)."""
-        for name, part, n in zip(self._fields, self, (4, 1, 3), strict=True):
-            if part.shape[-1:] != (n,):
-                raise ValueError(f"the camera's {name} must end in {n} numbers: got {tuple(part.shape)}")
-        if jit.serves(*self):
+        camera = self._tensors()
+        if jit.serves(*camera):
             from .renderer.numba import camera as compiled  # late: importing numba takes half a second
 
-            return compiled.matrix(*self, _CONSTANTS)
-        return self.matrix_reference()
+            return compiled.matrix(*camera, _CONSTANTS)
+        return camera.matrix_reference()
 
     def matrix_reference(self) -> Float[Tensor, "*batch 3 4"]:
         """`matrix` in plain torch."""
         return torch.cat([self.rotation() * (SCALE_UNIT * self.scale[..., None]), self.translation[..., None]], -1)
 
+    def _tensors(self) -> "Camera":
+        """The same camera as tensors of one precision on one device, each as long as it must be."""
+        camera, first = self, self.quaternion
+        if not all(isinstance(part, Tensor) and part.dtype is first.dtype for part in self) or not (
+            first.dtype in (torch.float32, torch.float64) and first.device == self.scale.device == self[2].device
+        ):
+            camera = Camera(*unified({f"the camera's {name}": part for name, part in self._asdict().items()}))
+        for name, part, n in zip(self._fields, camera, (4, 1, 3), strict=True):
+            if part.shape[-1:] != (n,):
+                raise ValueError(f"the camera's {name} must end in {n} numbers: got {tuple(part.shape)}")
+        leads = [part.shape[:-1] for part in camera]
+        if leads[0] == leads[1] == leads[2]:
+            return camera
+        lead = common_lead("the camera's quaternion, scale and translation", *leads)
+        return Camera(*(part.expand(*lead, part.shape[-1]) for part in camera))
+
+    @arrays
     def to_crop(self, points: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
         """Points of the model frame in meters to crop coordinates."""
         matrix = self.matrix()
+        if matrix.dtype is not points.dtype:
+            points, matrix = unified({"points": points, "the camera": matrix})
+        common_lead("points and the camera", points.shape[:-2], matrix.shape[:-2])
         return points @ matrix[..., :3].mT + matrix[..., None, :, 3]
 
 
+@arrays
 def crop_to_px(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, "*batch n c"]:
     """Crop coordinates to pixels of a crop of `size`; z, where there is one, is scaled alike but not shifted."""
     half = size / 2
     return torch.add(points * half, _like(_XY, points)[: points.shape[-1]], alpha=half)
 
 
+@arrays
 def px_to_crop(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, "*batch n c"]:
     """Inverse of `crop_to_px`."""
     half = size / 2
@@ -135,12 +159,14 @@ def px_to_crop(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, 
 # ---- the pinhole camera
 
 
+@arrays
 def project(points_cam: Float[Tensor, "*batch n 3"], K: Float[Tensor, "*#batch 3 3"]) -> Float[Tensor, "*batch n 2"]:
     """Camera frame in meters to pixels."""
     px = points_cam @ K.mT
     return px[..., :2] / px[..., 2:]
 
 
+@arrays
 def unproject(
     points_px: Float[Tensor, "*batch n 2"], depth: Float[Tensor, "*batch n"], K: Float[Tensor, "*#batch 3 3"]
 ) -> Float[Tensor, "*batch n 3"]:
@@ -149,6 +175,7 @@ def unproject(
     return rays * depth[..., None]
 
 
+@arrays
 def crop_box(joints_px: Float[Tensor, "*batch n 2"], factor: float = CROP_FACTOR) -> Float[Tensor, "*batch 3"]:
     """The square crop around some joints: left, top, side in pixels; `factor` times their tight box's larger side."""
     low, high = joints_px.amin(-2), joints_px.amax(-2)
@@ -156,6 +183,7 @@ def crop_box(joints_px: Float[Tensor, "*batch n 2"], factor: float = CROP_FACTOR
     return torch.cat([(low + high - side) / 2, side], -1)
 
 
+@arrays
 def crop_intrinsics(
     K: Num[Tensor, "*batch 3 3"], box: Num[Tensor, "*batch 3"], size: int
 ) -> Float[Tensor, "*batch 3 3"]:
@@ -169,6 +197,7 @@ def crop_intrinsics(
     return crop @ K
 
 
+@arrays
 def focal_length(K: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
     """One focal length for both axes, in pixels: the mean of fx and fy."""
     return (K[..., 0, 0] + K[..., 1, 1]) / 2
@@ -177,6 +206,7 @@ def focal_length(K: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
 # ---- Eq. 8
 
 
+@arrays
 def normalize_joints(
     joints_cam: Float[Tensor, "*batch 21 3"], K: Float[Tensor, "*batch 3 3"]
 ) -> Float[Tensor, "*batch 21 3"]:
@@ -193,6 +223,7 @@ def normalize_joints(
     return normalized - normalized[..., MIDDLE_MCP : MIDDLE_MCP + 1, :]
 
 
+@arrays
 def crop_to_cam(
     points_crop: Float[Tensor, "*batch n 3"],
     root_crop: Float[Tensor, "*batch 3"],

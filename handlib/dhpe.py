@@ -23,6 +23,7 @@ from .output import DHPEOutput, assemble, seen_in_image
 from .regressor import Regressor
 from .renderer import Renderer
 from .renderer.renderer import GRADIENTS
+from .support.arguments import as_tensor
 from .support.files import write_tensors
 
 TRUNKS = ("lite", "paper", "photo")
@@ -141,8 +142,11 @@ class DHPE(nn.Module):
 
         The photo trunk looks at each through a turned crop that it finds itself; h is that of the image all the same.
         """
-        # a look at the values makes a GPU wait; in training the check of the loss catches NaN
-        check_images(images, finite=not self.training)
+        # A look at the values makes a GPU wait, and no graph holds one; in training the check of the loss catches NaN.
+        images = as_tensor("images", images, "n", self.laplacian.device)
+        check_images(images, finite=not (self.training or torch.compiler.is_compiling()))
+        if not torch.is_autocast_enabled(images.device.type):
+            images = images.to(self.laplacian.dtype)
         if self.config.trunk == "photo":
             with torch.autocast(images.device.type, enabled=False):  # rounded crops and points move the hand by pixels
                 crop = self.feature_extractor.upright(images)

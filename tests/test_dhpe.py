@@ -172,7 +172,7 @@ def test_options_survive_the_round_trip(tmp_path, field, value):
 
 
 def test_missing_checkpoint(tmp_path):
-    message = "no checkpoint at .*none.safetensors: name 'lite' or 'photo', or .*handlib train"
+    message = "no checkpoint at .*none.safetensors: give 'lite', 'photo', or .*handlib train"
     with pytest.raises(FileNotFoundError, match=message):
         DHPE.from_pretrained(tmp_path / "none.safetensors")
 
@@ -440,7 +440,7 @@ def test_a_checkpoint_notices_damage(tmp_path):
     assert DHPE.from_pretrained(path).provenance == {"train": "{}", "a": "1", "b": "ä", "c": "3"}
     for at in (len(whole) - 9, len(whole) // 2):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        with pytest.raises(ValueError, match="model.safetensors: damaged"):
+        with pytest.raises(ValueError, match="model.safetensors: the file is damaged"):
             DHPE.from_pretrained(path)
 
 

@@ -8,7 +8,7 @@ import tyro
 from .. import __version__
 
 # Each has a file of its own, which is imported when it is called: most of them bring torch.
-PARSED = ("predict", "evaluate", "reproduce", "results", "info")  # by tyro, from the function's own arguments
+PARSED = ("predict", "export", "evaluate", "reproduce", "results", "info")  # by tyro, from the function's own arguments
 COMMANDS = ("train", "ablate", "data", "bench", *PARSED)
 USAGE = """\
 handlib: dense 3D hand pose from one RGB image, by neural rendering
@@ -16,6 +16,7 @@ handlib: dense 3D hand pose from one RGB image, by neural rendering
 usage: handlib COMMAND …        (handlib COMMAND --help says more)
 
   predict IMAGE…   meshes, joints and pictures from photographs of hands
+  export SOURCE    hands as meshes for viewers and printers or as parameters for smplx; a model as ONNX
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
   evaluate         measure a network on a split of the benchmark, or on real data; writes a results file
   ablate STUDY     train with and without a part of the method; writes a results file

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ..hand import HandModel
 from ..output import DHPEOutput
+from ..support.arguments import arrays
 from .describe import describe
 from .mask import match_mask
 from .posterior import Anatomy, Noise, Observation, Posterior, State
@@ -25,6 +26,7 @@ CHUNK = 4  # hands at once: their derivatives then stay in the cache
 NOISE = Noise()
 
 
+@arrays
 @torch.no_grad()
 def fit(
     joints_2d: Float[Tensor, "*batch 21 2"],

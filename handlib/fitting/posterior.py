@@ -1,12 +1,13 @@
 """What a fit minimizes: the negative logarithm of a posterior, so that its terms weigh each other and starts compare.
 
-    E = ½ Σ_j ρ(w_j ‖π(P_j) − p_j‖² / s²) + ½ ‖z‖² + ½ ‖β‖² + ½ ‖excess / softness‖² + ½ (Δs / S)²
+    E = ½ Σ_j ρ(w_j ‖π(P_j) − p_j‖² / s²) + ½ ‖z‖² + ½ ‖(β − β̂) / b‖² + ½ ‖excess / softness‖² + ½ (Δs / S)²
       + ½ Σ_j ρ₃(w_j ‖Σ₃^(−½) (P̃_j − Q̃_j)‖²) + ½ ‖(state − before) / τ‖²
 
 P are 21 points of the hand, joints or a landmark set; π is the camera, p the points in the image, s their noise, ρ
-Geman–McClure's robust function. z is the pose in standard deviations of its prior, β the shape, the excess that over
-the joints' limits; nothing is assumed about the viewpoint. Δs is the logarithm of the hand's size in the image over
-what its box lets expect; S is so wide that it only keeps a hand whose points are all disbelieved from shrinking away.
+Geman–McClure's robust function. z is the pose in standard deviations of its prior, β the shape, near a network's β̂ if
+there is one and near 0 otherwise, the excess that over the joints' limits; nothing is assumed about the viewpoint. Δs
+is the logarithm of the hand's size in the image over what its box lets expect; S is so wide that it only keeps a hand
+whose points are all disbelieved from shrinking away.
 The second line is optional: a network's own 3D points Q, of which only what lies about their mean (~) counts, and the
 same hand in the frame before. Where Q are other points of the hand than p, P holds 42 rows: those of p, those of Q.
 
@@ -44,6 +45,7 @@ class Noise:
     points_3d: tuple[float, float, float] = (0.010, 0.010, 0.010)  # meters along the camera's axes
     outlier: float = 4.5  # standard deviations where a 2D point begins to be disbelieved
     outlier_3d: float = 3.0
+    shape: float = 0.45  # b, of β about a network's; it is 1 about the mean hand
     # How far a hand goes from one frame of a video to the next: of z, of β, radians; and its place over the crop's
     # side (of the scale's logarithm as well).
     step_pose: float = 0.25
@@ -90,6 +92,7 @@ class Observation(NamedTuple):
     K: Float[Tensor, "n 3 3"] | None = None  # None: a scaled orthographic camera
     points_3d: Float[Tensor, "n 21 3"] | None = None  # meters along the camera's axes, about any origin
     before: State | None = None
+    beta: Float[Tensor, "n 10"] | None = None  # what a network says of the shape
 
     def take(self, index) -> "Observation":
         return Observation(
@@ -158,7 +161,8 @@ class Posterior:
             space = space / points.new_tensor(self.noise.points_3d)
         excess = limit_excess(prior.pose(state.z), axes, limits).flatten(-2)
         size = (state.place[..., 2] - torch.log(self.box[:, 2] / CROP_FACTOR / EXTENT)) / SIZE_SPREAD
-        known = [state.z, state.beta, excess / math.radians(SOFTNESS), size[..., None]]
+        beta = state.beta if self.seen.beta is None else (state.beta - self.seen.beta) / self.noise.shape
+        known = [state.z, beta, excess / math.radians(SOFTNESS), size[..., None]]
         if self.seen.before is not None:
             known.append(state.since(self.seen.before) / self._steps(state))
         return image * root_weight, space, torch.cat(known, -1)
@@ -200,6 +204,8 @@ class Posterior:
         beyond = (known[:, k + 10 : k + 55] != 0)[..., None] / math.radians(SOFTNESS)
         by_known = known.new_zeros(n, known.shape[1], k + 16)
         by_known[:, : k + 10, : k + 10] = torch.eye(k + 10)
+        if self.seen.beta is not None:
+            by_known[:, k : k + 10, k : k + 10] /= self.noise.shape
         by_known[:, k + 10 : k + 55, :k] = beyond * (axes @ prior.basis.T.unflatten(0, (15, 3))).flatten(0, 1)
         by_known[:, k + 55, -1] = 1 / SIZE_SPREAD
         if self.seen.before is not None:

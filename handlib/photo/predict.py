@@ -163,9 +163,9 @@ class Predictor:
             px = vertices @ K.mT
             landmarks = self.lifter.image @ (px[..., :2] / px[..., 2:])
             return first, vertices, ((landmarks - points) / noise).norm(dim=-1)
-        guess = self.lifter.guess(evidence, first.vertices)
+        guess = self.lifter.guess(crop, evidence, first)
         steps = {} if refine is None else {"iterations": refine}
-        lifted = self.lifter(points, guess @ crop.rotation_3d().mT, K, before, noise=noise, **steps)
+        lifted = self.lifter(points, guess, K, before, noise=noise, **steps)
         self.lifted = lifted
         return lifted.output, lifted.output.vertices + lifted.output.root_cam[:, None], lifted.residual
 

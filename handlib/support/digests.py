@@ -1,4 +1,4 @@
-"""A digest of what a file of tensors holds, to be kept inside of it: a bit that flipped on a disk is noticed."""
+"""A digest of the contents of a file of tensors. It is stored in the file itself, so that damage is noticed."""
 
 import hashlib
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def digest_of(content: Any) -> str:
-    """SHA-256 of tensors, numbers and texts in dicts, lists and tuples; the order of a dict's keys does not count."""
+    """Returns the SHA-256 of tensors, numbers and texts in dicts, lists and tuples, whatever the order of dict keys."""
     digest = hashlib.sha256()
     _add(digest, content)
     return digest.hexdigest()

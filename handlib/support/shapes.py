@@ -1,4 +1,4 @@
-"""Short texts of what holds tensors: a notebook shows them."""
+"""Short reprs for objects that hold tensors, as a notebook shows them."""
 
 from collections.abc import Iterable
 

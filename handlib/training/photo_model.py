@@ -44,7 +44,7 @@ class PhotoTraining:
     lift_batch: int = 128
     errors: float = 0.5  # of the rows' errors, at most; each hand draws a share of it
     lift_gate: float = 0.12  # mean 2D error over the hand's side, of rows whose errors are used
-    tune_steps: int = 400
+    tune_steps: int = 1200
     tune_rate: float = 2e-4
     tune_batch: int = 64
     tune_gate: float = 0.08  # … of rows to learn from: what is worse cannot be seen

@@ -14,10 +14,10 @@ from PIL import Image
 import handlib.data
 from handlib.cli.data import Split, data_command
 from handlib.data import RHD, BuiltinBackgrounds, SyntheticHands
-from handlib.data.sample import PARTS
+from handlib.data.sample import PARTS, spread
 from handlib.data.synthetic import VERSION
 from handlib.data.synthetic.settings import SETTINGS
-from handlib.viz.sheet import PALETTE, depth_image, parts_image, sample_images, sample_sheet, skeleton_image, spread
+from handlib.viz.sheet import PALETTE, depth_image, parts_image, sample_images, sample_sheet, skeleton_image
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_sheets_hold_what_all_samples_have(hand):
     fields = {**vars(sample), "parts": None, "depth": None}
     assert list(sample_images(type(sample)(**fields))) == ["image", "skeleton", "mask"]
     sheet = sample_sheet([sample, type(sample)(**fields)], 1, 16)
-    assert sheet.size == (2 * 20 - 4, 2 * 20 - 4)
+    assert sheet.size == (2 * 20 - 4, 22 + 2 * 20 - 4)  # titles above
     with pytest.raises(ValueError, match="at least one"):
         sample_sheet([])
 

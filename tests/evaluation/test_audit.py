@@ -47,7 +47,7 @@ def test_an_honest_record(record, tmp_path, unchanged):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"profile": "smoke"}, "a smoke run, which is never a result"),
+        ({"profile": "smoke"}, "a smoke run is never a result"),
         ({"name": "other"}, "its record is named 'other'"),
         ({"curves": {"pck": {"threshold_mm": [0.0, 1.0], "pck": [0.0]}}}, "the columns of the curve 'pck'"),
         ({"metrics": [{"name": "auc", "value": 1.2, "unit": "fraction"}]}, "'auc' is a fraction but 1.2"),

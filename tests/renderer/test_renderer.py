@@ -253,7 +253,7 @@ def test_nan_and_infinity_are_refused(value, method):
 
 
 def test_vertices_without_depth_are_refused(unchecked):
-    with pytest.raises(ValueError, match=r"vertices must be \(..., V, 3\).*got \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"vertices_px must have the shape .*got \(4, 2\)"):
         Renderer(8).silhouette(torch.zeros(4, 2), torch.tensor([[0, 1, 2]]))
 
 

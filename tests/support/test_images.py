@@ -131,7 +131,7 @@ def test_the_first_picture_of_several(tmp_path, array, format):
 
 
 def test_a_folder_and_a_missing_file(tmp_path):
-    with pytest.raises(IsADirectoryError, match="is a folder, not an image; name a file in it"):
+    with pytest.raises(IsADirectoryError, match="is a folder, not an image"):
         read(tmp_path)
     for name in ("none.jpg", "\0"):
         with pytest.raises(FileNotFoundError, match="no image at"):
@@ -151,7 +151,7 @@ def test_sizes_are_checked_before_decoding(tmp_path, width, height, monkeypatch)
 def test_files_too_large_are_not_opened(tmp_path, array, monkeypatch):
     Image.fromarray(array).save(tmp_path / "a.png")
     monkeypatch.setattr(decode, "MAX_BYTES", 100)
-    with pytest.raises(ImageError, match="a.png: 0 MB, more than"):
+    with pytest.raises(ImageError, match="a.png: 0 MB; the limit"):
         read(tmp_path / "a.png")
 
 

@@ -330,7 +330,7 @@ def test_decimation_keeps_a_seam(tube):
 
 def test_decimation_that_is_asked_too_much(tube):
     vertices, faces = tube
-    with pytest.raises(ValueError, match="no sound collapse is left at"):
+    with pytest.raises(ValueError, match="no valid collapse is left at"):
         decimate.decimate(vertices[None], faces, 10, 12)
 
 

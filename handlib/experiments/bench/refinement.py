@@ -8,7 +8,7 @@ CPU its time counts, not the clock's. The fastest round; ratios are the median o
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,13 +16,12 @@ from torch import Tensor
 
 from ...data import SyntheticHands
 from ...dhpe import DHPE
-from ...evaluation import results
-from ...evaluation.results import Metric
+from ...evaluation.results import Metric, device_name
 from ...fitting import fit
 from ...hand import HandModel
 from ...refinement import ITERATIONS, RefinementWeights, refine
 from ...renderer import Renderer
-from .timing import in_turns, one_thread, record_name, speedup
+from .timing import bench_record, in_turns, one_thread, speedup
 
 FEATURES = replace(RefinementWeights(), feature=0.1)
 RATIOS = (("refine", "gradient"), ("refine", "refine_features"), ("gradient", "gradient_plain"))
@@ -81,7 +80,7 @@ def bench_refinement(
     batches = config.batches if device == "cpu" else config.batches_cuda
     data = SyntheticHands("val", DHPE.from_pretrained(config.checkpoint).config.size, max(batches))
     with one_thread():
-        say(f"{results.device_name(device)}; ms a hand: the fastest round")
+        say(f"{device_name(device)}; ms a hand: the fastest round")
         for n in batches:
             batch = {name: value.to(device) for name, value in data.batch(torch.arange(n)).items()}
             times = in_turns(cases(config, batch, device), config.seconds, device, least=3, warm=1)
@@ -92,14 +91,6 @@ def bench_refinement(
                 low, median, high = speedup(times, ours, other)
                 metrics.append(Metric(f"{ours}_over_{other}_b{n}", median, "ratio", n=len(times[ours])))
                 say(f"{ours} over {other}, batch {n}: {median:.1f}× ({low:.1f}–{high:.1f})")
-    return results.record(
-        record_name("refinement", device, profile),
-        "how long test-time refinement and a fit take, a hand",
-        metrics,
-        profile=profile,
-        config=asdict(config) | {"iterations": ITERATIONS["gauss-newton"], "threads": 1},
-        data={"name": data.name, "n": len(data)},
-        hand={"name": "openhand", "fingertips": "smplx"},
-        started=started,
-        device=device,
-    )
+    claim, hands = "how long test-time refinement and a fit take, a hand", {"name": data.name, "n": len(data)}
+    settings = {"iterations": ITERATIONS["gauss-newton"]}
+    return bench_record("refinement", claim, metrics, config, profile, device, started, hands, **settings)

@@ -98,7 +98,7 @@ def test_wrong_files(tmp_path, text):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no annotations at .*annotations.json: a JSON list"):
+    with pytest.raises(FileNotFoundError, match="no annotations at .*annotations.json: write a JSON list"):
         PhotoFolder(tmp_path)
     (tmp_path / "annotations.json").write_text("[3]")
     with pytest.raises(ValueError, match="entry 0: must be an object"):

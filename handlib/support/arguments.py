@@ -1,0 +1,206 @@
+"""What users give as arguments: tensors, NumPy arrays, lists and numbers, each checked against the function's own
+annotation, so that an error names the argument rather than a step inside of torch.
+"""
+
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable
+from functools import reduce, wraps
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_KINDS = {"f": "numbers", "i": "whole numbers", "b": "true and false", "n": "numbers"}
+
+
+def arrays(function: Callable) -> Callable:
+    """Lets a function of tensors take arrays and lists, too, and refuses what its annotations do not say.
+
+    Of `joints: Float[Tensor, "*batch 21 2"]` the shape is checked, with sizes of one name equal in all arguments, and
+    whole numbers become real ones. Real numbers come out in one precision, single at least; arrays and lists become
+    tensors where the first tensor is. `int`, `float` and `str` are checked, too. `ValueError` or `TypeError` names the
+    argument. Values are left alone: NaN means what the function says that it means.
+    """
+    parameters = inspect.signature(function).parameters
+    names = tuple(parameters)
+    rules = {name: rule for name, p in parameters.items() if (rule := _rule(p.annotation)) is not None}
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        given = dict(zip(names, args, strict=False), **kwargs)
+        if len(given) < len(args) + len(kwargs):
+            return function(*args, **kwargs)  # Python's own error: too many
+        device, single, sizes, mixed = None, torch.float32, {}, False
+        for name, value in given.items():
+            rule = rules.get(name)
+            if rule is None or (value is None and rule.optional):
+                continue
+            if rule.scalar is not None:
+                _check_scalar(name, value, rule.scalar)
+                continue
+            given[name] = tensor = as_tensor(name, value, rule.kind, device)
+            if tensor.dtype is not torch.float32 and rule.kind in "fn" and tensor.is_floating_point():
+                mixed, single = True, torch.promote_types(single, tensor.dtype)
+            if device is None and isinstance(value, Tensor):
+                device = tensor.device
+                mixed = mixed or device.type != "cpu"  # a list before it is not there
+            if rule.shape is not None:
+                _check_shape(name, tensor.shape, rule.shape, sizes)
+        if mixed:
+            for name, value in given.items():
+                if name in rules and isinstance(value, Tensor):
+                    real = rules[name].kind in "fn" and value.is_floating_point()
+                    given[name] = value.to(device or value.device, single if real else value.dtype)
+        return function(**given)
+
+    return call
+
+
+def as_tensor(name: str, value: Any, kind: str = "f", device: torch.device | None = None) -> Tensor:
+    """A tensor of what a user gives: kind "f" for real numbers, "i" for whole ones, "b" for true and false, "n" for
+    whichever of real and whole ones it holds. An array of doubles becomes single, a tensor of them stays as it is.
+
+    `TypeError` for what holds no numbers, `ValueError` for a list whose rows differ in length; `name` is in both.
+    """
+    tensor = value if isinstance(value, Tensor) else _of_array(name, value)
+    if tensor.is_meta or tensor.layout is not torch.strided or tensor.is_quantized:
+        raise TypeError(f"{name} must be a dense tensor that holds its numbers, not one of {tensor.device.type}")
+    if device is not None and tensor.device != device:
+        if isinstance(value, Tensor):
+            raise ValueError(f"{name} must be on {device} like the arguments before it, not on {tensor.device}")
+        tensor = tensor.to(device)
+    dtype = tensor.dtype
+    real = dtype.is_floating_point
+    if dtype.is_complex or (kind == "i" and (real or dtype is torch.bool)):
+        raise TypeError(f"{name} must hold {_KINDS[kind]}, not {_word(dtype)}")
+    if kind == "f":
+        return tensor if real else tensor.float()
+    if kind == "b" and dtype is not torch.bool:
+        if not ((tensor == 0) | (tensor == 1)).all():
+            raise TypeError(f"{name} must hold true and false, not {_word(dtype)}")
+        return tensor.bool()
+    return tensor
+
+
+def unified(given: dict[str, Any]) -> list[Tensor]:
+    """Real numbers by their names as tensors of one precision, single at least, on the device of the first tensor."""
+    device = next((value.device for value in given.values() if isinstance(value, Tensor)), None)
+    tensors = [as_tensor(name, value, device=device) for name, value in given.items()]
+    single = reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
+    return [tensor.to(single) for tensor in tensors]
+
+
+def common_lead(names: str, *leads: torch.Size) -> torch.Size:
+    """The leading dimensions that all are broadcast to; `ValueError` names the arguments where there are none."""
+    if all(lead == leads[0] for lead in leads):
+        return leads[0]
+    try:
+        return torch.Size(np.broadcast_shapes(*leads))  # torch's own would load sympy
+    except ValueError:
+        shown = ", ".join(str(tuple(lead)) for lead in leads)
+        raise ValueError(f"the leading dimensions of {names} do not fit together: {shown}") from None
+
+
+def _of_array(name: str, value: Any) -> Tensor:
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{name} must be a tensor, an array or a list whose rows are of one length") from error
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be a tensor, an array or a list of numbers, not {_typed(value)}")
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # infinity, which the function judges
+            array = array.astype(np.float32)
+    elif array.dtype.kind in "iu":
+        array = array.astype(np.int64)
+    return torch.from_numpy(np.array(array, order="C"))  # a copy: torch wants positive strides and leave to write
+
+
+def _typed(value: Any) -> str:
+    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+# ---- annotations
+
+
+class _Shape(NamedTuple):
+    lead: str  # "", "*batch", "*#batch"
+    ends: tuple[str, ...]
+
+
+class _Rule(NamedTuple):
+    kind: str = ""
+    shape: _Shape | None = None
+    scalar: type | None = None
+    optional: bool = False
+
+
+def _rule(annotation: Any) -> _Rule | None:
+    """What an annotation asks for; None for what is not checked here."""
+    parts, optional = [annotation], False
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        parts = [part for part in typing.get_args(annotation) if part is not type(None)]
+        optional = len(parts) < len(typing.get_args(annotation))
+    first = parts[0]
+    if first in (int, float, str, bool) and len(parts) == 1:
+        return _Rule(scalar=first, optional=optional)
+    if first is Tensor:
+        return _Rule("n", optional=optional)
+    if getattr(first, "array_type", None) is not Tensor:
+        return None
+    dims = tuple(first.dim_str.split())
+    lead = dims[0] if dims and dims[0][0] == "*" else ""
+    shape = _Shape(lead, dims[1:] if lead else dims)
+    real, whole = "float32" in first.dtypes, "int64" in first.dtypes
+    return _Rule("n" if real and whole else "f" if real else "i" if whole else "b", shape, None, optional)
+
+
+def _check_shape(name: str, shape: torch.Size, wanted: _Shape, sizes: dict[str, Any]) -> None:
+    count = len(wanted.ends)
+    lead, ends = (shape[: len(shape) - count], shape[len(shape) - count :])
+    fits = len(shape) >= count if wanted.lead else len(shape) == count
+    for want, have in zip(wanted.ends, ends, strict=False):
+        key = want.lstrip("#")
+        if not fits or (want[0] == "#" and have == 1):
+            continue
+        fits = have == (int(key) if key.isdecimal() else sizes.setdefault(key, have))
+    if fits and wanted.lead:
+        key = wanted.lead.lstrip("*#")
+        before = sizes.setdefault(key, lead)
+        if lead != before:
+            fits = wanted.lead[1] == "#" and _broadcasts(lead, before)
+    if not fits:
+        text = ", ".join(["…"] * bool(wanted.lead) + [_size(want, sizes) for want in wanted.ends])
+        before = sizes.get(wanted.lead.lstrip("*#"), ()) if wanted.lead else ()
+        like = f" with … = {', '.join(map(str, before))} in front" if before else ""
+        raise ValueError(f"{name} must have the shape ({text}){like}, got {tuple(shape)}")
+
+
+def _size(want: str, sizes: dict[str, Any]) -> str:
+    return f"{sizes[key]}" if (key := want.lstrip("#")) in sizes else key
+
+
+def _broadcasts(lead: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    return len(lead) <= len(to) and all(a in (1, b) for a, b in zip(lead[::-1], to[::-1], strict=False))
+
+
+def _check_scalar(name: str, value: Any, kind: type) -> None:
+    if kind is bool and not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, not {value!r}"[:200])
+    if kind is str and not isinstance(value, str):
+        raise TypeError(f"{name} must be a text, not {value!r}"[:200])
+    if kind is int and (isinstance(value, bool) or not isinstance(value, Integral)):
+        raise TypeError(f"{name} must be a whole number, not {value!r}"[:200])
+    if kind is float:
+        number = value.item() if isinstance(value, Tensor) and value.numel() == 1 and not value.is_meta else value
+        if isinstance(number, bool) or not isinstance(number, Real) or math.isnan(number):
+            raise TypeError(f"{name} must be a number, not {value!r}"[:200])
