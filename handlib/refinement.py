@@ -104,7 +104,8 @@ class Objective:
         total = weights.stay * (h - first.h).square().mean(-1)
         if weights.laplacian:
             meters = vertices_crop / (SCALE_UNIT * MeshParameters.split(h).scale[..., None])
-            total = total + weights.laplacian * (model.laplacian @ meters).norm(dim=-1).mean(-1)
+            smoothness = (meters.mT @ model.laplacian.mT).norm(dim=-2).mean(-1)  # one product of matrices for all
+            total = total + weights.laplacian * smoothness
         if weights.feature:
             mask = model.render_mask(vertices_crop, None if first.crop is None else self.images.shape[-1])
             masked = model.features(self.images * mask[:, None], first.crop)

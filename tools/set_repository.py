@@ -39,7 +39,7 @@ def last_written(root=ROOT):
 
 
 def replace(path, old, new):
-    """Replaces github.com/old, colab.research.google.com/github/old and old's pages, but not github.com/old-fork."""
+    """Replaces it in addresses of GitHub, Colab and the site, but not in github.com/old-fork."""
     text = path.read_text("utf-8")
     replaced = re.sub(rf"(github(?:\.com)?/){re.escape(old)}(?![\w-])", rf"\g<1>{new}", text)
     pages_old, pages_new = (slug.replace("/", ".github.io/") for slug in (old, new))

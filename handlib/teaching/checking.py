@@ -7,20 +7,31 @@ from typing import Any
 import torch
 
 
-class NotYet(AssertionError):
+class _Sentence:
+    """Of an exception: a notebook shows its message alone, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it
+        return [str(self)]
+
+
+class NotYet(_Sentence, AssertionError):
     """An answer is not right yet; the message says what is wrong."""
 
-    def _render_traceback_(self) -> list[str]:  # IPython asks for it: a student needs the message alone
-        return [str(self)]
+
+class Missing(_Sentence, NotImplementedError):
+    """An answer is still a stub; the message says what to write."""
 
 
 def check(name: str, answer: Any, seed: int = 0) -> None:
     """Prints that an answer is right, or raises `NotYet`, whose message says what is wrong with it.
 
     name: of an exercise, "A2.1" or "hand-linear". answer: the function asked for, or the value. seed: another one
-    draws other inputs, as `grade` does. An answer that is still a stub raises its `NotImplementedError`.
+    draws other inputs, as `grade` does. An answer that is still a stub raises `Missing`, a `NotImplementedError`.
     """
-    said = verdict(name, answer, seed)
+    try:
+        said = verdict(name, answer, seed)
+    except NotImplementedError as error:
+        raise Missing(str(error)) from None
     if said is not None:
         raise NotYet(f"{name}, not yet: {said}")
     print(f"{name}: right.")

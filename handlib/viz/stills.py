@@ -69,7 +69,7 @@ def draw_arrows(
 def contact_sheet(
     pictures: Sequence[Image.Image], columns: int = 6, size: int = 160, titles: Sequence[str] = ()
 ) -> Image.Image:
-    """Puts images side by side on white, each scaled to a square of `size` pixels, with the columns' titles above."""
+    """Puts images side by side on white, each scaled to a square of `size` pixels. titles: of the columns."""
     if titles and len(titles) != columns:
         raise ValueError(f"{len(titles)} titles for {columns} columns: give one each")
     rows, gap = -(-len(pictures) // columns), 4
