@@ -122,8 +122,8 @@ def common_lead(names: str, *leads: torch.Size) -> torch.Size:
     if all(lead == leads[0] for lead in leads):
         return leads[0]
     try:
-        return torch.broadcast_shapes(*leads)
-    except RuntimeError:
+        return torch.Size(np.broadcast_shapes(*leads))  # torch's own would load sympy
+    except ValueError:
         shown = ", ".join(str(tuple(lead)) for lead in leads)
         raise ValueError(f"the leading dimensions of {names} do not fit together: {shown}") from None
 
