@@ -30,13 +30,14 @@ SITE  := $(OUT)/_build/html
 CACHE := $(OUT)/_build/.jupyter_cache
 STAMP := $(OUT)/_build/stamp
 
-.PHONY: help setup test quick lint book check-book pdf colab serve notebooks repository clean
+.PHONY: help setup test quick fuzz lint book check-book pdf colab serve notebooks repository clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make book         execute every notebook and build the site  (PROFILE=smoke|laptop; default laptop)'
 	@echo 'make test         ruff, the rooms of handlib, spelling, pytest, and every notebook at the smoke profile'
 	@echo 'make quick        the unit tests of what a reader would change first, without the check of shapes'
+	@echo 'make fuzz         try thousands of arguments, files and options for ten minutes  (SEED=N: other ones)'
 	@echo 'make setup        only create .venv and install everything into it'
 	@echo 'make check-book   open the built site in headless Chromium and try it'
 	@echo 'make pdf          print the built site into _build/book.pdf'
@@ -78,10 +79,14 @@ _build/tested-notebooks: .venv/installed $(CODE) $(NOTEBOOKS) $(RESULTS)
 	@mkdir -p $(@D) && touch $@
 
 # What to run while editing: no check of shapes, no training, no experiment, no subprocess, no browser.
+NOT_QUICK := training experiments kernels fuzz book cli tools viz teaching export photo test_dhpe_photo.py test_losses.py \
+             test_augmentation.py test_refinement.py test_package.py support/test_jit.py data/test_cache_folder.py
 quick: setup
-	HANDLIB_UNCHECKED=1 $(BIN)/python -m pytest -q -m 'not slow' tests --ignore=tests/training --ignore=tests/experiments \
-	  --ignore=tests/kernels --ignore=tests/book --ignore=tests/cli --ignore=tests/tools --ignore=tests/viz \
-	  --ignore=tests/test_losses.py --ignore=tests/test_augmentation.py --ignore=tests/test_refinement.py
+	HANDLIB_UNCHECKED=1 $(BIN)/python -m pytest -q -m 'not slow' tests $(NOT_QUICK:%=--ignore=tests/%)
+
+# Ends with counts by outcome; raw errors, silent answers and crashes must be 0. `make test` has a short form of it.
+fuzz: setup
+	PYTHONPATH=tests:tests/fuzz $(BIN)/python tests/fuzz/run.py --cases 6000 --minutes 10 $(if $(SEED),--seed $(SEED))
 
 # ---- book
 

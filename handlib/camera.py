@@ -3,9 +3,10 @@
 Frames and units. *Camera*: x right, y down, z forward, meters. *Pixels* of a crop: x right, y down, the center of the
 first pixel at (0.5, 0.5). *Crop*: the same axes with the square crop spanning −1 … 1, so that a network sees the same
 numbers at every resolution; z is in the same unit as x and y. The hand model has its own axes (hand/model.py): `FLIP`
-turns them into the camera's.
+turns them into the camera's. What has no answer, such as a point in the camera's plane, is infinite or NaN.
 """
 
+import math
 import re
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from .hand.joints import MIDDLE_MCP
 from .support import jit, roma
-from .support.arguments import arrays, common_lead, unified
+from .support.arguments import at_least, checked, common_lead, unified
 from .support.shapes import shapes
 
 CROP_FACTOR = 1.5  # a crop is this many times the larger side of the tight box of the 2D joints; ω of Eq. 8
@@ -52,7 +53,7 @@ for _column, _entry in enumerate(_ENTRIES):
         _ROTATION[4 * "wxyz".index(_a) + "wxyz".index(_b), _column] = float(_sign + "1")
 
 
-@arrays
+@checked
 def quaternion_to_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
     """Rotation of a quaternion w, x, y, z of any length; one too short to have a direction is the identity.
 
@@ -73,7 +74,7 @@ def rotation_jacobian(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*
     return (quadratic - length) / squared * _like(_FLIP, quaternion)
 
 
-@arrays
+@checked
 def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
     """The quaternion of the rotation b and then a; w x y z."""
     w, x, y, z = a.unbind(-1)
@@ -81,7 +82,7 @@ def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"
     return (rows @ b[..., None])[..., 0]
 
 
-@arrays
+@checked
 def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
     """Unit quaternion w, x, y, z of a rotation, with w ≥ 0."""
     quaternion = roma.rotmat_to_unitquat(rotation).roll(1, -1)
@@ -132,7 +133,7 @@ class Camera(NamedTuple):
         lead = common_lead("the camera's quaternion, scale and translation", *leads)
         return Camera(*(part.expand(*lead, part.shape[-1]) for part in camera))
 
-    @arrays
+    @checked
     def to_crop(self, points: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
         """Points of the model frame in meters to crop coordinates."""
         matrix = self.matrix()
@@ -142,52 +143,67 @@ class Camera(NamedTuple):
         return points @ matrix[..., :3].mT + matrix[..., None, :, 3]
 
 
-@arrays
+@checked
 def crop_to_px(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, "*batch n c"]:
     """Crop coordinates to pixels of a crop of `size`; z, where there is one, is scaled alike but not shifted."""
+    _check_crop(points, size)
     half = size / 2
     return torch.add(points * half, _like(_XY, points)[: points.shape[-1]], alpha=half)
 
 
-@arrays
+@checked
 def px_to_crop(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, "*batch n c"]:
     """Inverse of `crop_to_px`."""
+    _check_crop(points, size)
     half = size / 2
     return torch.cat([points[..., :2] / half - 1, points[..., 2:] / half], -1)
+
+
+def _check_crop(points: Tensor, size: int) -> None:
+    at_least(1, size=size)
+    if points.shape[-1] not in (2, 3):
+        raise ValueError(f"points must end in 2 or 3 coordinates, got {tuple(points.shape)}")
 
 
 # ---- the pinhole camera
 
 
-@arrays
+@checked
 def project(points_cam: Float[Tensor, "*batch n 3"], K: Float[Tensor, "*#batch 3 3"]) -> Float[Tensor, "*batch n 2"]:
     """Camera frame in meters to pixels."""
     px = points_cam @ K.mT
     return px[..., :2] / px[..., 2:]
 
 
-@arrays
+@checked
 def unproject(
     points_px: Float[Tensor, "*batch n 2"], depth: Float[Tensor, "*batch n"], K: Float[Tensor, "*#batch 3 3"]
 ) -> Float[Tensor, "*batch n 3"]:
     """Pixels and their depths in meters to the camera frame."""
-    rays = torch.cat([points_px, torch.ones_like(points_px[..., :1])], -1) @ torch.linalg.inv(K).mT
+    try:
+        inverse = torch.linalg.inv(K)
+    except torch.linalg.LinAlgError:
+        raise ValueError("K must be invertible: give focal lengths in pixels") from None
+    rays = torch.cat([points_px, torch.ones_like(points_px[..., :1])], -1) @ inverse.mT
     return rays * depth[..., None]
 
 
-@arrays
+@checked
 def crop_box(joints_px: Float[Tensor, "*batch n 2"], factor: float = CROP_FACTOR) -> Float[Tensor, "*batch 3"]:
     """The square crop around some joints: left, top, side in pixels; `factor` times their tight box's larger side."""
+    if not joints_px.shape[-2] or not 0 < factor < math.inf:
+        raise ValueError(f"joints_px must hold points and factor be above 0: got {tuple(joints_px.shape)}, {factor}")
     low, high = joints_px.amin(-2), joints_px.amax(-2)
     side = factor * (high - low).amax(-1, keepdim=True)
     return torch.cat([(low + high - side) / 2, side], -1)
 
 
-@arrays
+@checked
 def crop_intrinsics(
     K: Num[Tensor, "*batch 3 3"], box: Num[Tensor, "*batch 3"], size: int
 ) -> Float[Tensor, "*batch 3 3"]:
     """K of a crop (left, top, side) that is resized to `size` pixels."""
+    at_least(1, size=size)
     zoom = size / box[..., 2]
     K = K if K.is_floating_point() else K.to(zoom)  # in whole numbers the zoom would be cut off
     crop = torch.zeros_like(K)
@@ -197,7 +213,7 @@ def crop_intrinsics(
     return crop @ K
 
 
-@arrays
+@checked
 def focal_length(K: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
     """One focal length for both axes, in pixels: the mean of fx and fy."""
     return (K[..., 0, 0] + K[..., 1, 1]) / 2
@@ -206,7 +222,7 @@ def focal_length(K: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
 # ---- Eq. 8
 
 
-@arrays
+@checked
 def normalize_joints(
     joints_cam: Float[Tensor, "*batch 21 3"], K: Float[Tensor, "*batch 3 3"]
 ) -> Float[Tensor, "*batch 21 3"]:
@@ -223,7 +239,7 @@ def normalize_joints(
     return normalized - normalized[..., MIDDLE_MCP : MIDDLE_MCP + 1, :]
 
 
-@arrays
+@checked
 def crop_to_cam(
     points_crop: Float[Tensor, "*batch n 3"],
     root_crop: Float[Tensor, "*batch 3"],

@@ -23,7 +23,7 @@ from .output import DHPEOutput, assemble, seen_in_image
 from .regressor import Regressor
 from .renderer import Renderer
 from .renderer.renderer import GRADIENTS
-from .support.arguments import as_tensor
+from .support.arguments import as_path, as_tensor, check_fields
 from .support.files import write_tensors
 
 TRUNKS = ("lite", "paper", "photo")
@@ -62,6 +62,7 @@ class DHPEConfig:
     fingertips: str = "smplx"
 
     def __post_init__(self):
+        check_fields(self)
         if self.trunk not in TRUNKS:
             raise ValueError(f"unknown trunk '{self.trunk}': choose one of {', '.join(TRUNKS)}")
         for name, (least, most) in RANGES.items():
@@ -226,7 +227,7 @@ class DHPE(nn.Module):
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "lite") -> "DHPE":
         """A trained model in evaluation mode: "lite" or "photo", which ship, or a file written by `save`."""
-        path = checkpoint_path(name_or_path)
+        path = checkpoint_path(as_path("name_or_path", name_or_path))
         weights, metadata = read_checkpoint(path)
         model = cls(read_config(DHPEConfig, metadata, path), published=False)
         own = {k for k in model.state_dict() if _own(k)}

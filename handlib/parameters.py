@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .camera import Camera
 from .hand import HandModel, HandOutput
-from .support.arguments import arrays, common_lead, unified
+from .support.arguments import checked, common_lead, unified
 from .support.shapes import shapes
 
 SIZES = {"pose": 45, "shape": 10, "quaternion": 4, "scale": 1, "translation": 3}
@@ -27,7 +27,7 @@ class MeshParameters(NamedTuple):
     translation: Float[Tensor, "*batch 3"]  # crop units
 
     @classmethod
-    @arrays
+    @checked
     def split(cls, h: Float[Tensor, "*batch 63"]) -> "MeshParameters":
         return cls(*h.split(list(SIZES.values()), dim=-1))
 

@@ -22,6 +22,7 @@ from .camera import SCALE_UNIT
 from .dhpe import DHPE, check_images
 from .output import DHPEOutput, Iteration, assemble
 from .parameters import SIZE, MeshParameters, posed_hand
+from .support.arguments import as_tensor, at_least, checked
 
 METHOD = "gauss-newton"
 ITERATIONS = {"gauss-newton": 8, "gradient": 50}  # of each method, by default; the paper has 50
@@ -42,6 +43,7 @@ class RefinementWeights:
     step: float = 0.005  # γ, of "gradient" alone
 
 
+@checked
 def refine(
     model: DHPE,
     images: Float[Tensor, "b 3 h w"],
@@ -61,8 +63,8 @@ def refine(
     if method not in ITERATIONS:
         raise ValueError(f"unknown method '{method}': choose one of {', '.join(ITERATIONS)}")
     iterations = ITERATIONS[method] if iterations is None else iterations
-    if iterations < 0:
-        raise ValueError(f"iterations must be at least 0, not {iterations}")
+    at_least(0, iterations=iterations)
+    images = as_tensor("images", images, "n", model.laplacian.device)
     check_images(images)
     if len(images) != len(output.h):
         raise ValueError(f"{len(images)} images but an estimate of {len(output.h)}: refine the images it was made from")
@@ -104,7 +106,8 @@ class Objective:
         total = weights.stay * (h - first.h).square().mean(-1)
         if weights.laplacian:
             meters = vertices_crop / (SCALE_UNIT * MeshParameters.split(h).scale[..., None])
-            total = total + weights.laplacian * (model.laplacian @ meters).norm(dim=-1).mean(-1)
+            smoothness = (meters.mT @ model.laplacian.mT).norm(dim=-2).mean(-1)  # one product of matrices for all
+            total = total + weights.laplacian * smoothness
         if weights.feature:
             mask = model.render_mask(vertices_crop, None if first.crop is None else self.images.shape[-1])
             masked = model.features(self.images * mask[:, None], first.crop)

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ..support.files import atomic_path
+from ..support.digests import load_tensors, save_tensors
 from .sample import collate
 from .synthetic import SyntheticHands
 
@@ -78,8 +77,8 @@ class CachedHands:
             path = Path(folder) / f"{dataset.split}-{dataset.size}-{len(dataset)}-{digest}.safetensors"
             if path.is_file():
                 try:
-                    return cls(load_file(path), dataset.name, dataset.scored)
-                except SafetensorError:
+                    return cls(load_tensors(path, "it is made again"), dataset.name, dataset.scored)
+                except ValueError:
                     path.unlink(missing_ok=True)  # damaged; it is made again
         loader = DataLoader(dataset, batch_size=8, num_workers=workers, collate_fn=collate_bytes)
         bar = tqdm(loader, f"rendering {dataset.split}", unit="batch", disable=not progress)
@@ -93,8 +92,7 @@ class CachedHands:
 def keep(tensors: dict[str, Tensor], path: Path) -> None:
     """Writes tensors to a cache. Warns if that fails, such as on a full disk, since they can be made again."""
     try:
-        with atomic_path(path) as temporary:
-            save_file(tensors, temporary)
+        save_tensors(path, tensors)
     except (OSError, SafetensorError) as error:
         warnings.warn(
             f"{path} cannot be written ({error}), so the next run makes it again: set HANDLIB_CACHE to another folder",

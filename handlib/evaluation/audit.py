@@ -18,7 +18,7 @@ from . import results
 # Files of handlib that only present numbers; a change to them does not make a result outdated.
 PRESENTATION = (
     "cli", "viz", "evaluation/audit.py", "evaluation/results.py", "experiments/published.py",
-    *(f"experiments/reproduce/{name}.py" for name in ("collection", "figures", "tables", "verdict")),
+    *(f"experiments/reproduce/{n}.py" for n in ("collection", "figures", "show", "statistics", "tables", "verdict")),
 )  # fmt: skip
 UNITS = {"fraction": ("", 3), "mm": (" mm", 1)}
 PERFECT = 1 + 1e-6

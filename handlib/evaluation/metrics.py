@@ -4,12 +4,14 @@ Lengths are in meters; names that end in `_mm` are in millimeters. Collect the e
 mean of per-batch scores is a different number.
 """
 
+import math
+
 import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
 from ..hand.joints import BONES, C21, MIDDLE_MCP
-from ..support.arguments import arrays
+from ..support.arguments import at_least, checked
 
 ALIGNMENTS = ("root", "root_scale", "wrist", "wrist_scale", "procrustes", "reflected_procrustes")
 ROUNDING_MM = 1e-3
@@ -18,7 +20,7 @@ _ROOT_BONE = next(bone for bone in BONES if bone[1] == MIDDLE_MCP)  # wrist → 
 TONE_EDGES = (0.0, 3.0, 6.0, 9.0)  # bounds of light, medium and dark on the Monk scale, 0 (lightest) … 9
 
 
-@arrays
+@checked
 def align(
     predicted: Float[Tensor, "*batch n 3"],
     truth: Float[Tensor, "*batch n 3"],
@@ -37,6 +39,8 @@ def align(
         return _procrustes(predicted, truth, counted, reflections=mode != "procrustes")
     if mode not in ALIGNMENTS:
         raise ValueError(f"unknown alignment '{mode}': choose one of {', '.join(ALIGNMENTS)}")
+    if predicted.shape[-2] <= MIDDLE_MCP:
+        raise ValueError(f"predicted must be joints in C21 order for the mode {mode}, got {tuple(predicted.shape)}")
     root = WRIST if mode.startswith("wrist") else MIDDLE_MCP
     relative = predicted - predicted[..., root : root + 1, :]
     if mode.endswith("scale"):
@@ -74,19 +78,19 @@ def _mean_of(points: Tensor, counted: Tensor | None) -> Tensor:
     return total / counted.sum(-1).clamp(min=1)[..., None, None]
 
 
-@arrays
+@checked
 def joint_errors_mm(predicted: Float[Tensor, "*batch n 3"], truth: Float[Tensor, "*batch n 3"]) -> Tensor:
     """Returns the distance of each joint or vertex from the truth in millimeters."""
     return (predicted - truth).norm(dim=-1) * 1000
 
 
-@arrays
+@checked
 def without_rounding(errors_mm: Tensor) -> Tensor:
     """Sets errors below `ROUNDING_MM` to 0, since a perfect estimate must pass a threshold of 0 after alignment."""
     return torch.where(errors_mm < ROUNDING_MM, 0, errors_mm)
 
 
-@arrays
+@checked
 def pck(
     errors: Float[Tensor, "n k"], thresholds: Float[Tensor, " t"], visible: Bool[Tensor, "n k"] | None = None
 ) -> Float[Tensor, "k t"]:
@@ -99,7 +103,7 @@ def pck(
     return hit.sum(0) / visible.sum(0)[:, None]
 
 
-@arrays
+@checked
 def auc(
     errors: Num[Tensor, "n k"],
     low: float = 20.0,
@@ -111,11 +115,14 @@ def auc(
 
     The curve of each keypoint is integrated separately; the result is the mean over keypoints that are ever visible.
     """
+    at_least(2, 1 << 20, steps=steps)
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"low must be below high, got {low} and {high}")
     errors = _floating(errors)
     return auc_on(errors, torch.linspace(low, high, steps, dtype=errors.dtype, device=errors.device), visible)
 
 
-@arrays
+@checked
 def auc_reference(
     errors_mm: Num[Tensor, "n k"], low_index: int = 0, visible: Bool[Tensor, "n k"] | None = None
 ) -> float:
@@ -123,16 +130,19 @@ def auc_reference(
 
     What that code calls "20–50 mm" is `low_index=8`: 12 thresholds from 21.05 to 50 mm.
     """
+    at_least(0, 18, low_index=low_index)
     errors_mm = _floating(errors_mm)
     grid = torch.linspace(0, 50, 20, dtype=errors_mm.dtype, device=errors_mm.device)
     return auc_on(errors_mm, grid[low_index:], visible)
 
 
-@arrays
+@checked
 def auc_on(
     errors: Float[Tensor, "n k"], thresholds: Float[Tensor, " t"], visible: Bool[Tensor, "n k"] | None = None
 ) -> float:
-    """Computes `auc` over any increasing thresholds."""
+    """Computes `auc` over any increasing thresholds; NaN where nothing was ever visible."""
+    if len(thresholds) < 2 or not bool((thresholds.diff() > 0).all() and thresholds.isfinite().all()):
+        raise ValueError("thresholds must be two numbers at least, each larger than the one before")
     curves = pck(errors, thresholds, visible)
     areas = torch.trapezoid(curves, thresholds.to(curves.dtype), dim=-1) / (thresholds[-1] - thresholds[0])
     return float(areas.nanmean())
@@ -143,7 +153,7 @@ def _floating(values: Tensor) -> Tensor:
     return values if values.is_floating_point() else values.float()
 
 
-@arrays
+@checked
 def error_by_joint(errors_mm: Float[Tensor, "n 21"], visible: Bool[Tensor, "n 21"] | None = None) -> dict[str, list]:
     """Computes mean and median error of each joint of C21 over its visible samples, and their number, as columns.
 
@@ -159,7 +169,7 @@ def error_by_joint(errors_mm: Float[Tensor, "n 21"], visible: Bool[Tensor, "n 21
     }
 
 
-@arrays
+@checked
 def error_by_tone(
     errors_mm: Float[Tensor, "n k"],
     tone: Float[Tensor, " n"],
@@ -171,8 +181,10 @@ def error_by_tone(
     `mean_mm` is the mean over hands of each hand's mean over its visible joints, `standard_error_mm` its standard
     error, `n` the number of hands. None where there are too few hands. Raises `ValueError` for a tone outside `edges`.
     """
+    if len(edges) < 2 or list(edges) != sorted(set(edges)):
+        raise ValueError(f"edges must be two numbers at least, each larger than the one before: {edges}")
     if not bool(((tone >= edges[0]) & (tone <= edges[-1])).all()):
-        raise ValueError(f"tones must lie within {edges[0]:g} … {edges[-1]:g}")
+        raise ValueError(f"tone must lie within {edges[0]:g} … {edges[-1]:g}")
     visible = torch.ones_like(errors_mm, dtype=torch.bool) if visible is None else visible
     counts = visible.any(1)
     hands = torch.where(visible, errors_mm, 0).sum(1)[counts] / visible.sum(1)[counts]
@@ -191,15 +203,17 @@ def _number(value: Tensor) -> float:
     return round(float(value), 4)
 
 
-@arrays
+@checked
 def segmentation_scores(predicted: Tensor, target: Tensor, classes: int = 2) -> dict[str, float]:
     """Computes the four scores of Long et al. 2015 from one confusion matrix over all pixels.
 
     predicted, target: class numbers (masks of 0 and 1) of the same shape. A class that occurs in neither is left out of
     the means. Raises `ValueError` for different shapes and for numbers that are not classes.
     """
-    if predicted.shape != target.shape:
-        raise ValueError(f"predicted {tuple(predicted.shape)} and target {tuple(target.shape)} differ in shape")
+    at_least(1, 4096, classes=classes)
+    if predicted.shape != target.shape or not predicted.numel():
+        shapes = f"predicted {tuple(predicted.shape)} and target {tuple(target.shape)}"
+        raise ValueError(f"{shapes} differ in shape, or are empty")
     for name, given in (("predicted", predicted), ("target", target)):
         if given.numel() and not 0 <= given.min() <= given.max() < classes:
             raise ValueError(f"{name} has classes {given.min()} … {given.max()}: they must be 0 … {classes - 1}")
@@ -216,7 +230,7 @@ def segmentation_scores(predicted: Tensor, target: Tensor, classes: int = 2) -> 
     }
 
 
-@arrays
+@checked
 def vertex_error(predicted: Float[Tensor, "n v 3"], truth: Float[Tensor, "n v 3"], mode: str = "procrustes") -> float:
     """Computes the mean vertex distance in millimeters, after alignment by "procrustes" or without ("none")."""
     if mode not in ("procrustes", "none"):
@@ -225,13 +239,13 @@ def vertex_error(predicted: Float[Tensor, "n v 3"], truth: Float[Tensor, "n v 3"
     return float(joint_errors_mm(moved, truth).mean())
 
 
-@arrays
+@checked
 def f_score(predicted: Float[Tensor, "v 3"], truth: Float[Tensor, "w 3"], threshold_mm: float) -> float:
     """Computes the harmonic mean of precision and recall: fractions of points within a threshold of the other set."""
     return f_scores(predicted, truth, (threshold_mm,))[0]
 
 
-@arrays
+@checked
 def f_scores(
     predicted: Float[Tensor, "v 3"], truth: Float[Tensor, "w 3"], thresholds_mm: tuple[float, ...]
 ) -> list[float]:

@@ -24,7 +24,9 @@ from typing import Any
 
 import torch
 
+from ..support.arguments import check_fields
 from ..support.files import atomic_path
+from ..support.json_text import read_json
 
 SCHEMA = {
     "schema": int,  # 1
@@ -48,6 +50,7 @@ SCHEMA = {
 }
 OPTIONAL = {
     "digest": str,  # "sha256:…" of the rest of the record; `write` adds it
+    "errors": str,  # SHA-256 of NAME.safetensors beside it, which holds the error of every hand
 }
 
 
@@ -158,10 +161,7 @@ def digest(record: dict[str, Any]) -> str:
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads and checks a record. Raises `FileNotFoundError`, or `ValueError` with file and field."""
-    try:
-        loaded = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from error
+    loaded = read_json(path, "run its command again")
     _check(loaded, str(path))
     return loaded
 
@@ -197,13 +197,17 @@ def _check(record: dict[str, Any], where: str) -> None:
             raise ValueError(
                 f"{where}: the field '{field}' must be {kind.__name__}, not {type(record[field]).__name__}"
             )
+    if not isinstance(record["git"].get("commit", ""), str):
+        raise ValueError(f"{where}: the field 'git' must have a text as its commit")
     for metric in record["metrics"]:
-        number = metric.get("value", 0.0) if isinstance(metric, dict) else 0.0
+        if not isinstance(metric, dict):
+            raise ValueError(f"{where}: the field 'metrics' must be a list of objects, not of {type(metric).__name__}")
+        number = metric.get("value", 0.0)
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
             raise ValueError(f"{where}: the metric '{metric.get('name')}' must have a finite number, not {number!r}")
         try:
-            Metric(**metric)
-        except TypeError as error:
+            check_fields(Metric(**metric))
+        except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{where}: a metric must have the fields of handlib.evaluation.results.Metric ({error})"
             ) from error

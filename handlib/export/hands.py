@@ -20,6 +20,7 @@ from ..photo.arrays import read_hands, write_hands
 from ..photo.mano_parameters import SIZES, PlacedHand, from_mano_parameters, mano_parameters
 from ..photo.meshes import Mesh
 from ..support.files import atomic_path
+from ..support.json_text import parse_json
 
 MAX_BYTES = 64 << 20  # of a JSON file; one hand has 10 kB
 MEAN = "mean"  # the name of the mean hand
@@ -94,10 +95,7 @@ def _json(path: Path) -> Any:
         raise FileNotFoundError(f"no file of hands at {path}")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path}: a file of {path.stat().st_size >> 20} MB, which no prediction is; refused unread")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON ({' '.join(str(error).split())[:80]}); {_WANTED}") from error
+    return parse_json(path.read_bytes(), path, _WANTED)
 
 
 def _listed(content: Any, path: Path) -> list[Mapping[str, Any]]:

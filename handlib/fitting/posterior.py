@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..camera import CROP_FACTOR, crop_box, focal_length, project, unproject
@@ -65,6 +65,11 @@ class State(NamedTuple):
     def take(self, index) -> "State":
         return State(*(part[index] for part in self))
 
+    def where(self, chosen: Bool[Tensor, " n"], other: "State") -> "State":
+        """These estimates where they are chosen, the others elsewhere."""
+        pairs = zip(self, other, strict=True)
+        return State(*(torch.where(chosen.view(-1, *[1] * (own.ndim - 1)), own, old) for own, old in pairs))
+
     def moved(self, step: Float[Tensor, "*n p"]) -> "State":
         """The state after a step in its p = k + 16 numbers; the three of the rotation turn it from the left."""
         z, beta, turn, place = step.split([self.z.shape[-1], 10, 3, 3], -1)
@@ -75,7 +80,7 @@ class State(NamedTuple):
         turn = roma.rotmat_to_rotvec(self.rotation @ before.rotation.mT)
         return torch.cat([self.z - before.z, self.beta - before.beta, turn, self.place - before.place], -1)
 
-    def to(self, like: Tensor) -> "State":
+    def to(self, like: Tensor | torch.dtype) -> "State":
         return State(*(part.to(like) for part in self))
 
 
@@ -93,6 +98,9 @@ class Observation(NamedTuple):
         return Observation(
             *(None if part is None else part.take(index) if isinstance(part, State) else part[index] for part in self)
         )
+
+    def to(self, dtype: torch.dtype) -> "Observation":
+        return Observation(*(None if part is None else part.to(dtype) for part in self))
 
     def box(self) -> Float[Tensor, "n 3"]:
         """The crop around the points that count: left, top, side in pixels."""
@@ -115,6 +123,10 @@ class Anatomy(NamedTuple):
         prior = PosePrior(*(part.to(like) for part in PosePrior.of(hand)))
         return cls(Skeleton(hand, like, regressor), prior, joint_axes(hand).to(like), joint_limits().to(like))
 
+    def to(self, dtype: torch.dtype) -> "Anatomy":
+        prior = PosePrior(*(part.to(dtype) for part in self.prior))
+        return Anatomy(self.skeleton.to(dtype), prior, self.axes.to(dtype), self.limits.to(dtype))
+
 
 class Posterior:
     """E of n estimates, as squared residuals."""
@@ -127,6 +139,9 @@ class Posterior:
     def take(self, index) -> "Posterior":
         """That of some rows, or of rows repeated."""
         return Posterior(self.anatomy, self.seen.take(index), self.noise)
+
+    def to(self, dtype: torch.dtype) -> "Posterior":
+        return Posterior(self.anatomy.to(dtype), self.seen.to(dtype), self.noise)
 
     def points_cam(self, state: State) -> Float[Tensor, "n p 3"]:
         points = self.anatomy.skeleton(self.anatomy.prior.pose(state.z), state.beta)

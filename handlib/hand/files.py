@@ -60,7 +60,7 @@ def read_hand(name_or_path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"no hand model at {path}: give 'openhand' or the path of a MANO-shaped .npz or .pkl")
     fields = _read_pickle(path) if path.suffix.lower() == ".pkl" else _read_npz(path)
-    _check(fields, path)
+    check_hand(fields, path)
     try:
         return as_right_hand(fields)
     except ValueError as error:
@@ -107,7 +107,8 @@ def _member(archive: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
         raise HandFileError(f"{path}: the field '{key}' cannot be read ({error}); {mend}") from error
 
 
-def _check(fields: dict[str, np.ndarray], path: Path) -> None:
+def check_hand(fields: dict[str, np.ndarray], path: object) -> None:
+    """`HandFileError` for fields that are no hand model's; `path` says where they are from."""
     for key, shape in (_REQUIRED | _OPTIONAL).items():
         if key not in fields:
             continue

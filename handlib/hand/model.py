@@ -15,10 +15,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..support import jit
-from ..support.arguments import arrays, as_tensor, common_lead
+from ..support.arguments import as_path, as_tensor, at_least, checked, common_lead
 from . import skinning
 from .collision import bone_radii, penetration_depth
-from .files import V, read_hand
+from .files import V, check_hand, read_hand
 from .joints import C21, FINGERTIPS, MANO21, FingertipSet, convert
 from .skinning import Rig
 
@@ -43,6 +43,7 @@ class HandModel(nn.Module):
     a left hand, it was mirrored and `side` is "left": mirror the images of left hands before you use it on them.
     """
 
+    @checked
     def __init__(
         self,
         model: str | os.PathLike[str] | dict = "openhand",
@@ -54,7 +55,11 @@ class HandModel(nn.Module):
             if fingertips not in FINGERTIPS:
                 raise ValueError(f"unknown fingertip set '{fingertips}': choose one of {', '.join(FINGERTIPS)}")
             fingertips = FINGERTIPS[fingertips]
-        fields = model if isinstance(model, dict) else read_hand(model)
+        if not isinstance(fingertips, FingertipSet):
+            raise TypeError(f"fingertips must be a name or a FingertipSet, not {type(fingertips).__name__}")
+        if isinstance(model, dict):
+            check_hand(model, "the hand model")
+        fields = model if isinstance(model, dict) else read_hand(as_path("model", model))
         name = "hand" if isinstance(model, dict) else os.path.basename(model)
         array = {k: torch.as_tensor(v.astype("float32")) for k, v in fields.items() if v.dtype.kind in "fiu"}
         if backend not in ("auto", "reference"):
@@ -141,7 +146,8 @@ class HandModel(nn.Module):
         self, rig: Rig, pose: Tensor, shape: Tensor, rotation: Tensor | None, placement: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         pose, shape = self._given("pose", pose), self._given("shape", shape)
-        rotation, placement = self._given("rotation", rotation), self._given("placement", placement)
+        rotation = None if rotation is None else self._given("rotation", rotation)
+        placement = None if placement is None else self._given("placement", placement)
         if pose.shape[-1:] != (45,) or shape.shape[-1:] != (10,):
             raise ValueError(
                 f"pose must end in 45 and shape in 10 numbers: got {tuple(pose.shape)}, {tuple(shape.shape)}"
@@ -161,11 +167,12 @@ class HandModel(nn.Module):
         vertices, joints = self._skinning(rig, pose, shape, rotation, placement)(rig, pose, shape, rotation, placement)
         return vertices.view(*lead, *vertices.shape[1:]), joints.view(*lead, 21, 3)
 
-    def _given(self, name: str, value: Tensor | None) -> Tensor | None:
+    def _given(self, name: str, value: Tensor) -> Tensor:
         """A user's argument as a tensor like the model's own."""
         own = self.template
-        if value is None or (isinstance(value, Tensor) and value.dtype is own.dtype and value.device == own.device):
-            return value
+        if isinstance(value, Tensor) and value.dtype is own.dtype and value.layout is own.layout:
+            if value.device == own.device:
+                return value
         return as_tensor(name, value, device=own.device).to(own.dtype)
 
     def _skinning(self, rig: Rig, *inputs: Tensor | None) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -177,21 +184,22 @@ class HandModel(nn.Module):
 
         return compiled.skin
 
-    @arrays
+    @checked
     def regress_joints(self, vertices: Float[Tensor, "*batch 778 3"]) -> Float[Tensor, "*batch 21 3"]:
         """Reg(m): returns the skeleton of any mesh of this topology in C21 order, by one fixed 21×778 matrix.
 
         It is linear in the vertices, as in the paper; in a closed fist it is a few millimeters from the skinning tree.
         """
-        return self.joint_regressor @ vertices
+        return self.joint_regressor @ self._given("vertices", vertices)
 
-    @arrays
+    @checked
     def sample(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Draws n plausible hands: `pose` (n, 45) and `shape` (n, 10), on the CPU, determined by the generator's state.
 
         Poses come from the model's pose samples with a little noise; poses whose digits overlap are drawn again. Shapes
         are standard normal, clamped to ±2.5. Raises `ValueError` if the model has no pose samples.
         """
+        at_least(0, 1 << 24, n=n)
         if not len(self.pose_samples):
             raise ValueError(f"{self.name} holds no pose samples (the field 'hands_coeffs'), so poses cannot be drawn")
         samples, dtype = self.pose_samples.cpu(), self.pose_samples.dtype

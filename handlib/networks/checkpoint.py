@@ -4,7 +4,6 @@ A file may come from anywhere, so its size is checked before it is read, and eve
 name and type.
 """
 
-import json
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..support.files import check_file
+from ..support.json_text import parse_json
 
 SHIPPED = {name: Path(__file__).parent / "weights" / f"{name}.safetensors" for name in ("lite", "photo")}
 MAX_BYTES = 1 << 30
@@ -51,10 +51,9 @@ def read_config(kind: type[Config], metadata: dict[str, str], path: Path) -> Con
 
     Raises `ValueError` for missing or unknown fields, and for values of the wrong type or out of range.
     """
-    try:
-        config: Any = json.loads(metadata["config"])
-    except (KeyError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`") from error
+    if "config" not in metadata:
+        raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`")
+    config: Any = parse_json(metadata["config"], f"{path}: its config", "it was not written by `DHPE.save`")
     if not isinstance(config, dict):
         raise ValueError(f"{path}: its config is not a JSON object, so it was not written by `DHPE.save`")
     types = {field.name: field.type for field in fields(kind)}

@@ -172,7 +172,7 @@ def _lifter(lifter: lift.Lifter) -> dict[str, Tensor]:
         "joints": skeleton.joints,
         "correctives": skeleton.correctives,
         "share": skeleton.share.flatten(),
-        "point": skeleton.of_joint.argmax(0).to(torch.uint8),
+        "point": skeleton.joint.to(torch.uint8),
         "bone": skeleton.bone.to(torch.uint8),
         "priorMean": prior.mean,
         "priorBasis": prior.basis,

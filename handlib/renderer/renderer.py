@@ -1,6 +1,7 @@
 """`Renderer`: renders silhouettes, depth, normals and colors of a mesh in pixel coordinates."""
 
 import math
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -8,13 +9,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from ..support.arguments import arrays
+from ..support.arguments import checked
 from .backends import Backend, check, choose
 from .edges import VisibilityGradient
 from .interpolate import barycentrics, interpolate
 from .rasterize import corners
 
 LARGEST = 1 << 14  # side of an image in pixels
+FARTHEST = 1e9  # pixels, and depth: areas of larger ones overflow single precision
 GRADIENTS = ("antialias", "kato", "soft")
 
 
@@ -46,6 +48,7 @@ class Renderer:
     arbitrary order.
     """
 
+    @checked
     def __init__(
         self,
         size: int | tuple[int, int] = 224,
@@ -57,10 +60,13 @@ class Renderer:
     ):
         if gradient not in GRADIENTS:
             raise ValueError(f"unknown gradient '{gradient}': choose one of {', '.join(GRADIENTS)}")
-        self.height, self.width = size if isinstance(size, (tuple, list)) else (size, size)
-        for name, value in (("size", self.height), ("size", self.width), ("supersampling", supersampling or 1)):
-            if not (isinstance(value, int) and 1 <= value <= LARGEST):
-                raise ValueError(f"{name} must be whole numbers from 1 to {LARGEST}, not {value!r}")
+        sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+        for name, values in (("size", sides), ("supersampling", (supersampling or 1,) * 2)):
+            if len(values) != 2 or not all(isinstance(v, Integral) and 1 <= v <= LARGEST for v in values):
+                raise ValueError(f"{name} must be whole numbers from 1 to {LARGEST}, not {values}"[:200])
+        self.height, self.width = map(int, sides)
+        if self.height * self.width * (supersampling or 1) ** 2 > LARGEST**2:
+            raise ValueError(f"supersampling must leave at most {LARGEST} samples a side")
         if not 0 < sigma < math.inf:
             raise ValueError(f"sigma must be above 0, not {sigma!r}")
         self.backend, self.gradient, self.sigma, self.near = backend, gradient, sigma, near
@@ -70,7 +76,7 @@ class Renderer:
     def __repr__(self) -> str:
         return f"Renderer(({self.height}, {self.width}), backend={self.backend!r}, gradient={self.gradient!r})"
 
-    @arrays
+    @checked
     def silhouette(
         self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "*#batch f 3"]
     ) -> Float[Tensor, "*batch h w"]:
@@ -85,7 +91,7 @@ class Renderer:
             image = self._visible(seen.to(scene.vertices)[..., None], scene)
         return self._mean(image).reshape(*lead, self.height, self.width)
 
-    @arrays
+    @checked
     def depth(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
@@ -101,7 +107,7 @@ class Renderer:
         image = interpolate(z, *scene[:3], scene.vertices.new_full((1, 1, 1, 1), background))
         return self._visible(image, scene)[..., 0].view(*vertices_px.shape[:-2], self.height, self.width)
 
-    @arrays
+    @checked
     def rgb(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
@@ -120,7 +126,7 @@ class Renderer:
         )
         return self._picture(image, scene, vertices_px)
 
-    @arrays
+    @checked
     def textured(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
@@ -147,7 +153,7 @@ class Renderer:
         )
         return self._picture(image, scene, vertices_px)
 
-    @arrays
+    @checked
     def normals(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
@@ -161,7 +167,7 @@ class Renderer:
         image = functional.normalize(image, dim=-1)
         return image.movedim(-1, 1).view(*vertices_px.shape[:-2], 3, self.height, self.width)
 
-    @arrays
+    @checked
     def rasterize(
         self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "*#batch f 3"]
     ) -> tuple[Int[Tensor, "*batch h w"], Float[Tensor, "*batch h w 3"]]:
@@ -181,8 +187,12 @@ class Renderer:
 
     def _flat(self, vertices_px: Tensor, faces: Tensor, supersampling: int) -> tuple[Tensor, Tensor, Backend]:
         """Converts the inputs to one batch dimension, with x and y in samples."""
-        if not (_captured(vertices_px) or torch.isfinite(vertices_px).all()):
-            raise ValueError("vertices hold NaN or infinity: the mesh diverged, or a point lies in the camera's plane")
+        if vertices_px.numel() and not _captured(vertices_px):
+            low, high = map(float, vertices_px.detach().aminmax())
+            if not -FARTHEST <= low <= high <= FARTHEST:  # false for NaN
+                raise ValueError(
+                    f"vertices_px hold {low:.3g} … {high:.3g}: the mesh diverged, or a point lies in the camera's plane"
+                )
         _check_faces(faces, vertices_px.shape[-2])
         single = torch.promote_types(vertices_px.dtype, torch.float32)  # half precision would move outlines
         vertices = vertices_px.to(single).reshape(-1, *vertices_px.shape[-2:])

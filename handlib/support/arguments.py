@@ -4,9 +4,11 @@ annotation, so that an error names the argument rather than a step inside of tor
 
 import inspect
 import math
+import os
 import types
 import typing
 from collections.abc import Callable
+from dataclasses import fields
 from functools import reduce, wraps
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -18,13 +20,13 @@ from torch import Tensor
 _KINDS = {"f": "numbers", "i": "whole numbers", "b": "true and false", "n": "numbers"}
 
 
-def arrays(function: Callable) -> Callable:
+def checked(function: Callable) -> Callable:
     """Lets a function of tensors take arrays and lists, too, and refuses what its annotations do not say.
 
     Of `joints: Float[Tensor, "*batch 21 2"]` the shape is checked, with sizes of one name equal in all arguments, and
     whole numbers become real ones. Real numbers come out in one precision, single at least; arrays and lists become
-    tensors where the first tensor is. `int`, `float` and `str` are checked, too. `ValueError` or `TypeError` names the
-    argument. Values are left alone: NaN means what the function says that it means.
+    tensors where the first tensor is. Numbers, texts and paths are checked, too. `ValueError` or `TypeError` names the
+    argument. Values of tensors are left alone: NaN means what the function says that it means.
     """
     parameters = inspect.signature(function).parameters
     names = tuple(parameters)
@@ -40,8 +42,11 @@ def arrays(function: Callable) -> Callable:
             rule = rules.get(name)
             if rule is None or (value is None and rule.optional):
                 continue
-            if rule.scalar is not None:
-                _check_scalar(name, value, rule.scalar)
+            if rule.check is not None:
+                given[name] = rule.check(name, value)
+                continue
+            if rule.many:
+                given[name] = _each(name, value, rule, sizes)
                 continue
             given[name] = tensor = as_tensor(name, value, rule.kind, device)
             if tensor.dtype is not torch.float32 and rule.kind in "fn" and tensor.is_floating_point():
@@ -59,6 +64,23 @@ def arrays(function: Callable) -> Callable:
         return function(**given)
 
     return call
+
+
+def check_fields(config: Any) -> None:
+    """`TypeError` for a field of a dataclass that is not what its annotation says: numbers, texts, true and false."""
+    for field in fields(config):
+        rule = _rule(field.type)
+        value = getattr(config, field.name)
+        if rule is not None and rule.check is not None and not (value is None and rule.optional):
+            rule.check(field.name, value)
+
+
+def at_least(least: float, most: float = math.inf, **values: float) -> None:
+    """`ValueError` for a number that is too small, or too large."""
+    for name, value in values.items():
+        if not least <= value <= most:
+            upto = "" if most == math.inf else f" and at most {most:,}"
+            raise ValueError(f"{name} must be at least {least:,}{upto}, not {value}"[:200])
 
 
 def as_tensor(name: str, value: Any, kind: str = "f", device: torch.device | None = None) -> Tensor:
@@ -100,8 +122,8 @@ def common_lead(names: str, *leads: torch.Size) -> torch.Size:
     if all(lead == leads[0] for lead in leads):
         return leads[0]
     try:
-        return torch.broadcast_shapes(*leads)
-    except RuntimeError:
+        return torch.Size(np.broadcast_shapes(*leads))  # torch's own would load sympy
+    except ValueError:
         shown = ", ".join(str(tuple(lead)) for lead in leads)
         raise ValueError(f"the leading dimensions of {names} do not fit together: {shown}") from None
 
@@ -138,10 +160,11 @@ class _Shape(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    kind: str = ""
+    kind: str = ""  # of a tensor, as for `as_tensor`
     shape: _Shape | None = None
-    scalar: type | None = None
+    check: Callable[[str, Any], Any] | None = None  # of anything else
     optional: bool = False
+    many: bool = False  # a list of such tensors
 
 
 def _rule(annotation: Any) -> _Rule | None:
@@ -150,38 +173,54 @@ def _rule(annotation: Any) -> _Rule | None:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         parts = [part for part in typing.get_args(annotation) if part is not type(None)]
         optional = len(parts) < len(typing.get_args(annotation))
-    first = parts[0]
-    if first in (int, float, str, bool) and len(parts) == 1:
-        return _Rule(scalar=first, optional=optional)
-    if first is Tensor:
+    first, rest = parts[0], parts[1:]
+    if first in _CHECKS and not rest:
+        return _Rule(check=_CHECKS[first], optional=optional)
+    if first is str and all((typing.get_origin(part) or part) is os.PathLike for part in rest):
+        return _Rule(check=as_path, optional=optional)
+    if typing.get_origin(first) is tuple and typing.get_args(first) == (float, ...):
+        return _Rule(check=as_numbers, optional=optional)
+    many = typing.get_origin(first) is list
+    if many:
+        parts = typing.get_args(first)
+    if parts == [Tensor]:
         return _Rule("n", optional=optional)
-    if getattr(first, "array_type", None) is not Tensor:
+    if any(getattr(part, "array_type", None) is not Tensor for part in parts):
         return None
+    first = parts[0]
     dims = tuple(first.dim_str.split())
     lead = dims[0] if dims and dims[0][0] == "*" else ""
     shape = _Shape(lead, dims[1:] if lead else dims)
     real, whole = "float32" in first.dtypes, "int64" in first.dtypes
-    return _Rule("n" if real and whole else "f" if real else "i" if whole else "b", shape, None, optional)
+    return _Rule("n" if real and whole else "f" if real else "i" if whole else "b", shape, None, optional, many)
+
+
+def _each(name: str, value: Any, rule: _Rule, sizes: dict[str, Any]) -> list[Tensor]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{name} must be a list of tensors, not {type(value).__name__}")
+    tensors = [as_tensor(name, part, rule.kind) for part in value]
+    for tensor in tensors:
+        _check_shape(name, tensor.shape, rule.shape, sizes)
+    return tensors
 
 
 def _check_shape(name: str, shape: torch.Size, wanted: _Shape, sizes: dict[str, Any]) -> None:
+    """`sizes` are those of the arguments before, by name; they are added to."""
     count = len(wanted.ends)
-    lead, ends = (shape[: len(shape) - count], shape[len(shape) - count :])
-    fits = len(shape) >= count if wanted.lead else len(shape) == count
+    lead, ends = shape[: len(shape) - count], shape[len(shape) - count :]
+    fits, before = len(shape) >= count if wanted.lead else len(shape) == count, len(sizes)
     for want, have in zip(wanted.ends, ends, strict=False):
         key = want.lstrip("#")
-        if not fits or (want[0] == "#" and have == 1):
-            continue
-        fits = have == (int(key) if key.isdecimal() else sizes.setdefault(key, have))
+        if fits and not (want[0] == "#" and have == 1):
+            fits = have == (int(key) if key.isdecimal() else sizes.setdefault(key, have))
     if fits and wanted.lead:
-        key = wanted.lead.lstrip("*#")
-        before = sizes.setdefault(key, lead)
-        if lead != before:
-            fits = wanted.lead[1] == "#" and _broadcasts(lead, before)
+        first = sizes.setdefault(wanted.lead.lstrip("*#"), lead)
+        fits = lead == first or (wanted.lead[1] == "#" and _broadcasts(lead, first))
     if not fits:
-        text = ", ".join(["…"] * bool(wanted.lead) + [_size(want, sizes) for want in wanted.ends])
-        before = sizes.get(wanted.lead.lstrip("*#"), ()) if wanted.lead else ()
-        like = f" with … = {', '.join(map(str, before))} in front" if before else ""
+        known = dict(list(sizes.items())[:before])
+        text = ", ".join(["…"] * bool(wanted.lead) + [_size(want, known) for want in wanted.ends])
+        first = known.get(wanted.lead.lstrip("*#"), ()) if wanted.lead else ()
+        like = f" with … = {', '.join(map(str, first))}" if first else ""
         raise ValueError(f"{name} must have the shape ({text}){like}, got {tuple(shape)}")
 
 
@@ -193,14 +232,50 @@ def _broadcasts(lead: tuple[int, ...], to: tuple[int, ...]) -> bool:
     return len(lead) <= len(to) and all(a in (1, b) for a, b in zip(lead[::-1], to[::-1], strict=False))
 
 
-def _check_scalar(name: str, value: Any, kind: type) -> None:
-    if kind is bool and not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, not {value!r}"[:200])
-    if kind is str and not isinstance(value, str):
+# ---- what is no tensor
+
+
+def as_path(name: str, value: Any) -> Any:
+    """A path as it was given, once it is seen to be one."""
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        raise TypeError(f"{name} must be a path, not {type(value).__name__}")
+    if "\0" in os.fspath(value):
+        raise ValueError(f"{name} must be a path, which holds no zero byte: {os.fspath(value)!r}"[:200])
+    return value
+
+
+def as_numbers(name: str, value: Any) -> tuple[float, ...]:
+    """Numbers of a tuple, a list, an array or a tensor."""
+    tensor = as_tensor(name, value)
+    return tuple((tensor if isinstance(value, Tensor) else np.asarray(value, float)).flatten().tolist())
+
+
+def _as_text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
         raise TypeError(f"{name} must be a text, not {value!r}"[:200])
-    if kind is int and (isinstance(value, bool) or not isinstance(value, Integral)):
+    return value
+
+
+def _as_bool(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, not {value!r}"[:200])
+    return value
+
+
+def _as_whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, not {value!r}"[:200])
-    if kind is float:
-        number = value.item() if isinstance(value, Tensor) and value.numel() == 1 and not value.is_meta else value
-        if isinstance(number, bool) or not isinstance(number, Real) or math.isnan(number):
-            raise TypeError(f"{name} must be a number, not {value!r}"[:200])
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name} must have at most 64 bits, not {int(value).bit_length()}")
+    return value
+
+
+def _as_number(name: str, value: Any) -> float:
+    number = value.item() if isinstance(value, Tensor) and value.numel() == 1 and not value.is_meta else value
+    real = isinstance(number, Real) and not isinstance(number, bool)
+    if not real or (isinstance(number, Integral) and number.bit_length() > 64) or math.isnan(number):
+        raise TypeError(f"{name} must be a number, not {value!r}"[:200])
+    return value
+
+
+_CHECKS = {str: _as_text, bool: _as_bool, int: _as_whole, float: _as_number}

@@ -6,17 +6,36 @@ Compiled code is cached on disk, so only the first call on a machine waits some 
 import importlib.util
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+_left_out: ContextVar[bool] = ContextVar("numba is left out", default=False)
+
+
+@contextmanager
+def left_out(yes: bool = True) -> Iterator[None]:
+    """Uses plain torch inside: for a few photographs numba takes longer to load than it saves."""
+    token = _left_out.set(yes)
+    try:
+        yield
+    finally:
+        _left_out.reset(token)
+
+
+def available() -> bool:
+    """Returns whether compiled loops are used."""
+    return not _left_out.get() and _importable()
+
 
 @cache
-def available() -> bool:
+def _importable() -> bool:
     """Returns whether numba can be used. Warns once if it refuses the installed numpy, which may be too new for it."""
     if importlib.util.find_spec("numba") is None:
         return False

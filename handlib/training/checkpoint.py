@@ -6,20 +6,15 @@
 
 import json
 import os
-import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..support.digests import digest_of
+from ..support.digests import load_state, load_tensors, save_state, save_tensors
 from ..support.files import atomic_path, naming_full_disk
+from ..support.json_text import parse_json, read_json
 
-MAX_BYTES = 16 << 30  # of a state; more than three times the parameters of any model here
 STATE = {"model": dict, "optimizer": dict, "average": dict, "sums": dict, "epoch": int, "step": int, "updates": int,
          "rows": int, "pool_at_start": int, "seconds": float}  # fmt: skip
 MACHINE = ("device", "workers", "save_minutes", "log_steps")  # fields of a config that do not change the result
@@ -42,7 +37,7 @@ class RunFolder:
         for leftover in self.path.glob(".*.part"):
             leftover.unlink()  # left by a write that was killed
         if resume and (self.path / "state.pt").is_file():
-            before = _read(self.path / "config.json", lambda path: json.loads(path.read_text()))
+            before = read_json(self.path / "config.json", _MEND)
             if _essence(before) != _essence(config):
                 raise ValueError(
                     f"{self.path} holds a run of another config: choose another folder, or --no-resume to overwrite it"
@@ -61,21 +56,19 @@ class RunFolder:
     def state(self) -> dict[str, Any] | None:
         """Returns the state (`STATE`), or None if there is none."""
         path = self.path / "state.pt"
-        return _read(path, _read_state) if path.is_file() else None
+        return load_state(path, STATE, _MEND) if path.is_file() else None
 
     def save(self, state: dict[str, Any], rows: dict[str, Tensor] | None = None) -> None:
         """Writes the rows of the pool that are new since the last state, then the state."""
         if rows:
             first = state["rows"] - len(next(iter(rows.values())))
-            with atomic_path(self.path / f"pool-{first:08d}.safetensors") as temporary:
-                save_file(rows, temporary)
-        with atomic_path(self.path / "state.pt") as temporary:
-            torch.save(state | {"digest": digest_of(state)}, temporary)
+            save_tensors(self.path / f"pool-{first:08d}.safetensors", rows)
+        save_state(self.path / "state.pt", state)
 
     def rows(self, count: int) -> list[dict[str, Tensor]]:
         """Returns the first `count` rows of the pool in parts; deletes later ones, since the run makes them again."""
         self.drop_rows(count)
-        parts = [_read(path, load_file) for path in sorted(self.path.glob("pool-*.safetensors"))]
+        parts = [load_tensors(path, _MEND) for path in sorted(self.path.glob("pool-*.safetensors"))]
         saved = sum(len(part["image"]) for part in parts)
         if saved != count:
             raise ValueError(f"{self.path}: the pool has {saved} of its {count} instances; {_MEND}")
@@ -106,8 +99,7 @@ class RunFolder:
     def save_batch(self, batch: dict[str, Tensor], process: int) -> Path:
         """Saves the batch at which a run diverged; returns the path."""
         path = self.path / (f"bad-batch-{process}.safetensors" if process else "bad-batch.safetensors")
-        with atomic_path(path) as temporary:
-            save_file({name: value.detach().cpu().contiguous() for name, value in batch.items()}, temporary)
+        save_tensors(path, batch)
         return path
 
 
@@ -117,8 +109,15 @@ def read_log(out: str | os.PathLike[str], steps: bool = False) -> list[dict[str,
     An incomplete last line, of a run that was killed or is writing it now, is left out.
     """
     rows = []
-    for line in (Path(out) / "log.jsonl").read_text().split("\n")[:-1]:
-        row = json.loads(line)
+    path = Path(out) / "log.jsonl"
+    if not path.is_file():
+        raise FileNotFoundError(f"no log at {path}: name the folder of a run of `handlib train`")
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        row = parse_json(line, f"{path}: line {number}", _MEND)
+        if not isinstance(row, dict) or not all(isinstance(value, int | float) for value in row.values()):
+            raise ValueError(f"{path}: line {number} must be an object of numbers; {_MEND}")
+        if type(row.get("epoch")) is not int:
+            raise ValueError(f"{path}: line {number} lacks the field 'epoch'; {_MEND}")
         if steps or "step" not in row:
             rows.append(row)
     return rows
@@ -127,22 +126,3 @@ def read_log(out: str | os.PathLike[str], steps: bool = False) -> list[dict[str,
 def _essence(config: Any) -> Any:
     """Returns a config without the fields that may change when a run is resumed."""
     return {k: v for k, v in config.items() if k not in MACHINE} if isinstance(config, dict) else config
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError("too large")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or any(not isinstance(state.get(key), kind) for key, kind in STATE.items()):
-        raise ValueError("not the state of a run")
-    digest = state.pop("digest", None)  # states of older versions have none
-    if digest is not None and digest != digest_of(state):
-        raise ValueError("its digest differs")
-    return state
-
-
-def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
-    try:
-        return reader(path)
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path}: missing or damaged; {_MEND}") from error

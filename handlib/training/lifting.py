@@ -12,8 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -25,6 +23,7 @@ from ..dhpe import DHPE
 from ..hand.joints import MIDDLE_MCP
 from ..losses import LossWeights, articulation_loss, refiner_loss, reprojection_loss
 from ..parameters import MeshParameters
+from ..support.digests import load_tensors
 
 VERSION = 1  # of the code below; a new version makes cached regressors invalid
 POOL = 20_000  # different poses; each is seen from many viewpoints
@@ -56,9 +55,9 @@ def lifted(
     path = Path(cache) / f"lifted-{digest}.safetensors"
     if path.is_file():
         try:
-            model.regressor.load_state_dict(load_file(path))
+            model.regressor.load_state_dict(load_tensors(path, "it is made again"))
             return
-        except SafetensorError:
+        except (ValueError, RuntimeError):
             path.unlink(missing_ok=True)  # damaged; it is made again
     pretrain_regressor(model, steps, weights, seed=seed, progress=progress)
     keep({k: v.contiguous() for k, v in model.regressor.state_dict().items()}, path)

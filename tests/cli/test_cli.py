@@ -350,6 +350,26 @@ def test_ctrl_c_is_no_traceback(run, monkeypatch):
     assert status == 130 and "Traceback" not in err
 
 
+def test_what_is_left_over_is_one_line(run, monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("a defect")
+
+    monkeypatch.setattr("handlib.cli.train.train", broken)
+    status, _, err = run("train", "--profile", "smoke")
+    assert status == 1 and err.count("\n") == 1 and "--traceback" in err and "a defect" in err
+    with pytest.raises(KeyError):
+        run("train", "--profile", "smoke", "--traceback")
+
+
+def test_too_little_memory_is_one_line(run, monkeypatch):
+    def large(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 17179869184 bytes")
+
+    monkeypatch.setattr("handlib.cli.train.train", large)
+    status, _, err = run("train", "--profile", "smoke")
+    assert status == 2 and err.startswith("handlib: not enough memory") and err.count("\n") == 1
+
+
 def test_wrong_options_are_refused(run):
     wrong = ("evaluate --n many", "data chek", "predict --side both", "train --epoch-count 3")
     for arguments in map(str.split, wrong):

@@ -1,12 +1,15 @@
+import subprocess
+import sys
+
 import pytest
 from reproduction import REAL, write_suite
 
-from handlib.cli.reproduce import rendered, shown
 from handlib.evaluation import results
 from handlib.experiments import published
 from handlib.experiments.reproduce import TABLES, read_collections
 from handlib.experiments.reproduce.collection import STUDENT, Value
 from handlib.experiments.reproduce.figures import figures, write_figures
+from handlib.experiments.reproduce.show import rendered, save_tables, shown
 from handlib.experiments.reproduce.tables import NOT_RUN, missing_runs, published_table, results_table, tables
 
 NAMES = tuple(TABLES)
@@ -47,7 +50,7 @@ def test_students_quantiles():
 
 def test_every_table_has_its_numbers(runs):
     made = tables(runs)
-    assert made.keys() == TABLES.keys() - {"verdict"}
+    assert made.keys() == TABLES.keys() - {"verdict", "cached"}
     assert column(made["results"], "DHPE", "diverse") == "0.820 ± 0.020"
     assert column(made["ablations"], "without shape loss", "object") == "0.720 ± 0.020"
     change = next(row for row in made["ablations"].rows if row[0] == "without shape loss")
@@ -116,7 +119,8 @@ def test_files_are_merged_by_lying_in_one_folder(folder, runs, tmp_path):
     for n, path in enumerate(sorted(folder.glob("*.json"))):
         half = tmp_path / f"machine{n % 2}" / "results"
         half.mkdir(parents=True, exist_ok=True)
-        (half / path.name).write_bytes(path.read_bytes())
+        for file in folder.glob(f"{path.stem}.*"):
+            (half / file.name).write_bytes(file.read_bytes())
     merged = read_collections(tmp_path)["laptop"]
     assert rendered(merged, NAMES) == rendered(runs, NAMES)
 
@@ -188,7 +192,34 @@ def test_show_prints_tables_and_saves_nothing(folder):
     assert sorted(folder.rglob("*")) == before
 
 
-def test_tables_are_saved_beside_the_runs(folder, tmp_path):
-    text = shown(folder, ("results", "joints"), tmp_path)
-    assert {path.stem for path in (tmp_path / "tables").iterdir()} == {"results", "published", "joints"}
-    assert (tmp_path / "tables" / "results.md").read_text().strip() in text
+def test_tables_are_saved_beside_the_runs(tmp_path):
+    write_suite(tmp_path / "results", auc, leave_out=lambda job: job.seed > 0)
+    assert "tables to" in save_tables(tmp_path)
+    saved = {path.stem for path in (tmp_path / "tables" / "laptop").iterdir()}
+    assert saved == TABLES.keys() - {"cached"} | {"published"}
+    text = (tmp_path / "tables" / "laptop" / "results.md").read_text().strip()
+    assert text in shown(tmp_path / "results", ("results",))
+
+
+def test_cached_evidence_has_a_table_of_its_own(tmp_path):
+    def by_name(job):
+        return 0.6 if job.experiment.name == "rows-features" else 0.8
+
+    write_suite(tmp_path, by_name, "workstation", leave_out=lambda job: job.seed > 2 or not job.experiment.cached)
+    runs = read_collections(tmp_path)["workstation"]
+    table = tables(runs)["cached"]
+    assert column(table, "F alone, else equal (Kanazawa et al.)", "diverse") == "0.600 ± 0.000 (3 of 10 seeds)"
+    row = next(row for row in table.rows if row[0].startswith("F alone"))
+    assert row[1] == "F and 2D joints, not lifted, no refiner" and row[3].startswith("-0.200 [-0.200")
+    assert "150 hands a test set" in table.markdown()
+
+
+def test_tables_need_no_code_that_trains(folder):
+    """In a process of its own, and in seconds."""
+    script = (
+        "import sys\nfrom handlib.experiments.reproduce.show import shown\nprint(len(shown(sys.argv[1])))\n"
+        "trains = ('handlib.training.train', 'handlib.training.photo_model', 'handlib.experiments.baselines')\n"
+        "assert not [name for name in sys.modules if name.startswith(trains)]"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and int(done.stdout) > 1000, done.stderr

@@ -68,23 +68,15 @@ def test_lite_on_rendered_hands(lite_file, rendered):
 
 
 @pytest.mark.slow
-def test_photo_on_rendered_hands(tmp_path, rendered, monkeypatch):
+def test_a_checkpoint_of_photo_on_rendered_hands(tmp_path, rendered, monkeypatch):
     """Its graph holds the search for the hand's turn, here with fewer turns, since each is the network once more."""
-    fewer = "from handlib.networks import photo_trunk; photo_trunk.TURNS, photo_trunk.LOOKS = 2, 1"
-    exported("photo", tmp_path / "photo.onnx", fewer)
-    monkeypatch.setattr(photo_trunk, "TURNS", 2)
-    monkeypatch.setattr(photo_trunk, "LOOKS", 1)
+    fewer = "from handlib.networks import photo_trunk; photo_trunk.TURNS, photo_trunk.LOOKS = 2, 0"
     model = DHPE.from_pretrained("photo")
-    same_as_torch(model, tmp_path / "photo.onnx", model.resize(rendered["image"][:3]))
-
-
-@pytest.mark.slow
-def test_a_checkpoint_without_heat_maps(tmp_path, rendered):
-    """E3D that sees F alone."""
-    DHPE(SMALL).save(tmp_path / "model.safetensors")
-    assert "heatmaps" not in exported(tmp_path / "model.safetensors", tmp_path / "model.onnx")
-    model = DHPE.from_pretrained(tmp_path / "model.safetensors")
-    same_as_torch(model, tmp_path / "model.onnx", model.resize(rendered["image"][:2]))
+    model.save(tmp_path / "model.safetensors")
+    assert "heatmaps" not in exported(tmp_path / "model.safetensors", tmp_path / "model.onnx", fewer)
+    monkeypatch.setattr(photo_trunk, "TURNS", 2)
+    monkeypatch.setattr(photo_trunk, "LOOKS", 0)
+    same_as_torch(model, tmp_path / "model.onnx", model.resize(rendered["image"][:3]))
 
 
 @pytest.mark.slow

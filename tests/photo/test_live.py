@@ -104,6 +104,9 @@ def test_pictures_give_what_python_says(predictor, rendered, pack, tmp_path):
     for name, differences in found["pictures"].items():
         assert_equal(differences, name)
     assert found["gradient"] < 1e-6
+    for name, effect in found["switches"].items():
+        assert effect["moves_mm"] > 0.1 and effect["falls"] and effect["told"], f"{name}: {effect}"
+        assert effect["assumed"] == (name != "K") and (name != "K" or effect["focal"] == 900)
 
 
 @in_node

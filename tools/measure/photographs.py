@@ -18,7 +18,7 @@ from handlib.camera import project
 from handlib.fitting.describe import describe
 from handlib.fitting.fit import best_of
 from handlib.fitting.lift import ITERATIONS, NOISE, Guess, Lifter
-from handlib.fitting.posterior import Observation, Posterior, State
+from handlib.fitting.posterior import Observation, Posterior
 from handlib.fitting.starts import starts_from_2d
 from handlib.networks.turned_crop import HandEvidence, TurnedCrop
 from handlib.photo.predict import Predictor, camera_of, in_camera, mirrored_K
@@ -112,11 +112,7 @@ def fit_2d(lifter: Lifter, points: Tensor, K: Tensor, count: int = 24) -> Tensor
     """Fits a hand to 2D points alone, from many starts."""
     weight = lifter.weight.expand(len(points), 21)
     posterior = Posterior(lifter.anatomy, Observation(points.double(), weight, K.double()), NOISE)
-    each = [
-        starts_from_2d(posterior.take(slice(i, i + 1)), lifter.samples, count, torch.Generator().manual_seed(0))
-        for i in range(len(points))
-    ]
-    state = State(*map(torch.cat, zip(*each, strict=True)))
+    state = starts_from_2d(posterior, lifter.samples, count, torch.Generator().manual_seed(0))
     state, _ = best_of(posterior, state, 2 * ITERATIONS)
     return cam(describe(posterior, lifter.hand, state))
 

@@ -21,7 +21,6 @@ measured (`annotations`, `ids`), on hands without a valid wrist (`roots`), and o
 (`which`). The layout is that of the authors' page and scripts.
 """
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from jaxtyping import Bool, Float
 from ...camera import CROP_FACTOR
 from ...hand.joints import C21, INTERHAND21, convert
 from ...support.files import check_file
+from ...support.json_text import parse_json
 from ..crop import Crop, Frame
 from .frames import RealHands, find_root, intrinsics, split_of
 from .json_objects import json_objects
@@ -208,11 +208,7 @@ class InterHand26M(RealHands):
 def read_whole(path: Path) -> dict[str, Any]:
     """Reads a JSON file of moderate size that holds an object. Raises `FileNotFoundError` or `ValueError`."""
     check_file(path, MAX_BYTES, f"no {path.name} in {path.parent}; get it from {SOURCE}")
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise ValueError(f"{path}: not a readable JSON file ({reason}); get it again from {SOURCE}") from error
+    content = parse_json(path.read_bytes(), path, f"get it again from {SOURCE}")
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must hold an object by capture; get it again from {SOURCE}")
     return content

@@ -4,12 +4,13 @@ InterHand2.6M has more than a gigabyte of such text, which would become about te
 objects contain no other objects, so each ends at its first closing brace.
 """
 
-import json
 import mmap
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from ...support.json_text import parse_json
 
 MAX_OBJECT_BYTES = 1 << 16  # the originals have about 2 kB
 _OBJECT = re.compile(rb"\s{0,256}(\{[^{}]{0,%d}\})\s{0,256}([,\]])" % MAX_OBJECT_BYTES)
@@ -36,9 +37,5 @@ def json_objects(path: Path, key: str, source: str) -> Iterator[dict[str, Any]]:
             if match is None:
                 raise ValueError(f"{where} is not an object of at most {MAX_OBJECT_BYTES:,} bytes; {mend}")
             content, more, at = match[1], match[2], match.end()
-            try:
-                value = json.loads(content)
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{where} is not JSON ({' '.join(str(error).split())[:80]}); {mend}") from error
-            yield value
+            yield parse_json(content, where, mend)
             number += 1

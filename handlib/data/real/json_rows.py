@@ -4,7 +4,6 @@ FreiHAND's vertices are 1.5 GB of text, which would become about 10 GB of Python
 brackets close, so the positions of these form an index, and only the text of the requested matrix is parsed.
 """
 
-import json
 import mmap
 import os
 import re
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+
+from ...support.json_text import parse_json
 
 _END = re.compile(rb"\]\s{0,64}\]")
 _LISTS = re.compile(rb"\s*\[\s*\[\s*\[")
@@ -65,8 +66,8 @@ class JsonRows:
         text = self._map[start : int(self.ends[row])].strip()
         text = text[1:] if text[:1] == (b"," if row else b"[") else b""
         try:
-            array = np.array(json.loads(text), np.float64)
-        except (ValueError, TypeError, RecursionError) as error:
+            array = np.array(parse_json(text, where), np.float64)
+        except (ValueError, TypeError) as error:
             reason = " ".join(str(error).split())[:80]
             raise ValueError(f"{where} is not a matrix ({reason}); download it again from {self.source}") from error
         if array.shape != self.shape or not np.isfinite(array).all():

@@ -12,7 +12,6 @@
 Other fields are ignored. Points in the camera frame are those that K projects onto the hand.
 """
 
-import json
 import math
 import os
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 
 from ...camera import CROP_FACTOR
 from ...support.files import check_file
+from ...support.json_text import parse_json
 from ..crop import Crop, Frame
 from .frames import RealHands, intrinsics_of
 from .pictures import read_rgb
@@ -99,10 +99,7 @@ class PhotoFolder(RealHands):
 def read_annotations(path: Path) -> list:
     """Reads the entries of a JSON file without checking them. Raises `FileNotFoundError` or `ValueError`."""
     check_file(path, MAX_BYTES, f"no annotations at {path}: write a JSON list of {{image, side, K, xyz}}")
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a readable JSON file ({' '.join(str(error).split())[:100]})") from error
+    entries = parse_json(path.read_bytes(), path, "write it as UTF-8 with finite numbers")
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path}: must be a JSON list of {{image, side, K, xyz}}, one per image")
     return entries

@@ -7,6 +7,7 @@ than share it. Joints and vertices are in meters in the camera frame.
 import copy
 import hashlib
 import json
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from ...camera import CROP_FACTOR, crop_intrinsics, project
 from ...hand import HandModel
 from ...hand.joints import TIPS
 from ...renderer.backends import choose
+from ...support.arguments import at_least, checked
 from ..backgrounds import Backgrounds, BuiltinBackgrounds
 from ..sample import HandSample
 from . import motion
@@ -46,6 +48,7 @@ class SyntheticHands(Dataset):
     size only in its pixels.
     """
 
+    @checked
     def __init__(
         self,
         split: str,
@@ -57,6 +60,8 @@ class SyntheticHands(Dataset):
         crop_factor: float = CROP_FACTOR,
         box: tuple[float, float, float] | None = None,
     ):
+        at_least(0, 1 << 40, n=n or 0, seed=seed or 0)
+        at_least(1, 1 << 14, size=size)
         if split not in SETTINGS:
             raise ValueError(f"unknown split '{split}': choose one of {', '.join(SETTINGS)}")
         if not 0 < crop_factor < 100:
@@ -91,7 +96,7 @@ class SyntheticHands(Dataset):
     def __getitems__(self, indices: list[int]) -> list[HandSample]:
         """Makes several samples together; a DataLoader calls this."""
         for index in indices:
-            if not 0 <= index < self.length:
+            if not (isinstance(index, Integral) and 0 <= index < self.length):
                 raise IndexError(f"{self.name} has no sample {index}")
         fields = self.batch(torch.tensor(indices))
         return [

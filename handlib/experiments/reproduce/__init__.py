@@ -1,27 +1,28 @@
 """`handlib reproduce`: every table and figure of the paper, from runs to verdicts, by one command.
 
     experiments.py   what is compared: rows of tables, what each trains, which tables they make
+    sets.py          names of test sets
     scales.py        how large it all is, for each profile
     hands.py         what is trained on and what is measured on: the benchmark, or real data sets
     equipment.py     weights, hand and backgrounds from outside, which all trainings share
-    plan.py          the runs that are needed, what is there, how long the rest takes; shares for several machines
-    run.py           does them, one results file for each (experiment, test set, seed)
-    measure.py       from a method and a test set to the metrics and curves of a results file
-    collection.py    results files, gathered: means and spreads over seeds
+    suite.py         the runs that are needed, what each makes and needs; rules.smk, by which Snakemake does them
+    run.py           does one: what is trained from pictures
+    evidence.py      evidence of frozen networks, cached once; rows.py, the variants that learn from it; rows_run.py
+    measure.py       from a method and a test set to the metrics, curves and errors of hands of a results file
+    records.py       what each results file says about itself
+    collection.py    results files, gathered
+    statistics.py    whether a difference is real: the rules
     tables.py        markdown
     figures.py       pictures
-    verdict.py       the paper's claims, and whether they hold here, by a rule
+    verdict.py       the paper's claims, and whether they hold here
+    show.py          all of these, from results files alone
 
-Nothing here computes a loss or an error: training is `handlib.training.train`, `handlib.experiments.baselines` and
-`handlib.experiments.ablate`, measuring `handlib.evaluation.evaluate` and `handlib.evaluation.protocols`. Tables and
-figures are made from results files alone, and smoke runs never enter them.
+Training is `handlib.training.train`, `handlib.experiments.baselines` and rows.py, measuring
+`handlib.evaluation.evaluate` and `handlib.evaluation.protocols`. Smoke runs never enter a table. What is imported here
+trains nothing: suite.py and run.py are imported where runs are made.
 """
 
 from .collection import Collection, read_collections
-from .equipment import Equipment
 from .experiments import EXPERIMENTS, TABLES, Experiment
-from .plan import Plan, make_plan
-from .scales import SCALES, Scale
 
-__all__ = ["EXPERIMENTS", "SCALES", "TABLES", "Collection", "Equipment", "Experiment", "Plan", "Scale", "make_plan",
-           "read_collections"]  # fmt: skip
+__all__ = ["EXPERIMENTS", "TABLES", "Collection", "Experiment", "read_collections"]

@@ -3,6 +3,7 @@
 Smoke runs are left out, always. Records of one experiment on one test set must differ by their seed alone.
 """
 
+import hashlib
 import math
 import os
 import shlex
@@ -11,10 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from safetensors.numpy import load
+
 from ...evaluation import results
 from .equipment import Equipment
 from .experiments import EXPERIMENTS
-from .plan import PREFIX
+from .sets import PHOTOS, PREFIX, SPLITS
+from .statistics import Differences
 
 # One-sided 95 % quantiles of Student's t by degrees of freedom; from 10 on that of 10, which errs on the safe side.
 STUDENT = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
@@ -66,7 +71,7 @@ class Collection:
     def tests(self) -> tuple[str, ...]:
         """Test sets of which there is a record, in the order of the plan."""
         found = dict.fromkeys(r["config"]["test"] for r in self.records)
-        first = ("diverse", "studio", "object", "rhd", "stb", "do")
+        first = (*SPLITS, "rhd", "stb", "do")
         ordered = [name for name in first if name in found] + [name for name in found if name not in first]
         return tuple(name for name in ordered if name != "val")
 
@@ -95,6 +100,15 @@ class Collection:
         common = sorted(left.keys() & right.keys())
         return Value.of(left[seed] - right[seed] for seed in common) if common else None
 
+    def errors(self, experiment: str, test: str, name: str) -> dict[int, np.ndarray]:
+        """A score of every hand (sets.ERRORS), by seed; a seed of which it was not kept is left out."""
+        runs = {record["seed"]: record["hands"] for record in self.runs(experiment, test)}
+        return {seed: hands[name].astype(float) for seed, hands in runs.items() if name in hands}
+
+    def differences(self, a: str, b: str, tests: tuple[str, ...], name: str) -> Differences:
+        """a − b hand by hand, see `paired`."""
+        return paired([(self.errors(a, test, name), self.errors(b, test, name)) for test in tests])
+
     def metric(self, test: str, name: str) -> dict[str, Any] | None:
         """What a metric means: its alignment, grid and n, as one of the records has it."""
         for record in self.records:
@@ -111,17 +125,30 @@ class Collection:
             return None
         return {column: _mean([curve[column] for curve in curves]) for column in curves[0]}
 
-    def wanted(self) -> int:
-        """How many seeds the suite's scale has."""
-        return len(self.records[0]["config"]["scale"]["seeds"])
+    def wanted(self, experiment: str = "full") -> int:
+        """How many seeds the suite's scale has for an experiment."""
+        scale = self.records[0]["config"]["scale"]
+        return scale.get("rows", {}).get("seeds", 0) if EXPERIMENTS[experiment].cached else len(scale["seeds"])
 
     def command(self, experiment: str) -> str:
         """What makes the results of an experiment, as this suite has them."""
         kinds = self.suite.removeprefix(self.profile).strip("-")
         words = ["handlib", "reproduce", "all", "--profile", self.profile, "--only", experiment]
-        if kinds:
+        if kinds == PHOTOS:
+            words += ["--photographs", "PATH"]
+        elif kinds:
             words += ["--data", ",".join(f"{kind}:PATH" for kind in kinds.split("-"))]
         return shlex.join(words + Equipment.of(self.records[0]["config"]["scale"]["train"]).words)
+
+
+def paired(sides: list[tuple[dict[int, np.ndarray], dict[int, np.ndarray]]]) -> Differences:
+    """Left − right of scores of hands by seed, a pair a test set: an array a test set, of the seeds that are on both
+    sides of all of them; no array where there is none. Hands that a run could not be scored on are left out."""
+    seeds = set.intersection(*(set(left) & set(right) for left, right in sides)) if sides else set()
+    if not seeds:
+        return []
+    arrays = [np.stack([left[seed] - right[seed] for seed in sorted(seeds)]) for left, right in sides]
+    return [array[:, np.isfinite(array).all(0)] for array in arrays]
 
 
 def read_collections(folder: str | os.PathLike[str]) -> dict[str, Collection]:
@@ -139,7 +166,9 @@ def read_collections(folder: str | os.PathLike[str]) -> dict[str, Collection]:
         about = record["config"]
         if about.get("experiment") not in EXPERIMENTS or "test" not in about or "suite" not in about:
             raise ValueError(f"{path} names no experiment of this handlib: move it away")
-        suites.setdefault(about["suite"], {}).setdefault((about["experiment"], about["test"]), []).append(record)
+        for part in _by_test(record, _errors_beside(path, record.get("errors"))):
+            about = part["config"]
+            suites.setdefault(about["suite"], {}).setdefault((about["experiment"], about["test"]), []).append(part)
     for groups in suites.values():
         for records in groups.values():
             results.over_seeds(records)  # refuses what must not be averaged
@@ -147,6 +176,40 @@ def read_collections(folder: str | os.PathLike[str]) -> dict[str, Collection]:
         suite: Collection(suite, tuple(record for records in groups.values() for record in records))
         for suite, groups in suites.items()
     }
+
+
+def _errors_beside(path: Path, digest: str | None) -> dict[str, np.ndarray]:
+    """The errors of hands that a record names by their SHA-256, where their file was brought along. `ValueError` where
+    it is another one."""
+    file = path.with_suffix(".safetensors")
+    if digest is None or not file.is_file():
+        return {}
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ValueError(f"{file}: not the errors of hands that {path.name} was written with: run it again")
+    return load(content)
+
+
+def _by_test(record: dict[str, Any], errors: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """A record as one a test set: one on cached evidence has several, whose names stand before its metrics'."""
+    about = record["config"]
+    if "tests" not in about:
+        return [record | {"hands": errors}]
+    parts, common = [], [m for m in record["metrics"] if "/" not in m["name"]]
+    for test in about["tests"]:
+
+        def own(named: dict[str, Any], test: str = test) -> dict[str, Any]:
+            return {name.removeprefix(f"{test}/"): part for name, part in named.items() if name.startswith(f"{test}/")}
+
+        metrics = own({m["name"]: m for m in record["metrics"]})
+        parts.append(record | {
+            "config": about | {"test": test},
+            "hands": own(errors),
+            "data": record["data"] | {"n": record["data"]["of"][test]},
+            "metrics": [metric | {"name": name} for name, metric in metrics.items()] + common,
+            "curves": own(record["curves"]) | {"training": record["curves"]["training"]},
+        })  # fmt: skip
+    return parts
 
 
 def _mean(columns: list[list]) -> list:

@@ -1,22 +1,27 @@
 """What is compared. An experiment is a row of a table: a method that is trained, perhaps refined, and measured.
 
-Several experiments may share one training: "without test-time refinement" is the full method, measured earlier.
+Two kinds. *Pixels*: everything is trained from pictures, by `training.train` and `baselines`. *Cached evidence*: F and
+J2D are frozen networks, whose answers are kept once (rows.py), so that E3D, Ref, the losses and Eq. 13 are studied on
+thousands of hands and many seeds in minutes. Several experiments may share one training: "without test-time refinement"
+is the full method, measured earlier.
 """
 
 from typing import NamedTuple
 
-from ..ablation import ABLATIONS, Ablation
-from ..baselines import BASELINES
-
 
 class Experiment(NamedTuple):
-    """training: the run that it needs, by name: "full", a row of `ABLATIONS`, a baseline, or "schedule", the study of
-    Eq. 12 (handlib.experiments.ablate), whose curves are those of its training."""
+    """training: the run that it needs, by name: "full", a row of `ABLATIONS`, a baseline, "schedule", the study of
+    Eq. 12 (handlib.experiments.ablate), whose curves are those of its training, or a row of `rows.VARIANTS`."""
 
     name: str
     title: str  # as in a table
     training: str
     refined: bool = False  # Eq. 13, before it is measured
+
+    @property
+    def cached(self) -> bool:
+        """Whether it is on cached evidence."""
+        return self.training.startswith(CACHED)
 
 
 class Table(NamedTuple):
@@ -27,44 +32,46 @@ class Table(NamedTuple):
     experiments: tuple[str, ...]
 
 
-_TITLES = {
-    "full": "DHPE",
-    "no_test_refinement": "without test refinement",
-    "no_augmentation": "without test refinement and augmentation",
-    "no_refiner": "without test refinement and pose refiner",
-    "no_evidence_losses": "without test refinement and 2D losses (Kanazawa et al.)",
-    "no_shape_loss": "without shape loss",
-}
-_KANAZAWA = ("no_evidence_losses", "kanazawa")  # the row of the ablations that is also a baseline: one run for both
+CACHED = "rows-"
 NETWORKS = ("zimmermann", "handsegnet", "encoder-decoder")  # trained by a loop of their own; the others by DHPE's
 FITTED = ("panteleris", "pso")  # model fitting: on the 2D joints of the full method's J2D
-
-
-def _trained(ablation: Ablation) -> tuple[bool, ...]:
-    """What a training depends on."""
-    return tuple(value for name, value in vars(ablation).items() if name != "test_refinement")
-
-
-def _ablated(name: str) -> Experiment:
-    same = _trained(ABLATIONS[name]) == _trained(ABLATIONS["full"])
-    training = "full" if same else _KANAZAWA[1] if name == _KANAZAWA[0] else name
-    return Experiment(name, _TITLES[name], training, ABLATIONS[name].test_refinement)
-
-
-_OTHERS = [(name, baseline) for name, baseline in BASELINES.items() if name != _KANAZAWA[1]]
 EXPERIMENTS = {
     e.name: e
     for e in (
-        *map(_ablated, _TITLES),
-        *(Experiment(name, b.title, "full" if name in FITTED else name) for name, b in _OTHERS),
+        Experiment("full", "DHPE", "full", True),
+        Experiment("no_test_refinement", "without test refinement", "full"),
+        Experiment("no_augmentation", "without test refinement and augmentation", "no_augmentation"),
+        Experiment("no_refiner", "without test refinement and pose refiner", "no_refiner"),
+        # the row of the ablations that is also a baseline: one run for both
+        Experiment("no_evidence_losses", "without test refinement and 2D losses (Kanazawa et al.)", "kanazawa"),
+        Experiment("no_shape_loss", "without shape loss", "no_shape_loss", True),
+        Experiment("direct", "direct regression of h", "direct"),
+        Experiment("zimmermann", "lifted heat maps (Zimmermann & Brox)", "zimmermann"),
+        Experiment("panteleris", "least squares on 2D joints (Panteleris et al.)", "full"),
+        Experiment("pso", "particle swarm (Oikonomidis et al.)", "full"),
+        Experiment("handsegnet", "HandSegNet (Zimmermann & Brox)", "handsegnet"),
+        Experiment("encoder-decoder", "plain encoder–decoder", "encoder-decoder"),
         Experiment("schedule", "weight of the shape loss, Eq. 12 against constant", "schedule"),
+        Experiment("rows-full", "E3D and Ref, without test refinement", "rows-full"),
+        Experiment("rows-refined", "with test refinement", "rows-full", True),
+        Experiment("rows-no_refiner", "without pose refiner", "rows-no_refiner"),
+        Experiment("rows-one_iteration", "one iteration instead of three", "rows-one_iteration"),
+        Experiment("rows-no_shape_loss", "without shape loss", "rows-no_shape_loss"),
+        Experiment("rows-no_features", "without F", "rows-no_features"),
+        Experiment("rows-shuffled_features", "control: F of other hands", "rows-shuffled_features"),
+        Experiment("rows-both", "F and 2D joints, not lifted, no refiner", "rows-both"),
+        Experiment("rows-features", "F alone, else equal (Kanazawa et al.)", "rows-features"),
+        Experiment("rows-scheduled", "half lifted, shape loss by Eq. 12", "rows-scheduled"),
+        Experiment("rows-constant", "half lifted, shape loss from the start", "rows-constant"),
     )
 }
-
+_ABLATED = ("full", "no_test_refinement", "no_augmentation", "no_refiner", "no_evidence_losses", "no_shape_loss")
 _COMPARED = ("full", "no_test_refinement", "direct", "no_evidence_losses", "zimmermann", "panteleris", "pso")
+_CACHED = tuple(name for name, experiment in EXPERIMENTS.items() if experiment.cached)
 TABLES = {
     "results": Table("Accuracy beside other methods", "Fig. 5a–c", _COMPARED),
-    "ablations": Table("What each part is worth", "Fig. 5d, e", tuple(_TITLES)),
+    "ablations": Table("What each part is worth", "Fig. 5d, e", _ABLATED),
+    "cached": Table("What each part is worth on cached evidence", "Fig. 5d–f", _CACHED),
     "schedule": Table("When the shape loss counts", "Fig. 5f", ("schedule",)),
     "iterations": Table("Steps of test-time refinement", "Fig. 5e", ("full",)),
     "segmentation": Table(
@@ -76,7 +83,10 @@ TABLES = {
         "Dense vertex error", "not in the paper: its data have no meshes",
         tuple(name for name in _COMPARED if name != "zimmermann"),
     ),
-    "cost": Table("What the trainings were", "not in the paper", tuple(EXPERIMENTS)[:-1]),
+    "cost": Table(
+        "What the trainings were", "not in the paper",
+        tuple(name for name, e in EXPERIMENTS.items() if not e.cached and name != "schedule"),
+    ),
     "verdict": Table("What the paper claims, and what holds here", "Sec. 4", tuple(EXPERIMENTS)),
 }  # fmt: skip
 
@@ -93,3 +103,8 @@ def chosen(table: str, only: tuple[str, ...] = ()) -> tuple[Experiment, ...]:
         if name not in names:
             raise ValueError(f"'{name}' is no experiment of '{table}': choose from {', '.join(names)}")
     return tuple(EXPERIMENTS[name] for name in names if not only or name in only)
+
+
+def tests_of(experiment: Experiment, tests: tuple[str, ...]) -> tuple[str, ...]:
+    """Where an experiment is measured: the study of Eq. 12 on the validation hands, as its training goes on."""
+    return ("val",) if experiment.training == "schedule" else tests

@@ -9,8 +9,7 @@ from ...support.files import atomic_path
 from .. import published
 from .collection import Collection
 from .experiments import EXPERIMENTS, TABLES
-from .hands import PUBLISHED, SPLITS, TITLES
-from .measure import headline, pck_name
+from .sets import PUBLISHED, SPLITS, TITLES, headline, pck_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,24 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...data import CachedHands, SyntheticHands, open_spec
-from ...data.real import dexter_object, freihand, ho3d, interhand, rhd, stb
 from ...data.specs import HANDS, hold_out, parse_spec
 from ...hand import HandModel
 from ...training.feed import evenly, in_memory
 from ...training.profiles import TrainConfig
+from .sets import SPLITS
 
-SPLITS = ("diverse", "studio", "object")
-PUBLISHED = {"diverse": "RHD", "studio": "SHD", "object": "DO", "rhd": "RHD", "stb": "SHD", "do": "DO"}
 HELD_OUT = 0.05  # of each real training set, where something is chosen by the error on it
-TITLES = {
-    "rhd": "RHD",
-    "stb": "SHD (STB)",
-    "do": "Dexter+Object",
-    "freihand": "FreiHAND",
-    "ho3d": "HO3D",
-    "interhand": "InterHand2.6M",
-    "photos": "photographs",
-}
 
 
 @dataclass(frozen=True)
@@ -70,16 +59,6 @@ class Hands:
         data = tuple(spec if spec == "synthetic" else hold_out(spec, HELD_OUT) for spec in config.data)
         return replace(config, data=data, val_data=data[:1])
 
-    def training_images(self, config: TrainConfig) -> int:
-        """How many hands a run trains on, for the plan: the config's synthetic ones; real sets are taken whole, and
-        counted as officially they are."""
-        return sum(config.images if spec == "synthetic" else official(spec, "train") for spec in self.training)
-
-    def test_images(self, name: str, n: int) -> int:
-        """How many of a test set's hands are measured where n are asked for, for the plan."""
-        specs = [spec for spec in self.specs if kind_of(spec) == name]
-        return min(n, *(official(spec, "test", n) for spec in specs)) if specs else n
-
     def test(
         self, name: str, config: TrainConfig, n: int, cache: str | os.PathLike[str] | None, progress: bool = True
     ) -> CachedHands:
@@ -112,27 +91,6 @@ def parse_data(text: str) -> Hands:
 
 def kind_of(spec: str) -> str:
     return spec.partition(":")[0].partition(",")[0]
-
-
-def official(spec: str, split: str, unknown: int = 0) -> int:
-    """How many pictures of a split its data set officially has; nothing is opened. `unknown`: of one that anybody may
-    have made."""
-    kind, arguments, _ = parse_spec(spec, HANDS)
-    if kind == "rhd":
-        return rhd.COUNTS[split]
-    if kind == "stb":
-        cameras = stb.CAMERAS.get(arguments.get("camera", "BB"), ())
-        return len(cameras) * len(stb.SEQUENCES[split]) * stb.FRAMES
-    if kind == "do":
-        return sum(dexter_object.FRAMES.values()) if split == "test" else 0
-    if kind == "freihand":
-        versions = int(arguments.get("backgrounds", freihand.BACKGROUNDS)) if split == "train" else 1
-        return versions * freihand.COUNTS[split]
-    if kind == "ho3d":
-        return ho3d.COUNTS[int(arguments.get("version", 3))][split][0]
-    if kind == "interhand":
-        return interhand.COUNTS[split]
-    return unknown
 
 
 def pathless(specs: Sequence[str]) -> list[str]:

@@ -1,39 +1,74 @@
-"""From a method and a test set to what a results file holds: metrics, each with its protocol, and curves."""
+"""From a method and a test set to what a results file holds: metrics, each with its protocol, curves, and the errors of
+each hand, by which differences are judged (statistics.py)."""
 
+import hashlib
 from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
 
 from ...data import CachedHands
 from ...evaluation import evaluate
 from ...evaluation.measure import Curves, measurements
-from ...evaluation.protocols import OWN_PROTOCOLS
+from ...evaluation.metrics import auc_on
+from ...evaluation.protocols import OWN_PROTOCOLS, PROTOCOLS
 from ...evaluation.results import Metric
 from ...refinement import METHOD, RefinementWeights
+from ...support.files import atomic_path
 from ..baselines import DHPEMethod, Method, predictions
+from .sets import HEADLINE, headline, pck_name
 
-# The score by which methods are compared. No root is annotated in Dexter+Object, so its own protocol must do.
-HEADLINE = {"do": "dexter_object_auc_20_50_mm"}
-USUAL_HEADLINE = "joints_root_auc_20_50_mm"
-
-
-def headline(test: str) -> str:
-    """The name of the metric by which methods are compared on a test set: an AUC."""
-    return HEADLINE.get(test, USUAL_HEADLINE)
-
-
-def pck_name(test: str) -> str:
-    """The PCK curve that belongs to the headline."""
-    return "pck_dexter_object" if test in HEADLINE else "pck_root"
+__all__ = ["headline", "measured", "pck_name"]
+GRID_MM = torch.linspace(20, 50, 20)  # of the AUC that methods are compared by
+Errors = dict[str, Tensor]  # one number a hand, half precision; the names are those of sets.ERRORS
 
 
 def measured(
     method: Method, data: CachedHands, test: str, progress: bool = True, device: str = "cpu"
-) -> tuple[list[Metric], Curves]:
+) -> tuple[list[Metric], Curves, Errors]:
     """All that a method's estimates on a test set come to."""
     if isinstance(method, DHPEMethod):
         samples = evaluate.predictions(method.model, data, method.iterations, progress=progress)
     else:
         samples = predictions(method, data, progress=progress, device=device)
-    return measurements(samples, len(data), OWN_PROTOCOLS.get(test, ()))
+    return *measurements(samples, len(data), OWN_PROTOCOLS.get(test, ())), errors_of(samples, test)
+
+
+def errors_of(samples: dict[str, Tensor], test: str = "") -> Errors:
+    """The scores of each hand, of what `evaluate.compared` gives; NaN for a hand without any joint to score.
+
+    "auc" is that of the hand's own visible joints: where all are visible, the mean over hands is the AUC of the set.
+    """
+    errors = {}
+    if "joints_mm" in samples:
+        joints, visible = samples["joints_mm"], samples["visible"]
+        if test in HEADLINE:  # no root is annotated there
+            own = PROTOCOLS["dexter_object"].errors(samples["joints_cam"], samples["truth_cam"], visible)
+            joints, visible = own.mm, own.counted
+        counted = visible & joints.isfinite()
+        errors["auc"] = torch.tensor([
+            auc_on(hand[seen][:, None], GRID_MM.to(hand)) if seen.any() else torch.nan
+            for hand, seen in zip(joints, counted, strict=True)
+        ])  # fmt: skip
+        errors |= {"root_mm": joints.nanmean(1), "procrustes_mm": samples["joints_pa_mm"].nanmean(1)}
+    if "refinement_mm" in samples:
+        errors["half_mm"] = samples["refinement_mm"][:, samples["refinement_mm"].shape[1] // 2]
+    if "vertices_pa_mm" in samples:
+        errors["vertices_mm"] = samples["vertices_pa_mm"]
+    if "mask" in samples and len(samples["mask"]):
+        said, true = samples["mask"], samples["target"]
+        errors["iou"] = (said & true).sum((1, 2)) / (said | true).sum((1, 2)).clamp(min=1)
+    return {name: value.half().cpu() for name, value in errors.items()}
+
+
+def keep_errors(errors: Errors, path: Path) -> str:
+    """Writes errors of hands beside their results file; returns the SHA-256, which the record holds."""
+    content = save({name: value.contiguous() for name, value in errors.items()})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def refinement_settings(iterations: int) -> dict[str, object]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ...training.profiles import PROFILES, TrainConfig
+from .rows import RowScale
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Scale:
     rate_factors: tuple[float, ...] = (0.3, 1.0, 3.0)
     rate_images: int = 1000
     rate_epochs: int = 3
+    rows: RowScale = field(default_factory=RowScale)  # of the study on cached evidence
 
     def run(self, training: str) -> TrainConfig:
         """The run of a training, before what it leaves out and its learning rate."""
@@ -53,14 +55,26 @@ SCALES = {
     "smoke": Scale(
         _SMOKE, replace(_SMOKE, lifting_steps=0, augment_from=None), seeds=(0,), test_images=4, iterations=2,
         rate_factors=(1.0,),
+        rows=RowScale(
+            seeds=1, rows=24, gate=1.0, draw=16, test=6, val=6, principal=8, lift_steps=10, half_lift_steps=10,
+            lifted_steps=10, steps=10, hidden=16, iterations=2, rates=(1e-3,), batch=4,
+        ),
     ),
-    # For two cores, as two processes of one thread each; `--dry-run` measures how long that takes.
+    # For two cores, as two processes of one thread each: at most 90 minutes.
     "laptop": Scale(
         _LAPTOP, replace(_LAPTOP, images=800, epochs=6, lifting_steps=0, augment_from=None), test_images=120,
         epochs={"kanazawa": 9, "zimmermann": 5}, rate_images=400,
     ),
+    # Decides what can be decided on two cores in a night: cached evidence, and more test hands for all.
+    "workstation": Scale(
+        replace(_LAPTOP, profile="workstation"),
+        replace(_LAPTOP, images=800, epochs=6, lifting_steps=0, augment_from=None, profile="workstation"),
+        test_images=1000, epochs={"kanazawa": 9, "zimmermann": 5}, rate_images=1600, rate_factors=(0.1, 0.3, 1.0, 3.0),
+        rows=RowScale(seeds=10),
+    ),
     "gpu": Scale(
-        _GPU, replace(_GPU, images=20_000, lifting_steps=0, augment_from=None), rate_images=10_000, rate_epochs=6
+        _GPU, replace(_GPU, images=20_000, lifting_steps=0, augment_from=None), rate_images=10_000, rate_epochs=6,
+        test_images=2000, rows=RowScale(seeds=10),
     ),
     "paper": Scale(
         PROFILES["paper"], replace(PROFILES["paper"], epochs=20, augment_from=None), test_images=10_000,

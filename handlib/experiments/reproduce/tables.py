@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 from .. import published
 from .collection import Collection, Value
-from .experiments import EXPERIMENTS, NETWORKS, TABLES
-from .hands import PUBLISHED, SPLITS, TITLES
-from .measure import headline
-from .plan import tests_of
+from .experiments import EXPERIMENTS, NETWORKS, TABLES, tests_of
+from .sets import PUBLISHED, SPLITS, TITLES, headline
+from .statistics import paired_bootstrap
 
 NOT_RUN, NONE = "not run", "–"  # a run that is missing; a number that cannot be
 CRITERIA = {
@@ -38,7 +37,7 @@ class Rendered(NamedTuple):
 
 def tables(runs: Collection, names: tuple[str, ...] = tuple(TABLES)) -> dict[str, Rendered]:
     """The tables of these names of which there is anything to show."""
-    makers = {"results": results_table, "ablations": ablation_table, "schedule": schedule_table,
+    makers = {"results": results_table, "ablations": ablation_table, "cached": cached_table, "schedule": schedule_table,
               "iterations": iterations_table, "segmentation": segmentation_table, "joints": joints_table,
               "tones": tones_table, "mesh": mesh_table, "cost": cost_table}  # fmt: skip
     return {name: makers[name](runs) for name in names if name in makers and _any(runs, name)}
@@ -96,6 +95,33 @@ def ablation_table(runs: Collection) -> Rendered:
         rows.append(tuple(row))
     note = f"The paper's own values are {published.MISSING}: it draws them as curves."
     return Rendered(f"Ablations, AUC, {runs.suite}", tuple(header), tuple(rows), (*_about(runs), _grids(runs), note))
+
+
+# On cached evidence a row is compared with the one that it differs from in one thing.
+CACHED_PAIRS = {
+    "rows-refined": "rows-full", "rows-no_refiner": "rows-full", "rows-one_iteration": "rows-full",
+    "rows-no_shape_loss": "rows-full", "rows-no_features": "rows-full", "rows-shuffled_features": "rows-full",
+    "rows-features": "rows-both", "rows-scheduled": "rows-constant",
+}  # fmt: skip
+
+
+def cached_table(runs: Collection) -> Rendered:
+    """AUC of every variant on cached evidence, and its difference from the row that it is compared with, with the 95 %
+    interval of the paired bootstrap over seeds and hands."""
+    header, rows = ["variant", "compared with"], []
+    for test in runs.tests:
+        header += [test_title(test), "difference [95 % interval]"]
+    for name in TABLES["cached"].experiments:
+        other = CACHED_PAIRS.get(name)
+        row = [EXPERIMENTS[name].title, EXPERIMENTS[other].title if other else NONE]
+        for test in runs.tests:
+            differences = runs.differences(name, other, (test,), "auc") if other else []
+            seeds = len(differences[0]) if differences else 0
+            row += [_cell(runs.value(name, test, headline(test)), 3, runs, name),
+                    paired_bootstrap(differences).text() if seeds > 1 else NONE]  # fmt: skip
+        rows.append(tuple(row))
+    notes = (*_about(runs, cached=True), _grids(runs), "Intervals: paired bootstrap over seeds and hands.")
+    return Rendered(f"What each part is worth on cached evidence, AUC, {runs.suite}", tuple(header), tuple(rows), notes)
 
 
 def schedule_table(runs: Collection) -> Rendered:
@@ -211,7 +237,7 @@ def missing_runs(runs: Collection) -> list[str]:
     lines = []
     for name, experiment in EXPERIMENTS.items():
         tests = tests_of(experiment, runs.tests)
-        found, wanted = sum(len(runs.runs(name, test)) for test in tests), len(tests) * runs.wanted()
+        found, wanted = sum(len(runs.runs(name, test)) for test in tests), len(tests) * runs.wanted(name)
         if found < wanted:
             lines.append(f"{experiment.title}: {found} of {wanted} runs are there; `{runs.command(name)}`")
     return lines
@@ -239,24 +265,30 @@ def _aucs(runs: Collection, experiment: str) -> list[str]:
     return [_cell(runs.value(experiment, test, headline(test)), 3, runs) for test in runs.tests]
 
 
-def _cell(value: Value | None, digits: int, runs: Collection) -> str:
+def _cell(value: Value | None, digits: int, runs: Collection, experiment: str = "full") -> str:
     if value is None:
         return NOT_RUN
-    return value.text(digits) + (f" ({value.seeds} of {runs.wanted()} seeds)" if value.seeds < runs.wanted() else "")
+    wanted = runs.wanted(experiment)
+    return value.text(digits) + (f" ({value.seeds} of {wanted} seeds)" if value.seeds < wanted else "")
 
 
 def _spread(value: Value) -> str:
     return "" if value.spread is None else f" ± {value.spread:.3f}"
 
 
-def _about(runs: Collection, measured_on: str = "test") -> tuple[str, ...]:
+def _about(runs: Collection, measured_on: str = "test", cached: bool = False) -> tuple[str, ...]:
     """The note under every table: data, seeds, and what ± is."""
     kind = "rendered hands, not photographs" if runs.synthetic else "real data sets"
-    counted = [r for r in runs.records if (r["config"]["test"] == "val") == (measured_on == "validation")]
+    counted = [
+        r for r in runs.records
+        if (r["config"]["test"] == "val") == (measured_on == "validation")
+        and EXPERIMENTS[r["config"]["experiment"]].cached == cached
+    ]  # fmt: skip
     counts = sorted({record["data"]["n"] for record in counted})
+    wanted = runs.wanted("rows-full" if cached else "full")
     return (
         f"Ours: profile {runs.profile}, {kind}, {' or '.join(map(str, counts))} hands a {measured_on} set; "
-        f"mean ± standard deviation over up to {runs.wanted()} seeds.",
+        f"mean ± standard deviation over up to {wanted} seeds.",
     )
 
 

@@ -1,5 +1,6 @@
 """`Camera.matrix` compiled for the CPU by numba, with its derivative written out: one call instead of many."""
 
+import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -15,7 +16,7 @@ def matrix(quaternion: Tensor, scale: Tensor, translation: Tensor, constants: Fl
     direction.
     """
     camera = (quaternion, scale, translation)
-    lead = torch.broadcast_shapes(*(part.shape[:-1] for part in camera))
+    lead = np.broadcast_shapes(*(part.shape[:-1] for part in camera))  # torch's would load sympy
     flat = (part.expand(*lead, part.shape[-1]).reshape(-1, part.shape[-1]) for part in camera)
     return _Matrix.apply(*flat, constants[None]).view(*lead, 3, 4)
 

@@ -9,7 +9,8 @@ export class Anatomy {
     this.skeleton = skeleton;
     this.mean = Float64Array.from(priorMean);
     this.k = priorBasis.length / 45;
-    this.basis = Float64Array.from(priorBasis, (_, i) => priorBasis[(i % this.k) * 45 + Math.floor(i / this.k)]); // 45 × k
+    // 45 × k; the pack has it the other way round.
+    this.basis = Float64Array.from(priorBasis, (_, i) => priorBasis[(i % this.k) * 45 + Math.floor(i / this.k)]);
     this.axes = Float64Array.from(axes);
     this.limits = Float64Array.from(limits);
     // Derivatives of the angles by z: what the limits need.

@@ -3,7 +3,7 @@
 /** @typedef {ArrayLike<number>} NumberList */
 
 export class Hand {
-  /** @param {Record<string, any>} arrays as `hand_arrays` of handlib/viz/widgets.py names them, and `axes`, 15 × 3 × 3 */
+  /** @param {Record<string, any>} arrays as `hand_arrays` of handlib/viz/widgets.py names them; `axes`, 15 × 3 × 3 */
   constructor(arrays) {
     this.parents = /** @type {Int16Array} */ (arrays.parents);
     this.template = /** @type {Float32Array} */ (arrays.template);

@@ -71,12 +71,16 @@ export class Lifter {
    * @returns {Guess}
    */
   guess(evidence, vertices, beta) {
-    const { DEPTH, DOUBT, BLUR, BLURRED } = this.constants.lift, whole = centered(mixtures(this.space, vertices));
+    const { DEPTH, DOUBT, BLUR, BLURRED } = this.constants.lift;
+    const whole = centered(mixtures(this.space, vertices));
     const metric = sized(centered(evidence.points_3d), 1);
     const deep = sized(centered(evidence.points.map((value, i) => (i % 3 === 2 ? DEPTH * value : value))), 1);
-    const own = sized(metric.map((value, i) => value + deep[i]), sizeOf(whole));
-    const absence = 1 - evidence.presence, share = Math.min(1 / 3 + ((2 / 3) * absence) / DOUBT, 1);
-    return { points: own.map((value, i) => (1 - share) * value + share * whole[i]), beta, blur: 1 + BLUR * Math.min(absence / BLURRED, 1) };
+    const mean = metric.map((value, i) => value + deep[i]);
+    const own = sized(mean, sizeOf(whole));
+    const absence = 1 - evidence.presence;
+    const share = Math.min(1 / 3 + ((2 / 3) * absence) / DOUBT, 1);
+    const points = own.map((value, i) => (1 - share) * value + share * whole[i]);
+    return { points, beta, blur: 1 + BLUR * Math.min(absence / BLURRED, 1) };
   }
 
   /**
@@ -85,11 +89,14 @@ export class Lifter {
    * @param {Guess} guess along the image's axes as seen through a crop
    * @param {ArrayLike<number>} K
    * @param {{iterations: number, before?: FitState | null, noise?: Noise, space?: boolean,
-   *   onStep?: (state: FitState, energy: number, posterior: Posterior) => void}} options space: whether the guess is a term
+   *   onStep?: (state: FitState, energy: number, posterior: Posterior) => void}} options space: whether the guess is a
+   *   term of the energy
    * @returns {Lifted}
    */
   fit(points_px, guess, K, { iterations, before = null, noise = this.constants.lift.NOISE, space = true, onStep }) {
-    const middle = [0, 1].map((c) => points_px.reduce((sum, value, i) => (i % 2 === c ? sum + value : sum), 0) / POINTS);
+    const middle = [0, 1].map(
+      (c) => points_px.reduce((sum, value, i) => (i % 2 === c ? sum + value : sum), 0) / POINTS,
+    );
     const points_3d = turnedPoints(rotationToRay(middle[0], middle[1], K), guess.points);
     const weight = this.weight.map((value) => value / guess.blur ** 2);
     const seen = { points_px, weight, K, points_3d: space ? points_3d : null, before, beta: guess.beta };
@@ -196,7 +203,8 @@ export class Lifter {
       h = new Float64Array(63);
     h.set(pose);
     h.set(state.beta, 45);
-    h.set(quaternionOfRotation(state.rotation.map((value, i) => (i < 3 ? value : -value))), 55); // to the model's own axes
+    const toOwnAxes = state.rotation.map((value, i) => (i < 3 ? value : -value));
+    h.set(quaternionOfRotation(toOwnAxes), 55);
     h[59] = scale / SCALE_UNIT;
     h[60] = means[0][1] - scale * means[0][0];
     h[61] = means[1][1] - scale * means[1][0];

@@ -109,8 +109,9 @@ export class Method {
     const values = this.steps.map(({ energy }) => energy);
     const known = /** @type {number[]} */ (values.filter((value) => value !== null));
     if (known.length < 2) {
-      this.chart.replaceChildren("Without refinement, no objective.");
-      this.chart.setAttribute("aria-label", "Without refinement there is no objective to draw.");
+      const why = values.length ? "Without refinement there is no objective to draw." : "A photo shows its steps here; the camera does not.";
+      this.chart.replaceChildren(why);
+      this.chart.setAttribute("aria-label", why);
       return;
     }
     const first = values.length - known.length, [high, low] = [Math.max(...known), Math.min(...known)];

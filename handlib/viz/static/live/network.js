@@ -171,8 +171,8 @@ function eights(n) {
 }
 
 /**
- * A convolution's weights as the kernel reads them, [outputs / 8][rows, columns, inputs][8]; torch has [outputs][inputs]
- * [rows, columns]. Inputs beyond the file's are another convolution's unused outputs.
+ * A convolution's weights as the kernel reads them, [outputs / 8][rows, columns, inputs][8]; torch has
+ * [outputs][inputs][rows, columns]. Inputs beyond the file's are another convolution's unused outputs.
  * @param {Float32Array} weights
  * @param {number} outputs
  * @param {number} area

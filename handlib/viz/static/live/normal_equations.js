@@ -159,9 +159,9 @@ function addKnown(posterior, hessian, slope, known) {
     { k } = anatomy,
     spread = constants.SIZE_SPREAD;
   for (let i = 0; i < k + 10; i++) {
-    const own = i < k ? 1 : posterior.shape;
-    hessian[i * size + i] += 1 / own ** 2;
-    slope[i] += known[i] / own;
+    const deviation = i < k ? 1 : posterior.shape;
+    hessian[i * size + i] += 1 / deviation ** 2;
+    slope[i] += known[i] / deviation;
   }
   const row = new Float64Array(size);
   for (let n = 0; n < 45; n++) {

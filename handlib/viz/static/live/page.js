@@ -65,7 +65,8 @@ export function startLive(root, data, pack) {
     take, element("label", { for: take.id, class: "button take" }, "take a photo"), start);
   const samples = element("div", { class: "buttons samples", role: "group", "aria-label": "pictures of rendered hands" },
     ...data.samples.map(({ alt, jpeg }) => {
-      const picture = element("img", { src: `data:image/jpeg;base64,${jpeg}`, alt, width: 64, height: 64 });
+      // The class keeps the book's dark theme from laying pictures on white.
+      const picture = element("img", { src: `data:image/jpeg;base64,${jpeg}`, alt, class: "dark-light" });
       return element("button", { type: "button", onclick: () => open(sampleFile(jpeg, alt)) }, picture);
     }));
 

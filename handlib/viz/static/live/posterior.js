@@ -18,7 +18,7 @@ export const SHAPES = 10; // numbers of β
  * @property {number[]} points_3d
  * @property {number} outlier
  * @property {number} outlier_3d
- * @property {number} shape
+ * @property {number} shape of β about a network's
  * @property {number} step_pose
  * @property {number} step_shape
  * @property {number} step_turn

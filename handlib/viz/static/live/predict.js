@@ -1,7 +1,7 @@
 // From what was seen of hands to their meshes in the picture's camera, as handlib/photo/predict.py.
 //
-// A left hand is looked at in the mirror: everything up to the estimate is that of the right hand in the mirrored picture,
-// whose K has its principal point mirrored too; such a frame is called the hand's own.
+// A left hand is looked at in the mirror: everything up to the estimate is that of the right hand in the mirrored
+// picture, whose K has its principal point mirrored too; such a frame is called the hand's own.
 
 import { cropToPx, mirroredCrop } from "./crops.js";
 import { sigmoid } from "./detectors.js";
@@ -66,6 +66,10 @@ export class Predictor {
    * @returns {{K: Float64Array, assumed: boolean}}
    */
   camera({ width, height }, { K = null, focal_px = null }, crops) {
+    const numbers = [K ?? focal_px ?? 1].flat();
+    if ((typeof K !== "number" && K && K.length !== 9) || !numbers.every(Number.isFinite) || !(numbers[0] > 0)) {
+      throw new Error("K must be nine numbers row by row, or a focal length in pixels");
+    }
     if (K !== null && typeof K !== "number") return { K: Float64Array.from(K, Math.fround), assumed: false };
     const { FIELD_OF_VIEW, NEAREST, HAND_CROP } = this.constants.predict;
     const wide = Math.max(width, height) / 2 / Math.tan((FIELD_OF_VIEW * Math.PI) / 360);
@@ -110,7 +114,7 @@ export class Predictor {
       state = null,
       residual;
     if (iterations) {
-      const guess = this.lifter.guess(evidence, this.inMeters(last).vertices, last.h.slice(45, 55));
+      const guess = this.lifter.guess(evidence, this.inMeters(last).vertices, last.h.subarray(45, 55));
       guess.points = turnedPoints(turnAboutAxis(crop.angle), guess.points);
       /** @type {(state: FitState, energy: number, posterior: import("./posterior.js").Posterior) => void} */
       const onStep = (at, energy, posterior) => {

@@ -1,5 +1,6 @@
 // An image at every power of two, so that a crop of any size is sampled without aliasing; as handlib/photo/pyramid.py.
 
+const BASE = 2; // the finest level from which whole ones are made
 const MARGIN = 1.4; // sides of a crop that are made ready for the next crops of the same hand
 
 /**
@@ -17,6 +18,9 @@ export class Pyramid {
   /** @param {import("./engine.js").Picture} image */
   constructor(image) {
     const { data, width, height } = image;
+    if (!(width > 0 && height > 0) || data.length !== 4 * width * height) {
+      throw new Error(`a picture of ${width} × ${height} pixels has four bytes of each, not ${data.length} in all`);
+    }
     this.width = width;
     this.height = height;
     const aligned = data.byteOffset % 4 ? data.slice() : data;
@@ -55,31 +59,23 @@ export class Pyramid {
     }
     const [x0, y0, x1, y1] = box(MARGIN),
       whole = 2 * (x1 - x0) * (y1 - y0) > width * height;
-    this.levels[number] = whole ? this.whole(number) : this.part(number, x0, y0, x1, y1);
+    if (whole) return this.whole(number);
+    this.levels[number] = this.part(number, x0, y0, x1, y1);
     return this.levels[number];
   }
 
   /**
-   * A whole level. The one before it comes first, since looks at the hands that are found in it need that.
+   * A whole level. Coarse ones follow from level `BASE`, which looks at the hands that are found in them need anyway.
    * @param {number} number
    * @returns {Level}
    */
   whole(number) {
     const width = Math.ceil(this.width / 2 ** number),
       height = Math.ceil(this.height / 2 ** number);
-    if (number === 1) return this.part(number, 0, 0, width, height);
-    const made = this.levels[number - 1];
-    if (
-      made &&
-      made.width === Math.ceil(this.width / 2 ** (number - 1)) &&
-      made.height === Math.ceil(this.height / 2 ** (number - 1))
-    ) {
-      return halved(made);
-    }
-    const { width: wide, height: high } = this,
-      finer = number - 1;
-    this.levels[finer] = this.part(finer, 0, 0, Math.ceil(wide / 2 ** finer), Math.ceil(high / 2 ** finer));
-    return halved(this.levels[finer]);
+    const made = this.levels[number];
+    if (made && made.width === width && made.height === height) return made;
+    this.levels[number] = number > BASE ? halved(this.whole(number - 1)) : this.part(number, 0, 0, width, height);
+    return this.levels[number];
   }
 
   /**

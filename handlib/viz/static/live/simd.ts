@@ -35,7 +35,8 @@ const TILE = 6; // pixels at once; with 8 channels each their 12 sums fill the r
  * apart; pixels are `step` apart, rows `rowStep`. w: [outputs / 8][lines · run][8]. columns ≥ TILE.
  */
 export function conv(x: usize, lines: i32, run: i32, pitch: usize, step: usize, rowStep: usize, w: usize, bias: usize,
-                     slopes: usize, add: usize, y: usize, rows: i32, columns: i32, outputs: i32, activation: i32): void {
+                     slopes: usize, add: usize, y: usize, rows: i32, columns: i32, outputs: i32,
+                     activation: i32): void {
   const line = <usize>run << 2, panel = <usize>(lines * run) << 5, pixel = <usize>outputs << 2;
   for (let row = 0; row < rows; row++, x += rowStep) {
     for (let begin = 0; begin < columns; begin += BLOCK) {

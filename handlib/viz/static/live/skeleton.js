@@ -7,7 +7,10 @@ const BONES = 16,
   TURNS = 15,
   SHAPES = 11; // SHAPES: 1 and β
 
-/** @typedef {{rest: Float32Array, joints: Float32Array, correctives: Float32Array, share: Float32Array, point: Uint8Array, bone: Uint8Array}} SkeletonArrays */
+/**
+ * @typedef {{rest: Float32Array, joints: Float32Array, correctives: Float32Array, share: Float32Array,
+ *   point: Uint8Array, bone: Uint8Array}} SkeletonArrays
+ */
 
 export class Skeleton {
   /** @param {SkeletonArrays} arrays */

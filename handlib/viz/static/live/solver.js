@@ -30,7 +30,7 @@ export function descend(posterior, state, iterations, onStep = () => {}) {
 }
 
 /**
- * The solution of (H + damping · diagonal of H) x = slope by Cholesky's factors, of which H's lower half is room enough.
+ * The solution of (H + damping · diagonal of H) x = slope by Cholesky's factors, which take the place of H.
  * @param {Float64Array} hessian
  * @param {Float64Array} slope
  * @param {number} damping

@@ -12,6 +12,7 @@ import { TurnView } from "./turn_view.js";
 
 const FINGER_COLORS = ["#e4572e", "#f3a712", "#3f8f5f", "#2e86ab", "#7b4b94"]; // thumb … little, as in Python
 const PALM = [0, 5, 9, 13, 17]; // the hand turns about their middle: it stays where fingers move
+const FINE = 900; // pixels of a drawing's longer side, at least: small pictures are shown large
 const SPAN = 0.125; // meters: half the cube that the turning hand has
 
 export class Stage {
@@ -27,6 +28,7 @@ export class Stage {
     this.root = element("div", { class: "views" },
       element("div", { class: "photograph" }, this.picture, this.over, this.lines), this.turning);
     this.draws = Boolean(this.view.gl);
+    this.fine = 1; // pixels of a drawing over those of the picture
     /** @type {ImageBitmap | ImageData | null} */
     this.shown = null;
   }
@@ -41,9 +43,9 @@ export class Stage {
     if (this.shown instanceof ImageBitmap && this.shown !== picture) this.shown.close();
     this.shown = picture;
     const { width, height } = picture;
-    for (const canvas of [this.picture, this.over, this.lines]) {
-      if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-    }
+    this.fine = Math.max(1, FINE / Math.max(width, height));
+    resize(this.picture, width, height);
+    for (const canvas of [this.over, this.lines]) resize(canvas, Math.round(this.fine * width), Math.round(this.fine * height));
     this.root.style.setProperty("--shape", String(width / height));
     const pen = this.picture.getContext("2d");
     if (picture instanceof ImageBitmap) pen.drawImage(picture, 0, 0);
@@ -53,13 +55,13 @@ export class Stage {
   /**
    * @param {Posed[]} posed
    * @param {ArrayLike<number>} K of the pixels that `hands` count in
-   * @param {number} scale of the shown picture over those pixels
+   * @param {number} reduced the shown picture over those pixels
    * @param {Model} model
    * @param {Shown} shown
    * @param {number} chosen which hand turns
    */
-  draw(posed, K, scale, model, shown, chosen) {
-    const { width, height } = this.picture;
+  draw(posed, K, reduced, model, shown, chosen) {
+    const { width, height } = this.lines, scale = reduced * this.fine;
     this.pen.clearRect(0, 0, width, height);
     const meshes = shown.mesh ? posed.map(({ hand, vertices_cam }) => ({ vertices: vertices_cam, faces: model[hand.side] })) : [];
     this.view.draw(meshes, photographed(K, width / scale, height / scale));
@@ -77,7 +79,7 @@ export class Stage {
   /** @param {ArrayLike<number>} joints_px @param {number} scale */
   drawSkeleton(joints_px, scale) {
     const { pen } = this;
-    pen.lineWidth = Math.max(2, this.picture.width / 160);
+    pen.lineWidth = Math.max(2, this.lines.width / 160);
     FINGER_COLORS.forEach((color, finger) => {
       pen.strokeStyle = color;
       pen.beginPath();
@@ -89,7 +91,7 @@ export class Stage {
 
   /** The network's points, the fainter the less sure. @param {Hand} hand @param {number} scale */
   drawLandmarks({ landmarks_px, confidence }, scale) {
-    const { pen } = this, radius = Math.max(3, this.picture.width / 130);
+    const { pen } = this, radius = Math.max(3, this.lines.width / 130);
     confidence.forEach((sure, j) => {
       pen.beginPath();
       pen.arc(scale * landmarks_px[2 * j], scale * landmarks_px[2 * j + 1], radius, 0, 2 * Math.PI);
@@ -102,4 +104,9 @@ export class Stage {
       pen.stroke();
     });
   }
+}
+
+/** A canvas that is given a size is emptied. @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
+function resize(canvas, width, height) {
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
 }

@@ -3,7 +3,7 @@
 const FINGERS = ["thumb", "index", "middle", "ring", "little"];
 const STRAIGHT = 0.9; // of the way along its joints: what a finger spans from base to tip when it counts as extended
 const FORWARD = 0.35; // cosine between palm and finger below which a straight finger is bent at its base
-const THUMB_AWAY = 1.2; // palm lengths from the thumb's tip to the base of the little finger, at least, when it is out
+const THUMB_AWAY = 1.1; // palm lengths from the thumb's tip to the base of the little finger, at least, when it is out
 
 /**
  * Which fingers of a hand are extended, thumb to little.

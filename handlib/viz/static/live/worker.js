@@ -27,6 +27,7 @@ let surface = null;
 const ANSWERS = {
   async load({ pack, simd = true }) {
     engine = await Engine.load(bytesOf(pack), { simd });
+    engine.warmUp();
     const { hand } = engine;
     const { colors, jointNames } = hand;
     return { simd: engine.simd, hand: { right: hand.facesOf("right"), left: hand.facesOf("left"), colors, jointNames } };

@@ -1,0 +1,91 @@
+"""One run of the study on cached evidence: trains a variant and writes its results files."""
+
+import time
+from dataclasses import asdict, replace
+
+from ...evaluation import results
+from ...evaluation.evaluate import scores
+from ...evaluation.measure import measurements
+from .experiments import Experiment
+from .measure import errors_of, keep_errors
+from .records import about, command_of, hand_of, read_rate, write_rate
+from .rows import REFINEMENT, VARIANTS, Rows, described, fit, samples_of
+from .sets import PHOTOS, SPLITS
+from .suite import Run, Suite
+
+CURVES = ("pck_root", "refinement")
+
+
+class RowRunner:
+    def __init__(self, suite: Suite, run: Run):
+        self.suite, self.run, self.scale = suite, run, suite.scale.rows
+        self.variant = VARIANTS[run.training]
+        start = self.variant.start
+        self.start = suite.out / "runs" / f"{start}.safetensors" if start else None
+
+    def __call__(self) -> None:
+        started = time.perf_counter()
+        rate = read_rate(self.suite.out / "rates" / f"{self.variant.rated_as}.json", "rate")
+        model, curve = fit(self.variant, self.scale, self._rows("train"), self.start, rate, self.run.seed)
+        trained = (time.perf_counter() - started) / 60
+        for experiment in self.run.experiments:
+            self._write(experiment, SPLITS, model, rate, curve, trained)
+            if self.suite.photographs:
+                self._write(experiment, (PHOTOS,), model, rate, curve, trained)
+
+    def choose_rate(self) -> None:
+        """Of full-length runs the rate that ends with the least mean error on the validation hands."""
+        tried = {}
+        for rate in self.scale.rates:
+            try:
+                model, _ = fit(self.variant, self.scale, self._rows("train"), self.start, rate, 0)
+            except FloatingPointError:
+                continue
+            tried[rate] = scores(samples_of(model, self.variant, self._rows("val"), "val"))["joints_root_mean_mm"]
+        if not tried:
+            raise FloatingPointError(f"{self.run.training} diverges at every rate of {self.scale.rates}")
+        best = min(tried, key=tried.__getitem__)
+        inside = min(self.scale.rates) < best < max(self.scale.rates)
+        mean_mm = {str(rate): error for rate, error in tried.items()}
+        write_rate(self.run.makes[0], {"rate": best, "val_mean_mm": mean_mm, "inside": inside})
+
+    def _rows(self, name: str) -> Rows:
+        return Rows.load(self.suite.out / "rows" / f"{name}.safetensors")
+
+    def _write(
+        self, experiment: Experiment, tests: tuple[str, ...], model, rate: float, curve: dict, trained: float
+    ) -> None:
+        """One results file: every metric, curve and error with the name of its test set before it."""
+        started, photos = time.perf_counter(), tests == (PHOTOS,)
+        metrics, curves, errors, count = [], {"training": curve}, {}, {}
+        iterations = self.scale.iterations if experiment.refined else 0
+        for test in tests:
+            rows = self._rows(test)
+            samples = samples_of(model, self.variant, rows, test, iterations, self.run.seed)
+            some, drawn = measurements(samples, len(rows.points))
+            metrics += [replace(metric, name=f"{test}/{metric.name}") for metric in some]
+            curves |= {f"{test}/{name}": drawn[name] for name in CURVES if name in drawn}
+            errors |= {f"{test}/{name}": value for name, value in errors_of(samples).items()}
+            count[test] = len(rows.points)
+        test = PHOTOS if photos else ""
+        path = self.suite.record(experiment.name, test, self.run.seed)
+        if curve["step"]:
+            under = curve["under_threshold"][-1]
+            metrics.append(results.Metric("under_threshold", under, "fraction", n=self.scale.draw))
+        metrics.append(results.Metric("training_minutes", trained, "minutes"))
+        settings = {
+            "tests": list(tests),
+            "variant": described(self.variant),
+            "rate": rate,
+            "refine": {"iterations": iterations, **(asdict(REFINEMENT) if iterations else {})},
+        }
+        record = results.record(
+            path.stem, f"{experiment.title}: accuracy on cached evidence of {', '.join(tests)}", metrics,
+            profile=self.suite.profile, command=command_of(self.suite, experiment), seed=self.run.seed,
+            config=about(self.suite, experiment, test) | settings, synthetic=not photos, started=started,
+            data={"name": "cached evidence", "n": sum(count.values()), "of": count}, hand=hand_of(self.suite),
+            curves=curves,
+        )  # fmt: skip
+        minutes = round(record["minutes"] + trained, 3)
+        kept = keep_errors(errors, path.with_suffix(".safetensors"))
+        results.write(record | {"minutes": minutes, "errors": kept}, path.parent)
