@@ -85,7 +85,8 @@ def _write_cached(suite, folder: Path, jobs: list[Job], auc: Callable[[Job], flo
         errors |= {f"{job.test}/{name}": value for name, value in hands(job, auc(job), gain_mm).items()}
     metrics += [asdict(Metric("under_threshold", auc(jobs[0]), "fraction", n=100))]
     name, seed = jobs[0].experiment.name, jobs[0].seed
-    about = {"suite": suite.name, "experiment": name, "test": "", "scale": suite.described, "tests": list(SPLITS)}
+    about = {"suite": suite.name, "experiment": name, "test": "", "scale": suite.described, "tests": list(SPLITS),
+             "refine": {"iterations": 50}}  # fmt: skip
     _write(folder, _template() | {
         "name": suite.record(name, "", seed).stem, "metrics": metrics, "curves": curves, "seed": seed,
         "profile": suite.profile, "config": about, "synthetic": True,
@@ -110,7 +111,8 @@ def _record(suite, name: str, job: Job, auc: float, gain_mm: float, scheduled_mm
     about = {"suite": suite.name, "experiment": job.experiment.name, "test": job.test, "scale": suite.described}
     return _template() | {
         "name": name, "metrics": [asdict(metric) for metric in metrics], "curves": curves, "seed": job.seed,
-        "profile": suite.profile, "config": about | {"train": train}, "synthetic": not suite.hands.specs,
+        "profile": suite.profile, "synthetic": not suite.hands.specs,
+        "config": about | {"train": train, "refine": {"iterations": 50}},
         "data": {"name": f"{job.test} hands", "n": HANDS},
     }  # fmt: skip
 

@@ -17,7 +17,7 @@ from safetensors.numpy import load
 
 from ...evaluation import results
 from .equipment import Equipment
-from .experiments import EXPERIMENTS
+from .experiments import EXPERIMENTS, tests_of
 from .sets import PHOTOS, PREFIX, SPLITS
 from .statistics import Differences
 
@@ -127,8 +127,21 @@ class Collection:
 
     def wanted(self, experiment: str = "full") -> int:
         """How many seeds the suite's scale has for an experiment."""
-        scale = self.records[0]["config"]["scale"]
-        return scale.get("rows", {}).get("seeds", 0) if EXPERIMENTS[experiment].cached else len(scale["seeds"])
+        if EXPERIMENTS[experiment].cached:
+            return self._rows.get("seeds", 0)
+        return len(self.records[0]["config"]["scale"]["seeds"])
+
+    def tests_of(self, experiment: str) -> tuple[str, ...]:
+        """The test sets on which the suite measures an experiment."""
+        if EXPERIMENTS[experiment].cached and PHOTOS not in self.tests:
+            return tuple(self._rows.get("tests", ()))
+        return tests_of(EXPERIMENTS[experiment], self.tests)
+
+    @property
+    def _rows(self) -> dict[str, Any]:
+        """The scale of the study on cached evidence; records older than it have none."""
+        scales = (record["config"]["scale"] for record in self.records)
+        return next((scale["rows"] for scale in scales if "rows" in scale), {})
 
     def command(self, experiment: str) -> str:
         """What makes the results of an experiment, as this suite has them."""

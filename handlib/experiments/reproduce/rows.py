@@ -43,6 +43,7 @@ class RowScale:
     rows: int = 16_000  # training hands that are rendered
     gate: float = 0.08  # of their mean 2D error over the hand's side: what is worse cannot be seen
     draw: int = 8000  # of them, with replacement, for each seed
+    tests: tuple[str, ...] = SPLITS
     test: int = 2000  # hands of each test split
     val: int = 500  # of the validation split, by which rates are chosen
     lift_steps: int = 1500  # of 128 skeletons
@@ -52,7 +53,7 @@ class RowScale:
     principal: int = 128  # directions of F
     hidden: int = 384
     iterations: int = 50  # of Eq. 13
-    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)  # tried, by full-length runs of seed 0
+    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)  # tried, by full-length runs of seed 0; one is taken as it is
     batch: int = 64
 
 

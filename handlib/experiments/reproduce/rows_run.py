@@ -10,7 +10,7 @@ from .experiments import Experiment
 from .measure import errors_of, keep_errors
 from .records import about, command_of, hand_of, read_rate, write_rate
 from .rows import REFINEMENT, VARIANTS, Rows, described, fit, samples_of
-from .sets import PHOTOS, SPLITS
+from .sets import PHOTOS
 from .suite import Run, Suite
 
 CURVES = ("pck_root", "refinement")
@@ -29,13 +29,16 @@ class RowRunner:
         model, curve = fit(self.variant, self.scale, self._rows("train"), self.start, rate, self.run.seed)
         trained = (time.perf_counter() - started) / 60
         for experiment in self.run.experiments:
-            self._write(experiment, SPLITS, model, rate, curve, trained)
+            self._write(experiment, self.scale.tests, model, rate, curve, trained)
             if self.suite.photographs:
                 self._write(experiment, (PHOTOS,), model, rate, curve, trained)
 
     def choose_rate(self) -> None:
         """Of full-length runs the rate that ends with the least mean error on the validation hands."""
         tried = {}
+        if len(self.scale.rates) == 1:
+            write_rate(self.run.makes[0], {"rate": self.scale.rates[0]})
+            return
         for rate in self.scale.rates:
             try:
                 model, _ = fit(self.variant, self.scale, self._rows("train"), self.start, rate, 0)

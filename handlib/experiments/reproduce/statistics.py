@@ -58,7 +58,7 @@ def paired_bootstrap(differences: Differences, delta: float = DELTA, draws: int 
         raise ValueError("a bootstrap over seeds takes two at least, the same ones on every test set")
     generator = np.random.default_rng(seed)
     drawn = generator.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds  # draws × seeds
-    widened = np.sqrt(seeds / (seeds - 1)) * STUDENT[min(seeds - 1, len(STUDENT)) - 1] / 1.96
+    widened = np.sqrt(seeds / (seeds - 1)) * student(seeds) / 1.96
     total = np.zeros(draws)
     for d in differences:
         hands = d.shape[1]
@@ -108,15 +108,19 @@ def verdicts(effects: list[Effect]) -> list[str]:
 def needed(differences: Differences, delta: float = DELTA) -> tuple[int, int]:
     """Hands a test set and seeds with which a difference of `delta` would be found four times out of five.
 
-    Half of the variance that may be is left to each. What seeds contribute is what their means vary by beyond what so
-    many hands explain.
+    Half of the variance that may be is left to each. What seeds contribute is how far their means lie apart, widened
+    for few seeds as in the bootstrap.
     """
     allowed = (delta / DETECTED) ** 2 / 2
     tests = len(differences)
-    by_hand = sum(float(d.mean(0).var(ddof=1)) for d in differences) / tests**2
-    noise = sum(float(d.var(axis=1, ddof=1).mean()) / d.shape[1] for d in differences) / tests**2
+    by_hand = sum(float(d.mean(0).var(ddof=1)) for d in differences if d.shape[1] > 1) / tests**2
     by_seed = float(np.mean([d.mean(1) for d in differences], axis=0).var(ddof=1))
-    return (
-        max(1, int(np.ceil(by_hand / allowed))),
-        max(FEWEST_SEEDS, int(np.ceil(max(by_seed - noise, by_seed / 10) / allowed))),
-    )
+    seeds = FEWEST_SEEDS
+    while by_seed / seeds * (student(seeds) / 1.96) ** 2 > allowed:
+        seeds += 1
+    return max(1, int(np.ceil(by_hand / allowed))), seeds
+
+
+def student(seeds: int) -> float:
+    """The quantile by which a mean over so many seeds is uncertain."""
+    return STUDENT[min(seeds - 1, len(STUDENT)) - 1]

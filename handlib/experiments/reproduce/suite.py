@@ -25,7 +25,7 @@ from .experiments import NETWORKS, Experiment, chosen, tests_of
 from .hands import Hands, parse_data, pathless
 from .rows import VARIANTS
 from .scales import SCALES, Scale
-from .sets import PHOTOS, PREFIX, SPLITS
+from .sets import PHOTOS, PREFIX
 
 NOTHING = Equipment()
 TUNED = ("direct", "kanazawa", *NETWORKS)  # trainings with a learning rate of their own; the others take "full"'s
@@ -148,7 +148,7 @@ class Suite:
     def _evidence(self, cached: list[str]) -> list[Run]:
         """The rows, and the learning rates of trainings from each kind of start."""
         runs = [self._file("rows-train", "rows/train.safetensors")]
-        for name in ("val", *SPLITS, *([PHOTOS] if self.photographs else [])):
+        for name in ("val", *self.scale.rows.tests, *([PHOTOS] if self.photographs else [])):
             runs.append(self._file(f"rows-{name}", f"rows/{name}.safetensors", ("rows-train",)))
         rated = list(dict.fromkeys(VARIANTS[t].rated_as for t in cached))
         for start in dict.fromkeys(VARIANTS[t].start for t in (*rated, *cached)):
@@ -162,8 +162,8 @@ class Suite:
 
     def _cached(self, training: str, seed: int, experiments: tuple[Experiment, ...]) -> Run:
         variant, photos = VARIANTS[training], (PHOTOS,) if self.photographs else ()
-        start = variant.start
-        needs = [f"rate-{variant.rated_as}", "rows-train", *(f"rows-{name}" for name in (*SPLITS, *photos))]
+        start, tests = variant.start, (*self.scale.rows.tests, *photos)
+        needs = [f"rate-{variant.rated_as}", "rows-train", *(f"rows-{test}" for test in tests)]
         makes = tuple(self.record(e.name, test, seed) for e in experiments for test in ("", *photos))
         needs += [start] if start else []
         return Run(f"{training}-seed{seed}", makes, tuple(needs), training, seed, experiments)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .. import published
 from .collection import Collection, Value
-from .experiments import EXPERIMENTS, NETWORKS, TABLES, tests_of
+from .experiments import EXPERIMENTS, NETWORKS, TABLES
 from .sets import PUBLISHED, SPLITS, TITLES, headline
 from .statistics import paired_bootstrap
 
@@ -109,12 +109,13 @@ def cached_table(runs: Collection) -> Rendered:
     """AUC of every variant on cached evidence, and its difference from the row that it is compared with, with the 95 %
     interval of the paired bootstrap over seeds and hands."""
     header, rows = ["variant", "compared with"], []
-    for test in runs.tests:
+    tests = [test for test in runs.tests if any(runs.runs(name, test) for name in TABLES["cached"].experiments)]
+    for test in tests:
         header += [test_title(test), "difference [95 % interval]"]
     for name in TABLES["cached"].experiments:
         other = CACHED_PAIRS.get(name)
         row = [EXPERIMENTS[name].title, EXPERIMENTS[other].title if other else NONE]
-        for test in runs.tests:
+        for test in tests:
             differences = runs.differences(name, other, (test,), "auc") if other else []
             seeds = len(differences[0]) if differences else 0
             row += [_cell(runs.value(name, test, headline(test)), 3, runs, name),
@@ -236,7 +237,7 @@ def missing_runs(runs: Collection) -> list[str]:
     """What is missing of a suite, a line an experiment, with the command that makes it."""
     lines = []
     for name, experiment in EXPERIMENTS.items():
-        tests = tests_of(experiment, runs.tests)
+        tests = runs.tests_of(name)
         found, wanted = sum(len(runs.runs(name, test)) for test in tests), len(tests) * runs.wanted(name)
         if found < wanted:
             lines.append(f"{experiment.title}: {found} of {wanted} runs are there; `{runs.command(name)}`")
