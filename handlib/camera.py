@@ -16,8 +16,7 @@ from torch import Tensor
 
 from .hand.joints import MIDDLE_MCP
 from .support import jit, roma
-from .support.arguments import at_least, checked, common_lead, unified
-from .support.shapes import shapes
+from .support.arguments import at_least, checked, common_lead, shapes, unified
 
 CROP_FACTOR = 1.5  # a crop is this many times the larger side of the tight box of the 2D joints; ω of Eq. 8
 SCALE_UNIT = 10.0  # a scale of 1 maps 0.1 m to one crop unit (half the crop), which keeps h's entries near 1

@@ -13,7 +13,7 @@ from .hand.joints import MIDDLE_MCP
 from .networks.turned_crop import HandEvidence, TurnedCrop
 from .parameters import MeshParameters, posed_hand
 from .renderer import Renderer
-from .support.shapes import shapes
+from .support.arguments import shapes
 
 
 @dataclass(frozen=True)

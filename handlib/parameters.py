@@ -8,8 +8,7 @@ from torch import Tensor
 
 from .camera import Camera
 from .hand import HandModel, HandOutput
-from .support.arguments import checked, common_lead, unified
-from .support.shapes import shapes
+from .support.arguments import checked, common_lead, shapes, unified
 
 SIZES = {"pose": 45, "shape": 10, "quaternion": 4, "scale": 1, "translation": 3}
 SIZE = sum(SIZES.values())

@@ -13,7 +13,6 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..support.files import check_file
-from ..support.json_text import parse_json
 
 SHIPPED = {name: Path(__file__).parent / "weights" / f"{name}.safetensors" for name in ("lite", "photo")}
 MAX_BYTES = 1 << 30
@@ -53,6 +52,8 @@ def read_config(kind: type[Config], metadata: dict[str, str], path: Path) -> Con
     """
     if "config" not in metadata:
         raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`")
+    from ..support.json_text import parse_json  # late: only files of weights need it
+
     config: Any = parse_json(metadata["config"], f"{path}: its config", "it was not written by `DHPE.save`")
     if not isinstance(config, dict):
         raise ValueError(f"{path}: its config is not a JSON object, so it was not written by `DHPE.save`")

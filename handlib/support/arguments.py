@@ -7,7 +7,7 @@ import math
 import os
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import reduce, wraps
 from numbers import Integral, Real
@@ -279,3 +279,9 @@ def _as_number(name: str, value: Any) -> float:
 
 
 _CHECKS = {str: _as_text, bool: _as_bool, int: _as_whole, float: _as_number}
+
+
+def shapes(name: str, fields: Iterable[tuple[str, object]]) -> str:
+    """Returns `Name(field (2, 63), …)`: the shape of every field that is a tensor."""
+    tensors = (f"{field} {tuple(value.shape)}" for field, value in fields if isinstance(value, Tensor))
+    return f"{name}({', '.join(tensors)})"
