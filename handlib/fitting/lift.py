@@ -75,7 +75,9 @@ class Lifter:
         points_px, guess = points_px.double(), guess.double()
         K = None if K is None else K.double()
         points_3d = guess.points if K is None else guess.points @ to_ray(points_px.mean(1), K).mT
-        weight = self.weight / guess.blur[:, None] ** 2
+        weight = self.weight.expand(len(points_px), 21)
+        if before is None:  # from frame to frame, blurred points would lag behind
+            weight = weight / guess.blur[:, None] ** 2
         seen = Observation(points_px, weight, K, points_3d, before, guess.beta)
         posterior = Posterior(self.anatomy, seen, noise)
         if before is None:

@@ -54,9 +54,12 @@ def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
         torch.save(state | {"digest": digest_of(state)}, temporary)
 
 
-def load_state(path: Path, fields: dict[str, type], mend: str, most: int = 16 << 30) -> dict[str, Any]:
+MAX_BYTES = 16 << 30  # of a state
+
+
+def load_state(path: Path, fields: dict[str, type], mend: str) -> dict[str, Any]:
     """Reads a file of `save_state` without running it; `ValueError` where it is damaged or lacks one of the fields."""
-    state = _read(path, _state_of, mend, most)
+    state = _read(path, _state_of, mend, MAX_BYTES)
     if any(not isinstance(state.get(name), kind) for name, kind in fields.items()):
         raise ValueError(f"{path}: not the state of a run; {mend}")
     return state

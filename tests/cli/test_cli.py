@@ -101,7 +101,7 @@ def test_bench_explains_itself(run):
     assert status == 0 and all(option in out for option in ("--batches", "--seconds", "--compiled", "--results-dir"))
 
 
-@pytest.mark.parametrize("name, option", [("renderer", "--patience"), ("refinement", "--steps")])
+@pytest.mark.parametrize("name, option", [("renderer", "--patience"), ("refinement", "--gradient-iterations")])
 def test_each_bench_explains_itself(run, name, option):
     status, out, _ = run("bench", name, "--help")
     assert status == 0 and option in out and "--results-dir" in out

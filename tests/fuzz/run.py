@@ -20,7 +20,7 @@ from outcomes import GOOD, OUTCOMES
 
 MEMORY = 12 << 30  # bytes of addresses that a process may have: more than any case needs
 TABLES = ("functions", "files", "commands")  # modules that hold TARGETS
-SILENCE = 120  # seconds without a case after which a process hangs
+SILENCE = 300  # seconds without a case after which a process hangs
 
 
 class Found(NamedTuple):

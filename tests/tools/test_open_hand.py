@@ -154,7 +154,7 @@ def test_obj_is_parsed():
 
 
 def test_obj_with_triangles():
-    with pytest.raises(SourceError, match="a face of 3 corners"):
+    with pytest.raises(SourceError, match="a face has 3 corners"):
         parse_obj(OBJ.replace(" 4/4", ""))
 
 

@@ -182,7 +182,7 @@ def entry(name, value, key="annotations"):
         ("data", entry("joint_valid", [[1]] * 21), "annotations 1: the field 'joint_valid' must be 42 numbers 0 or 1"),
         ("data", entry("joint_valid", [[2]] * 42), "annotations 1: the field 'joint_valid' must be 42 numbers 0 or 1"),
         ("data", entry("joint_valid", [[1], 1] * 21), "annotations 1: the field 'joint_valid' must be 42 numbers"),
-        ("data", entry("frame_idx", float("inf"), "images"), "images 1: cannot convert float infinity"),
+        ("data", entry("frame_idx", float("inf"), "images"), "images 1: not JSON .Infinity is no finite number"),
         ("data", entry("frame_idx", 5, "images"), "annotation 51: .*joint_3d.json has no frame 5 of capture 0"),
         ("data", entry("file_name", 3, "images"), "images 1: the field 'file_name' must be the path"),
         ("data", lambda c: c["images"][1].pop("camera"), "images 1: the field 'camera' is missing"),
@@ -193,8 +193,8 @@ def entry(name, value, key="annotations"):
         ("joint_3d", lambda c: c.update({"0": []}), "capture 0 must be an object by frame"),
         ("joint_3d", lambda c: c.clear(), "it holds no frame"),
         ("joint_3d", lambda c: c["0"]["110"]["world_coord"][3].append(1), "'world_coord' of frame 110"),
-        ("joint_3d", lambda c: c["0"]["110"]["world_coord"][3].__setitem__(0, float("nan")), "must be finite numbers"),
-        ("joint_3d", lambda c: c["0"]["110"]["world_coord"][3].__setitem__(0, 10**400), "must be finite numbers"),
+        ("joint_3d", lambda c: c["0"]["110"]["world_coord"][3].__setitem__(0, float("nan")), "NaN is no finite number"),
+        ("joint_3d", lambda c: c["0"]["110"]["world_coord"][3].__setitem__(0, 10**400), "a number of 401 digits"),
     ],
 )
 def test_broken_labels(small, what, edit, complaint):

@@ -98,7 +98,7 @@ export class Lifter {
       (c) => points_px.reduce((sum, value, i) => (i % 2 === c ? sum + value : sum), 0) / POINTS,
     );
     const points_3d = turnedPoints(rotationToRay(middle[0], middle[1], K), guess.points);
-    const weight = this.weight.map((value) => value / guess.blur ** 2);
+    const weight = before ? this.weight : this.weight.map((value) => value / guess.blur ** 2);
     const seen = { points_px, weight, K, points_3d: space ? points_3d : null, before, beta: guess.beta };
     const posterior = new Posterior(this.anatomy, seen, noise, this.constants.posterior);
     /** @type {(state: FitState, energy: number) => void} */
