@@ -62,9 +62,13 @@ def test_two_seeds_decide_nothing(tmp_path):
     assert "3 seeds at least" in found["augmentation"].found
 
 
-def test_without_the_errors_of_hands_nothing_is_decided(tmp_path):
-    found = judge(suite(tmp_path, as_the_paper, errors=False))["augmentation"]
-    assert found.verdict == UNTESTABLE and "were not kept" in found.found and "diverse +0.39" in found.found
+def test_without_the_errors_of_hands_only_large_differences_are_decided(tmp_path):
+    """The worst that 150 hands a set allow is a standard error of about 0.06."""
+    large = judge(suite(tmp_path / "a", as_the_paper, errors=False))
+    assert large["augmentation"].verdict == HOLDS and "were not kept" in large["augmentation"].found
+    assert large["segments-encoder"].verdict == UNTESTABLE and "without the errors" in large["segments-encoder"].found
+    small = judge(suite(tmp_path / "b", lambda job: 0.5 + 0.05 * (job.experiment.name == "full"), errors=False))
+    assert small["swarm"].verdict == UNDECIDED and small["swarm"].needed is None
 
 
 def test_errors_of_another_run_are_refused(tmp_path):
