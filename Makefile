@@ -11,6 +11,9 @@ BIN     := .venv/bin
 # Cells and tests may call `handlib` itself.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+# The versions that CI installs; `CONSTRAINTS=` takes the newest.
+CONSTRAINTS ?= constraints.txt
+
 # Two threads on two busy cores make a small network many times slower.
 export OMP_NUM_THREADS ?= 1
 
@@ -27,17 +30,20 @@ SITE  := $(OUT)/_build/html
 CACHE := $(OUT)/_build/.jupyter_cache
 STAMP := $(OUT)/_build/stamp
 
-.PHONY: help setup test quick lint book check-book serve notebooks repository clean
+.PHONY: help setup test quick fuzz lint book check-book pdf colab serve notebooks repository clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make book         execute every notebook and build the site  (PROFILE=smoke|laptop; default laptop)'
-	@echo 'make test         ruff, the rooms of handlib, pytest, and every notebook at the smoke profile'
+	@echo 'make test         ruff, the rooms of handlib, spelling, pytest, and every notebook at the smoke profile'
 	@echo 'make quick        the unit tests of what a reader would change first, without the check of shapes'
+	@echo 'make fuzz         try thousands of arguments, files and options for ten minutes  (SEED=N: other ones)'
 	@echo 'make setup        only create .venv and install everything into it'
 	@echo 'make check-book   open the built site in headless Chromium and try it'
+	@echo 'make pdf          print the built site into _build/book.pdf'
+	@echo 'make colab        run every notebook outside of the repository against the wheel, at the smoke profile'
 	@echo 'make serve        serve the built site at http://localhost:8000'
-	@echo 'make notebooks    write book/*.ipynb from book/*.md, which are the sources'
+	@echo 'make notebooks    write book/*.ipynb from book/*.md, which are the sources; and those of a class to _build/notebooks'
 	@echo 'make repository URL=https://github.com/you/handlib   tell all files where the repository lives'
 	@echo 'make clean        remove what was built; .venv stays'
 
@@ -50,7 +56,7 @@ setup: .venv/installed
 	@echo 'Installing into .venv: a few minutes, the first time.'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24'  # older ones search for minutes among torch's CUDA packages
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch --editable '.[book,test]'
+	$(BIN)/python -m pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS)) torch --editable '.[book,test]'
 	touch $@
 
 # ---- test
@@ -61,6 +67,7 @@ test: lint _build/tested-code _build/tested-notebooks
 lint: setup
 	$(BIN)/ruff check
 	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/codespell -D - -D tools/words.txt book handlib tools tests README.md CONTRIBUTING.md
 
 _build/tested-code: .venv/installed $(CODE) $(TESTS) $(PAGES) $(NOTEBOOKS) $(RESULTS)
 	$(BIN)/python -m pytest -rfEs
@@ -72,10 +79,14 @@ _build/tested-notebooks: .venv/installed $(CODE) $(NOTEBOOKS) $(RESULTS)
 	@mkdir -p $(@D) && touch $@
 
 # What to run while editing: no check of shapes, no training, no experiment, no subprocess, no browser.
+NOT_QUICK := training experiments kernels fuzz book cli tools viz teaching export photo test_dhpe_photo.py test_losses.py \
+             test_augmentation.py test_refinement.py test_package.py support/test_jit.py data/test_cache_folder.py
 quick: setup
-	HANDLIB_UNCHECKED=1 $(BIN)/python -m pytest -q -m 'not slow' tests --ignore=tests/training --ignore=tests/experiments \
-	  --ignore=tests/kernels --ignore=tests/book --ignore=tests/cli --ignore=tests/tools --ignore=tests/viz \
-	  --ignore=tests/test_losses.py --ignore=tests/test_augmentation.py --ignore=tests/test_refinement.py
+	HANDLIB_UNCHECKED=1 $(BIN)/python -m pytest -q -m 'not slow' tests $(NOT_QUICK:%=--ignore=tests/%)
+
+# Ends with counts by outcome; raw errors, silent answers and crashes must be 0. `make test` has a short form of it.
+fuzz: setup
+	PYTHONPATH=tests:tests/fuzz $(BIN)/python tests/fuzz/run.py --cases 6000 --minutes 10 $(if $(SEED),--seed $(SEED))
 
 # ---- book
 
@@ -94,13 +105,19 @@ $(STAMP)-cache: .venv/installed $(CODE) $(RESULTS)
 check-book: setup
 	HANDLIB_SITE='$(abspath $(SITE))' $(BIN)/python -m pytest -rfEs tests/book/test_browser.py
 
+pdf: setup
+	$(BIN)/python tools/print_book.py $(SITE) _build/book.pdf
+
+colab: setup
+	$(BIN)/python tools/run_notebooks.py
+
 serve: setup
 	$(BIN)/python -m http.server --directory $(SITE) --bind 127.0.0.1 8000
 
 # ---- upkeep
 
 notebooks: setup
-	$(BIN)/jupytext --quiet --to ipynb --update $(CHAPTERS)
+	$(BIN)/python tools/notebooks.py
 
 repository:
 	$(PYTHON) tools/set_repository.py $(URL)

@@ -14,7 +14,8 @@ from PIL import Image, ImageFilter
 from plotly.io.base_renderers import MimetypeRenderer
 
 from handlib.data import BuiltinBackgrounds, SyntheticHands
-from handlib.evaluation.results import read, value
+from handlib.evaluation.results import present, read, value
+from handlib.photo.live_page import LivePage, embedded, live_page
 from handlib.viz.plots import ACCESS
 from handlib.viz.stills import to_image
 
@@ -33,8 +34,23 @@ class PageRenderer(MimetypeRenderer):
 
 
 pio.renderers["page"] = PageRenderer()
+# For a light page and a dark one: nothing is painted behind a plot; handbook.css turns its letters with the theme.
+_GRID = dict(
+    automargin=True,
+    title_standoff=12,
+    gridcolor="rgba(128,128,128,0.3)",
+    zerolinecolor="rgba(128,128,128,0.6)",
+    linecolor="rgba(128,128,128,0.6)",
+)
+pio.templates["page"] = dict(
+    layout=dict(
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color="#333a44", size=13),
+        colorway=["#2e7ebf", "#e4572e", "#3f9f5f", "#b0741a", "#9a5fb8", "#7a7a7a"], xaxis=_GRID, yaxis=_GRID,
+        colorscale=dict(sequential=[[0, "#e8e8e8"], [1, "#2e5d8c"]]),
+    )
+)  # fmt: skip
 if "HANDBOOK" in os.environ:  # set where the book is built
-    pio.renderers.default = "page"
+    pio.renderers.default = pio.templates.default = "page"
 
 
 def chapter_cost(folder: str | os.PathLike[str], chapter: str) -> str:
@@ -50,6 +66,33 @@ def chapter_cost(folder: str | os.PathLike[str], chapter: str) -> str:
         f"Running this notebook at the {measured['profile']} profile took {minutes:.1f} min and {memory / 1000:.1f} GB "
         f"of memory on {measured['device']}."
     )
+
+
+class Embedded(NamedTuple):
+    """A piece of HTML, which a cell shows."""
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def your_hand() -> "Embedded | LivePage":
+    """The live page: on a built page by the scripts that _ext/handbook.py writes, in a notebook in a frame."""
+    return Embedded(embedded("../_static/live")) if "HANDBOOK" in os.environ else live_page()
+
+
+def browser_table(folder: str | os.PathLike[str]) -> str:
+    """What the live page costs and how far it is from Python, as tools/measure/browser.py measured it."""
+    found, missing = present(folder, ("browser",))
+    if missing:
+        return missing
+    record = found["browser"]
+    rows = [
+        f"| {metric['name'].replace('_', ' ')} | {metric['value']:.3g} {metric['unit']} |"
+        for metric in record["metrics"]
+    ]
+    return "\n".join(["| measured | value |", "|---|---:|", *rows, "", f"On {record['device']}."])
 
 
 class Pasted(NamedTuple):

@@ -25,6 +25,7 @@ _PUBLIC = {
     "MeshParameters": "parameters",
     "Renderer": "renderer",
     "fit": "fitting",
+    "live_page": "photo.live_page",
     "predict": "photo.predict",
     "refine": "refinement",
 }

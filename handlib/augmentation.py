@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .camera import FLIP, crop_box, crop_intrinsics, crop_to_px, project, px_to_crop, quaternion_to_rotation, unproject
-from .dhpe import DHPE
+from .dhpe import DHPE, check_images
 from .hand.joints import MIDDLE_MCP
 from .hand.mesh import boundary_loop
 from .losses import PAPER_SIZE, LossWeights, shape_weight
@@ -28,6 +28,7 @@ from .parameters import MeshParameters
 from .renderer import Renderer
 from .renderer.texture import COMPLETIONS, complete, sample_colors
 from .support import roma
+from .support.arguments import as_tensor, check_fields
 
 ROTATIONS, CAMERAS = ("axes", "sphere"), ("seed", "orthographic")
 FAR = 20.0  # meters: from there on a hand, being 0.1 m deep about its root, is seen orthographically to 0.5 %
@@ -71,6 +72,7 @@ class AugmentationConfig:
     supersampling: int = 2  # pictures are drawn this many times larger and averaged
 
     def __post_init__(self):
+        check_fields(self)
         for name, choices in (("rotation", ROTATIONS), ("camera", CAMERAS), ("hidden", COMPLETIONS)):
             if getattr(self, name) not in choices:
                 raise ValueError(
@@ -100,6 +102,8 @@ def augment(
     drawn. backgrounds: what to put behind them, such as `data.BuiltinBackgrounds("train")`.
     """
     config = config or AugmentationConfig()
+    images = as_tensor("images", images, "n", model.laplacian.device)
+    check_images(images)
     size = images.shape[-1]
     with torch.no_grad():
         colors, usable = seed_colors(model, output, images, batch, config)

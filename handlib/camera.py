@@ -3,9 +3,10 @@
 Frames and units. *Camera*: x right, y down, z forward, meters. *Pixels* of a crop: x right, y down, the center of the
 first pixel at (0.5, 0.5). *Crop*: the same axes with the square crop spanning −1 … 1, so that a network sees the same
 numbers at every resolution; z is in the same unit as x and y. The hand model has its own axes (hand/model.py): `FLIP`
-turns them into the camera's.
+turns them into the camera's. What has no answer, such as a point in the camera's plane, is infinite or NaN.
 """
 
+import math
 import re
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from .hand.joints import MIDDLE_MCP
 from .support import jit, roma
-from .support.shapes import shapes
+from .support.arguments import at_least, checked, common_lead, shapes, unified
 
 CROP_FACTOR = 1.5  # a crop is this many times the larger side of the tight box of the 2D joints; ω of Eq. 8
 SCALE_UNIT = 10.0  # a scale of 1 maps 0.1 m to one crop unit (half the crop), which keeps h's entries near 1
@@ -51,6 +52,7 @@ for _column, _entry in enumerate(_ENTRIES):
         _ROTATION[4 * "wxyz".index(_a) + "wxyz".index(_b), _column] = float(_sign + "1")
 
 
+@checked
 def quaternion_to_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
     """Rotation of a quaternion w, x, y, z of any length; one too short to have a direction is the identity.
 
@@ -63,6 +65,15 @@ def quaternion_to_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tenso
     return (products @ _like(_ROTATION, quaternion) / squared).unflatten(-1, (3, 3))
 
 
+def rotation_jacobian(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4 3 3"]:
+    """Derivatives of `Camera.rotation` by w, x, y, z: |q|² R(q) is quadratic in q."""
+    squared = quaternion.square().sum(-1)[..., None, None, None].clamp(min=SHORTEST)
+    quadratic = 2 * (quaternion @ _like(_ROTATION, quaternion).view(4, 36)).unflatten(-1, (4, 3, 3))
+    length = 2 * quaternion[..., None, None] * quaternion_to_rotation(quaternion)[..., None, :, :]
+    return (quadratic - length) / squared * _like(_FLIP, quaternion)
+
+
+@checked
 def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
     """The quaternion of the rotation b and then a; w x y z."""
     w, x, y, z = a.unbind(-1)
@@ -70,6 +81,7 @@ def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"
     return (rows @ b[..., None])[..., 0]
 
 
+@checked
 def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
     """Unit quaternion w, x, y, z of a rotation, with w ≥ 0."""
     quaternion = roma.rotmat_to_unitquat(rotation).roll(1, -1)
@@ -88,70 +100,109 @@ class Camera(NamedTuple):
 
     def rotation(self) -> Float[Tensor, "*batch 3 3"]:
         """Model axes to camera axes."""
-        rotation = quaternion_to_rotation(self.quaternion)
+        rotation = quaternion_to_rotation(self._tensors().quaternion)
         return rotation * _like(_FLIP, rotation)
 
     def matrix(self) -> Float[Tensor, "*batch 3 4"]:
         """Model frame in meters to crop coordinates, as one affine map: (10σ·FLIP·R(q) | t)."""
-        for name, part, n in zip(self._fields, self, (4, 1, 3), strict=True):
-            if part.shape[-1:] != (n,):
-                raise ValueError(f"the camera's {name} must end in {n} numbers: got {tuple(part.shape)}")
-        if jit.serves(*self):
+        camera = self._tensors()
+        if jit.serves(*camera):
             from .renderer.numba import camera as compiled  # late: importing numba takes half a second
 
-            return compiled.matrix(*self, _CONSTANTS)
-        return self.matrix_reference()
+            return compiled.matrix(*camera, _CONSTANTS)
+        return camera.matrix_reference()
 
     def matrix_reference(self) -> Float[Tensor, "*batch 3 4"]:
         """`matrix` in plain torch."""
         return torch.cat([self.rotation() * (SCALE_UNIT * self.scale[..., None]), self.translation[..., None]], -1)
 
+    def _tensors(self) -> "Camera":
+        """The same camera as tensors of one precision on one device, each as long as it must be."""
+        camera, first = self, self.quaternion
+        if not all(isinstance(part, Tensor) and part.dtype is first.dtype for part in self) or not (
+            first.dtype in (torch.float32, torch.float64) and first.device == self.scale.device == self[2].device
+        ):
+            camera = Camera(*unified({f"the camera's {name}": part for name, part in self._asdict().items()}))
+        for name, part, n in zip(self._fields, camera, (4, 1, 3), strict=True):
+            if part.shape[-1:] != (n,):
+                raise ValueError(f"the camera's {name} must end in {n} numbers: got {tuple(part.shape)}")
+        leads = [part.shape[:-1] for part in camera]
+        if leads[0] == leads[1] == leads[2]:
+            return camera
+        lead = common_lead("the camera's quaternion, scale and translation", *leads)
+        return Camera(*(part.expand(*lead, part.shape[-1]) for part in camera))
+
+    @checked
     def to_crop(self, points: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
         """Points of the model frame in meters to crop coordinates."""
         matrix = self.matrix()
+        if matrix.dtype is not points.dtype:
+            points, matrix = unified({"points": points, "the camera": matrix})
+        common_lead("points and the camera", points.shape[:-2], matrix.shape[:-2])
         return points @ matrix[..., :3].mT + matrix[..., None, :, 3]
 
 
+@checked
 def crop_to_px(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, "*batch n c"]:
     """Crop coordinates to pixels of a crop of `size`; z, where there is one, is scaled alike but not shifted."""
+    _check_crop(points, size)
     half = size / 2
     return torch.add(points * half, _like(_XY, points)[: points.shape[-1]], alpha=half)
 
 
+@checked
 def px_to_crop(points: Float[Tensor, "*batch n c"], size: int) -> Float[Tensor, "*batch n c"]:
     """Inverse of `crop_to_px`."""
+    _check_crop(points, size)
     half = size / 2
     return torch.cat([points[..., :2] / half - 1, points[..., 2:] / half], -1)
+
+
+def _check_crop(points: Tensor, size: int) -> None:
+    at_least(1, size=size)
+    if points.shape[-1] not in (2, 3):
+        raise ValueError(f"points must end in 2 or 3 coordinates, got {tuple(points.shape)}")
 
 
 # ---- the pinhole camera
 
 
+@checked
 def project(points_cam: Float[Tensor, "*batch n 3"], K: Float[Tensor, "*#batch 3 3"]) -> Float[Tensor, "*batch n 2"]:
     """Camera frame in meters to pixels."""
     px = points_cam @ K.mT
     return px[..., :2] / px[..., 2:]
 
 
+@checked
 def unproject(
     points_px: Float[Tensor, "*batch n 2"], depth: Float[Tensor, "*batch n"], K: Float[Tensor, "*#batch 3 3"]
 ) -> Float[Tensor, "*batch n 3"]:
     """Pixels and their depths in meters to the camera frame."""
-    rays = torch.cat([points_px, torch.ones_like(points_px[..., :1])], -1) @ torch.linalg.inv(K).mT
+    try:
+        inverse = torch.linalg.inv(K)
+    except torch.linalg.LinAlgError:
+        raise ValueError("K must be invertible: give focal lengths in pixels") from None
+    rays = torch.cat([points_px, torch.ones_like(points_px[..., :1])], -1) @ inverse.mT
     return rays * depth[..., None]
 
 
+@checked
 def crop_box(joints_px: Float[Tensor, "*batch n 2"], factor: float = CROP_FACTOR) -> Float[Tensor, "*batch 3"]:
     """The square crop around some joints: left, top, side in pixels; `factor` times their tight box's larger side."""
+    if not joints_px.shape[-2] or not 0 < factor < math.inf:
+        raise ValueError(f"joints_px must hold points and factor be above 0: got {tuple(joints_px.shape)}, {factor}")
     low, high = joints_px.amin(-2), joints_px.amax(-2)
     side = factor * (high - low).amax(-1, keepdim=True)
     return torch.cat([(low + high - side) / 2, side], -1)
 
 
+@checked
 def crop_intrinsics(
     K: Num[Tensor, "*batch 3 3"], box: Num[Tensor, "*batch 3"], size: int
 ) -> Float[Tensor, "*batch 3 3"]:
     """K of a crop (left, top, side) that is resized to `size` pixels."""
+    at_least(1, size=size)
     zoom = size / box[..., 2]
     K = K if K.is_floating_point() else K.to(zoom)  # in whole numbers the zoom would be cut off
     crop = torch.zeros_like(K)
@@ -161,6 +212,7 @@ def crop_intrinsics(
     return crop @ K
 
 
+@checked
 def focal_length(K: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
     """One focal length for both axes, in pixels: the mean of fx and fy."""
     return (K[..., 0, 0] + K[..., 1, 1]) / 2
@@ -169,6 +221,7 @@ def focal_length(K: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
 # ---- Eq. 8
 
 
+@checked
 def normalize_joints(
     joints_cam: Float[Tensor, "*batch 21 3"], K: Float[Tensor, "*batch 3 3"]
 ) -> Float[Tensor, "*batch 21 3"]:
@@ -185,6 +238,7 @@ def normalize_joints(
     return normalized - normalized[..., MIDDLE_MCP : MIDDLE_MCP + 1, :]
 
 
+@checked
 def crop_to_cam(
     points_crop: Float[Tensor, "*batch n 3"],
     root_crop: Float[Tensor, "*batch 3"],

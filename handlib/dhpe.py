@@ -23,6 +23,7 @@ from .output import DHPEOutput, assemble, seen_in_image
 from .regressor import Regressor
 from .renderer import Renderer
 from .renderer.renderer import GRADIENTS
+from .support.arguments import as_path, as_tensor, check_fields
 from .support.files import write_tensors
 
 TRUNKS = ("lite", "paper", "photo")
@@ -61,6 +62,7 @@ class DHPEConfig:
     fingertips: str = "smplx"
 
     def __post_init__(self):
+        check_fields(self)
         if self.trunk not in TRUNKS:
             raise ValueError(f"unknown trunk '{self.trunk}': choose one of {', '.join(TRUNKS)}")
         for name, (least, most) in RANGES.items():
@@ -141,8 +143,11 @@ class DHPE(nn.Module):
 
         The photo trunk looks at each through a turned crop that it finds itself; h is that of the image all the same.
         """
-        # a look at the values makes a GPU wait; in training the check of the loss catches NaN
-        check_images(images, finite=not self.training)
+        # A look at the values makes a GPU wait, and no graph holds one; in training the check of the loss catches NaN.
+        images = as_tensor("images", images, "n", self.laplacian.device)
+        check_images(images, finite=not (self.training or torch.compiler.is_compiling()))
+        if not torch.is_autocast_enabled(images.device.type):
+            images = images.to(self.laplacian.dtype)
         if self.config.trunk == "photo":
             with torch.autocast(images.device.type, enabled=False):  # rounded crops and points move the hand by pixels
                 crop = self.feature_extractor.upright(images)
@@ -222,7 +227,7 @@ class DHPE(nn.Module):
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "lite") -> "DHPE":
         """A trained model in evaluation mode: "lite" or "photo", which ship, or a file written by `save`."""
-        path = checkpoint_path(name_or_path)
+        path = checkpoint_path(as_path("name_or_path", name_or_path))
         weights, metadata = read_checkpoint(path)
         model = cls(read_config(DHPEConfig, metadata, path), published=False)
         own = {k for k in model.state_dict() if _own(k)}

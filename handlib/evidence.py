@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .camera import px_to_crop
+from .support.arguments import at_least, checked
 
 # Standard deviation of a true heat map's peak, in its pixels. Narrower ones are learned much more slowly; the published
 # weights of the paper's J2D were trained with 2.2 of its pixels.
@@ -100,11 +101,13 @@ class PoseNetwork(nn.Module):
         return [self(images)]
 
 
+@checked
 def target_heatmaps(joints_crop: Float[Tensor, "*batch 21 2"], size: int) -> Float[Tensor, "*batch 21 size size"]:
     """y_Heat: a Gaussian of height 1 around each joint, `SIGMA` wide. A joint outside the crop leaves only its tail.
 
     The map of a joint that is NaN, an unknown one, is NaN.
     """
+    at_least(1, 4096, size=size)
     centers = torch.arange(size, device=joints_crop.device) + 0.5
     peak = (joints_crop + 1) * (size / 2)
     x = torch.exp(-((centers - peak[..., :1]) ** 2) / (2 * SIGMA**2))  # separable: (..., 21, size) along each axis
@@ -112,6 +115,7 @@ def target_heatmaps(joints_crop: Float[Tensor, "*batch 21 2"], size: int) -> Flo
     return y[..., :, None] * x[..., None, :]
 
 
+@checked
 def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True) -> Float[Tensor, "*batch j 2"]:
     """j2D: where each heat map is highest, in crop coordinates; without a gradient, as in the paper.
 
@@ -127,7 +131,7 @@ def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True
         row, column, map_ = (
             torch.div(best, s, rounding_mode="floor"),
             best % s,
-            torch.arange(len(maps), device=best.device),
+            torch.arange(maps.shape[0], device=best.device),
         )
         centers = torch.stack([column, row], -1) + 0.5
         if subpixel:

@@ -17,6 +17,7 @@ from torch import Tensor
 from .camera import focal_length, project
 from .evidence import target_heatmaps
 from .hand.joints import MIDDLE_MCP
+from .support.arguments import at_least, checked
 
 PAPER_SIZE = 224  # pixels of the crop in which T of Eq. 12 is given
 
@@ -45,6 +46,7 @@ class LossWeights:
 TERMS = tuple(field.name for field in fields(LossWeights) if field.name not in ("threshold_px", "scheduled"))
 
 
+@checked
 def valid_points(target: Float[Tensor, "*batch c"]) -> Bool[Tensor, "*batch 1"]:
     """Which points are known: those without a NaN among their coordinates."""
     return ~target.isnan().any(-1, keepdim=True)
@@ -56,6 +58,7 @@ def _mean_square(difference: Tensor, valid: Tensor) -> Float[Tensor, ""]:
     return torch.where(valid, difference, 0).square().sum() / count.clamp(min=1)
 
 
+@checked
 def feature_loss(
     features: Float[Tensor, "b c"], masked: Float[Tensor, "b c"], valid: Bool[Tensor, " b"] | None = None
 ) -> Float[Tensor, ""]:
@@ -65,18 +68,23 @@ def feature_loss(
     return _mean_square(features - masked, valid[:, None])
 
 
+@checked
 def heatmap_loss(heatmaps: Float[Tensor, "b 21 s s"], joints: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:
     """Eq. 3: L_2D = ‖J2D(x) − y_Heat‖²."""
     difference = heatmaps - target_heatmaps(joints, heatmaps.shape[-1])
     return _mean_square(difference, valid_points(joints)[..., None])
 
 
+@checked
 def refiner_loss(evidence: list[Float[Tensor, "b 21 2"]], joints: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:
     """Eq. 6: L_Ref = Σ_k ‖j2D(k) − y_2D‖², over the refined estimates k ≥ 1."""
     return sum((reprojection_loss(estimate, joints) for estimate in evidence), start=joints.new_zeros(()))
 
 
-def articulation_loss(joints: Float[Tensor, "b 21 3"], target: Float[Tensor, "b 21 3"], omega: Tensor) -> Tensor:
+@checked
+def articulation_loss(
+    joints: Float[Tensor, "b 21 3"], target: Float[Tensor, "b 21 3"], omega: Float[Tensor, " b"]
+) -> Tensor:
     """Eq. 8: L_Art = ‖norm(Reg(m)) − norm(y_J)‖².
 
     `target` is `normalize_joints` of the truth and `omega` (b) its ω in crop units. Under the scaled orthographic
@@ -87,6 +95,7 @@ def articulation_loss(joints: Float[Tensor, "b 21 3"], target: Float[Tensor, "b 
     return _mean_square(relative / omega.nan_to_num(1.0)[:, None, None] - target, valid)
 
 
+@checked
 def shape_loss(
     silhouette: Float[Tensor, "b s s"], mask: Float[Tensor, "b s s"], weight: Float[Tensor, " b"]
 ) -> Float[Tensor, ""]:
@@ -96,6 +105,7 @@ def shape_loss(
     return (weight * instances).sum() / valid.sum().clamp(min=1)
 
 
+@checked
 def shape_weight(
     joints: Float[Tensor, "b 21 2"], target: Float[Tensor, "b 21 2"], threshold: float
 ) -> Float[Tensor, " b"]:
@@ -109,16 +119,20 @@ def shape_weight(
     return ((total <= threshold * count) & (count > 0)).to(joints.dtype)
 
 
+@checked
 def laplacian_loss(vertices: Float[Tensor, "*batch v 3"], laplacian: Float[Tensor, "v v"]) -> Float[Tensor, ""]:
     """L_Lap: mean over vertices of ‖(Lv)_i‖, of meshes in meters: how far a vertex is from its neighbors' mean."""
-    return (vertices.mT @ laplacian.mT).norm(dim=-2).mean()  # one product of matrices; L @ V would be one a mesh
+    lengths = (vertices.mT @ laplacian.mT).norm(dim=-2)  # one product of matrices; L @ V would be one a mesh
+    return lengths.sum() / max(lengths.numel(), 1)
 
 
+@checked
 def reprojection_loss(joints: Float[Tensor, "b 21 2"], target: Float[Tensor, "b 21 2"]) -> Float[Tensor, ""]:
     """Mean squared error of the projected joints: what Eq. 8, being relative to the root, leaves free."""
     return _mean_square(joints - target, valid_points(target))
 
 
+@checked
 def vertex_loss(
     vertices: Float[Tensor, "b v 3"], root: Float[Tensor, "b 3"], target: Float[Tensor, "b v 3"]
 ) -> Float[Tensor, ""]:
@@ -130,6 +144,7 @@ def vertex_loss(
     return _mean_square(vertices - root[:, None] - target, valid_points(target))
 
 
+@checked
 def relative_vertices(
     vertices_cam: Float[Tensor, "b v 3"], root_cam: Float[Tensor, "b 3"], K: Float[Tensor, "b 3 3"], size: int
 ) -> Float[Tensor, "b v 3"]:
@@ -137,6 +152,7 @@ def relative_vertices(
 
     As norm of Eq. 8 treats joints, but in crop units: x and y as projected, z by the scale at the root's depth.
     """
+    at_least(1, size=size)
     both = torch.cat([vertices_cam, root_cam[:, None]], 1)
     xy = project(both, K) / (size / 2)
     z = both[..., 2:] * (focal_length(K) / root_cam[:, 2] / (size / 2))[:, None, None]
@@ -144,6 +160,7 @@ def relative_vertices(
     return points[:, :-1] - points[:, -1:]
 
 
+@checked
 def filled_from_root(joints: Float[Tensor, "b 21 c"]) -> Float[Tensor, "b 21 c"]:
     """Unknown joints put where the middle MCP is, so that boxes around all joints are boxes around the known ones."""
     return torch.where(valid_points(joints), joints, joints[:, MIDDLE_MCP : MIDDLE_MCP + 1])

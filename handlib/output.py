@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .camera import crop_to_cam, crop_to_px, quaternion_product
+from .camera import SCALE_UNIT, crop_to_cam, crop_to_px, focal_length, quaternion_product
 from .hand import HandModel, HandOutput
 from .hand.joints import MIDDLE_MCP
 from .networks.turned_crop import HandEvidence, TurnedCrop
 from .parameters import MeshParameters, posed_hand
 from .renderer import Renderer
-from .support.shapes import shapes
+from .support.arguments import shapes
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class DHPEOutput:
     """One hand an image. B is the batch; joints are in C21 order.
 
     `vertices` and `joints_3d` are meters along the camera's axes, relative to the middle MCP: one image does not tell
-    how far away a hand is. `in_camera` places it once the root's depth is known; `root_cam` is that point where the
-    maker knew it.
+    how far away a hand is. `in_camera` places it by the depth of the root, or by its own size; `root_cam` is the root
+    where the maker knew it.
     """
 
     h: Float[Tensor, "*batch 63"]
@@ -30,6 +30,10 @@ class DHPEOutput:
     joints_3d: Float[Tensor, "*batch 21 3"]
     joints_2d: Float[Tensor, "*batch 21 2"]  # pixels of the input image, projected from the mesh
     root_cam: Float[Tensor, "*batch 3"] | None = None  # meters
+    # What only `fit` knows: pixels between the joints that were given and the estimate's, NaN where not visible; and
+    # their root mean square, by weight.
+    joint_residual_px: Float[Tensor, "*batch 21"] | None = None
+    residual_px: Float[Tensor, "*batch"] | None = None
     # What only the network knows:
     mesh_crop: HandOutput | None = None  # m(h) and Reg(m(h)) in crop coordinates
     evidence_2d: Float[Tensor, "*batch 21 2"] | None = None  # the last j2D, crop coordinates
@@ -52,14 +56,21 @@ class DHPEOutput:
             raise ValueError("this estimate has no crop coordinates, so it has no silhouette in a crop")
         return Renderer(self.size).silhouette(crop_to_px(self.mesh_crop.vertices, self.size), self.hand.faces)
 
-    def in_camera(self, K: Float[Tensor, "*batch 3 3"], root_depth: Float[Tensor, "*batch"]) -> HandOutput:
+    def in_camera(
+        self, K: Float[Tensor, "*batch 3 3"], root_depth: Float[Tensor, "*batch"] | None = None
+    ) -> HandOutput:
         """Vertices and joints in the camera frame in meters, by the inverse normalization of Eq. 8.
 
-        K is that of the input image; `root_depth` the depth of the middle MCP, which protocols take from the truth.
+        K is that of the input image; `root_depth` the depth of the middle MCP, which protocols take from the truth, and
+        which then says how large the hand is. Without it the estimate's own size says how far away it is (metric
+        depth): as far as a hand of that size looks as large as it does.
         """
         if self.mesh_crop is None or self.size is None:
             raise ValueError("this estimate has no crop coordinates; one made by `fit` is placed by its root_cam")
         root = self.mesh_crop.joints[..., MIDDLE_MCP, :]
+        if root_depth is None:
+            px_per_m = MeshParameters.split(self.h).scale[..., 0] * SCALE_UNIT * self.size / 2
+            root_depth = focal_length(K) / px_per_m.clamp(min=1e-6)
         return HandOutput(*(crop_to_cam(points, root, root_depth, K, self.size) for points in self.mesh_crop))
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "DHPEOutput":

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .camera import Camera
 from .hand import HandModel, HandOutput
-from .support.shapes import shapes
+from .support.arguments import checked, common_lead, shapes, unified
 
 SIZES = {"pose": 45, "shape": 10, "quaternion": 4, "scale": 1, "translation": 3}
 SIZE = sum(SIZES.values())
@@ -26,9 +26,8 @@ class MeshParameters(NamedTuple):
     translation: Float[Tensor, "*batch 3"]  # crop units
 
     @classmethod
+    @checked
     def split(cls, h: Float[Tensor, "*batch 63"]) -> "MeshParameters":
-        if h.shape[-1] != SIZE:
-            raise ValueError(f"h must end in {SIZE} numbers, got shape {tuple(h.shape)}")
         return cls(*h.split(list(SIZES.values()), dim=-1))
 
     @classmethod
@@ -38,7 +37,17 @@ class MeshParameters(NamedTuple):
         return cls(hand.mean_pose, new([0.0] * 10), new(FRONTAL), new([INITIAL_SCALE]), new([0.0] * 3)).join()
 
     def join(self) -> Float[Tensor, "*batch 63"]:
-        return torch.cat(self, -1)
+        """The 63 numbers; parts may be arrays and lists, and their leading dimensions are broadcast."""
+        parts = list(self)
+        if not all(isinstance(part, Tensor) and part.dtype is self[0].dtype for part in self):
+            parts = unified(self._asdict())
+        if any(part.shape[:-1] != parts[0].shape[:-1] for part in parts):
+            lead = common_lead(", ".join(self._fields), *(part.shape[:-1] for part in parts))
+            parts = [part.expand(*lead, *part.shape[-1:]) for part in parts]
+        if [part.shape[-1:] for part in parts] != [(size,) for size in SIZES.values()]:
+            shown = ", ".join(f"{name} {tuple(part.shape)}" for name, part in zip(SIZES, parts, strict=True))
+            raise ValueError(f"the parts must end in {SIZES}: got {shown}")
+        return torch.cat(parts, -1)
 
     def __repr__(self) -> str:
         return shapes("MeshParameters", self._asdict().items())

@@ -1,12 +1,18 @@
-"""Test-time refinement (Sec. 3.4, Eq. 13): the estimate is made consistent with the evidence by gradient steps on h.
+"""Test-time refinement (Sec. 3.4, Eq. 13): the estimate is made consistent with the evidence by steps on h.
 
-No label is used. The projected joints should meet the 2D joints, which the pose refiner improves along the way; the
-features of the image cut out by the rendered mask should be those of the whole image; the mesh should stay smooth.
-Every hand of a batch goes its own way: it moves as it would alone.
+    E(h) = ½ mean_j c_j ‖Reg_xy(m(h))_j − j2D_j‖² + λ ‖F(x ⊙ Ren(m(h))) − F(x)‖² + λ_Lap L_Lap(m(h)) + stay ‖h − h₀‖²
+
+No label is used. The projected joints should meet the 2D joints j2D, which Ref of Eq. 6 improves along the way; the
+features of the image cut out by the rendered mask should be those of the whole image; the mesh should stay smooth. Ours
+are c_j, the height of a joint's heat map to some power, and the pull to the first estimate h₀. Norms are means.
+
+"gauss-newton" goes down E in a few second-order steps: the joints' term is a sum of squares, whose derivatives the
+skeleton gives exactly (fitting/skeleton.py). "gradient" is the equation as the paper has it, fifty steps of γ ∇E; the
+tests compare the two. Every hand of a batch goes its own way: it moves as it would alone.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -14,56 +20,51 @@ from torch import Tensor
 
 from .camera import SCALE_UNIT
 from .dhpe import DHPE, check_images
-from .evidence import heatmap_peaks
 from .output import DHPEOutput, Iteration, assemble
-from .parameters import MeshParameters, posed_hand
+from .parameters import SIZE, MeshParameters, posed_hand
+from .support.arguments import as_tensor, at_least, checked
 
-KEEP = ("best", "last")
+METHOD = "gauss-newton"
+ITERATIONS = {"gauss-newton": 8, "gradient": 50}  # of each method, by default; the paper has 50
 
 
 @dataclass(frozen=True)
 class RefinementWeights:
-    """What Eq. 13 leaves open, and what we add to it. Steps are Adam's, since h mixes radians and crop units.
+    """What Eq. 13 leaves open, and what we add to it, chosen on the validation split (results/refinement-tuning.json).
 
-    Chosen on the validation split by `tools/tune_refinement.py`, which writes what it found to
-    results/refinement-tuning.json. Its last sweep, made after the results of lite were, would leave the feature term
-    out, which is the paper's, and take a `laplacian` of 10. What limits refinement is the 2D joints: `confidence`,
-    `robust` and `peaks` are there because a heat map that is low is usually wrong. All three at 0 and `update_2d` at 1
-    are the bare equation.
+    The feature term is off: it costs several times as much as all the rest and does not lower the error.
     """
 
-    step: float = 0.005  # γ
-    joints: float = 1.0  # of the 2D joints; Eq. 13 has 1, the unit of the other weights
-    feature: float = 0.1  # λ of the feature-similarity term; 0 leaves it, and the rendering, out
-    laplacian: float = 1.0
+    laplacian: float = 10.0  # λ_Lap
+    feature: float = 0.0  # λ; at 0 nothing is rendered
     stay: float = 0.1  # not in the paper: a pull to the first estimate, for what the 2D joints cannot see
-    update_2d: float = 0.03  # how far j2D moves towards Ref's answer in one step; 1 is the bare recursion of Eq. 6
-    peaks: float = 0.5  # share of the heat maps' own maxima in the 2D joints to meet; the rest is the refined j2D
-    confidence: float = 4.0  # a joint counts by the height of its heat map's peak to this power; 0: all alike
-    robust: float = 0.1  # crop units from which on a joint's distance counts linearly; 0: squared, however far
-    keep: str = "best"  # of the steps, for each hand, the one with the least objective; or the "last"
-
-    def __post_init__(self):
-        if self.keep not in KEEP:
-            raise ValueError(f"refinement: keep must be one of {', '.join(KEEP)}, not {self.keep!r}")
+    confidence: float = 4.0  # not in the paper: a low heat map is usually wrong; 0 counts all joints alike
+    update_2d: float = 0.25  # how far j2D moves towards Ref's answer in one step; 1 is the recursion of Eq. 6
+    step: float = 0.005  # γ, of "gradient" alone
 
 
+@checked
 def refine(
     model: DHPE,
     images: Float[Tensor, "b 3 h w"],
     output: DHPEOutput,
-    iterations: int = 50,
+    iterations: int | None = None,
     weights: RefinementWeights | None = None,
+    method: str = METHOD,
 ) -> DHPEOutput:
     """Improves an estimate of `model` on the same images.
 
-    The photo trunk's Ref sees turned crops, in which no step is made here: its j2D stays as it is.
+    iterations: by default `ITERATIONS` of the method. The photo trunk's Ref sees turned crops, in which no step is made
+    here: its j2D stays as it is.
 
-    The result's history holds every step, 0 … iterations, each with the objective of Eq. 13 for each hand, measured
-    against the 2D joints as they are at the end. With `keep="best"` a step that raised a hand's objective is replaced
-    by the best one before it, so the objective never rises; the true error may (evaluation/refinement_report.py).
+    The result's history holds every step, 0 … iterations, with E of each hand against the 2D joints as they are at the
+    end. By "gauss-newton" E never rises; the true error may (evaluation/refinement_report.py).
     """
-    weights = weights or RefinementWeights()
+    if method not in ITERATIONS:
+        raise ValueError(f"unknown method '{method}': choose one of {', '.join(ITERATIONS)}")
+    iterations = ITERATIONS[method] if iterations is None else iterations
+    at_least(0, iterations=iterations)
+    images = as_tensor("images", images, "n", model.laplacian.device)
     check_images(images)
     if len(images) != len(output.h):
         raise ValueError(f"{len(images)} images but an estimate of {len(output.h)}: refine the images it was made from")
@@ -72,91 +73,142 @@ def refine(
     first, training = output.map(Tensor.detach), model.training
     model.eval()  # a model in training would add to its running statistics
     try:
-        states = _descend(model, model.resize(images) if first.crop is None else images, first, iterations, weights)
+        with torch.no_grad():
+            objective = Objective(model, images, first, weights or RefinementWeights())
+            steps = (_gauss_newton if method == "gauss-newton" else _gradient)(objective, iterations)
+            evidence = steps[-1][0].evidence_2d
+            states = [replace(s, objective=objective.joints(s.joints, evidence) + mesh) for s, mesh in steps]
+            if method == "gauss-newton":
+                states = best_so_far(states)
+            refined = assemble(model.hand, states, first.size, first.heatmaps, first.features)
+            return replace(refined, crop=first.crop, hand_evidence=first.hand_evidence)
     finally:
         model.train(training)
-    with torch.no_grad():
-        if weights.keep == "best":
-            states = best_so_far(states)
-        refined = assemble(model.hand, states, first.size, first.heatmaps, first.features)
-        return replace(refined, crop=first.crop, hand_evidence=first.hand_evidence)
 
 
-def best_so_far(states: list[Iteration]) -> list[Iteration]:
-    """The same steps, but each hand stays at its best one, by the objective, until a better one comes."""
-    best = [states[0]]
-    for state in states[1:]:
-        better = state.objective < best[-1].objective
-        h, joints = (
-            torch.where(better.view(-1, *[1] * (new.ndim - 1)), new, old)
-            for new, old in ((state.h, best[-1].h), (state.joints, best[-1].joints))
-        )
-        objective = torch.where(better, state.objective, best[-1].objective)
-        best.append(Iteration(h, state.evidence_2d, joints, objective))
-    return best
+class Objective:
+    """E of each hand of a batch: the joints' term, and all that needs h or its mesh."""
 
+    def __init__(self, model: DHPE, images: Tensor, first: DHPEOutput, weights: RefinementWeights):
+        self.model, self.first, self.weights = model, first, weights
+        self.images = model.resize(images) if first.crop is None else images
+        self.confidence = first.h.new_ones(len(first.h), 21)  # c; the photo trunk gives points, all of one confidence
+        if first.heatmaps is not None:
+            self.confidence = first.heatmaps.flatten(2).amax(-1).clamp(0, 1) ** weights.confidence
 
-def _descend(
-    model: DHPE, images: Tensor, first: DHPEOutput, iterations: int, weights: RefinementWeights
-) -> list[Iteration]:
-    h, evidence = first.h.clone(), first.evidence_2d
-    joint_term, mesh_terms = _joint_term(model, first, weights), _mesh_terms(model, images, first, weights)
-    optimizer = torch.optim.Adam([h], weights.step, fused=True)
-    states, others = [], []
-    for k in range(iterations + 1):
-        with torch.set_grad_enabled(k < iterations):
-            h.requires_grad_(k < iterations)
-            vertices_crop, joints = posed_hand(model.hand, h)
-            states.append(Iteration(h.detach().clone(), evidence, joints.detach()))
-            others.append(mesh_terms(h, vertices_crop))
-            if k == iterations:
-                break
-            if model.config.pose_refiner and first.hand_evidence is None:
-                with torch.no_grad():
-                    better = model.regressor.next_evidence_2d(first.features, states[-1])
-                    evidence = evidence + weights.update_2d * (better - evidence)
-            objective = joint_term(joints, evidence) + others[-1]
-            (h.grad,) = torch.autograd.grad(objective.sum(), h)  # a sum, so that each moves as it would alone
-            optimizer.step()
-    return [
-        Iteration(s.h, s.evidence_2d, s.joints, joint_term(s.joints, evidence) + other.detach())
-        for s, other in zip(states, others, strict=True)
-    ]
+    def joints(self, joints: Float[Tensor, "b 21 3"], evidence: Float[Tensor, "b 21 2"]) -> Float[Tensor, " b"]:
+        """½ mean_j c_j ‖Reg_xy(m(h))_j − j2D_j‖²."""
+        return (self.confidence * (joints[..., :2] - evidence).square().sum(-1)).mean(-1) / 2
 
-
-def _joint_term(model: DHPE, first: DHPEOutput, weights: RefinementWeights) -> Callable[[Tensor, Tensor], Tensor]:
-    """‖Reg_xy(m(h)) − j2D‖² of Eq. 13 for each hand, as a function of the joints (b, 21, 3) and j2D (b, 21, 2)."""
-    if first.heatmaps is None:  # the photo trunk gives points, all of one confidence
-        peaks, counts = first.history[0].evidence_2d, 1.0
-    else:
-        peaks = heatmap_peaks(first.heatmaps, model.config.subpixel)
-        counts = first.heatmaps.flatten(2).amax(-1).clamp(0, 1) ** weights.confidence
-
-    def term(joints: Tensor, evidence: Tensor) -> Tensor:
-        target = evidence + weights.peaks * (peaks - evidence)
-        squared = (joints[..., :2] - target).square().sum(-1)
-        if weights.robust > 0:
-            squared = 2 * weights.robust * ((squared + weights.robust**2).sqrt() - weights.robust)
-        return weights.joints * (counts * squared).mean(-1) / 2  # of both coordinates
-
-    return term
-
-
-def _mesh_terms(
-    model: DHPE, images: Tensor, first: DHPEOutput, weights: RefinementWeights
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """The rest of Eq. 13 for each hand, as a function of h (b, 63) and its mesh in crop coordinates (b, 778, 3)."""
-    size = None if first.crop is None else images.shape[-1]
-
-    def terms(h: Tensor, vertices_crop: Tensor) -> Tensor:
+    def mesh(self, h: Float[Tensor, "b 63"], vertices_crop: Float[Tensor, "b 778 3"]) -> Float[Tensor, " b"]:
+        """The other terms."""
+        model, first, weights = self.model, self.first, self.weights
         total = weights.stay * (h - first.h).square().mean(-1)
         if weights.laplacian:
             meters = vertices_crop / (SCALE_UNIT * MeshParameters.split(h).scale[..., None])
             smoothness = (meters.mT @ model.laplacian.mT).norm(dim=-2).mean(-1)  # one product of matrices for all
             total = total + weights.laplacian * smoothness
         if weights.feature:
-            masked = model.features(images * model.render_mask(vertices_crop, size)[:, None], first.crop)
+            mask = model.render_mask(vertices_crop, None if first.crop is None else self.images.shape[-1])
+            masked = model.features(self.images * mask[:, None], first.crop)
             total = total + weights.feature * (masked - first.features).square().mean(-1)
         return total
 
-    return terms
+    def improved(self, state: Iteration) -> Float[Tensor, "b 21 2"]:
+        """j2D of the next step, by Ref of Eq. 6."""
+        if not self.model.config.pose_refiner or self.first.hand_evidence is not None:
+            return state.evidence_2d
+        better = self.model.regressor.next_evidence_2d(self.first.features, state)
+        return state.evidence_2d + self.weights.update_2d * (better - state.evidence_2d)
+
+
+# ---- the equation as the paper has it
+
+
+def _gradient(objective: Objective, iterations: int) -> list[tuple[Iteration, Tensor]]:
+    """Every step and its mesh terms. The steps are Adam's, since h mixes radians and crop units."""
+    h, evidence = objective.first.h.clone(), objective.first.evidence_2d
+    optimizer, steps = torch.optim.Adam([h], objective.weights.step, fused=True), []
+    for k in range(iterations + 1):
+        with torch.set_grad_enabled(k < iterations):
+            h.requires_grad_(k < iterations)
+            vertices_crop, joints = posed_hand(objective.model.hand, h)
+            mesh = objective.mesh(h, vertices_crop)
+        steps.append((Iteration(h.detach().clone(), evidence, joints.detach()), mesh.detach()))
+        if k < iterations:
+            evidence = objective.improved(steps[-1][0])
+            with torch.enable_grad():
+                total = (objective.joints(joints, evidence) + mesh).sum()  # so that each moves as it would alone
+            (h.grad,) = torch.autograd.grad(total, h)
+            optimizer.step()
+    return steps
+
+
+# ---- the same minimum in a few steps
+
+
+class _Point(NamedTuple):
+    """h, and what a step from it needs."""
+
+    h: Float[Tensor, "b 63"]
+    joints: Float[Tensor, "b 21 3"]
+    by_h: Float[Tensor, "b 42 63"]  # derivatives of the projected joints
+    mesh: Float[Tensor, " b"]
+    slope: Float[Tensor, "b 63"]  # gradient of the mesh terms
+
+
+def _gauss_newton(objective: Objective, iterations: int) -> list[tuple[Iteration, Tensor]]:
+    """Every step and its mesh terms. Levenberg–Marquardt: each hand has a damping, and stays where no step helps.
+
+    The curvature is that of the joints' term and of the pull; of the other terms the gradient is enough.
+    """
+    from .fitting.skeleton import Skeleton, projected  # late: the equation itself does not need it
+
+    hand, evidence = objective.model.hand, objective.first.evidence_2d
+    skeleton = Skeleton(hand, hand.template)
+
+    def at(h: Tensor) -> _Point:
+        with torch.enable_grad():
+            h = h.detach().requires_grad_()
+            mesh = objective.mesh(h, posed_hand(hand, h).vertices)
+            (slope,) = torch.autograd.grad(mesh.sum(), h)
+        return _Point(h.detach(), *projected(skeleton, h.detach()), mesh.detach(), slope)
+
+    def value(point: _Point) -> Tensor:
+        return objective.joints(point.joints, evidence) + point.mesh
+
+    point = at(objective.first.h)
+    weight = objective.confidence.repeat_interleave(2, -1) / 21  # of half a squared coordinate in E
+    pull = 2 * objective.weights.stay / SIZE * torch.eye(SIZE).to(point.h)
+    damping = torch.full_like(point.mesh, 1e-2)
+    steps = [(Iteration(point.h, evidence, point.joints), point.mesh)]
+    for _ in range(iterations):
+        evidence = objective.improved(steps[-1][0])
+        offset = (point.joints[..., :2] - evidence).flatten(1)
+        weighted = weight[..., None] * point.by_h
+        gradient = (weighted.mT @ offset[..., None])[..., 0] + point.slope
+        curvature = weighted.mT @ point.by_h + pull
+        damped = curvature + torch.diag_embed(damping[:, None] * curvature.diagonal(dim1=1, dim2=2) + 1e-7)
+        factor = torch.linalg.cholesky_ex(damped)[0]
+        tried = at(point.h - torch.cholesky_solve(gradient[..., None], factor)[..., 0])
+        better = value(tried) < value(point)
+        point = _Point(*(_where(better, new, old) for new, old in zip(tried, point, strict=True)))
+        damping = torch.where(better, damping / 4, damping * 6).clamp(1e-7, 1e7)
+        steps.append((Iteration(point.h, evidence, point.joints), point.mesh))
+    return steps
+
+
+def best_so_far(states: list[Iteration]) -> list[Iteration]:
+    """The same steps, but each hand stays at its best one until a better one comes: j2D moves, and E with it."""
+    best = [states[0]]
+    for state in states[1:]:
+        better, last = state.objective < best[-1].objective, best[-1]
+        h, joints, objective = (
+            _where(better, getattr(state, name), getattr(last, name)) for name in ("h", "joints", "objective")
+        )
+        best.append(Iteration(h, state.evidence_2d, joints, objective))
+    return best
+
+
+def _where(better: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    return torch.where(better.view(-1, *[1] * (new.ndim - 1)), new, old)

@@ -69,7 +69,7 @@ class Regressor(nn.Module):
 
         evidence_2d: j2D(0), or None without 2D evidence: j2D(k) of the states is then the skeleton's own projection.
         """
-        h = self.start.expand(len(features), -1)
+        h = self.start.expand(features.shape[0], -1)
         states = [_state(hand, h, evidence_2d)]
         for _ in range(self.iterations):
             state = states[-1]

@@ -18,6 +18,7 @@ if not os.environ.get("HANDLIB_UNCHECKED"):  # `make quick`: the check of shapes
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton reads it when it is imported, which nothing has done so far
 
+COSTLY = {"trained", "browser"}  # fixtures: a test that uses one is slow
 LEADS = [(), (2,), (1, 2)]  # leading batch shapes that every function of the geometry is tried with
 
 
@@ -31,6 +32,12 @@ class Run(NamedTuple):
     @property
     def checkpoint(self) -> Path:
         return self.folder / "model.safetensors"
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if COSTLY.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

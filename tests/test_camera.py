@@ -17,6 +17,7 @@ from handlib.camera import (
     project,
     px_to_crop,
     quaternion_to_rotation,
+    rotation_jacobian,
     rotation_to_quaternion,
     unproject,
 )
@@ -74,6 +75,15 @@ def test_quaternion_without_direction_is_the_identity(length):
 def test_rotation_gradient(generator):
     quaternion = torch.randn(3, 4, generator=generator, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(quaternion_to_rotation, quaternion)
+
+
+def test_rotation_jacobian_is_torchs(lead, generator):
+    quaternion = torch.randn(*lead, 4, generator=generator, dtype=torch.float64)
+    found = rotation_jacobian(quaternion)
+    assert found.shape == (*lead, 4, 3, 3)
+    for q, own in zip(quaternion.reshape(-1, 4), found.reshape(-1, 4, 3, 3), strict=True):
+        whole = torch.autograd.functional.jacobian(lambda q: Camera(q, q[:1], q[:3]).rotation(), q)
+        torch.testing.assert_close(own, whole.permute(2, 0, 1))
 
 
 def test_quaternion_round_trip(lead, generator):

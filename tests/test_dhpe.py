@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from handlib import DHPE, DHPEConfig, DHPEOutput, Renderer
-from handlib.camera import crop_to_px
+from handlib.camera import crop_to_px, project
 from handlib.hand.joints import MIDDLE_MCP
 from handlib.losses import LossWeights
 from handlib.parameters import MeshParameters, posed_hand
@@ -111,6 +111,19 @@ def test_in_camera_puts_the_root_at_its_depth(model, images):
     torch.testing.assert_close(px[..., :2] / px[..., 2:], out.joints_2d, rtol=0, atol=1e-3)
 
 
+def test_without_a_depth_the_hand_keeps_its_own_size(model, images):
+    """Metric depth: in proportion to the focal length, and the mesh stays what it is."""
+    out, depths = model(images), []
+    for focal in (40.0, 80.0):
+        K = torch.tensor([[focal, 0, 16], [0, focal, 16], [0, 0, 1]]).expand(2, 3, 3)
+        placed = out.in_camera(K)
+        along_z = placed.vertices[..., 2] - placed.joints[:, MIDDLE_MCP, None, 2]
+        torch.testing.assert_close(along_z, out.vertices[..., 2], rtol=0, atol=1e-5)
+        torch.testing.assert_close(project(placed.joints, K), out.joints_2d, rtol=0, atol=1e-3)
+        depths.append(placed.joints[:, MIDDLE_MCP, 2])
+    torch.testing.assert_close(depths[1], 2 * depths[0])
+
+
 def test_in_camera_needs_crop_coordinates(model, images):
     bare = replace(model(images), mesh_crop=None)
     with pytest.raises(ValueError, match="no crop coordinates"):
@@ -172,7 +185,7 @@ def test_options_survive_the_round_trip(tmp_path, field, value):
 
 
 def test_missing_checkpoint(tmp_path):
-    message = "no checkpoint at .*none.safetensors: name 'lite' or 'photo', or .*handlib train"
+    message = "no checkpoint at .*none.safetensors: give 'lite', 'photo', or .*handlib train"
     with pytest.raises(FileNotFoundError, match=message):
         DHPE.from_pretrained(tmp_path / "none.safetensors")
 
@@ -440,7 +453,7 @@ def test_a_checkpoint_notices_damage(tmp_path):
     assert DHPE.from_pretrained(path).provenance == {"train": "{}", "a": "1", "b": "ä", "c": "3"}
     for at in (len(whole) - 9, len(whole) // 2):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        with pytest.raises(ValueError, match="model.safetensors: damaged"):
+        with pytest.raises(ValueError, match="model.safetensors: the file is damaged"):
             DHPE.from_pretrained(path)
 
 

@@ -26,7 +26,7 @@ def test_split_and_join_are_inverse(lead, generator):
 
 @pytest.mark.parametrize("length", [62, 64])
 def test_wrong_length(unchecked, length):
-    with pytest.raises(ValueError, match=rf"h must end in 63 numbers, got shape \(2, {length}\)"):
+    with pytest.raises(ValueError, match=rf"h must have the shape \(…, 63\), got \(2, {length}\)"):
         MeshParameters.split(torch.zeros(2, length))
 
 

@@ -1,9 +1,9 @@
-"""Calibrates handlib/photo/confidence.py: prints HAND and JOINT to be written there, and how well they are calibrated.
+"""Calibrates handlib/photo/confidence.py: prints HAND and JOINT to copy there, and how well they are calibrated.
 
     python tools/calibrate_confidence.py [HANDS]
 
-Hands of the training split that nothing was trained on, and crops of its background photographs, in which there is no
-hand. Every find is a row, also those that are then refused.
+It uses hands of the training split that no model was trained on, and crops of background photographs without hands.
+Every detection is a row, including those that are rejected later.
 """
 
 import sys
@@ -22,13 +22,13 @@ from handlib.photo.predict import Predictor
 from handlib.photo.pyramid import Pyramid
 from handlib.photo.read import read_photo
 
-FIRST = 16_000  # sample that nothing was trained on
+FIRST = 16_000  # first sample that no model was trained on
 EMPTY = 100  # crops without a hand
 RIGHT, NEAR = 0.25, 0.1  # of the hand's side
 
 
 class Recorder:
-    """Keeps the inputs of every hand score."""
+    """Records the inputs of every hand score."""
 
     def __init__(self):
         self.rows = []
@@ -39,7 +39,7 @@ class Recorder:
 
 
 def candidates(predictor: Predictor, pyramid: Pyramid) -> list[tuple[list[float], Detection]]:
-    """Every hand that the finder would check, with the features of its score."""
+    """Returns every hand that the finder would check, with the features of its score."""
     recorder, finder, kept = Recorder(), predictor.finder, []
     module.hand_score, before = recorder, module.hand_score
     try:
@@ -89,7 +89,7 @@ def main(count: int) -> None:
             right.append(False)
     hand_model = LogisticRegression(C=10).fit(rows, right)
     weights = (float(hand_model.intercept_[0]), *map(float, hand_model.coef_[0]))
-    print("HAND =", tuple(round(w, 3) for w in weights), f" {len(rows)} finds, {np.mean(right):.2f} right")
+    print("HAND =", tuple(round(w, 3) for w in weights), f" {len(rows)} detections, {np.mean(right):.2f} right")
     report(hand_model.predict_proba(rows)[:, 1], np.array(right))
 
     constants.HAND = weights
@@ -109,11 +109,12 @@ def main(count: int) -> None:
     report(joint_model.predict_proba(joints)[:, 1], np.array(joint_near))
 
 
-def report(said: np.ndarray, true: np.ndarray) -> None:
+def report(predicted: np.ndarray, true: np.ndarray) -> None:
+    """Prints how often predictions are true, by ranges of the predicted probability."""
     for low, high in ((0, 0.1), (0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 0.97), (0.97, 1.01)):
-        some = (said >= low) & (said < high)
+        some = (predicted >= low) & (predicted < high)
         if some.any():
-            print(f"  said {low:.2f} to {min(high, 1):.2f}: true {true[some].mean():.2f} of {some.sum()}")
+            print(f"  predicted {low:.2f} to {min(high, 1):.2f}: {true[some].mean():.2f} of {some.sum()} true")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ handlib/networks/weights/{hand_landmarks,palms}.safetensors.
     pip install tflite
     python tools/convert_landmarks.py mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl
 
-The wheel is checked by its SHA-256. Its TFLite files hold half-precision constants, so half precision loses nothing
-here. Layers are matched by the order in which the graph runs them, which is the order in which the modules list them.
+The wheel is checked by its SHA-256. Its TFLite files have half-precision constants, so storing them in half precision
+loses nothing. Layers are matched by the order in which the graph runs them, which is the order of the modules.
 """
 
-import hashlib
 import sys
 import zipfile
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from handlib.networks.landmarks import LandmarkNetwork
 from handlib.networks.palms import PalmNetwork
-from handlib.support.files import atomic_path
+from handlib.support.files import atomic_path, sha256
 
 WHEEL_SHA256 = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
 FILES = {
@@ -36,7 +35,7 @@ WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "PRELU")
 
 
 def layers(data: bytes) -> list[tuple[str, list[np.ndarray]]]:
-    """Every operator that has weights, in order of execution, with its constant inputs."""
+    """Returns every operator with weights, in order of execution, and its constant inputs."""
     model = tflite.Model.GetRootAs(data, 0)
     graph, constants, result = model.Subgraphs(0), {}, []
     for i in range(graph.TensorsLength()):
@@ -56,7 +55,7 @@ def layers(data: bytes) -> list[tuple[str, list[np.ndarray]]]:
 
 
 def state_of(module: nn.Module, data: bytes) -> dict[str, Tensor]:
-    """The module's state from the constants of a TFLite file."""
+    """Returns the state of a module from the constants of a TFLite file."""
     modules = [(n, m) for n, m in module.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear, nn.PReLU))]
     state = {}
     for (name, part), (operator, (weight, *bias)) in zip(modules, layers(data), strict=True):
@@ -70,15 +69,14 @@ def state_of(module: nn.Module, data: bytes) -> dict[str, Tensor]:
         if getattr(part, "bias", None) is not None:
             state[f"{name}.bias"] = torch.from_numpy(bias[0].copy())
         elif any(b.any() for b in bias):
-            raise ValueError(f"{name}: has a bias in the file and none in torch")
+            raise ValueError(f"{name} has a bias in the file but none in torch")
     module.load_state_dict(state)
     return state
 
 
 def main(wheel: Path) -> None:
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    if digest != WHEEL_SHA256:
-        raise SystemExit(f"{wheel}: SHA-256 {digest} is not that of the wheel named above; download that one")
+    if sha256(wheel) != WHEEL_SHA256:
+        raise SystemExit(f"{wheel}: the SHA-256 differs from that of the wheel named above; download that one")
     folder = Path(__file__).parents[1] / "handlib" / "networks" / "weights"
     with zipfile.ZipFile(wheel) as archive:
         for name, (network, member) in FILES.items():

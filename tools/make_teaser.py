@@ -1,7 +1,7 @@
-"""Makes the picture of the README, book/_static/teaser.png: what `handlib predict` does with a photograph.
+"""Makes the picture of the README, book/_static/teaser.png: the results of `handlib predict` on a photograph.
 
-A photograph of two hands, their meshes over it, and the meshes from the side. The photograph is a stand-in with
-rendered hands, since nobody's photograph ships.
+It shows a photograph of two hands, their meshes over it, and the meshes from the side. The photograph is a stand-in
+with rendered hands, since the project ships no photographs of people.
 """
 
 import math
@@ -23,9 +23,9 @@ from handlib.support import roma
 from handlib.viz.stills import to_image
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
-WIDTH, GAP = 420, 6  # pixels: of a panel, between panels
-TURN = math.radians(-60)  # of the meshes, about the vertical
-PAPER = 0.96  # gray
+WIDTH, GAP = 420, 6  # pixels; of a panel, between panels
+TURN = math.radians(-60)  # rotation of the meshes about the vertical
+PAPER = 0.96  # gray level of the background
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def from_the_side(hand: HandEstimate, size: tuple[int, int]) -> Tensor:
-    """The mesh turned about the vertical, as bytes (h, w / 2, 3) at twice the size."""
+    """Renders the mesh rotated about the vertical, as bytes (2 h, w, 3) for a panel of (w, h)."""
     width, height = size
     turn = roma.rotvec_to_rotmat(torch.tensor([0.0, TURN if hand.side == "right" else -TURN, 0.0]))
     vertices = (hand.vertices_cam - hand.vertices_cam.mean(0)) @ turn.mT

@@ -1,6 +1,6 @@
-"""Runs every chapter at the laptop profile, each in a process of its own, and writes results/chapters-laptop.json.
+"""Runs every chapter at the laptop profile in its own process and writes results/chapters-laptop.json.
 
-The chapters' boxes with time and memory read that file. Run it with `.venv/bin/python tools/measure_chapters.py`.
+The boxes with time and memory in the chapters read that file. Run it with `.venv/bin/python tools/measure_chapters.py`.
 """
 
 import subprocess
@@ -22,7 +22,7 @@ def run(chapter: Path) -> None:
     NotebookClient(
         notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": ROOT / "book"}}
     ).execute()
-    # The kernel was this process's only child, so the largest child is the kernel.
+    # The kernel is the only child of this process.
     print(results.peak_memory_mb(children=True))
 
 

@@ -1,4 +1,4 @@
-"""Records what pytorch3d makes of a hand, so that tests without it can compare: tests/pytorch3d_soft.npz."""
+"""Records pytorch3d's soft silhouette of a hand in tests/renderer/pytorch3d_soft.npz, for tests without pytorch3d."""
 
 from importlib.metadata import version
 from pathlib import Path

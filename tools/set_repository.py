@@ -1,8 +1,7 @@
-"""Tell every file where the repository lives: `make repository URL=https://github.com/you/handlib`.
+"""Writes the address of the repository into all files: `make repository URL=https://github.com/you/handlib`.
 
-The address is kept in _config.yml (repository: url:). Some files need it as a literal: README, package
-metadata, citation, and the chapters' Colab cell, which installs handlib before any code of ours can run. This
-writes it there. Without an address it copies the one in _config.yml, for those who edited that by hand.
+_config.yml holds the address (repository: url:). Some files need a copy: README, package metadata, citation, and the
+Colab cell of each chapter, which installs handlib. Without an argument, the address in _config.yml is copied.
 """
 
 import re
@@ -14,7 +13,7 @@ REPOSITORY = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")  
 
 
 def slug(url):
-    """'https://github.com/you/handlib' -> 'you/handlib'"""
+    """Returns 'you/handlib' for 'https://github.com/you/handlib'."""
     match = REPOSITORY.fullmatch(url)
     if not match:
         raise SystemExit(f"{url!r} is not an address of the form https://github.com/you/handlib")
@@ -22,33 +21,36 @@ def slug(url):
 
 
 def stated(root=ROOT):
-    """The address that _config.yml states."""
+    """Returns the address in _config.yml."""
     return re.search(r"^repository:\n  url: (\S+)", (root / "_config.yml").read_text("utf-8"), re.M)[1]
 
 
 def copies(root=ROOT):
-    """The files that hold a copy of the address."""
+    """Returns the files that have a copy of the address."""
     names = ["README.md", "pyproject.toml", "CITATION.cff"]
+    names += ["tools/course/cells.py", "tools/course/links.py"]
     chapters = sorted(p for p in (root / "book").iterdir() if p.suffix in (".md", ".ipynb"))
     return [root / name for name in names if (root / name).exists()] + chapters
 
 
 def last_written(root=ROOT):
-    """The address that the copies hold, as pyproject.toml has it."""
+    """Returns the address in the copies, from pyproject.toml."""
     return re.search(r'^Repository = "(\S+)"', (root / "pyproject.toml").read_text("utf-8"), re.M)[1]
 
 
 def replace(path, old, new):
-    """In github.com/old and in colab.research.google.com/github/old; but not in github.com/old-fork."""
+    """Replaces it in addresses of GitHub, Colab and the site, but not in github.com/old-fork."""
     text = path.read_text("utf-8")
     replaced = re.sub(rf"(github(?:\.com)?/){re.escape(old)}(?![\w-])", rf"\g<1>{new}", text)
+    pages_old, pages_new = (slug.replace("/", ".github.io/") for slug in (old, new))
+    replaced = re.sub(rf"(https://){re.escape(pages_old)}(?![\w-])", rf"\g<1>{pages_new}", replaced)
     if replaced != text:
         path.write_text(replaced, "utf-8")
         print(f"{path}: {old} -> {new}")
 
 
 def set_repository(url, root=ROOT):
-    """Write `url` to _config.yml, and to all copies in place of the address that they hold."""
+    """Writes `url` to _config.yml, and to all copies in place of their address."""
     new, old = slug(url), slug(last_written(root))
     replace(root / "_config.yml", slug(stated(root)), new)
     for path in copies(root):

@@ -1,7 +1,7 @@
 """Ships a training run as lite: `python tools/ship_lite.py runs/lite lite-training-3 handlib train …`.
 
-Writes handlib/networks/weights/lite.safetensors, and the run's learning curve as results/NAME.json; every sitting of
-lite's training has a file of its own.
+Writes handlib/networks/weights/lite.safetensors, and the learning curve of the run as results/NAME.json, one file for
+each run that trained lite.
 """
 
 import json
@@ -16,12 +16,12 @@ from handlib.evaluation.results import Metric
 from handlib.networks.checkpoint import SHIPPED
 from handlib.training.train import read_log
 
-CURVES = ("heatmap", "articulation", "under_threshold", "val_joints_root_mean_mm")  # those that every epoch has
+CURVES = ("heatmap", "articulation", "under_threshold", "val_joints_root_mean_mm")  # in every row of the log
 CURVES += ("val_joints_root_auc_20_50_mm", "val_joints_procrustes_mean_mm", "val_mean_iou")
 
 
 def main(run: Path, name: str, command: str) -> None:
-    """name: of the results file. command: what the run was made by."""
+    """Writes weights and results file. name: of the results file. command: the one that made the run."""
     model = DHPE.from_pretrained(run / "model.safetensors")
     path = SHIPPED["lite"]
     model.save(path, model.provenance, half=True)

@@ -2,7 +2,7 @@
 
     python tools/tune_refinement.py [--profile smoke] [--checkpoint runs/x/model.safetensors] [--hands 500] …
 
-What it finds is then written into handlib/refinement.py by hand.
+Copy the best settings to handlib/refinement.py by hand.
 """
 
 import shlex
@@ -24,11 +24,11 @@ def main(
     rendered_hands: int | None = None,
     out: Path = Path("results"),
 ) -> None:
-    """Sweeps the grid of handlib.experiments.tune.TuneConfig; options that are not given are the profile's."""
+    """Sweeps the grid of handlib.experiments.tune.TuneConfig; options default to those of the profile."""
     if profile not in SWEEPS:
         sys.exit(f"unknown profile '{profile}': choose one of {', '.join(SWEEPS)}")
-    given = {"checkpoint": checkpoint, "hands": hands, "rendered_hands": rendered_hands}
-    config = replace(SWEEPS[profile], **{name: value for name, value in given.items() if value is not None})
+    options = {"checkpoint": checkpoint, "hands": hands, "rendered_hands": rendered_hands}
+    config = replace(SWEEPS[profile], **{name: value for name, value in options.items() if value is not None})
     command = shlex.join(["python", "tools/tune_refinement.py", *sys.argv[1:]])
     print(f"wrote {results.write(tune_refinement(config, profile, command, cache=str(CACHE)), out)}")
 

@@ -1,16 +1,26 @@
 """Sphinx extension: what makes a page of the book work with no network.
 
 Plotly figures carry their data only (chapter.py has the renderer that HANDBOOK asks for);
-plotly.js, 5 MB, lies once in _static and is loaded by the pages that hold a figure. MathJax lies beside it.
+plotly.js lies once in _static and is loaded by the pages that hold a figure. MathJax lies beside it, and so do the
+scripts of the live page.
 """
 
+import datetime
 import os
+import re
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from plotly_bundle import plotly_script
+
+import handlib
+from handlib.photo.live_page import write_scripts
+
 # The parts of MathJax that `tex-mml-chtml.js` loads: its fonts, and TeX extensions on first use.
 MATHJAX = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]
+
+PAPER_RANGES = {"4": "P4–P6"}  # displayed as one block here
 
 
 def copy_scripts(app):
@@ -19,7 +29,7 @@ def copy_scripts(app):
     static = Path(app.outdir, "_static")
     mathjax = files("sphinx-mathjax-offline") / "static" / "mathjax"
     sources = {f"mathjax/{name}": mathjax / name for name in MATHJAX}
-    sources["plotly.min.js"] = files("plotly") / "package_data" / "plotly.min.js"
+    sources["plotly.min.js"] = plotly_script(Path(app.outdir).parent / "npm")
     for name, source in sources.items():
         (static / name).parent.mkdir(parents=True, exist_ok=True)
         with as_file(source) as path:
@@ -27,6 +37,7 @@ def copy_scripts(app):
                 shutil.copytree(path, static / name, dirs_exist_ok=True)
             else:
                 shutil.copyfile(path, static / name)
+    write_scripts(static / "live")
 
 
 def choose_scripts(app, pagename, templatename, context, doctree):
@@ -37,9 +48,45 @@ def choose_scripts(app, pagename, templatename, context, doctree):
     scripts[:] = [script for script in scripts if "thebe" not in f"{script.filename} {script.attributes}".lower()]
 
 
+def number_equations(app, env):
+    """Equations labeled P8, P12 … are the paper's and keep its numbers; ours are counted without them."""
+    for figures in env.toc_fignumbers.values():
+        ours = 0
+        for node, number in figures.get("displaymath", {}).items():
+            paper = re.fullmatch(r"equation-p(\d+)", node)
+            ours += not paper
+            chapter = ".".join(map(str, number)).split(".")[:-1]
+            tag = PAPER_RANGES.get(paper[1], f"P{paper[1]}") if paper else ".".join([*chapter, str(ours)])
+            figures["displaymath"][node] = (tag,)
+    return []
+
+
+def read_docstring(app, what, name, thing, options, lines):
+    """Docstrings are written for people: a line `name: what it is` is one item of a list, indentation means nothing."""
+    made = []
+    for line in (line.strip() for line in lines):
+        item = re.match(r"((?:\w+)(?:, \w+)*): (?=\S)", line)
+        made += (
+            ["", f"- `{item[1]}`: {line[item.end() :]}"]
+            if item
+            else [f"  {line}" if made[-1:] and made[-1][:2] in ("- ", "  ") and line else line]
+        )
+    lines[:] = [*made, ""]
+
+
+def state_version(app, config):
+    """Every page says which handlib made it, and when."""
+    theme = config.html_theme_options
+    made = f"<p>handlib {handlib.__version__}, built on {datetime.date.today().isoformat()}.</p>"
+    theme["extra_footer"] = theme.get("extra_footer", "") + made
+
+
 def setup(app):
     os.environ["HANDBOOK"] = "1"  # the notebooks' kernels inherit both
     os.environ["TQDM_DISABLE"] = "1"  # a progress bar is junk on a page
+    app.connect("config-inited", state_version, priority=900)
+    app.connect("autodoc-process-docstring", read_docstring)
     app.connect("builder-inited", copy_scripts)
     app.connect("html-page-context", choose_scripts)
+    app.connect("env-get-updated", number_equations, priority=900)  # after the numbers were given
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,5 +1,6 @@
 """`handlib bench NAME`: timings."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,73 +16,58 @@ from ..experiments.bench.renderer import RENDERER_BENCHES, bench_renderer
 from ..experiments.bench.training import TRAINING_BENCHES, bench_training
 from .profiles import take_profile
 
-BENCHES = {  # name → function, profiles, what is timed, how
-    "data": (
-        bench_data,
-        DATA_BENCHES,
-        "the pictures of the benchmark",
-        "Images a second on one thread, and on the GPU if there is one.",
-    ),
+BENCHES = {  # name → function, its profiles, its help
+    "data": (bench_data, DATA_BENCHES, "Times the rendering of the benchmark's images, in images per second."),
     "hand": (
         bench_hand,
         HAND_BENCHES,
-        "the hand model against smplx, MANO's own code",
-        "Vertices forward, and with derivatives; on one thread, and on the GPU if there is one.",
+        "Times the hand model and smplx, MANO's own code, with and without derivatives.",
     ),
     "renderer": (
         bench_renderer,
         RENDERER_BENCHES,
-        "silhouettes and their gradients against pytorch3d's",
-        "Milliseconds and memory, on one thread, and on the GPU if there is one; without pytorch3d, of ours alone.",
+        "Times silhouettes and their gradients, and pytorch3d's if it is installed; also measures memory.",
     ),
-    "predict": (
-        bench_predict,
-        PREDICT_BENCHES,
-        "a photograph from pixels to meshes, and hands in a batch",
-        "CPU time on one thread, warm.",
-    ),
+    "predict": (bench_predict, PREDICT_BENCHES, "Times one photograph and a batch of hands, from pixels to meshes."),
     "refinement": (
         bench_refinement,
         REFINEMENT_BENCHES,
-        "fifty steps on h by gradients of a silhouette, against the same in plain torch",
-        "On one thread, and on the GPU if there is one.",
+        "Times refine as shipped, with features and by the paper's gradient steps; and fit.",
     ),
-    "training": (
-        bench_training,
-        TRAINING_BENCHES,
-        "a step of training against its networks alone",
-        "Images a second, the overhead of data, rendering and losses, and the fraction of the device's matrix rate.",
-    ),
+    "training": (bench_training, TRAINING_BENCHES, "Times a step of training and its networks alone."),
 }
+PROFILES = tuple({profile: None for _, profiles, _ in BENCHES.values() for profile in profiles})
 
 
 def bench_command(arguments: list[str]) -> None:
     """`handlib bench NAME`: a profile, then overrides of any of its fields."""
-    name, arguments = (arguments[0], arguments[1:]) if arguments else ("", [])
-    if name in ("-h", "--help"):
-        print("usage: handlib bench NAME …   (handlib bench NAME --help says more)\n")
-        for name, (_, _, what, _) in BENCHES.items():
-            print(f"  {name:12} {what}")
-        return
-    if name not in BENCHES:
-        raise ValueError(f"unknown benchmark '{name}': choose one of {', '.join(BENCHES)}")
-    bench, profiles, what, how = BENCHES[name]
-    profile, arguments = take_profile(arguments, profiles)
-    default = profiles[profile]
+    profile, arguments = take_profile(arguments, PROFILES)
+    commands = {name: _command(name, profile) for name in BENCHES}
+    about = (
+        "Runs on the CPU, then on the GPU if there is one, and writes a results file for each. --profile sets defaults."
+    )
+    tyro.extras.subcommand_cli_from_dict(
+        commands, prog="handlib bench", description=about, args=arguments or ["--help"]
+    )
+
+
+def _command(name: str, profile: str) -> Callable[..., None]:
+    bench, profiles, summary = BENCHES[name]
+    default = profiles.get(profile, profiles["laptop"])
 
     def run(
         config: tyro.conf.OmitArgPrefixes[Annotated[type(default), tyro.conf.arg(name="")]] = default,
         results_dir: Path = Path("results"),
     ) -> None:
+        if profile not in profiles:
+            raise ValueError(f"unknown profile '{profile}': choose one of {', '.join(profiles)}")
         for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
             print("wrote", results.write(bench(config, profile, device), results_dir))
 
-    run.__doc__ = f"""Times {what}, in turns; writes a results file.
-
-        {how} --profile smoke|laptop (first) sets the defaults below.
+    run.__doc__ = f"""{summary} Profiles: {", ".join(profiles)}.
 
         Args:
-            config: Every field of the profile, to override.
-            results_dir: Folder that holds results files.
+            config: Fields of the profile to override.
+            results_dir: Folder of results files.
         """
-    tyro.cli(run, prog=f"handlib bench {name}", args=arguments)
+    return run

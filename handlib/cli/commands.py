@@ -8,7 +8,7 @@ import tyro
 from .. import __version__
 
 # Each has a file of its own, which is imported when it is called: most of them bring torch.
-PARSED = ("predict", "evaluate", "reproduce", "results", "info")  # by tyro, from the function's own arguments
+PARSED = ("predict", "export", "evaluate", "reproduce", "results", "info")  # by tyro, from the function's own arguments
 COMMANDS = ("train", "ablate", "data", "bench", *PARSED)
 USAGE = """\
 handlib: dense 3D hand pose from one RGB image, by neural rendering
@@ -16,6 +16,7 @@ handlib: dense 3D hand pose from one RGB image, by neural rendering
 usage: handlib COMMAND …        (handlib COMMAND --help says more)
 
   predict IMAGE…   meshes, joints and pictures from photographs of hands
+  export SOURCE    hands as meshes for viewers and printers or as parameters for smplx; a model as ONNX
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
   evaluate         measure a network on a split of the benchmark, or on real data; writes a results file
   ablate STUDY     train with and without a part of the method; writes a results file
@@ -24,15 +25,22 @@ usage: handlib COMMAND …        (handlib COMMAND --help says more)
   bench NAME       time the hand model, the renderer, the refinement or training; writes a results file
   results ACTION   show the results files of a folder, or verify them
   info             versions, devices, what would be used
+
+--traceback with any of them: show where in the code an error came from
 """
+MENDABLE = (ValueError, OSError, ModuleNotFoundError, FloatingPointError)
 
 
 def main() -> None:
-    """Entry point of `handlib`. What the user can mend ends in one line on stderr and exit status 2."""
+    """Entry point of `handlib`. An error is one line on stderr, without a traceback unless --traceback asks for it.
+
+    Exit status: 2 for what the user can mend, 1 for what only a change of handlib can.
+    """
     for stream in (sys.stdout, sys.stderr):  # "\\u03b2" where a terminal has no β, instead of an error
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    arguments = sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--traceback"]
+    show = len(arguments) < len(sys.argv) - 1
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         return
@@ -48,12 +56,22 @@ def main() -> None:
             tyro.cli(function, prog=f"handlib {command}", args=rest)
         else:
             function(rest)
-    except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
-        sys.exit(_fail(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if show:
+            raise
+        sys.exit(_fail(error))
 
 
 def _fail(error: Exception) -> int:
-    print(f"handlib: {error}", file=sys.stderr)
-    return 2
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MENDABLE):
+        print(f"handlib: {text}", file=sys.stderr)
+        return 2
+    if isinstance(error, MemoryError) or "memory" in text:
+        print(f"handlib: not enough memory: ask for less at once ({text[:200]})", file=sys.stderr)
+        return 2
+    text = f"{type(error).__name__}: {text[:300]}"
+    print(f"handlib: an error that should not be; --traceback shows where, to report it. {text}", file=sys.stderr)
+    return 1

@@ -7,10 +7,12 @@ from typing import Literal
 import tyro
 
 from ..data.check import check
+from ..data.sample import spread
 from ..data.specs import BACKGROUNDS, HANDS, open_backgrounds, open_spec
 from ..data.synthetic import SyntheticHands
 from ..data.synthetic.render import render
 from ..support.files import atomic_path
+from ..viz.sheet import sample_sheet
 
 Split = Literal["train", "val", "diverse", "studio", "object"]  # the keys of `settings.SETTINGS`
 KINDS = (*HANDS, *BACKGROUNDS)
@@ -81,10 +83,6 @@ def show_command(
         size: Side of each picture in pixels.
         seed: Of the synthetic benchmark.
     """
-    try:
-        from ..viz.sheet import sample_sheet, spread
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("a sheet needs plotly: pip install 'handlib[photo]'") from error
     _at_least(1, n=n, size=size)
     _at_least(0, seed=seed)
     if out.suffix.lower() not in PICTURES:

@@ -1,6 +1,5 @@
 """`handlib evaluate`: a model measured on a split of the open benchmark, or on a download of real data."""
 
-import json
 import shlex
 import sys
 import time
@@ -17,7 +16,8 @@ from ..evaluation import results
 from ..evaluation.evaluate import predictions
 from ..evaluation.measure import measurements
 from ..evaluation.protocols import OWN_PROTOCOLS
-from ..refinement import RefinementWeights
+from ..refinement import METHOD, RefinementWeights
+from ..support.json_text import parse_json
 from ..training.feed import evenly, in_memory
 
 
@@ -50,7 +50,8 @@ def evaluate_command(
     if refine < 0:
         raise ValueError(f"--refine {refine}: the number of iterations cannot be negative")
     model = DHPE.from_pretrained(checkpoint)
-    trained = json.loads(model.provenance.get("train", "{}"))
+    trained = parse_json(model.provenance.get("train", "{}"), f"{checkpoint}: its notes", "train it again")
+    trained = trained if isinstance(trained, dict) else {}
     kind, hands, described = _real(data, model, n) if data else _synthetic(split, model, n)
     protocols = OWN_PROTOCOLS.get(kind.partition("-")[0], ()) if data else ()
     metrics, tables = measurements(predictions(model, hands, refine), len(hands), protocols)
@@ -66,7 +67,7 @@ def evaluate_command(
         config={
             "model": asdict(model.config),
             "train": trained,
-            "refine": {"iterations": refine, **asdict(RefinementWeights())},
+            "refine": {"iterations": refine, "method": METHOD, **asdict(RefinementWeights())},
             "scored": list(hands.scored),
         },
         seed=trained.get("seed", 0),

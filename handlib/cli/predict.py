@@ -12,7 +12,9 @@ from ..photo.files import THUMBNAIL, Written, write_page, write_prediction
 from ..photo.predict import Predictor, camera_of
 from ..photo.read import read_photo
 from ..photo.video import is_clip
+from ..support import jit
 
+FEW = 8  # photographs whose plain torch costs less than loading numba
 Mesh = Literal["obj", "ply", "glb", "stl"]
 
 
@@ -52,28 +54,29 @@ def predict_command(
         page: Write index.html (needs handlib[photo]); --no-page leaves it out.
     """
     check(images, max_hands, refine, focal)
-    predictor, written, missed = Predictor(checkpoint), [], []
-    for path in tqdm(images, "predicting", disable=len(images) == 1):
-        if is_clip(path):
-            from ..photo.clip import predict_clip
+    with jit.left_out(len(images) <= FEW and not any(map(is_clip, images))):
+        predictor, written, missed = Predictor(checkpoint), [], []
+        for path in tqdm(images, "predicting", disable=len(images) == 1):
+            if is_clip(path):
+                from ..photo.clip import predict_clip
 
-            clip = predict_clip(path, out, predictor, max_hands, focal)
-            _say([file for file in clip[:3] if file is not None])
-            tqdm.write(f"{path}: {len(clip.tracks)} tracked hands in {clip.frames} frames")
-            missed += [] if clip.tracks else [path]
-            continue
-        one = _photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box)
-        _say(one.paths)
-        tqdm.write(
-            f"{path}: " + (", ".join(f"{h.side} hand (score {h.score:.2f})" for h in one.hands) or "no hand found")
-        )
-        written.append(one)
-        missed += [] if one.hands else [path]
-    if page and written:
-        try:
-            _say([write_page(written, out / "index.html")])
-        except ModuleNotFoundError as error:
-            tqdm.write(f"no page: {error}")
+                clip = predict_clip(path, out, predictor, max_hands, focal)
+                _say([file for file in clip[:3] if file is not None])
+                tqdm.write(f"{path}: {len(clip.tracks)} tracked hands in {clip.frames} frames")
+                missed += [] if clip.tracks else [path]
+                continue
+            one = _photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box)
+            _say(one.paths)
+            tqdm.write(
+                f"{path}: " + (", ".join(f"{h.side} hand (score {h.score:.2f})" for h in one.hands) or "no hand found")
+            )
+            written.append(one)
+            missed += [] if one.hands else [path]
+        if page and written:
+            try:
+                _say([write_page(written, out / "index.html")])
+            except ModuleNotFoundError as error:
+                tqdm.write(f"no page: {error}")
     if require_hand and missed:
         print(f"handlib: no hand found in {', '.join(map(str, missed))}", file=sys.stderr)
         sys.exit(3)

@@ -1,4 +1,4 @@
-"""Data sets, each a map-style collection of `HandSample`: the open benchmark, and the real ones from their folders."""
+"""Data sets of `HandSample`: the open synthetic benchmark, and real data sets read from their downloads."""
 
 from .backgrounds import BuiltinBackgrounds
 from .cache import CachedHands

@@ -1,7 +1,7 @@
-"""Pictures to put behind synthetic hands: those that scikit-image and scikit-learn carry in their wheels.
+"""Background photographs for synthetic hands, from the wheels of scikit-image and scikit-learn.
 
-No download, no hands in them. Each split has photographs of its own, so that no test background was seen in training.
-A source of backgrounds is anything with a length and `photograph(i)`; folders and NYU Depth have theirs.
+They need no download and show no hands. Each split has its own photographs, so that no test background was seen in
+training. A source of backgrounds is any object with a length and `photograph(i)`, such as those in data/real.
 """
 
 import importlib.util
@@ -35,7 +35,7 @@ _PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
 
 @runtime_checkable
 class Backgrounds(Protocol):
-    """A source of photographs without hands in them."""
+    """A source of photographs without hands."""
 
     name: str  # for the record
 
@@ -66,7 +66,7 @@ def _read(path: str) -> UInt8[Tensor, "3 h w"]:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(
-            f"the background photographs come with {_PACKAGES[package]}, which is not installed: "
+            f"the background photographs are part of {_PACKAGES[package]}, which is not installed: "
             "pip install 'handlib[train]'"
         )
     with Image.open(Path(spec.origin).parent.parent / path) as image:

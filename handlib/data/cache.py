@@ -1,4 +1,4 @@
-"""A data set rendered once and kept: in memory as bytes, and on disk if a folder is named."""
+"""`CachedHands`: a data set that is rendered or read once and kept in memory as bytes, optionally also on disk."""
 
 import hashlib
 import os
@@ -9,12 +9,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ..support.files import atomic_path
+from ..support.digests import load_tensors, save_tensors
 from .sample import collate
 from .synthetic import SyntheticHands
 
@@ -22,19 +21,18 @@ from .synthetic import SyntheticHands
 def _cache_folder() -> Path:
     try:
         return Path(os.environ.get("HANDLIB_CACHE") or "~/.cache/handlib").expanduser()
-    except RuntimeError:  # a user, such as a container's, whom the system does not know
+    except RuntimeError:  # a user without a home folder, as in some containers
         return Path(tempfile.gettempdir()) / f"handlib-{os.getuid()}"
 
 
-CACHE = _cache_folder()  # where the commands keep theirs
-_BYTES = ("image", "mask")  # kept as uint8: a quarter of the memory. A data set may have no masks
-_LEFT_OUT = ("parts", "depth", "box")  # no loss or score reads them, and they are as large as the pictures
+CACHE = _cache_folder()  # the folder that the commands use
+LEFT_OUT = ("parts", "depth", "box")  # as large as images, and no loss or score reads them
 
 
 class CachedHands:
-    """All samples of a data set as stacked tensors; `batch(indices)` gives of them what training and scores need.
+    """All samples of a data set as stacked tensors, images and masks as bytes; `batch(indices)` returns a batch.
 
-    scored, palm, passes: how an estimate is compared with it, as of the data set itself (`RealHands`).
+    scored, palm, passes: the protocol of the data set (`RealHands`).
     """
 
     def __init__(
@@ -52,15 +50,15 @@ class CachedHands:
         return len(self.tensors["image"])
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
-        rows = {key: value[indices] for key, value in self.tensors.items()}
-        return rows | {key: rows[key].float() / 255 for key in _BYTES if key in rows}
+        """Returns the samples of these indices, with images and masks in [0, 1]."""
+        return from_bytes({key: value[indices] for key, value in self.tensors.items()})
 
     def first(self, n: int) -> "CachedHands":
-        """Its first n samples."""
+        """Returns a data set of the first n samples."""
         return self.each(lambda value: value[:n])
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "CachedHands":
-        """The same data set with every tensor changed."""
+        """Returns the same data set with `change` applied to every tensor."""
         tensors = {key: change(value) for key, value in self.tensors.items()}
         return CachedHands(tensors, self.name, self.scored, self.palm, self.passes)
 
@@ -79,10 +77,10 @@ class CachedHands:
             path = Path(folder) / f"{dataset.split}-{dataset.size}-{len(dataset)}-{digest}.safetensors"
             if path.is_file():
                 try:
-                    return cls(load_file(path), dataset.name, dataset.scored)
-                except SafetensorError:
-                    path.unlink(missing_ok=True)  # ours, damaged, and can be made again
-        loader = DataLoader(dataset, batch_size=8, num_workers=workers, collate_fn=_collate_bytes)
+                    return cls(load_tensors(path, "it is made again"), dataset.name, dataset.scored)
+                except ValueError:
+                    path.unlink(missing_ok=True)  # damaged; it is made again
+        loader = DataLoader(dataset, batch_size=8, num_workers=workers, collate_fn=collate_bytes)
         bar = tqdm(loader, f"rendering {dataset.split}", unit="batch", disable=not progress)
         parts = [copied(part) for part in bar]
         tensors = {key: torch.cat([part.pop(key) for part in parts]) for key in list(parts[0])}
@@ -92,25 +90,38 @@ class CachedHands:
 
 
 def keep(tensors: dict[str, Tensor], path: Path) -> None:
-    """Writes what can be made again. Where that fails, on a full disk for example, says so and goes on."""
+    """Writes tensors to a cache. Warns if that fails, such as on a full disk, since they can be made again."""
     try:
-        with atomic_path(path) as temporary:
-            save_file(tensors, temporary)
+        save_tensors(path, tensors)
     except (OSError, SafetensorError) as error:
         warnings.warn(
-            f"not kept for the next run, since {path} cannot be written ({error}): set HANDLIB_CACHE to another folder",
+            f"{path} cannot be written ({error}), so the next run makes it again: set HANDLIB_CACHE to another folder",
             stacklevel=3,
         )
 
 
 def copied(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A batch of a `DataLoader` that is to be kept.
+    """Copies a batch of a `DataLoader`, to keep it.
 
-    Each tensor that comes from a worker holds an open file, and thousands of them are more than a process may have.
+    Each tensor from a worker holds an open file, and a process may not have thousands of them.
     """
     return {key: value.clone() for key, value in batch.items()}
 
 
-def _collate_bytes(samples: list) -> dict[str, Tensor]:
-    batch = {key: value for key, value in collate(samples).items() if key not in _LEFT_OUT}
-    return batch | {key: (batch[key] * 255).round().byte() for key in _BYTES}
+def collate_bytes(samples: list) -> dict[str, Tensor]:
+    """Collates samples without `LEFT_OUT` and converts images and masks to bytes."""
+    return to_bytes({name: value for name, value in collate(samples).items() if name not in LEFT_OUT})
+
+
+def to_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Converts images and masks in [0, 1] to bytes; masks to half precision if some are NaN (unknown)."""
+    packed = {"image": (rows["image"] * 255).round().byte()}
+    if "mask" in rows:
+        mask = (rows["mask"] * 255).round()
+        packed["mask"] = mask.half() if mask.isnan().any() else mask.byte()
+    return rows | packed
+
+
+def from_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Inverts `to_bytes`."""
+    return rows | {name: rows[name].float() / 255 for name in ("image", "mask") if name in rows}

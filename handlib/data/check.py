@@ -1,7 +1,7 @@
-"""`handlib data check KIND:PATH`: is a download complete, and do its numbers mean what the reader takes them for?
+"""`handlib data check KIND:PATH`: checks that a download is complete and that its labels are read correctly.
 
-For every data set: its layout, its counts against the official ones, a few frames opened and cut, distances and hand
-sizes, the side of the hand against `joints.chirality`, and, where a label has both 2D and 3D, their reprojection.
+Checks for every data set: the layout, the official counts, a few frames opened and cropped, distances and sizes of
+hands, the side of the hand by `joints.chirality`, and the reprojection of 3D labels onto 2D labels if there are both.
 """
 
 from pathlib import Path
@@ -15,17 +15,18 @@ from .real import dexter_object, freihand, ho3d, interhand, nyu, photo_folder, r
 from .real.frames import RealHands
 from .real.pictures import SUFFIXES
 from .report import Report
+from .sample import spread
 from .specs import BACKGROUNDS, HANDS, open_backgrounds, open_spec, parse_spec
 
-OPENED = 5  # frames of each split that are looked at
+OPENED = 5  # frames of each split that are opened
 DISTANCES_M = (0.1, 3.0)  # of a hand from a camera
-SIZES_M = (0.03, 0.15)  # of a hand, joint 0 to the middle MCP; the nearer end for a palm
+SIZES_M = (0.03, 0.15)  # from joint 0 to the middle MCP; small if joint 0 is a palm point
 REPROJECTION_PX = 0.1
 _TROUBLE = (ValueError, OSError, IndexError, ModuleNotFoundError)
 
 
 def check(spec: str) -> Report:
-    """Looks through the data set that a spec names and says what is there; `print` the report, ask it `ok`."""
+    """Checks the data set that a spec names; the report can be printed and has `ok`."""
     kind, _, path = parse_spec(spec, HANDS | BACKGROUNDS)
     title, source, look = _CHECKS[kind]
     report = Report(f"{title} at {path}", source)
@@ -33,7 +34,7 @@ def check(spec: str) -> Report:
     return report
 
 
-# ---- one a data set
+# ---- one function per data set
 
 
 def _check_rhd(report: Report, path: str, spec: str) -> None:
@@ -44,9 +45,10 @@ def _check_rhd(report: Report, path: str, spec: str) -> None:
         report.count(f"{split}: labels", len(data), rhd.COUNTS[split])
         for what in ("color", "mask", "depth"):
             report.count(f"{split}: {folder}/{what}", _pictures(data.folder / what), rhd.COUNTS[split])
-        seen = (data.uv_vis[..., 2] > 0.5) & (data.xyz[..., 2] > 0)
+        visible = (data.uv_vis[..., 2] > 0.5) & (data.xyz[..., 2] > 0)
         xyz, K = (torch.from_numpy(array).double() for array in (data.xyz, data.K))
-        error = (project(xyz, K) - torch.from_numpy(data.uv_vis[..., :2]).double()).norm(dim=-1)[torch.from_numpy(seen)]
+        error = (project(xyz, K) - torch.from_numpy(data.uv_vis[..., :2]).double()).norm(dim=-1)
+        error = error[torch.from_numpy(visible)]
         report.below(f"{split}: reprojection, worst", _or_nan(error.max, error), REPROJECTION_PX, "px")
         _look(report, data, split)
 
@@ -60,8 +62,8 @@ def _check_stb(report: Report, path: str, spec: str) -> None:
                 continue
             report.count(f"{split}: labels of {kind}", sum(len(label) for label in data.labels.values()), official)
             for stem in stems:
-                found = sum(_pictures(stb.folder_of(data.root, sequence), stem + "_") for sequence in sequences)
-                report.count(f"{split}: {stem}", found, official)
+                count = sum(_pictures(stb.folder_of(data.root, sequence), stem + "_") for sequence in sequences)
+                report.count(f"{split}: {stem}", count, official)
             _look(report, data, f"{split} {kind}")
 
 
@@ -86,8 +88,8 @@ def _check_do(report: Report, path: str, spec: str) -> None:
             continue
         fx, fy, cx, cy = dexter_object.DEPTH_INTRINSICS
         x, y, z = np.moveaxis(tips, -1, 0)
-        found = np.stack([-x / z * fx + cx, -y / z * fy + cy], -1)
-        errors.append(np.linalg.norm(found - tips_px, axis=-1)[dexter_object.valid_tips(tips)])
+        projected = np.stack([-x / z * fx + cx, -y / z * fy + cy], -1)
+        errors.append(np.linalg.norm(projected - tips_px, axis=-1)[dexter_object.valid_tips(tips)])
     error = np.concatenate(errors) if errors else np.zeros(0)
     report.below("reprojection, median", _or_nan(lambda: np.median(error), error), REPROJECTION_PX, "px")
     report.add("reprojection, tips beyond", f"{int((error >= REPROJECTION_PX).sum()):,}", f"of {len(error):,}")
@@ -133,7 +135,7 @@ def _check_interhand(report: Report, path: str, spec: str) -> None:
         data = _open(report, spec, split)
         if data is None:
             continue
-        # Without a wrist, or without anything else that is valid, a picture has no hand to show.
+        # A picture without a valid wrist, or without any other valid joint, has no hand.
         report.add(
             f"{split}: pictures with hands",
             data.pictures,
@@ -158,18 +160,18 @@ def _check_backgrounds(report: Report, path: str, spec: str) -> None:
             report.count("photographs", len(source), nyu.COUNT)
         else:
             report.add("photographs", len(source))
-        rows = _spread(len(source), OPENED)
+        rows = spread(len(source), OPENED)
         sizes = sorted({tuple(source.photograph(i).shape[1:]) for i in rows})
         report.add("opened", len(rows))
         report.add("heights × widths", ", ".join(f"{h}×{w}" for h, w in sizes))
-        spread = min(float(source.photograph(i).float().std()) for i in rows)
-        report.add("least spread of gray levels", f"{spread:.1f}", "> 0", spread > 0)
+        contrast = min(float(source.photograph(i).float().std()) for i in rows)
+        report.add("least spread of gray levels", f"{contrast:.1f}", "> 0", contrast > 0)
     except _TROUBLE as error:
         report.add("photographs", "not readable", "", False)
         report.remarks.append(str(error))
 
 
-# ---- what they share
+# ---- shared
 
 
 def _open(report: Report, spec: str, split: str, of: str = "") -> RealHands | None:
@@ -184,7 +186,7 @@ def _open(report: Report, spec: str, split: str, of: str = "") -> RealHands | No
 def _look(report: Report, data: RealHands, split: str, count: int = OPENED) -> None:
     """Opens some frames and measures them."""
     frames = []
-    rows = _spread(len(data), count)
+    rows = spread(len(data), count)
     for i in rows:
         try:
             data[i]
@@ -197,28 +199,23 @@ def _look(report: Report, data: RealHands, split: str, count: int = OPENED) -> N
     if len(depth):
         low, high = DISTANCES_M
         inside = bool(((depth > low) & (depth < high)).all())
-        found = f"{float(depth.min()):.2f} … {float(depth.max()):.2f} m"
-        report.add(f"{split}: distances", found, f"{low:g} … {high:g} m", inside)
+        measured = f"{float(depth.min()):.2f} … {float(depth.max()):.2f} m"
+        report.add(f"{split}: distances", measured, f"{low:g} … {high:g} m", inside)
     whole = joints.isfinite().all(-1).all(-1)
     if whole.any():
         size = (joints[whole][:, 0] - joints[whole][:, MIDDLE_MCP]).norm(dim=-1)
         low, high = SIZES_M
         inside = bool(((size > low) & (size < high)).all())
-        found = f"{float(size.min()) * 1000:.0f} … {float(size.max()) * 1000:.0f} mm"
-        report.add(f"{split}: joint 0 to middle MCP", found, f"{low * 1000:.0f} … {high * 1000:.0f} mm", inside)
+        measured = f"{float(size.min()) * 1000:.0f} … {float(size.max()) * 1000:.0f} mm"
+        report.add(f"{split}: joint 0 to middle MCP", measured, f"{low * 1000:.0f} … {high * 1000:.0f} mm", inside)
         sides = torch.tensor([1.0 if frame.side == "right" else -1.0 for frame in frames])[whole]
         agree = int((chirality(joints[whole]) == sides).sum())
-        # A thumb may lie behind its palm: one in five may disagree.
+        # A thumb may lie behind its palm, so one hand in five may disagree.
         report.add(f"{split}: side as labeled", f"{agree} of {len(sides)}", "4 of 5", agree >= 0.8 * len(sides))
 
 
-def _spread(length: int, count: int) -> list[int]:
-    """Up to `count` indices, spread evenly."""
-    return sorted({round(i) for i in np.linspace(0, length - 1, min(count, length))}) if length else []
-
-
 def _pictures(folder: Path, prefix: str = "") -> int:
-    """How many pictures are in a folder, 0 if there is none."""
+    """Counts the pictures in a folder; 0 if there is no folder."""
     if not folder.is_dir():
         return 0
     names = (path.name for path in folder.iterdir())

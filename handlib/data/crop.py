@@ -1,13 +1,13 @@
-"""From a hand in a picture to a square crop around a right hand, and back.
+"""Cuts a square crop of a right hand from a picture, mirroring left hands, and converts results back.
 
 | step | picture of width W | pixels | camera | K |
 |---|---|---|---|---|
 | mirror a left hand | columns reversed | u' = W − u | x' = −x | cx' = W − cx |
 | cut (left, top, side) to s² | colors smooth, others nearest | u' = (u − left)·s/side | same | scaled, shifted |
 
-Pixel centers are at +0.5 everywhere here; where they are whole numbers, as in OpenCV, the mirror is u' = W − 1 − u. A
-data set of that kind has 0.5 added to its cx and cy when it is read (`first_pixel`). The box of a left hand is one of
-the mirrored picture. The camera frame of the crop is that of the picture: cropping changes K alone.
+Pixel centers are at +0.5. Where they are whole numbers, as in OpenCV, the mirror is u' = W − 1 − u; readers of such
+data sets add 0.5 to cx and cy (`first_pixel`). The box of a left hand is in the mirrored picture. Crop and picture have
+the same camera frame: cropping changes only K.
 """
 
 import zlib
@@ -24,24 +24,25 @@ from ..camera import CROP_FACTOR, crop_box, crop_intrinsics, focal_length, proje
 from .sample import HandSample
 
 RULES = ("joints", "visible", "box", "mask", "metric", "picture")
-SHORTEST_PX = 8.0  # a crop's least side
-LARGEST = 6.0  # a crop's largest side, in sides of the picture: beyond, its labels are wrong
-GRAY = 128  # what is seen beyond the picture's border
+SHORTEST_PX = 8.0  # smallest side of a crop
+LARGEST = 6.0  # largest side of a crop over that of the picture; beyond it, the labels must be wrong
+GRAY = 128  # color beyond the border of the picture
 
 
 @dataclass(frozen=True)
 class Crop:
-    """Which square is cut around a hand.
+    """The rule by which a square is cut around a hand.
 
     rule: "joints": `factor` times the larger side of the tight box of all annotated joints, which is ω of Eq. 8;
-    "visible": of those that are visible; "box": of the box that the data set gives; "mask": of the hand's mask;
-    "metric": a square of `meters` at the joints' mean depth around their mean, for a data set that annotates too little
-    of the hand for a box; "picture": the smallest centered square that holds the whole picture. A frame with too little
-    for its rule (no mask, fewer than two joints) is cut by "box" if it has one, else by "metric", and one without any
-    joint by "picture".
+    "visible": the same of the visible joints; "box": the same of the box in the data set; "mask": the same of the mask;
+    "metric": a square of `meters` around the mean of the joints at their mean depth, for data sets that annotate too
+    little of the hand for a box; "picture": the smallest centered square around the whole picture. A frame that lacks
+    what its rule needs (a mask, two joints) is cut by "box" if it has one, else by "metric", and without any joint by
+    "picture".
 
-    jitter: for training, since no detector cuts as truth does: standard deviation of the logarithm of the side, and of
-    the center in halves of the side, cut at twice that; a frame's are drawn from its name, so they stay the same.
+    jitter: for training, because detectors do not crop as accurately as the truth: standard deviation of the logarithm
+    of the side, and of the center in units of half the side, clamped to twice that. It is drawn from the name of the
+    frame, so it is always the same.
     """
 
     rule: str = "joints"
@@ -64,9 +65,9 @@ class Crop:
 
 @dataclass(frozen=True)
 class Frame:
-    """One hand in one picture, as its data set has it: nothing mirrored, nothing cut.
+    """One hand in one picture of a data set, neither mirrored nor cropped.
 
-    Geometry in double precision, C21, meters, in the camera that took the picture; K has pixel centers at +0.5.
+    Geometry is in double precision, C21 order, meters, in the frame of the camera; K has pixel centers at +0.5.
     """
 
     name: str
@@ -79,7 +80,7 @@ class Frame:
     parts: UInt8[np.ndarray, "h w"] | None = None  # codes of `sample.PARTS`
     depth: Float[np.ndarray, "h w"] | None = None  # meters
     vertices_cam: Float[Tensor, "778 3"] | None = None
-    box_px: Float[Tensor, "2 2"] | None = None  # two opposite corners of the hand's box that the data set gives
+    box_px: Float[Tensor, "2 2"] | None = None  # two opposite corners of the hand's box, if the data set has it
 
     @property
     def size(self) -> tuple[int, int]:
@@ -87,7 +88,7 @@ class Frame:
         return self.image.shape[1], self.image.shape[0]
 
     def mirrored(self) -> "Frame":
-        """The same hand in a mirror: what is there for a left hand becomes a right one, and the other way round."""
+        """Mirrors the frame: a left hand becomes a right hand and the reverse."""
         width = self.size[0]
         changed = {
             "side": {"left": "right", "right": "left"}[self.side],
@@ -106,17 +107,17 @@ class Frame:
 
 
 def mirror_cam(points_cam: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
-    """Points of a camera frame in a mirror, x → −x; its own inverse."""
+    """Mirrors points of a camera frame, x → −x; its own inverse."""
     return points_cam * points_cam.new_tensor([-1.0, 1.0, 1.0])
 
 
 def mirror_px(points_px: Float[Tensor, "*batch n 2"], width: int) -> Float[Tensor, "*batch n 2"]:
-    """Points of a picture in a mirror, u → W − u; its own inverse."""
+    """Mirrors points of a picture, u → W − u; its own inverse."""
     return torch.stack([width - points_px[..., 0], points_px[..., 1]], -1)
 
 
 def mirror_intrinsics(K: Float[Tensor, "*batch 3 3"], width: int) -> Float[Tensor, "*batch 3 3"]:
-    """K of a mirrored picture: cx → W − cx; the skew changes its sign; its own inverse."""
+    """Returns K of the mirrored picture: cx → W − cx, and the skew changes sign; its own inverse."""
     mirrored = K.clone()
     mirrored[..., 0, 1] = -K[..., 0, 1]
     mirrored[..., 0, 2] = width - K[..., 0, 2]
@@ -127,14 +128,17 @@ def mirror_intrinsics(K: Float[Tensor, "*batch 3 3"], width: int) -> Float[Tenso
 
 
 def to_original_camera(points_cam: Float[Tensor, "*batch n 3"], side: str) -> Float[Tensor, "*batch n 3"]:
-    """Joints or vertices of a sample, or predicted for it, in the camera frame of the original picture."""
+    """Converts joints or vertices of a sample, true or predicted, to the camera frame of the original picture."""
     if side not in ("right", "left"):
         raise ValueError(f"side must be right or left, not '{side}'")
     return mirror_cam(points_cam) if side == "left" else points_cam
 
 
 def to_original_picture(points_px: Float[Tensor, "n 2"], sample: HandSample) -> Float[Tensor, "n 2"]:
-    """Pixels of a sample's crop as pixels of the original picture, unmirrored; pixel centers at +0.5."""
+    """Converts pixels of the crop to pixels of the original picture, not mirrored; pixel centers at +0.5.
+
+    Raises `ValueError` for a sample that was not cut from a picture.
+    """
     if sample.box is None or sample.picture is None:
         raise ValueError(f"{sample.name} was not cut from a picture: its fields 'box' and 'picture' are empty")
     zoom = sample.box[2] / sample.image.shape[-1]
@@ -146,10 +150,13 @@ def to_original_picture(points_px: Float[Tensor, "n 2"], sample: HandSample) -> 
 
 
 def choose_box(frame: Frame, crop: Crop) -> Float[Tensor, "3"]:
-    """The square of `Crop`: left, top, side in pixels of the frame's picture."""
+    """Returns the square of `Crop`: left, top, side in pixels of the picture of the frame.
+
+    Raises `ValueError` for joints behind the camera and for a hand outside the picture.
+    """
     valid = frame.joints_cam.isfinite().all(-1)
     if not (frame.joints_cam[valid][:, 2] > 0).all():
-        raise ValueError(f"{frame.name}: joints behind the camera (z ≤ 0); is the label of this frame damaged?")
+        raise ValueError(f"{frame.name}: joints are behind the camera (z ≤ 0); is the label of this frame damaged?")
     joints_px = project(frame.joints_cam, frame.K)
     width, height = frame.size
     rule = crop.rule
@@ -175,16 +182,16 @@ def choose_box(frame: Frame, crop: Crop) -> Float[Tensor, "3"]:
     box = torch.cat([box[:2] + (box[2] - side) / 2, side[None]])
     beyond = (box[:2] + box[2] < 0) | (box[:2] > torch.tensor([width, height]))
     if not side <= LARGEST * max(width, height) or beyond.any():
-        found = ", ".join(f"{v:.0f}" for v in box.tolist())
+        numbers = ", ".join(f"{v:.0f}" for v in box.tolist())
         raise ValueError(
-            f"{frame.name}: the hand's box (left, top, side = {found} px) is not in its picture of {width}×{height}; "
+            f"{frame.name}: the hand's box (left, top, side = {numbers} px) is not in its picture of {width}×{height}; "
             "do labels, K and picture belong together?"
         )
     return box
 
 
 def jittered(box: Float[Tensor, "3"], strength: float, name: str) -> Float[Tensor, "3"]:
-    """A square of another size at another place, as `Crop.jitter` says."""
+    """Changes size and position of a square as `Crop.jitter` says."""
     noise = torch.from_numpy(np.random.default_rng(zlib.crc32(name.encode())).normal(size=3)).clamp(-2, 2) * strength
     side = box[2] * noise[2].exp()
     center = box[:2] + box[2] / 2 * (1 + noise[:2])
@@ -192,10 +199,10 @@ def jittered(box: Float[Tensor, "3"], strength: float, name: str) -> Float[Tenso
 
 
 def recropped(batch: dict[str, Tensor], joints_px: Float[Tensor, "b 21 2"]) -> dict[str, Tensor]:
-    """A batch (`collate`) cut once more, around the joints that were found in it, as training crops are around theirs.
+    """Crops a batch (`collate`) again, around joints estimated in it, as training crops are cut around the true joints.
 
-    For data sets whose own crops fit the hand badly. Cut from the crops, so what these do not show is gray; a box that
-    is far out of its crop is brought back. Masks, parts and depths are left out.
+    For data sets whose first crops fit the hand badly. It samples the first crops, so the area beyond them is gray; a
+    box far outside its crop is moved back. Masks, parts and depths are left out.
     """
     size = batch["image"].shape[-1]
     box = crop_box(joints_px.nan_to_num(size / 2))
@@ -213,7 +220,7 @@ def recropped(batch: dict[str, Tensor], joints_px: Float[Tensor, "b 21 2"]) -> d
 
 
 def cut_frame(frame: Frame, size: int, crop: Crop) -> HandSample:
-    """The sample of a frame: mirrored if it is a left hand, cut, and resized to `size` pixels."""
+    """Makes the sample of a frame: mirrored if it is a left hand, cropped, and resized to `size` pixels."""
     right = frame.mirrored() if frame.side == "left" else frame
     box = choose_box(right, crop)
     K = crop_intrinsics(right.K, box, size).float()
@@ -241,10 +248,10 @@ def cut_frame(frame: Frame, size: int, crop: Crop) -> HandSample:
 
 
 def cut_smooth(picture: UInt8[np.ndarray, "h w 3"], box: Float[Tensor, "3"], size: int) -> Float[Tensor, "3 s s"]:
-    """A square of a picture, antialiased, as sRGB in [0, 1]; exact on whole pixels at its own size."""
+    """Cuts a square from a picture with antialiasing, as sRGB in [0, 1]; exact on whole pixels at its own size."""
     left, top, side = box.tolist()
     height, width = picture.shape[:2]
-    # The window that the square and the resampling filter need, so that little is copied from a large picture.
+    # Copies only the window that the square and the resampling filter need.
     margin = int(np.ceil(side / size)) + 2
     low = np.floor([left, top]).astype(int) - margin
     high = np.ceil([left + side, top + side]).astype(int) + margin
@@ -259,11 +266,11 @@ def cut_smooth(picture: UInt8[np.ndarray, "h w 3"], box: Float[Tensor, "3"], siz
 
 
 def cut_nearest(picture: np.ndarray, box: Float[Tensor, "3"], size: int) -> np.ndarray:
-    """A square of a mask, of codes or of depths (h, w): each pixel takes the nearest one; 0 beyond the border."""
+    """Cuts a square from a mask, part codes or depths (h, w) by nearest pixels; 0 beyond the border."""
     left, top, side = box.tolist()
     steps = (np.arange(size) + 0.5) * (side / size)
     columns, rows = np.floor(left + steps).astype(int), np.floor(top + steps).astype(int)
     height, width = picture.shape
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-    found = picture[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
-    return np.where(inside, found, np.zeros((), picture.dtype))
+    nearest = picture[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
+    return np.where(inside, nearest, np.zeros((), picture.dtype))

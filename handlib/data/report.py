@@ -1,4 +1,4 @@
-"""The table that `handlib data check` prints: what was found, what should be there, and what to do about it."""
+"""The table that `handlib data check` prints: actual and expected values, and what to do if they differ."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that was looked at. `ok` is None where there is nothing to compare with."""
+    """One check. `ok` is None if there is nothing to compare with."""
 
     what: str
     found: str
@@ -25,19 +25,19 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether everything that was compared agrees."""
+        """Whether all comparisons succeeded."""
         return all(line.ok is not False for line in self.lines)
 
     def add(self, what: str, found: object, expected: object = "", ok: bool | None = None) -> None:
-        """A line of the table."""
+        """Adds a line."""
         self.lines.append(Line(what, _text(found), _text(expected), ok))
 
     def count(self, what: str, found: int, official: int) -> None:
-        """A line that compares a number with the official one."""
+        """Adds a line that compares a count with the official one."""
         self.add(what, found, official, found == official)
 
     def below(self, what: str, value: float, bound: float, unit: str) -> None:
-        """A line that asks for a number below a bound; NaN is not below."""
+        """Adds a line that compares a number with an upper bound; NaN fails."""
         self.add(what, f"{value:.3g} {unit}", f"< {bound:g} {unit}", value < bound)
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Report:
             ).rstrip()
             for row in rows
         ]
-        end = [] if self.ok else [f"Not all is there or right. Get it from {self.source}"]
+        end = [] if self.ok else [f"Something is missing or wrong. Get the data set from {self.source}"]
         return "\n".join([self.title, "", *table, *_paragraph(self.remarks), *_paragraph(end)])
 
 

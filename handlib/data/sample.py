@@ -1,4 +1,4 @@
-"""The one form in which every data set hands out a hand."""
+"""`HandSample`, the form in which every data set returns a hand, and its batches."""
 
 from dataclasses import dataclass
 
@@ -8,23 +8,23 @@ from torch import Tensor
 
 from ..hand.joints import MANO16
 
-# Codes of a part mask: nothing, what else is in front (people, things, another hand), and the bones of the hand, each
-# named after the joint at its base; the wrist's is the palm.
+# Codes of a part mask: background, other things in front (people, objects, another hand), and the bones of the hand,
+# each named after the joint at its base; "wrist" is the palm.
 PARTS = ("background", "other", *MANO16.joints)
-OTHER = PARTS.index("other")  # what is greater is hand
+OTHER = PARTS.index("other")  # greater codes are hand
 
 
 @dataclass(frozen=True)
 class HandSample:
-    """A square crop around one right hand (a left one has been mirrored), with what is known about it.
+    """A square crop of one right hand (left hands are mirrored) with its labels.
 
-    Joints are in C21 order. `joints_px` has pixel centers at +0.5; `joints_cam` and `vertices_cam` are meters in the
-    camera frame; K is that of the crop, so `project(joints_cam, K)` gives `joints_px`. A joint that is not annotated
-    is NaN, and not visible. `crop.to_original_camera` and `crop.to_original_picture` lead back from here.
+    Joints are in C21 order. `joints_px` has pixel centers at +0.5; `joints_cam` and `vertices_cam` are in meters in the
+    camera frame. K is that of the crop, so `project(joints_cam, K)` gives `joints_px`. A joint without annotation is
+    NaN and not visible. `crop.to_original_camera` and `crop.to_original_picture` convert back to the original picture.
     """
 
     image: Float[Tensor, "3 h w"]  # sRGB in [0, 1]
-    mask: Float[Tensor, "h w"] | None  # 1 where the hand is seen; the forearm is not hand; None where none is given
+    mask: Float[Tensor, "h w"] | None  # 1 where the hand is visible, without the forearm; None if there is no mask
     joints_px: Float[Tensor, "21 2"]
     joints_cam: Float[Tensor, "21 3"]
     visible: Bool[Tensor, "21"]
@@ -33,30 +33,27 @@ class HandSample:
     name: str
     vertices_cam: Float[Tensor, "778 3"] | None = None
     parts: Integer[Tensor, "h w"] | None = None  # codes of `PARTS`
-    depth: Float[Tensor, "h w"] | None = None  # meters along z; 0 where it is not known
+    depth: Float[Tensor, "h w"] | None = None  # meters along z; 0 where unknown
     box: Float[Tensor, "3"] | None = None  # left, top, side of the crop in the picture, mirrored for a left hand
-    tone: Float[Tensor, ""] | None = None  # of the skin, 0 … 9 along the Monk scale
+    tone: Float[Tensor, ""] | None = None  # of the skin, 0 … 9 on the Monk scale
     picture: tuple[int, int] | None = None  # width and height of the original picture
 
 
 def collate(samples: list[HandSample]) -> dict[str, Tensor]:
-    """A batch: every tensor field stacked, under its name. Fields that a sample lacks are left out, but for the mask:
-    where some samples have one, that of the others is NaN, unknown."""
-    fields = (
-        "image",
-        "mask",
-        "joints_px",
-        "joints_cam",
-        "visible",
-        "K",
-        "vertices_cam",
-        "parts",
-        "depth",
-        "box",
-        "tone",
-    )
+    """Stacks the tensor fields of samples to a batch, by name.
+
+    Fields that some samples lack are left out, except the mask: if only some samples have one, the others get NaN.
+    """
+    fields = ("image", "mask", "joints_px", "joints_cam", "visible", "K",
+              "vertices_cam", "parts", "depth", "box", "tone")  # fmt: skip
     values = {field: [getattr(sample, field) for sample in samples] for field in fields}
     if any(mask is not None for mask in values["mask"]):
         unknown = torch.full_like(samples[0].image[0], torch.nan)
         values["mask"] = [unknown if mask is None else mask for mask in values["mask"]]
-    return {field: torch.stack(found) for field, found in values.items() if all(value is not None for value in found)}
+    return {field: torch.stack(column) for field, column in values.items() if all(v is not None for v in column)}
+
+
+def spread(length: int, count: int) -> list[int]:
+    """Returns up to `count` indices below `length`, spread evenly from the first to the last."""
+    count = min(count, length)
+    return [round(i * (length - 1) / max(count - 1, 1)) for i in range(count)]

@@ -1,4 +1,4 @@
-"""Data sets named on a command line: `rhd:PATH`, or with named arguments of the reader, `stb,camera=SK:PATH`.
+"""Specs name data sets on the command line: `rhd:PATH`, or with arguments of the reader, `stb,camera=SK:PATH`.
 
 | kind | reader | splits |
 |---|---|---|
@@ -11,8 +11,8 @@
 | `photos` | `PhotoFolder` | test |
 | `nyu`, `pictures` | `NYUBackgrounds`, `ImageFolderBackgrounds`: backgrounds | |
 
-Of the real sets only `interhand` has a split for validation. With `hold=0.05` among the arguments the last twentieth of
-the training split's recordings is one, and is left out of the training split: `rhd,hold=0.05:PATH`.
+Of the real data sets, only `interhand` has a validation split. The argument `hold=0.05` makes one from the last
+twentieth of the recordings of the training split, and removes it from there: `rhd,hold=0.05:PATH`.
 """
 
 import inspect
@@ -43,53 +43,52 @@ _YES = {"yes": True, "true": True, "no": False, "false": False}
 
 
 def open_spec(spec: str, split: str = "test", size: int = 224, skip_broken: bool = False) -> RealHands:
-    """The data set of hands that a spec names, such as "rhd:PATH" or "rhd,joint0=wrist,hand=visible:PATH".
+    """Opens the data set of hands that a spec names, such as "rhd:PATH" or "rhd,joint0=wrist,hand=visible:PATH".
 
-    split: "train" or "test", and "val" where the set has one or the spec holds hands out for it; a set for tests alone
-    knows "test" only.
-    The arguments in the spec are those of the reader, and `hold`.
+    split: "train", "test", or "val" if the data set has one or the spec has `hold`; data sets for testing have only
+    "test". The arguments in the spec are those of the reader, and `hold`. Raises `ValueError` for an invalid spec or
+    split.
     """
     kind, arguments, path = parse_spec(spec, HANDS)
-    reader, held = HANDS[kind], split == "val"
+    reader, validation = HANDS[kind], split == "val"
     fraction = _number(arguments.pop("hold", None), "hold", spec)
-    if held and fraction is None and not reader.validates:
-        raise ValueError(f"{spec}: has no split 'val': hold hands out for it, as in {hold_out(spec, 0.05)}")
-    split = ("val" if fraction is None else "train") if held else split_of(split)
-    taken = {"root", "folder", "split", "size", "skip_broken"}
-    chosen = _arguments(reader, arguments, taken, spec)
+    if validation and fraction is None and not reader.validates:
+        raise ValueError(f"{spec}: has no split 'val': hold out some hands for it, as in {hold_out(spec, 0.05)}")
+    split = ("val" if fraction is None else "train") if validation else split_of(split)
+    values = _arguments(reader, arguments, {"root", "folder", "split", "size", "skip_broken"}, spec)
     if "split" in inspect.signature(reader).parameters:
-        data = reader(path, split=split, size=size, skip_broken=skip_broken, **chosen)
-        return data if fraction is None or split != "train" else data.hold_out(fraction, held)
+        data = reader(path, split=split, size=size, skip_broken=skip_broken, **values)
+        return data if fraction is None or split != "train" else data.hold_out(fraction, validation)
     if split != "test":
-        asked = "val" if held else split
-        raise ValueError(f"{spec}: {reader.__name__} is for tests alone, it has no split '{asked}'")
-    return reader(path, size=size, skip_broken=skip_broken, **chosen)
+        name = "val" if validation else split
+        raise ValueError(f"{spec}: {reader.__name__} is for tests alone and has no split '{name}'")
+    return reader(path, size=size, skip_broken=skip_broken, **values)
 
 
 def hold_out(spec: str, fraction: float) -> str:
-    """The spec with some of its training hands held out; as it is where some are already."""
+    """Returns the spec with a fraction of its training hands held out, unless it already has a validation split."""
     head, _, path = spec.partition(":")
     return spec if holds_out(spec) else f"{head},hold={fraction:g}:{path}"
 
 
 def holds_out(spec: str) -> bool:
-    """Whether a set's split "val" is not empty."""
+    """Returns whether the data set of a spec has a validation split."""
     kind, arguments, _ = parse_spec(spec, HANDS)
     return "hold" in arguments or HANDS[kind].validates
 
 
 def open_backgrounds(spec: str) -> NYUBackgrounds | ImageFolderBackgrounds:
-    """The source of backgrounds that a spec names: "nyu:FILE" or "pictures:FOLDER"."""
+    """Opens the source of backgrounds that a spec names: "nyu:FILE" or "pictures:FOLDER"."""
     kind, arguments, path = parse_spec(spec, BACKGROUNDS)
     return BACKGROUNDS[kind](path, **_arguments(BACKGROUNDS[kind], arguments, {"path"}, spec))
 
 
 def parse_spec(spec: str, kinds: dict[str, Callable]) -> tuple[str, dict[str, str], str]:
-    """Kind, arguments and path of `kind[,name=value…]:PATH`."""
+    """Splits `kind[,name=value…]:PATH` into kind, arguments and path. Raises `ValueError` for any other text."""
     head, colon, path = spec.partition(":")
     kind, *pairs = head.split(",")
     if kind not in kinds or not colon or not path:
-        raise ValueError(f"'{spec}' names no data set: write KIND:PATH, KIND one of {', '.join(kinds)}")
+        raise ValueError(f"'{spec}' names no data set: write KIND:PATH with KIND one of {', '.join(kinds)}")
     if not all("=" in pair for pair in pairs):
         raise ValueError(f"'{spec}': write arguments as {kind},name=value:PATH")
     return kind, dict(pair.split("=", 1) for pair in pairs), path
@@ -102,22 +101,23 @@ def _number(text: str | None, name: str, spec: str) -> float | None:
         raise ValueError(f"{spec}: '{name}' must be a number, not '{text}'") from None
 
 
-def _arguments(reader: Callable, given: dict[str, str], taken: set[str], spec: str) -> dict[str, object]:
-    """Texts as the types that the reader's defaults have."""
-    known = {name: p for name, p in inspect.signature(reader).parameters.items() if name not in taken}
+def _arguments(reader: Callable, texts: dict[str, str], reserved: set[str], spec: str) -> dict[str, object]:
+    """Converts the texts of arguments to the types of the reader's defaults."""
+    parameters = {name: p for name, p in inspect.signature(reader).parameters.items() if name not in reserved}
     values: dict[str, object] = {}
-    for name, text in given.items():
-        if name not in known:
-            raise ValueError(f"{spec}: {reader.__name__} has no argument '{name}', only {', '.join(known) or 'none'}")
-        default = known[name].default
+    for name, text in texts.items():
+        if name not in parameters:
+            names = ", ".join(parameters) or "none"
+            raise ValueError(f"{spec}: {reader.__name__} has no argument '{name}', only {names}")
+        default = parameters[name].default
         try:
             if isinstance(default, bool):
                 values[name] = _YES[text.lower()]
-            elif isinstance(default, int) or default is None:  # None stands for a number to be found
+            elif isinstance(default, int) or default is None:  # None: a number that the reader finds by itself
                 values[name] = int(text)
             else:
                 values[name] = type(default)(text)
         except (KeyError, ValueError):
-            wanted = "yes or no" if isinstance(default, bool) else "a number"
-            raise ValueError(f"{spec}: '{name}' must be {wanted}, not '{text}'") from None
+            expected = "yes or no" if isinstance(default, bool) else "a number"
+            raise ValueError(f"{spec}: '{name}' must be {expected}, not '{text}'") from None
     return values

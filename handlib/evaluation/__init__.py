@@ -1,1 +1,1 @@
-"""Measuring: metrics, the protocols of the field, results files and their audit."""
+"""Evaluation: metrics, the protocols of the field, results files and their audit."""

@@ -1,8 +1,8 @@
-"""`handlib results show | verify`: what a folder of results files says, and whether it may still be believed.
+"""`handlib results show | verify`: lists the results files of a folder and checks whether they are still valid.
 
-`verify` finds *errors*, which no folder of results may have (a file that breaks the schema or was changed by hand, a
-smoke run), and *doubts*, which are for people to judge (code that has changed since, changes that were not committed).
-Nothing is measured again.
+`verify` reports *errors*, which no folder of results may have (a file that breaks the schema, a file that was edited, a
+smoke run), and *doubts*, which are for people to judge (code that has changed since, uncommitted changes). Nothing is
+measured again.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from . import results
 
-# Files of handlib that present numbers and make none; a change to them makes no result older.
+# Files of handlib that only present numbers; a change to them does not make a result outdated.
 PRESENTATION = (
     "cli", "viz", "evaluation/audit.py", "evaluation/results.py", "experiments/published.py",
     *(f"experiments/reproduce/{name}.py" for name in (
@@ -27,7 +27,7 @@ PERFECT = 1 + 1e-6
 
 
 class Finding(NamedTuple):
-    """Something about one results file. level: "error" or "doubt"."""
+    """One problem of a results file. level: "error" or "doubt"."""
 
     file: str
     level: str
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 
 def show(folder: str | os.PathLike[str], names: tuple[str, ...] = ()) -> str:
-    """A table of the records of a folder, one line each; or, of those named, everything but their curves."""
+    """Formats a table of the records of a folder; or, for the named records, everything except their curves."""
     records = [results.read(path) for path in paths(folder, names)]
     if names:
         return "\n\n".join(_described(record) for record in records)
@@ -72,7 +72,7 @@ def _described(record: dict[str, Any]) -> str:
 
 
 def verify(folder: str | os.PathLike[str], names: tuple[str, ...] = ()) -> list[Finding]:
-    """Everything that is wrong or doubtful about the results files of a folder."""
+    """Returns all errors and doubts about the results files of a folder."""
     return [finding for path in paths(folder, names) for finding in _verify(path)]
 
 
@@ -84,9 +84,9 @@ def _verify(path: Path) -> list[Finding]:
         return [Finding(path.name, "error", str(error))]
     errors, doubts = [], []
     if record["profile"] == "smoke":
-        errors.append("a smoke run, which is never a result: delete it")
+        errors.append("a smoke run is never a result: delete it")
     if record["name"] != path.stem:
-        errors.append(f"its record is named '{record['name']}': a record is the file of its name")
+        errors.append(f"its record is named '{record['name']}': a file must have the name of its record")
     if "digest" not in record:
         doubts.append("has no digest: it was written by an older handlib")
     elif record["digest"] != digest:
@@ -99,13 +99,14 @@ def _verify(path: Path) -> list[Finding]:
     ]
     if record["git"].get("dirty"):
         doubts.append("was made by code that was not committed")
-    age = changed_since(record["git"].get("commit", ""))
-    if age is None:
+    changed = changed_since(record["git"].get("commit", ""))
+    if changed is None:
         doubts.append("whether the code has changed since is unknown: its commit is not in a checkout here")
-    elif age:
+    elif changed:
         doubts.append(f"was made by older code: handlib has changed since {record['git']['commit'][:12]}")
-    found = [("error", text) for text in errors] + [("doubt", text) for text in doubts]
-    return [Finding(path.name, level, text) for level, text in found]
+    return [
+        Finding(path.name, level, text) for level, texts in (("error", errors), ("doubt", doubts)) for text in texts
+    ]
 
 
 def _wrong(metric: dict[str, Any]) -> str | None:
@@ -119,13 +120,13 @@ def _wrong(metric: dict[str, Any]) -> str | None:
 
 @lru_cache
 def changed_since(commit: str) -> bool | None:
-    """Whether handlib, but for what only presents numbers, differs from a commit; None where that cannot be told."""
+    """Returns whether handlib, except `PRESENTATION`, differs from a commit; None if that cannot be determined."""
     here = Path(__file__).parents[1]
     if not re.fullmatch("[0-9a-f]{7,64}", commit):
         return None
     pathspec = [".", *(f":(exclude){name}" for name in PRESENTATION)]
     try:
-        # An installed copy may lie in a checkout of something else, which does not track it.
+        # An installed copy may lie in the checkout of another project, which does not track it.
         tracked = ["git", "ls-files", "--error-unmatch", "evaluation/results.py"]
         subprocess.run(tracked, cwd=here, capture_output=True, check=True)
         done = subprocess.run(["git", "diff", "--quiet", commit, "--", *pathspec], cwd=here, capture_output=True)
@@ -135,25 +136,27 @@ def changed_since(commit: str) -> bool | None:
 
 
 def paths(folder: str | os.PathLike[str], names: tuple[str, ...] = ()) -> list[Path]:
-    """The results files of a folder, those of reproductions in folders of their own (`reproduce-SUITE`) among them; or
-    those named. `FileNotFoundError` says which are not there."""
+    """Returns the named results files of a folder, or all, including those in its folders `reproduce-SUITE`.
+
+    Raises `FileNotFoundError` for a missing folder or file.
+    """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"no folder of results at {folder}: name one with --results-dir")
-    found = [folder / f"{name.removesuffix('.json')}.json" for name in names] or [
+        raise FileNotFoundError(f"no folder of results at {folder}: give one with --results-dir")
+    files = [folder / f"{name.removesuffix('.json')}.json" for name in names] or [
         *sorted(folder.glob("*.json")),
         *sorted(folder.glob("reproduce-*/*.json")),
     ]
-    for path in found:
+    for path in files:
         if not path.is_file():
-            raise FileNotFoundError(f"no results file at {path}: `handlib results show` lists those that there are")
-    if not found:
+            raise FileNotFoundError(f"no results file at {path}: `handlib results show` lists the existing ones")
+    if not files:
         raise FileNotFoundError(f"{folder} holds no results file (*.json)")
-    return found
+    return files
 
 
 def report(findings: list[Finding], checked: int) -> str:
-    """The findings as lines, errors first, and a summary."""
+    """Formats findings as lines, errors first, and a summary."""
     ordered = sorted(findings, key=lambda f: f.level != "error")
     lines = [f"{f.level:6} {f.file}: {f.text.removeprefix(f'{f.file}: ')}" for f in ordered]
     errors = sum(f.level == "error" for f in findings)

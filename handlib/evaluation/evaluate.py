@@ -1,8 +1,8 @@
-"""Measuring a DHPE on a data set: joints, mesh and mask against the truth.
+"""Measures a DHPE on a data set: joints, mesh and mask against the truth.
 
-Joints: placed in the camera frame by the inverse of Eq. 8 with the true depth of the root, then aligned at the root.
-What is not known of the truth (NaN joints, masks that a data set lacks) does not count, nor do the joints that the data
-set's protocol leaves out (`scored`). Where its joint 0 is a point of the palm (`palm`), both sides are taken to it.
+Joints are placed in the camera frame by the inverse of Eq. 8 with the true depth of the root, then aligned at the root.
+Missing truth (NaN joints, missing masks) does not count, nor do joints that the protocol of the data set leaves out
+(`scored`). If joint 0 of the data set is a point of the palm (`palm`), estimate and truth are both converted to it.
 """
 
 from collections.abc import Callable
@@ -34,16 +34,16 @@ from .refinement_report import RefinementReport, trajectory
 from .results import Metric
 
 ALL = tuple(range(21))
-FEWEST_FITTED = 3  # points that a similarity of space can be fitted to
+FEWEST_FITTED = 3  # points that determine a similarity in 3D
 PCK_GRID_MM = torch.linspace(0, 50, 51)
 
 
 def predictions(
     model: DHPE, data: CachedHands, iterations: int = 0, batch_size: int = 32, progress: bool = True
 ) -> dict[str, Tensor]:
-    """What the scores are made from, sample by sample: all fields of `compared`.
+    """Estimates every sample and compares it with the truth: all fields of `compared`, one row per sample.
 
-    With refinement also what it did: `refinement_mm`, `refinement_objective` (n, iterations + 1), see `refinement_of`.
+    With refinement also `refinement_mm` and `refinement_objective` (n, iterations + 1), see `refinement_of`.
     """
     model.eval()
     scored, palm = getattr(data, "scored", ALL), getattr(data, "palm", "")
@@ -71,7 +71,7 @@ def predictions(
 def by_batch(
     measure: Callable[[dict[str, Tensor]], dict[str, Tensor]], data: CachedHands, batch_size: int, progress: bool
 ) -> dict[str, Tensor]:
-    """What `measure` says of every batch, put together on the CPU."""
+    """Applies `measure` to every batch and joins the results on the CPU."""
     rows: dict[str, list] = {}
     for indices in tqdm(torch.arange(len(data)).split(batch_size), "evaluating", unit="batch", disable=not progress):
         for name, value in measure(data.batch(indices)).items():
@@ -80,9 +80,9 @@ def by_batch(
 
 
 def depth_of_root(joints_cam: Float[Tensor, "b 21 3"]) -> Float[Tensor, " b"]:
-    """Depth at which an estimate is placed, meters: the middle MCP's, or the mean of the known joints' without it.
+    """Returns the depth in meters at which an estimate is placed: that of the true middle MCP.
 
-    1 m where none is known: only errors that do not count depend on it.
+    If that is unknown, the mean depth of the known joints, or 1 m; only errors that do not count depend on it.
     """
     depth = joints_cam[..., 2]
     stand_in = depth.nanmean(1).nan_to_num(1.0)
@@ -97,13 +97,13 @@ def compared(
     scored: tuple[int, ...] = ALL,
     palm: str = "",
 ) -> dict[str, Tensor]:
-    """An estimate, or the parts of one that there are, beside the truth of its batch.
+    """Compares an estimate, or parts of one, with the truth of its batch. Returns by name:
 
-    `joints_mm` and `joints_pa_mm` (b, 21): errors, root-aligned and after a Procrustes fit of the joints that count;
-    NaN where a joint is not `scored` or its error not known. `visible` (b, 21): which are in the crop, and count;
-    `joints_cam` and `truth_cam` (b, 21, 3), for other protocols; `vertices_pa_mm` (b): mean vertex error after
-    Procrustes, of `vertices_cam` and `truth_vertices_cam` (b, 778, 3); `mask`, `target` (m, s, s) bool of the m hands
-    whose mask is known; `tone` (b) where the data set knows it.
+    `joints_mm`, `joints_pa_mm` (b, 21): errors after alignment at the root and after a Procrustes fit of the joints
+    that count; NaN where a joint is not `scored` or its truth unknown. `visible` (b, 21): joints in the crop that
+    count. `joints_cam`, `truth_cam` (b, 21, 3): for other protocols. `vertices_pa_mm` (b): mean vertex error after
+    Procrustes of `vertices_cam` and `truth_vertices_cam` (b, 778, 3). `mask`, `target` (m, s, s): bool, of the m hands
+    with a known mask. `tone` (b): if the data set has it.
     """
     samples = {}
     if joints_cam is not None:
@@ -113,7 +113,7 @@ def compared(
         counts = counts & torch.isfinite(truth).all(-1)
         fitted = align(joints_cam, truth, "procrustes", counts)
         enough = counts.sum(1, keepdim=True) >= FEWEST_FITTED
-        rooted = align(joints_cam, truth, "root")  # all NaN where the root is not known
+        rooted = align(joints_cam, truth, "root")  # all NaN if the root is unknown
         root_mm, fitted_mm = (without_rounding(joint_errors_mm(joints, truth)) for joints in (rooted, fitted))
         samples["joints_mm"] = root_mm.where(counts, torch.nan)
         samples["joints_pa_mm"] = fitted_mm.where(counts & enough, torch.nan)
@@ -130,10 +130,10 @@ def compared(
 
 
 def scores(samples: dict[str, Tensor]) -> dict[str, float]:
-    """One number a metric from `predictions`; every name says alignment, unit and range.
+    """Computes one number per metric from `predictions`; every name gives alignment, unit and range.
 
-    Of a method that answers only in part there are only the scores of its answers, and of truth that is not known there
-    is no score. Means and medians are over all joints that count, AUCs over those that are visible as well.
+    Scores for which there is no estimate or no truth are left out. Means and medians are over all joints that count,
+    AUCs over those that are also visible.
     """
     result = {}
     if "joints_mm" in samples:
@@ -159,7 +159,7 @@ def scores(samples: dict[str, Tensor]) -> dict[str, float]:
     return result
 
 
-# unit, alignment, thresholds of each of the `scores`
+# Unit, alignment and thresholds of each of the `scores`.
 _ROOT, _PROCRUSTES, _PIXELS = ("mm", "root", "none"), ("mm", "procrustes", "none"), ("fraction", "none", "none")
 _SCORES = {
     "joints_root_mean_mm": _ROOT,
@@ -179,21 +179,21 @@ _SCORES = {
 
 
 def describe(scores: dict[str, float], n: int) -> list[Metric]:
-    """`scores` of n hands as a results file has them."""
+    """Converts `scores` of n hands to the metrics of a results file."""
     return [Metric(name, value, *_SCORES[name], n) for name, value in scores.items()]
 
 
 def pck_curve(samples: dict[str, Tensor]) -> dict[str, list[float]]:
-    """The mean PCK curve over keypoints, on a grid of whole millimeters, for plots."""
+    """Computes the mean PCK curve over keypoints, at every millimeter, for plots."""
     errors = samples["joints_mm"]
     curve = pck(errors, PCK_GRID_MM.to(errors), samples["visible"] & torch.isfinite(errors)).nanmean(0)
     return {"threshold_mm": PCK_GRID_MM.tolist(), "pck": [round(v, 5) for v in curve.tolist()]}
 
 
 def curves(samples: dict[str, Tensor]) -> dict[str, dict[str, list]]:
-    """What a results file holds beside the scores, as columns: `pck_root`, error by `joint`, and by `tone` if known.
+    """Computes the curves of a results file as columns: `pck_root`, error by `joint`, and by `tone` if known.
 
-    Tone: of hands whose skin lies on the Monk scale from `low` on and below `high`.
+    A row of `tone` is for hands whose skin tone on the Monk scale is at least `low` and below `high`.
     """
     errors = samples["joints_mm"]
     valid = torch.isfinite(errors)
@@ -206,7 +206,7 @@ def curves(samples: dict[str, Tensor]) -> dict[str, dict[str, list]]:
 
 
 def refinement_of(samples: dict[str, Tensor]) -> RefinementReport | None:
-    """What refinement did to the hands whose error is known; None without refinement, or without such a hand."""
+    """Returns the report on refinement over hands with a known error; None without refinement or such hands."""
     if "refinement_mm" not in samples:
         return None
     valid = torch.isfinite(samples["refinement_mm"]).all(1)
@@ -216,5 +216,5 @@ def refinement_of(samples: dict[str, Tensor]) -> RefinementReport | None:
 
 
 def evaluate(model: DHPE, data: CachedHands, iterations: int = 0, progress: bool = True) -> dict[str, float]:
-    """All scores of a model on a data set; `iterations` > 0 adds test-time refinement."""
+    """Computes all scores of a model on a data set; `iterations` > 0 adds test-time refinement."""
     return scores(predictions(model, data, iterations, progress=progress))

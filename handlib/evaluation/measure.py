@@ -1,4 +1,4 @@
-"""From the samples of a test set to what a results file holds: metrics, each with its protocol, and curves."""
+"""Computes the contents of a results file from the samples of a test set: metrics with their protocols, and curves."""
 
 from torch import Tensor
 
@@ -10,9 +10,9 @@ Curves = dict[str, dict[str, list]]
 
 
 def measurements(samples: dict[str, Tensor], n: int, protocols: tuple[str, ...] = ()) -> tuple[list[Metric], Curves]:
-    """Everything that `evaluate.predictions` of n hands come to; of a method that answers in part, what its answers do.
+    """Computes all metrics and curves for which `evaluate.predictions` of n hands have estimates.
 
-    protocols: names of `PROTOCOLS`, beside our own scores.
+    protocols: names of `PROTOCOLS` to add to handlib's own scores.
     """
     metrics, tables = describe(scores(samples), n), {}
     if "joints_cam" in samples:
@@ -20,7 +20,7 @@ def measurements(samples: dict[str, Tensor], n: int, protocols: tuple[str, ...] 
         joints = samples["joints_cam"], samples["truth_cam"], samples["visible"]
         for name in protocols if samples["visible"].any() else ():
             metrics += PROTOCOLS[name].scores(*joints)
-            if name == "dexter_object":  # no root is annotated there, so its PCK is that of its own errors
+            if name == "dexter_object":  # has no annotated root, so its PCK curve uses its own errors
                 errors = PROTOCOLS[name].errors(*joints)
                 tables[f"pck_{name}"] = pck_curve({"joints_mm": errors.mm, "visible": errors.counted})
     if "freihand" in protocols and "truth_vertices_cam" in samples:
@@ -31,7 +31,7 @@ def measurements(samples: dict[str, Tensor], n: int, protocols: tuple[str, ...] 
 
 
 def _without_nan(curve: dict[str, list]) -> dict[str, list]:
-    """A curve that JSON can hold: None where there is no number."""
+    """Replaces NaN by None, which JSON can represent."""
 
     def number(value: object) -> object:
         return None if isinstance(value, float) and value != value else value

@@ -1,10 +1,10 @@
-"""Evaluation protocols of the field, as named functions: the same estimate has another error under each.
+"""Evaluation protocols of the field as named functions; the same estimate has a different error under each.
 
-Every protocol takes joints in C21 order in meters, predicted and true, and says which are visible; rows that do not
-count may hold NaN in the truth. It gives millimeters, and comes with the named threshold grid of its AUC. `PROTOCOLS`
-lists them.
+Every protocol takes predicted and true joints (C21 order, meters) and which of them are visible; joints that do not
+count may be NaN in the truth. It returns errors in millimeters, and names the threshold grids of its AUCs. `PROTOCOLS`
+lists all protocols.
 
-AUC everywhere: a PCK curve for each keypoint over its counted samples, its trapezoids, the mean over keypoints.
+Every AUC integrates the PCK curve of each keypoint by trapezoids and takes the mean over keypoints.
 """
 
 from collections.abc import Callable
@@ -21,13 +21,13 @@ from .results import Metric
 
 PHALANX = (C21.index("middle2"), MIDDLE_MCP)  # RHD's joints 11 and 12
 PALM = (C21.index("wrist"), MIDDLE_MCP)  # C21's joints 0 and 9
-FEWEST_TIPS = 2  # of a frame of Dexter+Object that counts
+FEWEST_TIPS = 2  # annotated fingertips that a frame of Dexter+Object needs to count
 F_THRESHOLDS_MM = (5.0, 15.0)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """`steps` evenly spaced thresholds from `low` to `high` millimeters, those before the index `first` left out."""
+    """`steps` evenly spaced thresholds from `low` to `high` millimeters, without those before the index `first`."""
 
     low: float
     high: float
@@ -40,13 +40,13 @@ class Grid:
 
     @property
     def name(self) -> str:
-        """As in the field `grid` of a results file."""
+        """The text for the field `grid` of a results file."""
         text = f"{self.steps} thresholds, {self.low:g}–{self.high:g} mm"
         return text + (f", from index {self.first}: {float(self.thresholds_mm[0]):.2f} mm" if self.first else "")
 
 
 class Errors(NamedTuple):
-    """What a protocol measures, before any mean. A row is a frame that counts, a column a keypoint."""
+    """The errors that a protocol measures; rows are the frames that count, columns are keypoints."""
 
     mm: Float[Tensor, "n k"]  # 0 where not counted
     counted: Bool[Tensor, "n k"]
@@ -61,11 +61,11 @@ def rhd_hand3d(
     visible: Bool[Tensor, "n 21"],
     in_bones: bool = False,
 ) -> Errors:
-    """RHD as in the code of Zimmermann & Brox (hand3d): relative to joint 0, in units of the middle proximal phalanx.
+    """Measures RHD as in hand3d, the code of Zimmermann & Brox: relative to joint 0, scaled by the middle phalanx.
 
-    Joint 0 is the wrist or, in the reference, a palm point: `evaluate.compared` takes both sides to the data set's.
-    A prediction is divided by its own phalanx and multiplied by the true one; one that is `in_bones` already, such as
-    theirs, is only multiplied.
+    Joint 0 is the wrist or, in their code, a palm point; `evaluate.compared` converts both sides to that of the data
+    set. A prediction is divided by its own middle proximal phalanx and multiplied by the true one. in_bones: the
+    prediction, like theirs, is already in units of the phalanx.
     """
     relative = predicted - predicted[:, :1]
     if not in_bones:
@@ -76,9 +76,9 @@ def rhd_hand3d(
 def minimal_hand(
     predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]
 ) -> Errors:
-    """RHD and STB as in Minimal-Hand's code: the middle MCPs coincide and the bones 0–9 have one length.
+    """Measures RHD and STB as in Minimal-Hand's code: the middle MCPs coincide and the bones 0–9 have equal length.
 
-    That code counts every joint; here the ones that are not visible are left out, as everywhere.
+    That code counts every joint; here joints that are not visible are left out, as in all protocols.
     """
     return _errors(align(predicted, truth, "root_scale"), truth, visible)
 
@@ -86,10 +86,10 @@ def minimal_hand(
 def dexter_object(
     predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]
 ) -> Errors:
-    """Dexter+Object as in Minimal-Hand's code: annotated tips alone, in frames that have at least two of them.
+    """Measures Dexter+Object as in Minimal-Hand's code: annotated fingertips in frames with at least two of them.
 
-    The centroids of these tips coincide and so do their mean distances from it. Very forgiving: of two tips it only
-    compares the direction from one to the other.
+    The centroids of these tips coincide, and so do their mean distances from it. This is very forgiving: with two tips,
+    only the direction from one to the other is compared.
     """
     tips = list(TIPS)
     counted = visible[:, tips] & torch.isfinite(truth[:, tips]).all(-1)
@@ -103,9 +103,9 @@ def dexter_object(
 def freihand(
     predicted: Float[Tensor, "n k 3"], truth: Float[Tensor, "n k 3"], visible: Bool[Tensor, "n k"] | None = None
 ) -> Errors:
-    """FreiHAND and HO3D: the best similarity (Procrustes) of all joints or vertices that are known.
+    """Measures FreiHAND and HO3D: after the best similarity (Procrustes) of all known joints or vertices.
 
-    Its code does not keep a mirror from being the best, and nor does this.
+    Like the original code, this allows the similarity to be a mirror image.
     """
     valid = torch.isfinite(truth).all(-1)
     return _errors(
@@ -114,24 +114,24 @@ def freihand(
 
 
 def wrist(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
-    """InterHand2.6M, and HO3D where it is root-relative: the wrists coincide. A frame without one does not count."""
+    """Measures InterHand2.6M and root-relative HO3D: the wrists coincide. Frames without a wrist do not count."""
     visible = visible & torch.isfinite(truth[:, :1]).all(-1)
     return _errors(align(predicted, truth, "wrist"), truth, visible)
 
 
 def ho3d(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
-    """HO3D's "scale and translation": the wrists coincide and the bones 0–9 have one length."""
+    """Measures HO3D's "scale and translation": the wrists coincide and the bones 0–9 have equal length."""
     return _errors(align(predicted, truth, "wrist_scale"), truth, visible)
 
 
 def root(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
-    """Ours: the middle MCPs coincide and nothing else is given away but, before, the depth of that joint."""
+    """Measures handlib's own protocol: the middle MCPs coincide; only the depth of that joint was given."""
     return _errors(align(predicted, truth, "root"), truth, visible)
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named protocol. `scores` gives its metrics, each with its alignment and its grid in words."""
+    """A named protocol."""
 
     name: str
     rule: str  # one line, for tables
@@ -141,7 +141,7 @@ class Protocol:
     def scores(
         self, predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]
     ) -> list[Metric]:
-        """Mean and median error over what counts, and an AUC for each grid. `ValueError` when nothing counts."""
+        """Computes mean and median error and an AUC for each grid. Raises `ValueError` if no joint counts."""
         return _metrics(self.name, self.rule, self.errors(predicted, truth, visible), self.grids)
 
 
@@ -155,14 +155,14 @@ PROTOCOLS = {
             "rhd_hand3d",
             "relative to joint 0, scaled by the true middle proximal phalanx",
             rhd_hand3d,
-            (HAND3D_GRID, Grid(0, 50, 20, first=8)),  # its "20–50 mm" is the rest of the same grid
+            (HAND3D_GRID, Grid(0, 50, 20, first=8)),  # its "20–50 mm" is the end of the same grid
         ),
         Protocol("minimal_hand", "middle MCPs coincide, bones 0–9 have one length", minimal_hand, (Grid(20, 50, 15),)),
         Protocol(
             "dexter_object",
             "annotated tips, frames with two at least; one centroid, one mean distance from it",
             dexter_object,
-            (Grid(20, 50, 15), Grid(0, 50, 20), Grid(0, 100, 20)),  # the literature has all three ranges
+            (Grid(20, 50, 15), Grid(0, 50, 20), Grid(0, 100, 20)),  # the literature uses all three ranges
         ),
         Protocol("freihand", "similarity (Procrustes)", freihand, (FREIHAND_GRID,)),
         Protocol("wrist", "wrists coincide", wrist, (FREIHAND_GRID,)),
@@ -171,8 +171,8 @@ PROTOCOLS = {
 }
 
 
-# Of each data set, by the kind of its spec: the protocols of its own literature. The benchmark's test splits have those
-# of the sets that they stand for.
+# The protocols that the literature uses for each data set, by the kind of its spec. The test splits of the benchmark
+# have those of the data sets that they imitate.
 OWN_PROTOCOLS = {
     "diverse": ("rhd_hand3d", "minimal_hand"),
     "studio": ("minimal_hand",),
@@ -187,10 +187,10 @@ OWN_PROTOCOLS = {
 
 
 def freihand_mesh(predicted: Float[Tensor, "n v 3"], truth: Float[Tensor, "n v 3"]) -> list[Metric]:
-    """FreiHAND's and HO3D's scores of meshes: vertex error and its AUC after Procrustes, and F-scores at 5 and 15 mm.
+    """Computes the mesh scores of FreiHAND and HO3D: vertex error and AUC after Procrustes, F-scores at 5 and 15 mm.
 
-    The F-scores are of the aligned meshes (`_f_5_mm`) and of the meshes as they lie in the camera frame, where nothing
-    at all is given away (`_raw_f_5_mm`): meters.
+    predicted, truth: vertices in meters. There are F-scores of the aligned meshes (`_f_5_mm`) and of the meshes as they
+    lie in the camera frame (`_raw_f_5_mm`).
     """
     protocol = PROTOCOLS["freihand"]
     metrics = _metrics("freihand_vertices", protocol.rule, protocol.errors(predicted, truth), protocol.grids)
@@ -211,7 +211,7 @@ def _bone(joints: Float[Tensor, "n 21 3"], bone: tuple[int, int]) -> Float[Tenso
 
 
 def _centered(points: Float[Tensor, "n k 3"], counted: Bool[Tensor, "n k"]) -> tuple[Tensor, Float[Tensor, " n"]]:
-    """Points relative to the centroid of the counted ones, and these ones' mean distance from it."""
+    """Returns points relative to the centroid of the counted ones, and the mean distance of these from it."""
     points = torch.where(counted[..., None], points, 0)
     number = counted.sum(1)
     points = points - points.sum(1, keepdim=True) / number[:, None, None]

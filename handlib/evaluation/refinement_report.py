@@ -1,7 +1,7 @@
-"""What test-time refinement does to the true error, step by step: the curve of the paper's Fig. 5(e), and its risk.
+"""Measures what each step of test-time refinement does to the true error: the curve of the paper's Fig. 5(e).
 
-Refinement sees no truth, so it may lower its objective and raise the error. How often it does is measured here, on
-data whose truth is known. Joints are placed and aligned as in evaluate.py: true depth of the root, aligned at the root.
+Refinement does not know the truth, so it may lower its objective and raise the error. This module measures how often
+that happens on data with known truth. Joints are placed and aligned as in evaluate.py.
 """
 
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -16,16 +16,16 @@ from ..data.real.palm import wrist_to_palm
 from ..dhpe import DHPE
 from ..hand.joints import MIDDLE_MCP
 from ..output import DHPEOutput
-from ..refinement import RefinementWeights, refine
+from ..refinement import METHOD, RefinementWeights, refine
 from .metrics import align, joint_errors_mm
 from .results import Metric
 
-CHANGES_MM = [float(edge) for edge in range(-20, 21, 2)]  # where the counts of changed errors are cut
+CHANGES_MM = [float(edge) for edge in range(-20, 21, 2)]  # bin edges of the histogram of changes of the error
 
 
 @runtime_checkable
 class Hands(Protocol):
-    """Any data set of handlib that is `CachedHands` or has its `batch`."""
+    """A data set with `batch`, such as `CachedHands`."""
 
     def __len__(self) -> int: ...
 
@@ -33,14 +33,14 @@ class Hands(Protocol):
 
 
 class RefinementReport(NamedTuple):
-    """Hand by hand, at every step 0 … iterations."""
+    """Error and objective of each hand at every step 0 … iterations."""
 
     error_mm: Float[Tensor, "n steps"]  # mean over the joints that count
-    objective: Float[Tensor, "n steps"]  # of Eq. 13; what refinement itself sees
+    objective: Float[Tensor, "n steps"]  # of Eq. 13, which refinement lowers
 
     @property
     def mean_mm(self) -> Float[Tensor, " steps"]:
-        """Mean error at each number of iterations."""
+        """Mean error after each number of iterations."""
         return self.error_mm.mean(0)
 
     @property
@@ -49,7 +49,7 @@ class RefinementReport(NamedTuple):
         return (self.error_mm > self.error_mm[:, :1]).float().mean(0)
 
     def summary(self) -> dict[str, float]:
-        """The numbers that a results file records."""
+        """Computes the numbers that a results file records."""
         change = self.error_mm[:, -1] - self.error_mm[:, 0]
         risen = change[change > 0]
         start, end = self.objective[:, 0], self.objective[:, -1]
@@ -66,7 +66,7 @@ class RefinementReport(NamedTuple):
         }
 
     def metrics(self) -> list[Metric]:
-        """`summary` as a results file has it, every name beginning with "refinement_"."""
+        """Converts `summary` to the metrics of a results file; every name begins with "refinement_"."""
         n, metrics = len(self.error_mm), []
         for name, value in self.summary().items():
             unit = "mm" if name.endswith("_mm") else "fraction" if name.endswith("_fraction") else "objective"
@@ -74,7 +74,7 @@ class RefinementReport(NamedTuple):
         return metrics
 
     def curves(self) -> dict[str, dict[str, list]]:
-        """For figures: means at each number of iterations, and how many hands' errors changed by how much."""
+        """Computes the curves for figures: means after each number of iterations, and a histogram of changes."""
         change = self.error_mm[:, -1] - self.error_mm[:, 0]
         edges = change.new_tensor(CHANGES_MM)
         counts = torch.bincount(torch.bucketize(change, edges), minlength=len(edges) + 1)
@@ -85,7 +85,7 @@ class RefinementReport(NamedTuple):
                 "error_rose_fraction": [round(v, 4) for v in self.rose.tolist()],
                 "objective": [round(v, 7) for v in self.objective.mean(0).tolist()],
             },
-            "refinement_change": {  # low < change ≤ high; None where there is no bound
+            "refinement_change": {  # low < change ≤ high; None: no bound
                 "low_mm": [None, *CHANGES_MM],
                 "high_mm": [*CHANGES_MM, None],
                 "hands": counts.tolist(),
@@ -96,15 +96,16 @@ class RefinementReport(NamedTuple):
 def refinement_report(
     model: DHPE,
     data: Hands,
-    iterations: int = 50,
+    iterations: int | None = None,
     weights: RefinementWeights | None = None,
     batch_size: int = 32,
     progress: bool = True,
+    method: str = METHOD,
 ) -> RefinementReport:
     """Refines every hand of `data` and measures each step.
 
-    Joints that are not annotated (NaN) do not count; where the data say which joints their score counts
-    (`SyntheticHands.scored`), neither do the others. `ValueError` where there is no hand, or one without any joint.
+    Joints without annotation (NaN) do not count, nor do joints outside the data set's `scored`. Raises `ValueError` if
+    there are no hands, or a hand without any joint.
     """
     if not len(data):
         raise ValueError("there are no hands to refine")
@@ -115,9 +116,10 @@ def refinement_report(
         batch = data.batch(indices)
         with torch.no_grad():
             output = model(batch["image"])
-        part = trajectory(refine(model, batch["image"], output, iterations, weights), batch, scored, palm)
+        refined = refine(model, batch["image"], output, iterations, weights, method)
+        part = trajectory(refined, batch, scored, palm)
         if not torch.isfinite(part.error_mm).all():
-            raise ValueError("a hand has no joint whose error is known: are its root and its camera annotated?")
+            raise ValueError("a hand has no joint with a known error: are its root and its camera annotated?")
         errors.append(part.error_mm.cpu())
         objectives.append(part.objective.cpu())
     return RefinementReport(torch.cat(errors), torch.cat(objectives))
@@ -126,7 +128,7 @@ def refinement_report(
 def trajectory(
     refined: DHPEOutput, batch: dict[str, Tensor], scored: tuple[int, ...] = tuple(range(21)), palm: str = ""
 ) -> RefinementReport:
-    """The same of one batch that has been refined. The error of a hand without a known joint, or root, is NaN."""
+    """Makes the report of one refined batch. The error is NaN for a hand without a known joint or root."""
     states, truth = refined.history, batch["joints_cam"]
     joints = torch.stack([state.joints for state in states], 1)  # (b, steps, 21, 3)
     steps = joints.shape[1]
@@ -134,6 +136,6 @@ def trajectory(
     depth = truth[:, MIDDLE_MCP, 2][:, None].expand(-1, steps)
     joints_cam = crop_to_cam(joints, joints[:, :, MIDDLE_MCP], depth, K, refined.size)
     target = truth[:, None].expand(-1, steps, -1, -1)
-    joints_cam, target = wrist_to_palm(joints_cam, palm), wrist_to_palm(target, palm)  # as `evaluate.compared`
+    joints_cam, target = wrist_to_palm(joints_cam, palm), wrist_to_palm(target, palm)  # as in `evaluate.compared`
     error = joint_errors_mm(align(joints_cam, target, "root"), target)[..., list(scored)].nanmean(-1)
     return RefinementReport(error, torch.stack([state.objective for state in states], 1))

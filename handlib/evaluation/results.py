@@ -1,8 +1,8 @@
-"""Results files: one JSON a run, the only source of every table, figure and number that is published.
+"""Results files: one JSON per run, the only source of every published table, figure and number.
 
-A record says what was measured, by which command, on what, and how long it took, so that anyone can repeat it.
+A record says what was measured, by which command, on what data and for how long, so that anyone can repeat it.
 `SCHEMA` lists its fields; `read` refuses a file that breaks it. `write` adds a digest, by which `handlib results
-verify` (audit.py) sees that nobody has changed a number since.
+verify` (audit.py) detects later changes.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import shlex
+import statistics
 import subprocess
 import sys
 import time
@@ -23,16 +24,18 @@ from typing import Any
 
 import torch
 
+from ..support.arguments import check_fields
 from ..support.files import atomic_path
+from ..support.json_text import read_json
 
 SCHEMA = {
     "schema": int,  # 1
-    "name": str,  # of the run, and of its file
-    "claim": str,  # what the run is there to show
+    "name": str,  # of the run and of its file
+    "claim": str,  # what the run is meant to show
     "profile": str,  # "smoke" is never a result
-    "synthetic": bool,  # whether the data are rendered or photographs; the two are never mixed
+    "synthetic": bool,  # whether the data are rendered; rendered hands and photographs are never mixed
     "command": str,  # repeats the run
-    "config": dict,  # resolved, nothing left to defaults
+    "config": dict,  # complete, without implied defaults
     "seed": int,
     "data": dict,  # name (with version, split and seed), n
     "hand": dict,  # name, fingertips
@@ -53,9 +56,9 @@ OPTIONAL = {
 
 @dataclass(frozen=True)
 class Metric:
-    """One number and what it means. `grid` is the threshold grid of an AUC, `alignment` what was done before.
+    """One number and its meaning. alignment: applied before measuring. grid: the thresholds of an AUC.
 
-    Of several runs that differ by their seed alone, `value` is the mean and `spread` the standard deviation.
+    For several runs that differ only in their seed, `value` is the mean and `spread` the standard deviation.
     """
 
     name: str
@@ -69,32 +72,32 @@ class Metric:
 
 
 def over_seeds(records: list[dict[str, Any]]) -> list[Metric]:
-    """The metrics of runs that differ by their seed alone, as means with their spread (n − 1 in the denominator).
+    """Averages the metrics of runs that differ only in their seed; the spread has n − 1 in its denominator.
 
-    `ValueError` when two have one seed, or when their configs, data or metrics are not the same.
+    Raises `ValueError` if two runs have the same seed, or if their configs, data or metrics differ.
     """
     if not records:
-        raise ValueError("no record given: there is nothing to average")
+        raise ValueError("no records to average")
     first = records[0]
     names = [metric["name"] for metric in first["metrics"]]
     if len({r["seed"] for r in records}) < len(records):
-        raise ValueError(f"{first['name']}: two of the runs have the same seed, so they are one run")
+        raise ValueError(f"{first['name']}: two of the runs have the same seed, so they are the same run")
     for other in records[1:]:
         if [metric["name"] for metric in other["metrics"]] != names or other["data"] != first["data"]:
             raise ValueError(f"{first['name']} and {other['name']} do not measure the same on the same data")
         if _without_seed(other["config"]) != _without_seed(first["config"]):
-            raise ValueError(f"{first['name']} and {other['name']} differ by more than their seed")
+            raise ValueError(f"{first['name']} and {other['name']} differ in more than their seed")
     metrics = []
     for i, metric in enumerate(first["metrics"]):
         values = [r["metrics"][i]["value"] for r in records]
         mean = sum(values) / len(values)
-        spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1)) if len(values) > 1 else None
+        spread = statistics.stdev(values) if len(values) > 1 else None
         metrics.append(Metric(**{**metric, "value": mean, "spread": spread, "seeds": len(values)}))
     return metrics
 
 
 def _without_seed(config: Any) -> Any:
-    """A config whose fields named "seed" are left out, at any depth."""
+    """Returns a config without fields named "seed", at any depth."""
     if isinstance(config, dict):
         return {key: _without_seed(part) for key, part in config.items() if key != "seed"}
     return config
@@ -116,7 +119,7 @@ def record(
     curves: dict[str, Any] | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """A complete record; `started` is the `time.perf_counter()` at which the run began."""
+    """Makes a complete record; `started` is `time.perf_counter()` at the start of the run."""
     return {
         "schema": 1,
         "name": name,
@@ -150,32 +153,29 @@ def write(record: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
 
 
 def digest(record: dict[str, Any]) -> str:
-    """The hash of a record without its digest, "sha256:…": of its JSON with sorted keys and no spaces."""
+    """Returns "sha256:…" of a record without its digest, written as JSON with sorted keys and no spaces."""
     rest = {key: part for key, part in record.items() if key != "digest"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """A checked record. `FileNotFoundError` and `ValueError` say which file and field."""
-    try:
-        loaded = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from error
+    """Reads and checks a record. Raises `FileNotFoundError`, or `ValueError` with file and field."""
+    loaded = read_json(path, "run its command again")
     _check(loaded, str(path))
     return loaded
 
 
 def present(folder: str | os.PathLike[str], names: Iterable[str]) -> tuple[dict[str, dict[str, Any]], str]:
-    """Those of the named records that are there, and a sentence that names the files that are not, or nothing."""
+    """Returns the named records that exist, and a sentence that names the missing files, or ""."""
     paths = {name: Path(folder) / f"{name}.json" for name in names}
     missing = [f"`{path.name}`" for path in paths.values() if not path.is_file()]
-    found = {name: read(path) for name, path in paths.items() if path.is_file()}
-    return found, f"Not measured yet, for want of the results file: {', '.join(missing)}." if missing else ""
+    records = {name: read(path) for name, path in paths.items() if path.is_file()}
+    return records, f"Not measured yet; missing results files: {', '.join(missing)}." if missing else ""
 
 
 def value(record: dict[str, Any], metric: str) -> float:
-    """One number of a record by its metric's name."""
+    """Returns the value of a metric of a record. Raises `KeyError` if there is no such metric."""
     for entry in record["metrics"]:
         if entry["name"] == metric:
             return entry["value"]
@@ -186,7 +186,7 @@ def value(record: dict[str, Any], metric: str) -> float:
 
 def _check(record: dict[str, Any], where: str) -> None:
     if not isinstance(record, dict):
-        raise ValueError(f"{where}: a results file holds one JSON object")
+        raise ValueError(f"{where}: a results file must hold one JSON object")
     for field, kind in (SCHEMA | OPTIONAL).items():
         if field not in record:
             if field in OPTIONAL:
@@ -197,20 +197,24 @@ def _check(record: dict[str, Any], where: str) -> None:
             raise ValueError(
                 f"{where}: the field '{field}' must be {kind.__name__}, not {type(record[field]).__name__}"
             )
+    if not isinstance(record["git"].get("commit", ""), str):
+        raise ValueError(f"{where}: the field 'git' must have a text as its commit")
     for metric in record["metrics"]:
-        number = metric.get("value", 0.0) if isinstance(metric, dict) else 0.0
+        if not isinstance(metric, dict):
+            raise ValueError(f"{where}: the field 'metrics' must be a list of objects, not of {type(metric).__name__}")
+        number = metric.get("value", 0.0)
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
             raise ValueError(f"{where}: the metric '{metric.get('name')}' must have a finite number, not {number!r}")
         try:
-            Metric(**metric)
-        except TypeError as error:
+            check_fields(Metric(**metric))
+        except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{where}: a metric must have the fields of handlib.evaluation.results.Metric ({error})"
             ) from error
 
 
 def peak_memory_mb(children: bool = False) -> float:
-    """Most memory that this process, or its largest child, ever held; 0 where the system does not say (Windows)."""
+    """Returns the peak memory of this process, or of its largest child; 0 if the system does not count it (Windows)."""
     try:
         import resource
     except ModuleNotFoundError:
@@ -233,7 +237,7 @@ def versions() -> dict[str, str]:
 
 
 def device_name(device: str) -> str:
-    """What a timing was made on, in words."""
+    """Describes the device of a measurement in words."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"{_processor()}, {torch.get_num_threads()} threads"
@@ -254,7 +258,7 @@ def _git() -> dict[str, Any]:
         ).stdout.strip()
 
     try:
-        run("ls-files", "--error-unmatch", __file__)  # or it is installed inside another project
+        run("ls-files", "--error-unmatch", __file__)  # fails if handlib is installed inside another project
         return {"commit": run("rev-parse", "HEAD"), "dirty": bool(run("status", "--porcelain", "--", "."))}
     except (OSError, subprocess.CalledProcessError):
         return {}

@@ -1,16 +1,16 @@
-"""Estimates in the form that the servers of FreiHAND and HO3D take: a JSON list of two, all joints and all vertices.
+"""Writes and reads submissions to the servers of FreiHAND and HO3D: JSON lists of all joints and all vertices.
 
     [[[[x, y, z], … 21 joints], … hands], [[[x, y, z], … 778 vertices], … hands]]          pred.json, inside a zip
 
-| server | hands, in the order of | joints | camera |
+| server | number of hands: order | joints | camera |
 |---|---|---|---|
 | `freihand` | 3,960: `evaluation/rgb` | C21 | ours: x right, y down, z forward |
 | `ho3d_v2` | 11,524: `evaluation.txt` | MANO21 | OpenGL's: y and z negated |
 | `ho3d_v3` | 20,137: `evaluation.txt` | MANO21 | OpenGL's: y and z negated |
 
-Meters, in the camera of the whole picture, not of a crop; right hands. `FreiHAND` and `HO3D` have their test splits in
-these orders, and `evaluate.predictions` answers in the order of its data. Joints are those that the data set has:
-`joints.FINGERTIPS` says which vertices are tips. The layout is that of the servers' own scripts.
+Right hands, in meters, in the camera frame of the whole image. The test splits of `FreiHAND` and `HO3D` have these
+orders, and `evaluate.predictions` keeps the order of its data. Fingertips must be those of the data set
+(`joints.FINGERTIPS`). The layout is that of the servers' own scripts.
 """
 
 import json
@@ -29,17 +29,17 @@ from ..data.real import freihand, ho3d
 from ..data.real.ho3d import opengl
 from ..data.real.json_rows import JsonRows
 from ..hand.joints import C21, MANO21, JointOrder, convert
-from ..support.files import atomic_path
+from ..support.files import atomic_path, check_file
 
 JOINTS, VERTICES = (21, 3), (778, 3)
-DECIMALS = 6  # of a meter
-MAX_NUMBER_BYTES = 40  # of a file, for each of its numbers
+DECIMALS = 6  # of coordinates in meters
+MAX_NUMBER_BYTES = 40  # most bytes of a file for each of its numbers
 _BETWEEN = re.compile(rb"\]\s{0,64}\]\s{0,64}\]\s{0,64},\s{0,64}(?=\[\s{0,64}\[\s{0,64}\[)")
 
 
 @dataclass(frozen=True)
 class Server:
-    """What a server takes: how many hands, in which order of joints, and whether in OpenGL's camera."""
+    """The format of a server: the number of hands, the joint order, and whether it uses OpenGL's camera."""
 
     hands: int
     order: JointOrder
@@ -55,32 +55,32 @@ SERVERS = {
 
 
 def write_submission(path: str | os.PathLike[str], server: str, joints_cam: Tensor, vertices_cam: Tensor) -> Path:
-    """Writes estimates of every hand of a test split as a key of `SERVERS` wants them, whole or not at all.
+    """Writes estimates for every hand of a test split in the format of a server, atomically.
 
-    joints_cam (n, 21, 3), vertices_cam (n, 778, 3): ours, that is C21, meters, z forward. `ValueError` says what is
-    wrong with which hand.
+    server: a key of `SERVERS`. joints_cam (n, 21, 3), vertices_cam (n, 778, 3): in C21 order, meters, z forward. Raises
+    `ValueError` with the hand that is wrong.
     """
-    asked = _server(server)
+    form = _server(server)
     joints, vertices = (torch.as_tensor(x).detach().cpu() for x in (joints_cam, vertices_cam))
     for name, points, shape in (("joints_cam", joints, JOINTS), ("vertices_cam", vertices, VERTICES)):
-        if points.shape != (asked.hands, *shape):
+        if points.shape != (form.hands, *shape):
             raise ValueError(
-                f"{server}: {name} has shape {tuple(points.shape)}, expected {(asked.hands, *shape)}: every hand of "
+                f"{server}: {name} has shape {tuple(points.shape)}, expected {(form.hands, *shape)}: every hand of "
                 "the test split, in its order"
             )
-        lost = ~points.isfinite().flatten(1).all(1)
-        if lost.any():
+        bad = ~points.isfinite().flatten(1).all(1)
+        if bad.any():
             raise ValueError(
-                f"{server}: {name} of hand {int(lost.nonzero()[0])} is not finite; give every hand an estimate"
+                f"{server}: {name} of hand {int(bad.nonzero()[0])} is not finite; give every hand an estimate"
             )
         behind = (points[..., 2] < 0).all(1)
-        if asked.opengl and behind.any():
+        if form.opengl and behind.any():
             raise ValueError(
-                f"{server}: {name} of hand {int(behind.nonzero()[0])} is behind the camera (z < 0): give our camera "
-                "frame, z forward; it is turned to OpenGL's here"
+                f"{server}: {name} of hand {int(behind.nonzero()[0])} is behind the camera (z < 0): give handlib's "
+                "camera frame, z forward; it is converted to OpenGL's here"
             )
-    joints = convert(joints, C21, asked.order)
-    if asked.opengl:
+    joints = convert(joints, C21, form.order)
+    if form.opengl:
         joints, vertices = opengl(joints), opengl(vertices)
     path = Path(path)
     with atomic_path(path) as temporary, open(temporary, "w", encoding="ascii") as file:
@@ -92,7 +92,7 @@ def write_submission(path: str | os.PathLike[str], server: str, joints_cam: Tens
 
 
 def _rows(points: Float[Tensor, "n k 3"]) -> Iterable[str]:
-    """The matrices of a list one by one, so that no text of the whole is made."""
+    """Yields the text of each hand, so that the whole text is never in memory."""
     for i, hand in enumerate(points):
         yield (", " if i else "") + json.dumps(hand.double().numpy().round(DECIMALS).tolist())
 
@@ -100,26 +100,23 @@ def _rows(points: Float[Tensor, "n k 3"]) -> Iterable[str]:
 def read_submission(
     path: str | os.PathLike[str], server: str
 ) -> tuple[Float[Tensor, "n 21 3"], Float[Tensor, "n 778 3"]]:
-    """Joints and vertices of a file made for a server, whoever wrote it, as ours: C21, meters, z forward.
+    """Reads joints and vertices from a file in the format of a server: C21 order, meters, z forward.
 
-    Errors name the file and the row.
+    Raises `FileNotFoundError`, and `ValueError` with file and row.
     """
-    asked, path = _server(server), Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no submission at {path}; unpack it, if it is in a zip")
-    most = MAX_NUMBER_BYTES * asked.hands * 3 * (JOINTS[0] + VERTICES[0])
-    if path.stat().st_size > most:
-        raise ValueError(f"{path}: more than the {most >> 20} MB that {asked.hands} hands have; refused unread")
-    found = []
+    form, path = _server(server), Path(path)
+    most = MAX_NUMBER_BYTES * form.hands * 3 * (JOINTS[0] + VERTICES[0])
+    check_file(path, most, f"no submission at {path}; if it is in a zip, unpack it")
+    arrays = []
     for shape, span in zip((JOINTS, VERTICES), _halves(path), strict=True):
         rows = JsonRows(path, shape, "whoever wrote it", span)
-        if len(rows) != asked.hands:
-            raise ValueError(f"{path}: {len(rows)} hands of {shape[0]} points, {server} has {asked.hands}")
+        if len(rows) != form.hands:
+            raise ValueError(f"{path}: {len(rows)} hands of {shape[0]} points, {server} has {form.hands}")
         points = torch.empty(len(rows), *shape)
         for i in range(len(rows)):
             points[i] = torch.from_numpy(rows[i])
-        found.append(opengl(points) if asked.opengl else points)
-    return convert(found[0], asked.order, C21), found[1]
+        arrays.append(opengl(points) if form.opengl else points)
+    return convert(arrays[0], form.order, C21), arrays[1]
 
 
 def _server(name: str) -> Server:
@@ -129,7 +126,7 @@ def _server(name: str) -> Server:
 
 
 def _halves(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Between which bytes the two lists of a submission lie."""
+    """Returns the ranges of bytes of the two lists of a submission."""
     wrong = f"{path}: not a JSON list of all joints and all vertices; write it again"
     if path.stat().st_size == 0:
         raise ValueError(wrong)

@@ -9,7 +9,7 @@ from ..hand import HandModel
 from ..hand.joints import MIDDLE_MCP
 from ..output import DHPEOutput
 from ..parameters import MeshParameters
-from .posterior import Anatomy, Posterior, State, root_cam, to_px
+from .posterior import Anatomy, N, Posterior, State, root_cam, to_px
 
 
 def mesh_cam(anatomy: Anatomy, hand: HandModel, state: State) -> Float[Tensor, "n 778 3"]:
@@ -45,10 +45,15 @@ def describe(posterior: Posterior, hand: HandModel, state: State) -> DHPEOutput:
     quaternion = rotation_to_quaternion(state.rotation * state.rotation.new_tensor(FLIP)[:, None])
     h = MeshParameters(pose, state.beta, quaternion, scale[:, None] / SCALE_UNIT, torch.cat([shift, depth], -1)).join()
 
+    points_px = to_px(posterior.points_cam(state)[:, :N], state.place, K)
+    off, weight = (points_px - posterior.seen.points_px).norm(dim=-1), posterior.seen.weight
+    mean = (weight * off.square()).sum(1) / weight.sum(1)
     return DHPEOutput(
         h=h.float(),
         vertices=(vertices - root).float(),
         joints_3d=(joints - root).float(),
         joints_2d=joints_px.float(),
         root_cam=None if K is None else (root_cam(state.place, K) + root[:, 0]).float(),
+        joint_residual_px=torch.where(weight > 0, off, torch.nan).float(),
+        residual_px=mean.sqrt().float(),
     )

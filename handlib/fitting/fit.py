@@ -5,7 +5,9 @@ poses and viewpoints; Levenberg–Marquardt (solver.py) descends from all of the
 state of the least energy is the answer. Only the mask's term needs the mesh.
 """
 
+import warnings
 from dataclasses import replace
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,17 +16,22 @@ from tqdm import tqdm
 
 from ..hand import HandModel
 from ..output import DHPEOutput
+from ..support.arguments import checked
 from .describe import describe
+from .hints import hint
 from .mask import match_mask
 from .posterior import Anatomy, Noise, Observation, Posterior, State
 from .solver import descend
 from .starts import Samples, starts_from_2d, starts_from_3d
 
 FIRST, KEPT = 5, 6  # after so many iterations, so many of a hand's starts go on
-CHUNK = 16  # hands at once
+CHUNK = 8  # hands at once: few, so that their derivatives stay in the cache, and enough for a hint (hints.py)
+LARGEST = 1e6  # pixels of a coordinate, and of a focal length
 NOISE = Noise()
+FOUND = ("h", "vertices", "joints_3d", "joints_2d", "root_cam", "joint_residual_px", "residual_px")
 
 
+@checked
 @torch.no_grad()
 def fit(
     joints_2d: Float[Tensor, "*batch 21 2"],
@@ -51,11 +58,13 @@ def fit(
     starts, iterations: of the descent. noise: standard deviation of a joint over the side of the crop; less of it makes
     the fit follow the joints more closely. progress: a bar, from 20 hands on.
 
-    Every hand is fitted by itself, so its result does not depend on the batch. `ValueError` says what cannot be fitted.
+    Every hand is fitted by itself, so its result does not depend on the batch. `residual_px` of the output says how far
+    it is from the joints. `ValueError` says what cannot be fitted. A warning says if another joint order, the other
+    side, or a K of half or twice the size would explain the joints of the first hands much better (hints.py).
     """
-    for name, value, least in (("starts", starts, 1), ("iterations", iterations, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+    for name, value, least in (("starts", starts, 1), ("iterations", iterations, 0), ("seed", seed, 0)):
+        if not isinstance(value, int) or not least <= value < 2**63:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {value}")
     if not 0 < noise < 1:
         raise ValueError(f"noise must be a share of the crop's side between 0 and 1, such as 0.02, not {noise}")
     seen, mask = _checked(joints_2d, K, mask, visible, joints_3d)
@@ -70,29 +79,40 @@ def fit(
     for index in tqdm(rows, "fit", disable=not progress or len(seen.points_px) < 20):
         # From afar, every joint would be an outlier of very exact ones: those come second.
         posterior = Posterior(anatomy, seen.take(index), replace(NOISE, points=max(noise, NOISE.points)))
-        if seen.points_3d is None:
-            each = [
-                starts_from_2d(posterior.take(slice(i, i + 1)), samples, starts, torch.Generator().manual_seed(seed))
-                for i in range(len(index))
-            ]
-            state = State(*(torch.cat(values) for values in zip(*each, strict=True)))
-        else:
-            state = starts_from_3d(posterior, samples, starts)
-        state = best_of(posterior, state, iterations)[0]
+        state = _fitted(posterior, samples, starts, iterations, seed)[0]
+        if not parts and iterations:
+            again = partial(_energies, posterior, samples, seed)
+            doubt = hint(posterior, state, side, mirror(posterior.seen, 0.0), again)
+            if doubt:
+                warnings.warn(f"another explanation fits these joints much better: {doubt}", stacklevel=4)
         if noise < NOISE.points:
             posterior = Posterior(anatomy, seen.take(index), replace(NOISE, points=noise))
             state = descend(posterior, state, iterations)[0]
         if mask is not None:
             with torch.enable_grad():
-                one = [match_mask(posterior.take(slice(i, i + 1)), hand, state.take(slice(i, i + 1)), mask[index[i]])
-                       for i in range(len(index))]  # fmt: skip
-            state = State(*(torch.cat(values) for values in zip(*one, strict=True)))
+                state = match_mask(posterior, hand, state, mask[index])
         parts.append(describe(posterior, hand, state))
-    lead, named = joints_2d.shape[:-2], ("h", "vertices", "joints_3d", "joints_2d", "root_cam")
-    fields = {name: [getattr(part, name) for part in parts] for name in named if getattr(parts[0], name) is not None}
-    fields = {name: torch.cat(values).view(*lead, *values[0].shape[1:]) for name, values in fields.items()}
-    output = DHPEOutput(**fields)
+    lead = joints_2d.shape[:-2]
+    found = {name: [getattr(part, name) for part in parts] for name in FOUND if getattr(parts[0], name) is not None}
+    found = {name: torch.cat(values).view((*lead, *values[0].shape[1:])) for name, values in found.items()}
+    output = DHPEOutput(**found)
     return output if width is None else mirror_output(output, width)
+
+
+def _fitted(
+    posterior: Posterior, samples: Samples, starts: int, iterations: int, seed: int
+) -> tuple[State, Float[Tensor, " n"]]:
+    """The best state of each hand, and its energy."""
+    if posterior.seen.points_3d is None:
+        state = starts_from_2d(posterior, samples, starts, torch.Generator().manual_seed(seed))
+    else:
+        state = starts_from_3d(posterior, samples, starts)
+    return best_of(posterior, state, iterations)
+
+
+def _energies(posterior: Posterior, samples: Samples, seed: int, seen: Observation) -> Float[Tensor, " n"]:
+    """Of a fit to other observations of the same hands, from fewer starts."""
+    return _fitted(Posterior(posterior.anatomy, seen, posterior.noise), samples, KEPT, FIRST, seed)[1]
 
 
 def best_of(posterior: Posterior, state: State, iterations: int) -> tuple[State, Float[Tensor, " n"]]:
@@ -172,18 +192,22 @@ def _checked(joints_2d, K, mask, visible, joints_3d) -> tuple[Observation, Tenso
     joints, K, mask = rows("joints_2d", joints_2d, 21, 2), rows("K", K, 3, 3), rows("mask", mask, -1, -1)
     joints_3d = rows("joints_3d", joints_3d, 21, 3)
     visible = joints.new_ones(joints.shape[:-1]) if visible is None else rows("visible", visible, 21)
-    if not (visible >= 0).all() or visible.isinf().any():  # false for NaN
-        raise ValueError("visible must hold weights 0 … 1, or true and false")
+    for name, weights in (("visible", visible), ("mask", mask)):
+        if weights is not None and not ((weights >= 0) & (weights <= 1)).all():  # false for NaN
+            raise ValueError(f"{name} must hold weights 0 … 1, or true and false")
     joints = torch.where(visible[..., None] > 0, joints, 0)
     if not torch.isfinite(joints).all():
         raise ValueError("joints_2d holds NaN or infinity: pass visible=, false at the joints that were not found")
+    if (joints.abs() > LARGEST).any():
+        raise ValueError(f"joints_2d must be pixels of an image: it holds a coordinate beyond {LARGEST:g}")
     if ((visible > 0).sum(-1) < 4).any():
         raise ValueError("fewer than 4 joints are visible: leave such a hand out, it cannot be placed")
     spread = torch.stack([(j[v > 0].amax(0) - j[v > 0].amin(0)).amax() for j, v in zip(joints, visible, strict=True)])
     if (spread <= 0).any():
         raise ValueError("all visible joints lie at one point: joints_2d must be in pixels of the image")
-    if K is not None and not (torch.isfinite(K).all() and (torch.linalg.det(K).abs() > 1e-6).all()):
-        raise ValueError("K is not invertible: give focal lengths in pixels, or leave K out for an orthographic camera")
+    if K is not None and not _is_camera(K):
+        wanted = "[[fx, s, cx], [0, fy, cy], [0, 0, 1]] with focal lengths of at least 1 pixel"
+        raise ValueError(f"K must be {wanted}; leave it out for an orthographic camera")
     if joints_3d is not None:
         joints_3d = torch.where(visible[..., None] > 0, joints_3d, 0)
         if not torch.isfinite(joints_3d).all():
@@ -191,3 +215,9 @@ def _checked(joints_2d, K, mask, visible, joints_3d) -> tuple[Observation, Tenso
         if (joints_3d.abs() > 20).any():
             raise ValueError("joints_3d must be meters: it holds a coordinate beyond 20")
     return Observation(joints, visible, K, joints_3d), mask
+
+
+def _is_camera(K: Float[Tensor, "n 3 3"]) -> bool:
+    focal = K[:, [0, 1], [0, 1]]
+    fixed = (K[:, [1, 2, 2, 2], [0, 0, 1, 2]] == K.new_tensor([0.0, 0, 0, 1])).all()
+    return bool(fixed and (focal >= 1).all() and (K.abs() <= LARGEST).all())  # a comparison with NaN is false

@@ -1,12 +1,13 @@
 """What a fit minimizes: the negative logarithm of a posterior, so that its terms weigh each other and starts compare.
 
-    E = ½ Σ_j ρ(w_j ‖π(P_j) − p_j‖² / s²) + ½ ‖z‖² + ½ ‖β‖² + ½ ‖excess / softness‖² + ½ (Δs / S)²
+    E = ½ Σ_j ρ(w_j ‖π(P_j) − p_j‖² / s²) + ½ ‖z‖² + ½ ‖(β − β̂) / b‖² + ½ ‖excess / softness‖² + ½ (Δs / S)²
       + ½ Σ_j ρ₃(w_j ‖Σ₃^(−½) (P̃_j − Q̃_j)‖²) + ½ ‖(state − before) / τ‖²
 
 P are 21 points of the hand, joints or a landmark set; π is the camera, p the points in the image, s their noise, ρ
-Geman–McClure's robust function. z is the pose in standard deviations of its prior, β the shape, the excess that over
-the joints' limits; nothing is assumed about the viewpoint. Δs is the logarithm of the hand's size in the image over
-what its box lets expect; S is so wide that it only keeps a hand whose points are all disbelieved from shrinking away.
+Geman–McClure's robust function. z is the pose in standard deviations of its prior, β the shape, near a network's β̂ if
+there is one and near 0 otherwise, the excess that over the joints' limits; nothing is assumed about the viewpoint. Δs
+is the logarithm of the hand's size in the image over what its box lets expect; S is so wide that it only keeps a hand
+whose points are all disbelieved from shrinking away.
 The second line is optional: a network's own 3D points Q, of which only what lies about their mean (~) counts, and the
 same hand in the frame before. Where Q are other points of the hand than p, P holds 42 rows: those of p, those of Q.
 
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..camera import CROP_FACTOR, crop_box, focal_length, project, unproject
@@ -44,6 +45,7 @@ class Noise:
     points_3d: tuple[float, float, float] = (0.010, 0.010, 0.010)  # meters along the camera's axes
     outlier: float = 4.5  # standard deviations where a 2D point begins to be disbelieved
     outlier_3d: float = 3.0
+    shape: float = 0.45  # b, of β about a network's; it is 1 about the mean hand
     # How far a hand goes from one frame of a video to the next: of z, of β, radians; and its place over the crop's
     # side (of the scale's logarithm as well).
     step_pose: float = 0.25
@@ -63,6 +65,11 @@ class State(NamedTuple):
     def take(self, index) -> "State":
         return State(*(part[index] for part in self))
 
+    def where(self, chosen: Bool[Tensor, " n"], other: "State") -> "State":
+        """These estimates where they are chosen, the others elsewhere."""
+        pairs = zip(self, other, strict=True)
+        return State(*(torch.where(chosen.view(-1, *[1] * (own.ndim - 1)), own, old) for own, old in pairs))
+
     def moved(self, step: Float[Tensor, "*n p"]) -> "State":
         """The state after a step in its p = k + 16 numbers; the three of the rotation turn it from the left."""
         z, beta, turn, place = step.split([self.z.shape[-1], 10, 3, 3], -1)
@@ -73,7 +80,7 @@ class State(NamedTuple):
         turn = roma.rotmat_to_rotvec(self.rotation @ before.rotation.mT)
         return torch.cat([self.z - before.z, self.beta - before.beta, turn, self.place - before.place], -1)
 
-    def to(self, like: Tensor) -> "State":
+    def to(self, like: Tensor | torch.dtype) -> "State":
         return State(*(part.to(like) for part in self))
 
 
@@ -85,11 +92,15 @@ class Observation(NamedTuple):
     K: Float[Tensor, "n 3 3"] | None = None  # None: a scaled orthographic camera
     points_3d: Float[Tensor, "n 21 3"] | None = None  # meters along the camera's axes, about any origin
     before: State | None = None
+    beta: Float[Tensor, "n 10"] | None = None  # what a network says of the shape
 
     def take(self, index) -> "Observation":
         return Observation(
             *(None if part is None else part.take(index) if isinstance(part, State) else part[index] for part in self)
         )
+
+    def to(self, dtype: torch.dtype) -> "Observation":
+        return Observation(*(None if part is None else part.to(dtype) for part in self))
 
     def box(self) -> Float[Tensor, "n 3"]:
         """The crop around the points that count: left, top, side in pixels."""
@@ -112,6 +123,10 @@ class Anatomy(NamedTuple):
         prior = PosePrior(*(part.to(like) for part in PosePrior.of(hand)))
         return cls(Skeleton(hand, like, regressor), prior, joint_axes(hand).to(like), joint_limits().to(like))
 
+    def to(self, dtype: torch.dtype) -> "Anatomy":
+        prior = PosePrior(*(part.to(dtype) for part in self.prior))
+        return Anatomy(self.skeleton.to(dtype), prior, self.axes.to(dtype), self.limits.to(dtype))
+
 
 class Posterior:
     """E of n estimates, as squared residuals."""
@@ -124,6 +139,9 @@ class Posterior:
     def take(self, index) -> "Posterior":
         """That of some rows, or of rows repeated."""
         return Posterior(self.anatomy, self.seen.take(index), self.noise)
+
+    def to(self, dtype: torch.dtype) -> "Posterior":
+        return Posterior(self.anatomy.to(dtype), self.seen.to(dtype), self.noise)
 
     def points_cam(self, state: State) -> Float[Tensor, "n p 3"]:
         points = self.anatomy.skeleton(self.anatomy.prior.pose(state.z), state.beta)
@@ -143,7 +161,8 @@ class Posterior:
             space = space / points.new_tensor(self.noise.points_3d)
         excess = limit_excess(prior.pose(state.z), axes, limits).flatten(-2)
         size = (state.place[..., 2] - torch.log(self.box[:, 2] / CROP_FACTOR / EXTENT)) / SIZE_SPREAD
-        known = [state.z, state.beta, excess / math.radians(SOFTNESS), size[..., None]]
+        beta = state.beta if self.seen.beta is None else (state.beta - self.seen.beta) / self.noise.shape
+        known = [state.z, beta, excess / math.radians(SOFTNESS), size[..., None]]
         if self.seen.before is not None:
             known.append(state.since(self.seen.before) / self._steps(state))
         return image * root_weight, space, torch.cat(known, -1)
@@ -185,6 +204,8 @@ class Posterior:
         beyond = (known[:, k + 10 : k + 55] != 0)[..., None] / math.radians(SOFTNESS)
         by_known = known.new_zeros(n, known.shape[1], k + 16)
         by_known[:, : k + 10, : k + 10] = torch.eye(k + 10)
+        if self.seen.beta is not None:
+            by_known[:, k : k + 10, k : k + 10] /= self.noise.shape
         by_known[:, k + 10 : k + 55, :k] = beyond * (axes @ prior.basis.T.unflatten(0, (15, 3))).flatten(0, 1)
         by_known[:, k + 55, -1] = 1 / SIZE_SPREAD
         if self.seen.before is not None:

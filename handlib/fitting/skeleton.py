@@ -1,4 +1,4 @@
-"""The joints of a hand without its mesh, exactly, and their derivatives: what `fit` evaluates thousands of times.
+"""The joints of a hand without its mesh, exactly, and their derivatives: what `fit` and `refine` evaluate in each step.
 
 A joint is a fixed mixture of skinned vertices, so it is also a mixture of the bones' motions:
 
@@ -8,12 +8,16 @@ The sum over vertices is linear in (1, β, R − I) and is done once: less than 
 vertices. Derivatives are written out, because automatic ones cost ten times as much at this size.
 """
 
+from copy import copy
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..camera import SCALE_UNIT, rotation_jacobian
 from ..hand import HandModel
 from ..hand.files import PARENTS
+from ..parameters import MeshParameters
 from ..support import roma
 
 _NEGLIGIBLE = 1e-7  # share of a bone in a joint; leaving it out moves the joint by less than a micrometre
@@ -32,24 +36,34 @@ class Skeleton:
         regressor = constant(hand.joint_regressor if regressor is None else regressor)
         weights = constant(hand.weights)
         share = torch.einsum("iv,vk->ik", regressor, weights)
-        joint, self.bone = (share.abs() > _NEGLIGIBLE).nonzero(as_tuple=True)  # the pairs (i, k)
-        self.share = share[joint, self.bone][:, None, None]
-        mixture = regressor[joint] * weights[:, self.bone].T  # (pairs, 778)
+        self.joint, self.bone = (share.abs() > _NEGLIGIBLE).nonzero(as_tuple=True)  # the pairs (i, k)
+        self.share = share[self.joint, self.bone][:, None, None]
+        mixture = regressor[self.joint] * weights[:, self.bone].T  # (pairs, 778)
         blend = torch.einsum("pv,bcv->pcb", mixture, constant(hand.blend_shapes).view(145, 3, -1))
         # Columns: 1, then the ten shapes; a product with [1, β] gives the shaped hand.
         self.rest = torch.cat([(mixture @ constant(hand.template))[..., None], blend[..., :10]], -1)
         shapes = constant(hand.joint_shapes).view(10, 16, 3).permute(1, 2, 0)
         self.joints = torch.cat([constant(hand.joint_template)[..., None], shapes], -1)  # (16, 3, 11)
         self.correctives = blend[..., 10:].contiguous()  # (pairs, 3, 135)
-        self.of_joint = torch.nn.functional.one_hot(joint, len(regressor)).T.to(like)  # (p, pairs)
-        self.moves = _descendants().to(like)[:, self.bone]  # (15, pairs): which joints carry a pair along
+        self.count = len(regressor)
+        of_joint = torch.nn.functional.one_hot(self.joint, self.count).T.to(like)  # (p, pairs)
+        # (p, 15, pairs): which pairs of a point a joint carries along, and (p, 15) how much of the point that is
+        self.carried = of_joint[:, None] * _descendants().to(like)[:, self.bone]
+        self.carried_share = self.carried @ self.share[:, 0, 0]
+
+    def to(self, dtype: torch.dtype) -> "Skeleton":
+        other = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor) and value.is_floating_point():
+                setattr(other, name, value.to(dtype))
+        return other
 
     def __call__(
         self, pose: Float[Tensor, "*batch 45"], shape: Float[Tensor, "*batch 10"]
     ) -> Float[Tensor, "*batch p 3"]:
         one_shape = torch.cat([torch.ones_like(shape[..., :1]), shape], -1)[..., None, :, None]
         parts = self._posed(_local(pose), self.rest @ one_shape, self.joints @ one_shape)[0]
-        return self.of_joint @ parts[..., 0]
+        return self._summed(parts[..., 0], -2)
 
     def with_jacobian(
         self, pose: Float[Tensor, "*batch 45"], shape: Float[Tensor, "*batch 10"]
@@ -60,23 +74,30 @@ class Skeleton:
         lead = pose.shape[:-1]
         columns = self.joints.expand(*lead, -1, -1, -1)
         parts, rotations, positions = self._posed(local, self.rest.expand(*lead, -1, -1, -1), columns)
-        by_shape = torch.einsum("ip,...pcb->...icb", self.of_joint, parts[..., 1:])
+        by_shape = self._summed(parts[..., 1:], -3)
         parts = (parts @ one_shape[..., None, :, :])[..., 0]  # (..., pairs, 3)
-        centres = (positions @ one_shape[..., None, :, :])[..., 1:, :, 0]
+        centers = (positions @ one_shape[..., None, :, :])[..., 1:, :, 0]
 
         # A small turn dθ of joint m is the turn ω = G_m dθ of all it carries: dx = ω × (x − share·t_m).
         left = _left_jacobian(pose.unflatten(-1, (15, 3)))
-        turn = rotations[..., list(PARENTS[1:]), :, :] @ left
-        carried = self.of_joint[:, None] * self.moves  # (p, 15, pairs)
-        arm = carried @ parts[..., None, :, :] - (carried @ self.share[..., 0]) * centres[..., None, :, :]
-        by_pose = -cross_matrix(arm) @ turn[..., None, :, :, :]  # (..., p, 15, 3, 3)
+        turn = (rotations[..., list(PARENTS[1:]), :, :] @ left).unsqueeze(-4)  # (..., 1, 15, 3, dθ)
+        arm = (parts.mT @ self.carried.flatten(0, 1).T).unflatten(-1, (self.count, 15))  # (..., 3, p, 15)
+        arm = arm - self.carried_share * centers.mT[..., None, :]
+        x, y, z = arm[..., None].unbind(-4)
+        u, v, w = turn.unbind(-2)
+        by_pose = torch.stack([v * z - w * y, w * x - u * z, u * y - v * x], -3)  # (..., p, 3, 15, dθ)
 
         # The correctives follow R_m − I, whose derivative is [J_l dθ]× R_m.
         change = cross_matrix(left.mT) @ local[..., None, :, :]  # (..., 15, dθ, 3, 3)
         shift = torch.einsum("pcma,...mba->...pcmb", self.correctives.unflatten(-1, (15, 9)), change.flatten(-2))
-        shift = rotations[..., self.bone, :, :] @ shift.flatten(-2)
-        shift = torch.einsum("ip,...pcb->...icb", self.of_joint, shift)
-        return self.of_joint @ parts, by_pose.transpose(-3, -2).flatten(-2) + shift, by_shape
+        shift = self._summed(rotations[..., self.bone, :, :] @ shift.flatten(-2), -3)
+        return self._summed(parts, -2), by_pose.flatten(-2) + shift, by_shape
+
+    def _summed(self, of_pairs: Tensor, axis: int) -> Tensor:
+        """The sum over the bones k: from pairs (i, k) along an axis to points i."""
+        shape = list(of_pairs.shape)
+        shape[axis] = self.count
+        return of_pairs.new_zeros(shape).index_add_(axis, self.joint, of_pairs)
 
     def _posed(
         self, local: Float[Tensor, "*batch 15 3 3"], rest: Tensor, joints: Tensor
@@ -104,6 +125,22 @@ class Skeleton:
         t = torch.cat([joints[..., :1, :, :].expand(*t.shape[:-3], 1, -1, -1), t], -3)
         offset = (t - r @ joints)[..., self.bone, :, :]
         return r[..., self.bone, :, :] @ rest + self.share * offset, r, t
+
+
+def projected(skeleton: Skeleton, h: Float[Tensor, "b 63"]) -> tuple[Float[Tensor, "b p 3"], Float[Tensor, "b 2*p 63"]]:
+    """The points of h in crop coordinates (`posed_skeleton`), and the derivatives of their x and y by h."""
+    parts = MeshParameters.split(h)
+    points, by_pose, by_shape = skeleton.with_jacobian(parts.pose, parts.shape)
+    matrix, offset = parts.camera.matrix().split([3, 1], -1)
+    by_quaternion = SCALE_UNIT * parts.scale[..., None, None] * rotation_jacobian(parts.quaternion)
+    turned = points @ matrix.mT
+    columns = [
+        matrix[:, None] @ torch.cat([by_pose, by_shape], -1),
+        (points[:, None] @ by_quaternion.mT).permute(0, 2, 3, 1),
+        (turned / parts.scale[..., None])[..., None],
+        torch.eye(3).to(h).expand(*turned.shape[:2], 3, 3),
+    ]
+    return turned + offset.mT, torch.cat(columns, -1)[:, :, :2].flatten(1, 2)
 
 
 def _local(pose: Float[Tensor, "*batch 45"]) -> Float[Tensor, "*batch 15 3 3"]:

@@ -35,32 +35,44 @@ class Samples(NamedTuple):
 
 
 def starts_from_2d(posterior: Posterior, samples: Samples, count: int, generator: torch.Generator) -> State:
-    """For each of many viewpoints the best pose; of those the best `count`, of the one hand of `posterior`.
+    """For each of many viewpoints the best pose; of those the best `count` of each hand.
 
     Under a scaled orthographic camera the turn in the image, the scale and the place are a similarity of the plane:
-    with points as complex numbers, y ≈ s·x + t leaves |y|² − |⟨x, y⟩|² / |x|².
+    with points as complex numbers, y ≈ s·x + t leaves |y|² − |⟨x, y⟩|² / |x|². x is a view of a pose's points, so both
+    products are views of moments of these points, which no viewpoint changes.
+
+    Rows: all starts of the first hand, then of the second.
     """
-    like, weight = posterior.seen.points_px[0], posterior.seen.weight[0]
-    views = sphere_views(VIEWS, generator).to(like)
-    # Single precision is enough for a start and halves the time.
-    flat = samples.points[:, :N].float() @ views[:, None, :2].mT.float()  # (views, s, 21, 2)
-    x = torch.view_as_complex(flat.contiguous())
-    y = torch.view_as_complex(like.float().contiguous())
-    share = (weight / weight.sum()).to(x.dtype)
-    mean_x, mean_y = x @ share, y @ share
-    x, y = x - mean_x[..., None], y - mean_y
-    product, size = (x.conj() * share) @ y, (x.abs().square() * share.real).sum(-1)
-    error = (y.abs().square() * share.real).sum() - product.abs().square() / size
+    seen, points = posterior.seen, samples.points[:, :N]
+    views = sphere_views(VIEWS, generator).to(points)
+    right, down, depth = views.unbind(1)
+    total = seen.weight.sum(1)
+    share = seen.weight / total[:, None]
+    mean_y = (share[..., None] * seen.points_px).sum(1)
+    y = seen.points_px - mean_y[:, None]
+    mean_x = torch.einsum("nj,sja->nsa", share, points)
+    spread = torch.einsum("nj,sjab->nsab", share, points[..., None] * points[..., None, :])
+    spread = spread - mean_x[..., None] * mean_x[..., None, :]
+    cross = torch.einsum("nj,njd,sja->nsad", share, y, points).flatten(2).mT  # (n, 6, s)
+    product = torch.complex(
+        torch.stack([right, down], -1).flatten(1) @ cross, torch.stack([-down, right], -1).flatten(1) @ cross
+    )  # ⟨x, y⟩ of (n, views, s)
+    trace = spread.diagonal(dim1=-2, dim2=-1).sum(-1)
+    size = trace[:, None] - (depth[:, :, None] * depth[:, None]).flatten(1) @ spread.flatten(2).mT
+    error = (share[..., None] * y.square()).sum((1, 2))[:, None, None] - product.abs().square() / size
     # The samples are a coarse net, so they are held against the image with twice the noise.
-    energy = error * weight.sum() / (2 * posterior.sigma[0]) ** 2 + samples.z.square().sum(-1)
-    energy, pose = energy.min(1)
-    view = energy.topk(min(count, VIEWS), largest=False).indices
-    pose = pose[view]
-    s = product[view, pose] / size[view, pose]
-    root = mean_y - s * mean_x[view, pose]  # the origin of the points is the root
-    turn = roma.rotvec_to_rotmat(torch.stack([0 * s.real, 0 * s.real, s.angle()], -1).to(like))
-    place = torch.stack([root.real, root.imag, s.abs().log()], -1).to(like)
-    return State(samples.z[pose], like.new_zeros(len(pose), 10), turn @ views[view], place)
+    energy = error * (total / (2 * posterior.sigma) ** 2)[:, None, None] + samples.z.square().sum(-1)
+    energy, pose = energy.min(-1)
+    view = energy.topk(min(count, VIEWS), largest=False).indices  # (n, count)
+    row = torch.arange(len(view), device=view.device)[:, None]
+    pose = pose[row, view]
+    s = product[row, view, pose] / size[row, view, pose]
+    flat = (views[view, :2] @ mean_x[row, pose][..., None])[..., 0]
+    root = torch.view_as_complex(mean_y)[:, None] - s * torch.view_as_complex(flat)  # the points' origin is the root
+    turn = roma.rotvec_to_rotmat(torch.stack([0 * s.real, 0 * s.real, s.angle()], -1))
+    place = torch.stack([root.real, root.imag, s.abs().log()], -1)
+    state = State(samples.z[pose], place.new_zeros(*pose.shape, 10), turn @ views[view], place)
+    return State(*(part.flatten(0, 1) for part in state))
 
 
 def starts_from_3d(posterior: Posterior, samples: Samples, count: int) -> State:

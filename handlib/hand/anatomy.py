@@ -1,8 +1,8 @@
-"""What a hand can do: joint angles with their limits, and the Gaussian prior of the pose.
+"""The anatomy of a pose: joint angles, their limits, and a Gaussian prior.
 
-A joint of the hand model turns by an axis-angle vector. Its coordinates along three anatomical axes are the angles of
-this module, in radians: *twist* about the bone towards the fingertip, *flexion* towards the palm, and *abduction*
-about the axis that is left (index to little: towards the thumb). Joints are in MANO's order, as in `pose`.
+A joint of the hand model turns by an axis-angle vector. This module calls its coordinates along three anatomical axes
+the joint's angles, in radians: *twist* about the bone towards the fingertip, *flexion* towards the palm, and
+*abduction* about the third axis (index to little: towards the thumb). Joints are in MANO's order, as in `pose`.
 """
 
 from typing import NamedTuple
@@ -15,14 +15,14 @@ from .joints import C21, MANO16
 from .model import HandModel
 
 SOFTNESS = 5.0  # degrees beyond a limit that cost as much as one standard deviation
-SIGMA_FLOOR = 0.03  # radians; the pose samples of a model are no excuse for certainty (`HandModel.sample` adds as much)
+SIGMA_FLOOR = 0.03  # radians; `HandModel.sample` adds noise of this size to the pose samples
 _SIGMA_UNKNOWN = 0.4  # radians, for a model without pose samples
 
-# Degrees (twist, flexion, abduction), low and high. Flexion and abduction: the active ranges of motion of the AAOS
-# (fingers: MCP −45…90 and ±20, PIP 0…100, DIP 0…90; thumb: MCP 0…50, IP −20…80), five to fifteen degrees wider because
-# healthy hands exceed them, but the MCP's hyper-extension narrower: it needs a push from outside. PIP, DIP and the
-# thumb's IP are hinges. The thumb's CMC is ours: MANO's flat hand, where angles are zero, has it half abducted, and
-# opposition is a negative twist.
+# Degrees (twist, flexion, abduction), low and high. Flexion and abduction follow the active ranges of motion of the
+# AAOS (fingers: MCP −45…90 and ±20, PIP 0…100, DIP 0…90; thumb: MCP 0…50, IP −20…80), five to fifteen degrees wider
+# because healthy hands exceed them. The hyper-extension of the MCP is narrower, since it takes an external force. PIP,
+# DIP and the thumb's IP are hinges. The limits of the thumb's CMC are our own: in MANO's flat hand, where angles are
+# zero, the CMC is half abducted, and opposition is a negative twist.
 _LIMITS = {
     "finger1": ((-22, 22), (-30, 95), (-25, 25)),
     "finger2": ((-4, 4), (-8, 110), (-4, 4)),
@@ -31,12 +31,12 @@ _LIMITS = {
     "thumb2": ((-15, 15), (-15, 60), (-10, 10)),
     "thumb3": ((-6, 6), (-25, 85), (-6, 6)),
 }
-# In the model's frame, before they are squared to the bone; the thumb's nail faces away from the index finger.
+# In the model's frame, before they are made orthogonal to the bone; the thumbnail faces away from the index finger.
 _FLEXION_AXIS = {"finger": (0.0, 0.0, 1.0), "thumb": (0.4, -0.9, 0.2)}
 
 
 def joint_axes(hand: HandModel) -> Float[Tensor, "15 3 3"]:
-    """Rows: the unit axes of twist, flexion and abduction of each joint, in the model's frame."""
+    """Returns the unit axes of twist, flexion and abduction of each joint as rows, in the model's frame."""
     rest = hand.regress_joints(hand.template)
     axes = []
     for name in MANO16.joints[1:]:
@@ -51,12 +51,12 @@ def joint_axes(hand: HandModel) -> Float[Tensor, "15 3 3"]:
 
 
 def joint_angles(pose: Float[Tensor, "*batch 45"], axes: Float[Tensor, "15 3 3"]) -> Float[Tensor, "*batch 15 3"]:
-    """Twist, flexion and abduction of every joint in radians: a = A·θ."""
+    """Returns twist, flexion and abduction of every joint in radians: a = A·θ."""
     return (axes @ pose.unflatten(-1, (15, 3))[..., None])[..., 0]
 
 
 def joint_limits() -> Float[Tensor, "2 15 3"]:
-    """Lowest and highest twist, flexion and abduction of every joint, in radians."""
+    """Returns the lowest and the highest twist, flexion and abduction of every joint, in radians."""
     rows = [_LIMITS[name if name.startswith("thumb") else f"finger{name[-1]}"] for name in MANO16.joints[1:]]
     return torch.deg2rad(torch.tensor(rows, dtype=torch.float32)).permute(2, 0, 1).contiguous()
 
@@ -64,7 +64,7 @@ def joint_limits() -> Float[Tensor, "2 15 3"]:
 def limit_excess(
     pose: Float[Tensor, "*batch 45"], axes: Float[Tensor, "15 3 3"], limits: Float[Tensor, "2 15 3"]
 ) -> Float[Tensor, "*batch 15 3"]:
-    """Radians by which each angle is out of its range: positive above, negative below, 0 inside."""
+    """Returns by how many radians each angle exceeds its range: positive above, negative below, 0 inside."""
     angles = joint_angles(pose, axes)
     low, high = limits
     return (angles - high).clamp(min=0) - (low - angles).clamp(min=0)
@@ -78,9 +78,9 @@ class PosePrior(NamedTuple):
 
     @classmethod
     def of(cls, hand: HandModel) -> "PosePrior":
-        """Mean and principal directions of the model's pose samples; σ below `SIGMA_FLOOR` is raised to it.
+        """Computes mean and principal directions of the model's pose samples; σ is at least `SIGMA_FLOOR`.
 
-        Directions in which the samples do not vary at all (a finger's hinge has no sideways axis) are left out.
+        Directions in which the samples do not vary, such as sideways at a hinge, are left out.
         """
         if not len(hand.pose_samples):
             return cls(hand.mean_pose, _SIGMA_UNKNOWN * hand.pose_components)
@@ -94,5 +94,5 @@ class PosePrior(NamedTuple):
         return self.mean + z @ self.basis
 
     def whiten(self, pose: Float[Tensor, "*batch 45"]) -> Float[Tensor, "*batch k"]:
-        """z of a pose: its coordinates in standard deviations."""
+        """Returns z of a pose: its coordinates in standard deviations."""
         return (pose - self.mean) @ (self.basis / self.basis.square().sum(1, keepdim=True)).mT

@@ -1,7 +1,7 @@
-"""Do the digits of a hand run through one another? A cheap answer: every bone is a row of spheres.
+"""Tests cheaply whether the digits of a hand intersect: every bone is a row of spheres.
 
-Digits are the fingers from the MCP and the thumb from its MCP; the metacarpals stand for the palm, which the thumb
-must not enter. Lengths in meters, joints in C21 order.
+Digits are the fingers and the thumb from their MCP to the tip; the metacarpals stand for the palm, which the thumb must
+not enter. Lengths are in meters, joints in C21 order.
 """
 
 import itertools
@@ -15,26 +15,26 @@ from .joints import BONES, C21, MANO16
 
 SPHERES = 6  # along each bone, ends included
 _METACARPALS = tuple(i for i, (parent, _) in enumerate(BONES) if parent == 0)  # wrist → MCP (thumb: wrist → CMC)
-_THUMB_BASE, _THUMB_END = 1, (2, 3)  # CMC → MCP lies in the palm's flesh; MCP → IP → tip moves freely
+_THUMB_BASE, _THUMB_END = 1, (2, 3)  # CMC → MCP lies inside the palm; MCP → IP → tip moves freely
 
 
 def bone_radii(
     vertices: Float[Tensor, "778 3"], weights: Float[Tensor, "778 16"], joints: Float[Tensor, "21 3"]
 ) -> Float[Tensor, "20"]:
-    """Radius of each bone of `BONES`: the median distance of the skin that mostly follows it from its axis."""
+    """Returns the radius of each bone of `BONES`: the median distance from its axis to the skin that it moves most."""
     owner, radii = weights.argmax(1), []
     for parent, child in BONES:
         skin = vertices[owner == (0 if parent == 0 else MANO16.index(C21.joints[parent]))]
         a, b = joints[parent], joints[child]
         along = ((skin - a) @ (b - a) / (b - a).square().sum()).clamp(0, 1)
         distance = (skin - a - along[:, None] * (b - a)).norm(dim=-1)
-        # A metacarpal's skin is the whole palm: its nearest tenth measures the thickness.
+        # The skin of a metacarpal is the whole palm, so only its nearest tenth measures the thickness.
         radii.append(distance.quantile(0.1 if parent == 0 else 0.5))
     return torch.stack(radii)
 
 
 def penetration_depth(joints: Float[Tensor, "*batch 21 3"], radii: Float[Tensor, "20"]) -> Float[Tensor, "*batch"]:
-    """How deep the digits of a hand overlap at most, in meters; 0 or less means that they do not touch."""
+    """Returns the deepest overlap of two digits in meters; 0 or less means that no digits touch."""
     ends = torch.tensor(BONES, device=joints.device)
     parent, child = joints[..., ends[:, 0], :], joints[..., ends[:, 1], :]  # (..., 20, 3)
     along = torch.linspace(0, 1, SPHERES, device=joints.device, dtype=joints.dtype)[:, None]
@@ -47,14 +47,14 @@ def penetration_depth(joints: Float[Tensor, "*batch 21 3"], radii: Float[Tensor,
 
 @lru_cache
 def _may_collide() -> Bool[Tensor, "20 20"]:
-    """Which pairs of bones count: two digits against each other, and the thumb's end against the palm."""
+    """Marks the pairs of bones to test: those of different digits, and the end of the thumb with the palm."""
     pairs = torch.zeros(20, 20, dtype=torch.bool)
     for i, j in itertools.product(range(20), repeat=2):
         finger = i // 4, j // 4
         if i in _METACARPALS or j in _METACARPALS:
             pairs[i, j] = i in _THUMB_END and j in _METACARPALS[1:]
         else:
-            # Neighboring fingers share a web: their first bones always touch there. So does the thumb's.
+            # The first bones of neighboring digits always touch at the web between them.
             web = i % 4 == 1 and j % 4 == 1 and abs(finger[0] - finger[1]) == 1
             pairs[i, j] = finger[0] != finger[1] and not web and _THUMB_BASE not in (i, j)
     return pairs | pairs.T

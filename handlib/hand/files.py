@@ -1,14 +1,14 @@
-"""Reading hand-model files. A file from outside is checked field by field before anything uses it.
+"""Reads hand-model files; every field of a file from outside is checked before it is used.
 
 A hand model is a dict of arrays under MANO's names: `v_template` (778, 3) meters, `f` (1538, 3), `shapedirs`
 (778, 3, 10), `posedirs` (778, 3, 135), `J_regressor` (16, 778), `weights` (778, 16), `kintree_table` (2, 16),
-`hands_components` (45, 45) with one component a row, `hands_mean` (45); optionally `hands_coeffs` (n, 45), poses in
-those components, `vertex_colors` (778, 3), `vt` (m, 2) and `ft` (1538, 3), texture coordinates and the three that
-each face has, `named_poses` (n, 45) with `pose_names` (n), and `side`, the hand that the file was made for.
+`hands_components` (45, 45) with one component per row, `hands_mean` (45). Optional are `hands_coeffs` (n, 45), poses in
+those components; `vertex_colors` (778, 3); `vt` (m, 2) and `ft` (1538, 3), texture coordinates and the three rows of
+each face; `named_poses` (n, 45) with `pose_names` (n); and `side`, the hand that the file was made for.
 
-What `read_hand` returns is always a right hand, since handlib works with right hands only; one read from a left hand's
-file is mirrored and has `side` "left". MANO's left hand is the mirror image in x: its fingers point towards +x, its
-back towards +y and its thumb towards +z.
+`read_hand` always returns a right hand, since handlib works with right hands only; a left hand is mirrored and has
+`side` "left". MANO's left hand is the mirror image in x: its fingers point towards +x, its back towards +y and its
+thumb towards +z.
 """
 
 import os
@@ -20,7 +20,7 @@ import numpy as np
 
 OPENHAND = Path(__file__).parent / "assets" / "OPENHAND_RIGHT.npz"
 V, F, J = 778, 1538, 16  # vertices, faces, joints of every MANO-shaped hand
-MAX_BYTES = 64 << 20  # a hand model unpacks to about 2 MB; a file that wants far more is refused unread
+MAX_BYTES = 64 << 20  # unpacked; a hand model has about 2 MB
 PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
 
 _REQUIRED = {
@@ -36,6 +36,8 @@ _REQUIRED = {
 }
 _MEND = "is it a hand, such as MANO_RIGHT.pkl, rather than a body such as SMPL?"
 ANY = -1
+_CORNERS = ("f", "ft")  # of the faces of the mesh and of its texture
+_TURNED = ("hands_components", "hands_mean", "named_poses")  # axis-angles
 _OPTIONAL = {
     "hands_coeffs": (ANY, 45),
     "vertex_colors": (V, 3),
@@ -46,7 +48,7 @@ _OPTIONAL = {
 
 
 class HandFileError(ValueError):
-    """A hand-model file that cannot be used; the message names the file, the field and the mend."""
+    """Raised for a hand-model file that cannot be used; the message names the file, the field and the mend."""
 
 
 def read_hand(name_or_path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -56,9 +58,9 @@ def read_hand(name_or_path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     path = OPENHAND if str(name_or_path) == "openhand" else Path(name_or_path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"no hand model at {path}: name 'openhand' or the path of a MANO-shaped .npz or .pkl")
+        raise FileNotFoundError(f"no hand model at {path}: give 'openhand' or the path of a MANO-shaped .npz or .pkl")
     fields = _read_pickle(path) if path.suffix.lower() == ".pkl" else _read_npz(path)
-    _check(fields, path)
+    check_hand(fields, path)
     try:
         return as_right_hand(fields)
     except ValueError as error:
@@ -71,7 +73,7 @@ def _read_pickle(path: Path) -> dict[str, np.ndarray]:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise HandFileError(f"{path}: a file of {size >> 20} MB, which no hand model is; refused unread")
+            raise HandFileError(f"{path}: {size >> 20} MB is too large for a hand model; it was not read")
         return unpickle(path.read_bytes(), _REQUIRED | _OPTIONAL)
     except HandFileError:
         raise
@@ -79,7 +81,7 @@ def _read_pickle(path: Path) -> dict[str, np.ndarray]:
         raise HandFileError(f"{path}: {error}") from error
 
 
-# What zipfile and numpy raise at damaged archives.
+# Raised by zipfile and numpy for damaged archives.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, MemoryError, RuntimeError)
 
 
@@ -88,7 +90,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > MAX_BYTES:
-            raise HandFileError(f"{path}: unpacks to {unpacked >> 20} MB, which no hand model does; refused unread")
+            raise HandFileError(f"{path}: unpacks to {unpacked >> 20} MB, too much for a hand model; it was not read")
         with np.load(path, allow_pickle=False) as archive:
             return {key: _member(archive, key, path) for key in archive.files}
     except HandFileError:
@@ -105,18 +107,19 @@ def _member(archive: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
         raise HandFileError(f"{path}: the field '{key}' cannot be read ({error}); {mend}") from error
 
 
-def _check(fields: dict[str, np.ndarray], path: Path) -> None:
+def check_hand(fields: dict[str, np.ndarray], path: object) -> None:
+    """`HandFileError` for fields that are no hand model's; `path` says where they are from."""
     for key, shape in (_REQUIRED | _OPTIONAL).items():
         if key not in fields:
             continue
         array = fields[key]
         if not isinstance(array, np.ndarray) or array.ndim != len(shape):
             raise HandFileError(f"{path}: the field '{key}' must be an array of shape {_written(shape)}; {_MEND}")
-        if any(want not in (ANY, have) for want, have in zip(shape, array.shape, strict=True)):
+        if any(expected not in (ANY, actual) for expected, actual in zip(shape, array.shape, strict=True)):
             raise HandFileError(
                 f"{path}: the field '{key}' has shape {array.shape}, expected {_written(shape)}; {_MEND}"
             )
-        # In single precision, which the hand is computed in. A comparison with NaN is false.
+        # Finite in single precision, in which the hand is computed. A comparison with NaN is false.
         if array.dtype.kind not in "fiu" or not (np.abs(array) <= np.finfo(np.float32).max).all():
             raise HandFileError(f"{path}: the field '{key}' must hold finite numbers")
     missing = [key for key in _REQUIRED if key not in fields]
@@ -126,21 +129,21 @@ def _check(fields: dict[str, np.ndarray], path: Path) -> None:
         )
     if not np.isin(fields["f"], np.arange(V)).all():
         raise HandFileError(f"{path}: the field 'f' names vertices outside 0 … {V - 1}")
-    # The root's own parent is −1 in some files and 2³² − 1 in others.
+    # The parent of the root is −1 in some files and 2³² − 1 in others.
     if not np.array_equal(fields["kintree_table"][0, 1:], PARENTS[1:]):
         raise HandFileError(f"{path}: the field 'kintree_table' is not MANO's tree {PARENTS}")
     size = np.ptp(fields["v_template"], axis=0).max()
     if not 0.05 < size < 0.5:
-        raise HandFileError(f"{path}: the field 'v_template' is a hand {size:.3g} m long; turn its unit into meters")
+        raise HandFileError(f"{path}: the field 'v_template' is a hand {size:.3g} m long; convert it to meters")
     for key in ("weights", "J_regressor"):
         if not np.allclose(fields[key].sum(1), 1, atol=1e-3):
             raise HandFileError(f"{path}: the field '{key}' has rows that do not sum to 1")
     if "ft" in fields and not ("vt" in fields and 0 <= fields["ft"].min() and fields["ft"].max() < len(fields["vt"])):
-        raise HandFileError(f"{path}: the field 'ft' names rows that 'vt' does not have; leave both out")
+        raise HandFileError(f"{path}: the field 'ft' names rows that 'vt' does not have; remove both fields")
     if "pose_names" in fields:
         names, poses = fields["pose_names"], fields.get("named_poses", np.zeros((0, 45)))
         if names.dtype.kind != "U" or names.shape != poses.shape[:1]:
-            raise HandFileError(f"{path}: the field 'pose_names' must hold one text for each row of 'named_poses'")
+            raise HandFileError(f"{path}: the field 'pose_names' must hold one string per row of 'named_poses'")
     if "side" in fields and str(fields["side"]) not in ("right", "left"):
         raise HandFileError(f"{path}: the field 'side' must be 'right' or 'left'")
 
@@ -150,19 +153,19 @@ def _written(shape: tuple[int, ...]) -> str:
 
 
 def as_right_hand(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A right hand as it is; a left hand as its mirror image, with `side` "left" added. `fields` are checked ones.
+    """Returns a right hand unchanged, and a left hand mirrored with `side` "left" added. `fields` must be checked.
 
-    Which it is, the template tells: fingers towards −x or towards +x, the thumb towards +z in either.
+    The template tells which hand it is: the fingers of a right hand point towards −x, those of a left hand towards +x.
 
     With M = diag(−1, 1, 1), a point x mirrors to Mx, a rotation R to MRM and an axis-angle (x, y, z) to (x, −y, −z),
     so that right(mirrored pose, shape) = M left(pose, shape): the shape means the same for both hands.
 
-    One field of the published MANO_LEFT.pkl is not mirrored: its `shapedirs` are the right hand's, copied, so that a
-    shape that should lengthen the left hand shortens it (github.com/vchoutas/smplx/issues/48). Comparing both files
-    shows it; one file alone shows it too. Over a population with shapes N(0, 1), the growth of length and the growth
-    of breadth have the covariance Σ_k length_k · breadth_k, where length_k is how much component k stretches the
-    template along x, and breadth_k along z. Long hands are broad hands, so it is positive; with x of the wrong sign
-    it is negative, and then x is left as it is. A file that somebody has already mended reads the same.
+    The published MANO_LEFT.pkl has one field that is not mirrored: its `shapedirs` are copied from the right hand, so a
+    shape that should lengthen the left hand shortens it (github.com/vchoutas/smplx/issues/48). One file alone reveals
+    this. Over a population with shapes N(0, 1), the growth of length and the growth of breadth have the covariance
+    Σ_k length_k · breadth_k, where length_k is how much component k stretches the template along x, and breadth_k along
+    z. Long hands are broad hands, so the covariance is positive. If it is negative after mirroring, x of `shapedirs`
+    had the wrong sign and stays as it is. A file that was already corrected therefore reads the same.
     """
     joints = fields["J_regressor"] @ fields["v_template"]
     fingers, thumbwards = joints[4] - joints[0], joints[1] - joints[7]  # wrist to middle, little to index finger
@@ -174,30 +177,29 @@ def as_right_hand(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if fingers[0] < 0:
         return fields
 
+    right = mirrored(fields)
+    if _covariance_of_length_and_breadth(right["v_template"], right["shapedirs"]) < 0:
+        right["shapedirs"] = fields["shapedirs"]
+    if _volume(right["v_template"], right["f"]) < 0:
+        right |= {key: fields[key] for key in _CORNERS if key in fields}
+    return right | {"side": np.array("left")}
+
+
+def mirrored(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The fields of the other hand: of a right one those of the left one that is its mirror image in x, and back."""
     mirror = np.array([-1, 1, 1], np.int8)
     turn = np.tile(np.array([1, -1, -1], np.int8), 15)
-    template = fields["v_template"] * mirror
-    shapes = fields["shapedirs"] * mirror[:, None]
-    if _covariance_of_length_and_breadth(template, shapes) < 0:
-        shapes = fields["shapedirs"]
     entries = mirror[:, None, None, None] * mirror[:, None] * mirror  # (3, 1, 3, 3): a coordinate, a joint, MRM
-    faces = {key: fields[key] for key in ("f", "ft") if key in fields}  # of the mesh and of its texture
-    if _volume(template, fields["f"]) < 0:
-        faces = {key: corners[:, [0, 2, 1]] for key, corners in faces.items()}
-    poses = {key: fields[key] * turn for key in ("hands_components", "hands_mean", "named_poses") if key in fields}
-    right = (
-        fields
-        | faces
-        | poses
-        | {
-            "v_template": template,
-            "shapedirs": shapes,
-            "posedirs": (fields["posedirs"].reshape(-1, 3, 15, 3, 3) * entries).reshape(fields["posedirs"].shape),
-            "side": np.array("left"),
-        }
-    )
-    right.pop("J", None)  # the rest joints: what `J_regressor` gives
-    return right
+    other = fields | {
+        "v_template": fields["v_template"] * mirror,
+        "shapedirs": fields["shapedirs"] * mirror[:, None],
+        "posedirs": (fields["posedirs"].reshape(-1, 3, 15, 3, 3) * entries).reshape(fields["posedirs"].shape),
+    }
+    other |= {key: fields[key] * turn for key in _TURNED if key in fields}
+    other |= {key: fields[key][:, [0, 2, 1]] for key in _CORNERS if key in fields}  # a mirror turns faces inside out
+    for key in ("J", "side"):  # the rest joints, which are what `J_regressor` gives
+        other.pop(key, None)
+    return other
 
 
 def _covariance_of_length_and_breadth(template: np.ndarray, shapes: np.ndarray) -> float:
@@ -207,7 +209,7 @@ def _covariance_of_length_and_breadth(template: np.ndarray, shapes: np.ndarray) 
 
 
 def _volume(vertices: np.ndarray, faces: np.ndarray) -> float:
-    """Six times the volume, negative when the faces turn inwards. The wrist's open loop is joined to the center."""
+    """Returns six times the volume, negative if the faces turn inwards. The open wrist is closed at the center."""
     centered = vertices - vertices.mean(0)
     a, b, c = (centered[faces[:, i]] for i in range(3))
     return float(np.einsum("fc,fc->", a, np.cross(b, c)))

@@ -19,7 +19,7 @@ class JointOrder:
 
     `joints` holds one name per row of a skeleton, such as `"index2"`: the second joint of the index finger counted
     from its base (1 = MCP, 2 = PIP, 3 = DIP, 4 = tip; for the thumb CMC, MCP, IP, tip). Joint 0 is `"wrist"`, also for
-    data sets that place a palm point there: what that point is, is the loader's business.
+    data sets that annotate a point of the palm instead; their loader handles the difference.
     """
 
     name: str
@@ -29,7 +29,7 @@ class JointOrder:
         return len(self.joints)
 
     def index(self, joint: str) -> int:
-        """Row of a joint by its name."""
+        """Returns the row of a joint."""
         return self.joints.index(joint)
 
 
@@ -46,7 +46,7 @@ _MANO_FINGERS = ("index", "middle", "little", "ring", "thumb")
 
 C21 = _order("C21", FINGERS, _UP)  # FreiHAND, OpenPose, MediaPipe and handlib inside
 MANO16 = _order("MANO16", _MANO_FINGERS, (1, 2, 3))  # the kinematic tree of a MANO file
-MANO21 = JointOrder("MANO21", MANO16.joints + tuple(f"{f}4" for f in FINGERS))  # … with the tips appended; HO3D
+MANO21 = JointOrder("MANO21", MANO16.joints + tuple(f"{f}4" for f in FINGERS))  # with the tips appended; HO3D
 RHD21 = _order("RHD21", FINGERS, _DOWN)  # Rendered Handpose Dataset
 STB21 = _order("STB21", tuple(reversed(FINGERS)), _UP)  # Stereo Tracking Benchmark
 INTERHAND21 = JointOrder("INTERHAND21", (*RHD21.joints[1:], "wrist"))  # one hand of InterHand2.6M
@@ -62,7 +62,7 @@ BONES = tuple(  # (parent, child) rows in C21, base to tip, finger by finger
 def convert(joints: Float[Tensor, "*batch source c"], source: JointOrder, target: JointOrder) -> Tensor:
     """Reorders the rows of a skeleton from one joint order to another.
 
-    Every joint of `target` must exist in `source`; `ValueError` names the ones that do not.
+    Raises `ValueError` if `target` has joints that `source` lacks; the message names them.
     """
     if joints.shape[-2] != len(source):
         raise ValueError(f"{source.name} has {len(source)} joints, the array has {joints.shape[-2]} rows")
@@ -77,7 +77,7 @@ def convert(joints: Float[Tensor, "*batch source c"], source: JointOrder, target
 class FingertipSet:
     """Five vertices of a 778-vertex hand that stand for the fingertips, thumb to little.
 
-    Public code disagrees on them by 2 to 7 mm, so a set has a name, and every results file records it.
+    Public code disagrees on them by 2 to 7 mm, so each set has a name, which every results file records.
     """
 
     name: str
@@ -89,17 +89,17 @@ FINGERTIPS = {
     for tips in (
         FingertipSet("smplx", (744, 320, 443, 554, 671)),  # smplx.vertex_ids, HaMeR
         FingertipSet("freihand", (744, 320, 443, 555, 672)),  # the joints of FreiHAND
-        FingertipSet("manopth", (745, 317, 444, 556, 673)),  # its right hand's; its left has 445 for the middle finger
+        FingertipSet("manopth", (745, 317, 444, 556, 673)),  # for right hands; for left hands it has 445 in the middle
         FingertipSet("paper", (745, 333, 444, 555, 672)),  # DHPE's own code
     )
 }
 
 
 def chirality(joints: Float[Tensor, "*batch 21 3"]) -> Float[Tensor, "*batch"]:
-    """+1 for a right hand, −1 for a left one (C21, any frame in which x, y, z is a right-handed triple).
+    """Returns +1 for a right hand, −1 for a left one (C21, any right-handed frame).
 
-    The side of the palm's plane (wrist, index MCP, little MCP) on which the MCP of the thumb lies: a thumb stands in
-    front of its palm. The bend of the fingers would tell too, but not that of straight ones.
+    The sign tells on which side of the palm's plane (wrist, index MCP, little MCP) the MCP of the thumb lies, since a
+    thumb stands in front of its palm. The bend of the fingers would not work for straight fingers.
     """
     wrist, index, little = joints[..., 0, :], joints[..., C21.index("index1"), :], joints[..., C21.index("little1"), :]
     palm = torch.linalg.cross(index - wrist, little - wrist, dim=-1)

@@ -1,10 +1,10 @@
-"""Landmark sets: what the points of a landmark network are in the mesh.
+"""Landmark sets: where the points of the landmark network lie on the mesh.
 
-The 21 points of the photo trunk have the names of C21's joints and are not handlib's joints: the network's fingertips
-lie inside the finger, its knuckles nearer to the skin, and its points in space are proportioned otherwise than its
-points in the image. Each point is a mixture of a few vertices near it, calibrated on rendered hands by
-`tools/calibrate_landmarks.py`: "image" for the network's points in the image, "space" for its points in space. Joints,
-in files and in scores, stay handlib's own; a landmark set serves to compare like with like.
+The 21 points of the photo trunk are named like C21's joints but lie elsewhere: its fingertips are inside the finger,
+its knuckles nearer to the skin, and its 3D points have other proportions than its image points. A landmark set gives
+each point as a mixture of a few nearby vertices, calibrated on rendered hands by `tools/calibrate_landmarks.py`:
+"image" for the network's image points, "space" for its 3D points. Files and scores use handlib's own joints; a landmark
+set serves only to compare the mesh with the network's points.
 """
 
 from pathlib import Path
@@ -22,15 +22,15 @@ NAMES = ("image", "space")
 
 
 class LandmarkSet(NamedTuple):
-    """21 points as mixtures of a mesh's vertices: `set.regressor @ vertices`."""
+    """21 points as mixtures of the vertices of a mesh: `set.regressor @ vertices`."""
 
     name: str
     regressor: Float[Tensor, "21 778"]
-    noise: Float[Tensor, "21"]  # of each point, over that of all
+    noise: Float[Tensor, "21"]  # of each point, relative to the noise over all points
 
 
 def landmark_set(name: str, file: Path = FILE) -> LandmarkSet:
-    """The set of a name, for the open hand. Other hands of the same topology: close, but not calibrated."""
+    """Returns the set with this name, calibrated for the open hand and approximate for other MANO-shaped hands."""
     if name not in NAMES:
         raise ValueError(f"unknown landmark set '{name}': choose one of {', '.join(NAMES)}")
     with np.load(file, allow_pickle=False) as data:
@@ -41,7 +41,7 @@ def landmark_set(name: str, file: Path = FILE) -> LandmarkSet:
 
 
 def write_landmark_sets(sets: list[LandmarkSet], file: Path = FILE) -> None:
-    """Keeps only the shares that are not zero."""
+    """Writes landmark sets as sparse triples (landmark, vertex, share)."""
     fields = {}
     for one in sets:
         rows, columns = one.regressor.nonzero(as_tuple=True)

@@ -1,9 +1,9 @@
-"""MANO's own files: Python 2 pickles of chumpy objects.
+"""Reads MANO's own files, which are Python 2 pickles of chumpy objects.
 
-They are read without running them (support/pickles.py): chumpy's and scipy's objects are computed here from their
-parts, so that neither chumpy nor scipy is needed.
+The pickles are read without running them (support/pickles.py). Objects of chumpy and scipy are computed here from their
+parts, so neither library is needed.
 
-Errors are `ValueError`s without the file's name, which the caller knows.
+Errors are `ValueError`s without the name of the file; the caller adds it.
 """
 
 import math
@@ -15,10 +15,10 @@ import numpy as np
 from ..support.pickles import ARRAYS, Stub, array_of, read_pickle, shape_of
 
 WEBSITE = "https://mano.is.tue.mpg.de"
-MAX_STEPS = 100_000  # opcodes of a pickle; MANO's have some hundreds
+MAX_STEPS = 100_000  # opcodes of a pickle; MANO's files have some hundreds
 MAX_DENSE = 1 << 20  # entries of a sparse matrix written out; MANO's joint regressor has 12448
 
-# The names that may occur, as Python 2 and 3, old and new scipy spell them, and what handlib makes of them.
+# The admitted names, as Python 2 and 3 and old and new scipy spell them, and the kind of stub that each becomes.
 _KINDS = ARRAYS | {
     "chumpy.ch Ch": "chumpy array",
     "chumpy.reordering Select": "chumpy selection",
@@ -34,7 +34,7 @@ _KINDS = ARRAYS | {
 
 
 def unpickle(data: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """The fields `names` of a pickled hand model, those that it holds, as arrays. The rest of it is not looked at."""
+    """Returns those of the fields `names` that a pickled hand model holds, as arrays. Other fields are ignored."""
     if not data:
         raise ValueError("the file is empty; is the download complete?")
     if data.lstrip()[:1] == b"<":
@@ -43,21 +43,21 @@ def unpickle(data: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
         raise ValueError(
             "a zip archive, not a pickle: unpack it, MANO_RIGHT.pkl is inside; or name it .npz if it is one"
         )
-    holds = read_pickle(data, _KINDS, MAX_STEPS, "MANO file", WEBSITE)
+    stubs = read_pickle(data, _KINDS, MAX_STEPS, "MANO file", WEBSITE)
     fields = {}
     for name in names:
-        if name in holds:
+        if name in stubs:
             try:
-                fields[name] = _array(holds[name])
+                fields[name] = _array(stubs[name])
             except RecursionError:
-                raise ValueError(f"the field '{name}' is made of itself; refused") from None
+                raise ValueError(f"the field '{name}' contains itself; refused") from None
             except ValueError as error:
                 raise ValueError(f"the field '{name}' {error}; download the file again from {WEBSITE}") from error
     return fields
 
 
 def _array(value: Any) -> np.ndarray:
-    """The array that a stub describes, computed as numpy, scipy or chumpy would."""
+    """Computes the array that a stub describes, as numpy, scipy or chumpy would."""
     kind = value.kind if isinstance(value, Stub) else type(value).__name__
     if kind == "instance" and value.args and getattr(value.args[0], "kind", None):
         kind = value.args[0].kind  # protocols 0 and 1: _reconstructor(the class, object, None)
@@ -72,20 +72,20 @@ def _array(value: Any) -> np.ndarray:
 
 def _item(stub: Stub, name: str) -> Any:
     if not isinstance(stub.state, dict) or name not in stub.state:
-        raise ValueError(f"lacks its part '{name}'")
+        raise ValueError(f"lacks the attribute '{name}'")
     return stub.state[name]
 
 
 def _within(indices: np.ndarray, end: int) -> np.ndarray:
     if indices.dtype.kind not in "iu" or indices.ndim != 1:
-        raise ValueError("holds indices that are no integers")
+        raise ValueError("holds indices that are not integers")
     if len(indices) and not (0 <= indices.min() and indices.max() < end):
         raise ValueError(f"holds indices outside 0 … {end - 1}")
     return indices.astype(np.int64)
 
 
 def _selection(stub: Stub) -> np.ndarray:
-    """chumpy's `Select`: elements of the flattened array `a`, in the shape `preferred_shape` when it has one.
+    """Computes chumpy's `Select`: elements of the flattened array `a`, in the shape `preferred_shape` if it has one.
 
     MANO's `shapedirs` is one: the first 10 of more components.
     """
@@ -100,7 +100,7 @@ def _selection(stub: Stub) -> np.ndarray:
 
 
 def _dense(stub: Stub) -> np.ndarray:
-    """A matrix by columns (CSC): column c has data[indptr[c]:indptr[c + 1]] at these rows of `indices`."""
+    """Expands a CSC matrix: column c has data[indptr[c]:indptr[c + 1]] at those rows of `indices`."""
     shape = shape_of(_item(stub, "_shape"))
     if len(shape) != 2 or math.prod(shape) > MAX_DENSE:
         raise ValueError(f"declares a sparse matrix of the shape {shape}; refused")

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def vertex_normals(vertices: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "*batch v 3"]:
-    """Unit normals, each the mean of the adjacent faces' normals weighted by their areas."""
+    """Computes unit vertex normals as area-weighted means of the normals of the adjacent faces."""
     a, b, c = vertices[..., faces, :].unbind(-2)
     normal = torch.linalg.cross(b - a, c - a, dim=-1)  # length: twice the area
     total = torch.zeros_like(vertices)
@@ -16,14 +16,17 @@ def vertex_normals(vertices: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "f 
 
 
 def boundary_loop(faces: Int[Tensor, "f 3"]) -> Int[Tensor, " n"]:
-    """Vertices around the one hole of a mesh, in the direction of the faces that border it."""
+    """Returns the vertices around the only hole of a mesh, in the direction of the faces that border it.
+
+    Raises `ValueError` for a closed mesh and for more than one hole.
+    """
     edges = {(a, b) for t in faces.tolist() for a, b in zip(t, t[1:] + t[:1], strict=True)}
     border = [(a, b) for a, b in edges if (b, a) not in edges]
     following = dict(border)
     if not following:
         raise ValueError("the mesh is closed: it has no boundary")
     if len(following) < len(border):
-        raise ValueError("the mesh has holes that share a vertex: its boundary is no simple loop")
+        raise ValueError("the mesh has holes that share a vertex: its boundary is not a simple loop")
     loop = [min(following)]
     while (vertex := following[loop[-1]]) != loop[0]:
         loop.append(vertex)
@@ -33,10 +36,10 @@ def boundary_loop(faces: Int[Tensor, "f 3"]) -> Int[Tensor, " n"]:
 
 
 def cotangent_laplacian(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "v v"]:
-    """L with (Lx)_i = Σ_j w_ij (x_i − x_j) / Σ_j w_ij and w_ij = (cot α + cot β)/2 of the angles facing edge ij.
+    """Returns the normalized cotangent Laplacian L: (Lx)_i = Σ_j w_ij (x_i − x_j) / Σ_j w_ij.
 
-    Dense, for small meshes (778² floats are 2.4 MB), taken at rest. Cotangents are cut at 0.01 so that every weight
-    is positive and no row of a convex combination degenerates.
+    w_ij = (cot α + cot β)/2 of the two angles facing edge ij; cotangents below 0.01 are raised to it, so that every
+    weight is positive. The matrix is dense, for small meshes (778² floats are 2.4 MB).
     """
     weights = vertices.new_zeros(len(vertices), len(vertices))
     for k in range(3):

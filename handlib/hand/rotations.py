@@ -1,4 +1,4 @@
-"""Rotation matrices of axis-angle vectors, for inner loops: a dozen steps, where the general conversion has thirty."""
+"""Rotation matrices of axis-angle vectors, for inner loops: a dozen torch calls where roma's conversion has thirty."""
 
 import math
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 
 def rotvec_to_rotmat(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """R of the rotation about `rotvec` by its length in radians, with a gradient everywhere, zero included."""
+    """Returns R of the rotation about `rotvec` by its length in radians; differentiable everywhere, also at zero."""
     return rotmat_minus_identity(rotvec) + torch.eye(3, dtype=rotvec.dtype, device=rotvec.device)
 
 
 def rotmat_minus_identity(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """R − I of the rotation about `rotvec`: what blend shapes need, and precise where the angle is small.
+    """Returns R − I of the rotation about `rotvec`, which the pose blend shapes need; precise for small angles.
 
     Rodrigues' formula in half-angles: with s = sin(θ/2) rotvec / θ, R − I = 2 cos(θ/2) [s]× + 2 [s]×².
     """

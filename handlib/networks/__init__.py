@@ -1,1 +1,1 @@
-"""Networks that give evidence: 21 points and features of a hand, and where in a photograph the hands are."""
+"""Networks: the paper's F and J2D, the published networks for photographs, and the readers of their weights."""

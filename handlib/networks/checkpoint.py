@@ -1,9 +1,9 @@
-"""Checkpoints: one safetensors file of weights, with the config and notes beside them as text.
+"""Reads checkpoints: safetensors files of weights with the config and notes as text.
 
-A file may come from anywhere, so its size is checked before it is read, and every field of its config by name and type.
+A file may come from anywhere, so its size is checked before it is read, and every field of its config is checked by
+name and type.
 """
 
-import json
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from ..support.files import check_file
 
 SHIPPED = {name: Path(__file__).parent / "weights" / f"{name}.safetensors" for name in ("lite", "photo")}
 MAX_BYTES = 1 << 30
@@ -23,11 +25,12 @@ def checkpoint_path(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Reads weights and metadata. Damage is noticed by the digest in the file, which older files lack."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}: name 'lite' or 'photo', or a file of `handlib train`")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: larger than any DHPE checkpoint ({path.stat().st_size >> 20} MB); refused unread")
+    """Reads weights and metadata. The digest in the file reveals damage; older files have none.
+
+    Raises `FileNotFoundError`, and `ValueError` for a file that is too large, damaged, or not a safetensors file.
+    """
+    missing = f"no checkpoint at {path}: give 'lite', 'photo', or a file written by `handlib train`"
+    check_file(path, MAX_BYTES, missing)
     try:
         with safe_open(path, framework="pt") as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -38,16 +41,20 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     digest = metadata.pop("digest", None)
     if digest is not None and digest != digest_of([weights, metadata]):
-        raise ValueError(f"{path}: damaged, its content is not what was written: copy or train it again")
+        raise ValueError(f"{path}: the file is damaged (its digest differs): copy or train it again")
     return weights, metadata
 
 
 def read_config(kind: type[Config], metadata: dict[str, str], path: Path) -> Config:
-    """Makes the config, a dataclass of numbers and texts, from a checkpoint's metadata."""
-    try:
-        config: Any = json.loads(metadata["config"])
-    except (KeyError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`") from error
+    """Makes the config, a dataclass of numbers and strings, from the metadata of a checkpoint.
+
+    Raises `ValueError` for missing or unknown fields, and for values of the wrong type or out of range.
+    """
+    if "config" not in metadata:
+        raise ValueError(f"{path}: holds no DHPE config, so it was not written by `DHPE.save`")
+    from ..support.json_text import parse_json  # late: only files of weights need it
+
+    config: Any = parse_json(metadata["config"], f"{path}: its config", "it was not written by `DHPE.save`")
     if not isinstance(config, dict):
         raise ValueError(f"{path}: its config is not a JSON object, so it was not written by `DHPE.save`")
     types = {field.name: field.type for field in fields(kind)}

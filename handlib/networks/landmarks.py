@@ -1,9 +1,9 @@
 """The hand landmark network of MediaPipe Hands (Google, Apache-2.0) in torch: 21 points of one hand in an upright crop.
 
-It was trained by its authors on photographs, and is J2D and F of the trunk `photo` (Sec. 3.1): its points are j2D, the
-1,152 numbers that all its outputs are linear in are F. Images are sRGB in [0, 1], 224×224, the hand pointing up and
-filling half of the crop's side (turned_crop.py). Points are in C21 order, but they are not handlib's joints: where they
-lie in the mesh is calibrated in hand/landmark_sets.py.
+Its authors trained it on photographs. In the trunk `photo` it is both J2D and F (Sec. 3.1): its points are j2D, and the
+1,152 numbers from which linear layers compute all its outputs are F(x). Images are sRGB in [0, 1], 224×224; the hand
+points up and fills half the side of the crop (turned_crop.py). Points are in C21 order but are not handlib's joints:
+hand/landmark_sets.py says where they lie on the mesh.
 """
 
 from jaxtyping import Float
@@ -13,11 +13,11 @@ from torch.nn import functional
 from .same_padding import SameConv2d, depthwise
 from .turned_crop import HandEvidence
 
-Z_SCALE = 0.4  # of the network's z over its x and y
+Z_SCALE = 0.4  # ratio of the network's z to its x and y
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter each channel, narrow again; added to the input where the shape stays (MobileNet v2)."""
+    """Widens, filters each channel and narrows again; adds the result to the input if shapes allow (MobileNet v2)."""
 
     def __init__(self, inputs: int, wide: int, outputs: int | None, kernel: int, stride: int):
         super().__init__()
@@ -34,7 +34,7 @@ class InvertedResidual(nn.Module):
 
 
 class LandmarkNetwork(nn.Module):
-    """224×224 crops to `HandEvidence`, by one 3×3 convolution and the table of inverted residual blocks."""
+    """Maps 224×224 crops to `HandEvidence` by one 3×3 convolution and the inverted residual blocks of the table."""
 
     SIZE, FEATURES = 224, 1152
     #         wide  out  kernel stride
@@ -57,16 +57,16 @@ class LandmarkNetwork(nn.Module):
         self.points, self.points_3d = nn.Linear(self.FEATURES, 63), nn.Linear(self.FEATURES, 63)
 
     def features(self, images: Float[Tensor, "b 3 224 224"]) -> Float[Tensor, "b 1152"]:
-        """F(x)."""
+        """Computes F(x)."""
         return self.blocks(functional.relu6(self.stem(images))).mean((2, 3))
 
     def forward(self, images: Float[Tensor, "b 3 224 224"]) -> HandEvidence:
         return self.heads(self.features(images))
 
     def heads(self, features: Float[Tensor, "b 1152"]) -> HandEvidence:
-        """Everything else, which is linear in F."""
+        """Computes the outputs, which are linear in F before the sigmoids."""
         points = self.points(features).unflatten(1, (21, 3))
-        # The network counts pixels from the middle of the first one, crop coordinates from its edge; its z is scaled.
+        # The network's pixels start at the center of the first pixel, crop coordinates at its edge; its z is scaled.
         points = points * points.new_tensor([1, 1, 1 / Z_SCALE]) + points.new_tensor([0.5, 0.5, 0])
         points = points * (2 / self.SIZE) - points.new_tensor([1.0, 1, 0])
         return HandEvidence(

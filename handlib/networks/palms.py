@@ -1,7 +1,8 @@
-"""The palm detector of MediaPipe Hands (Google, Apache-2.0) in torch: where in a picture palms are.
+"""The palm detector of MediaPipe Hands (Google, Apache-2.0) in torch: finds the palms in an image.
 
-A palm is easier to find than a hand: it does not bend. Images are sRGB in [0, 1], 192×192. Each of 2,016 anchors says
-how likely a palm is there, its box, and seven points of it, of which two give the turn of the hand (turned_crop.py).
+A palm is easier to find than a hand, because it does not bend. Images are sRGB in [0, 1], 192×192. For each of 2,016
+anchors the network gives the probability of a palm, its box, and seven points of it, two of which give the rotation of
+the hand (turned_crop.py).
 """
 
 from typing import NamedTuple
@@ -14,12 +15,12 @@ from torch.nn import functional
 from .same_padding import SameConv2d, depthwise
 from .turned_crop import TurnedCrop, towards, up
 
-SCALE, SHIFT = 2.6, 0.5  # a hand's crop: times the palm's larger side, moved up by this part of its height
-SAME_PALM = 0.3  # intersection over union from which on two boxes are of one palm
+SCALE, SHIFT = 2.6, 0.5  # the crop's side over the palm's larger side; its shift upwards over the palm's height
+SAME_PALM = 0.3  # intersection over union above which two boxes are of the same palm
 
 
 class Palm(NamedTuple):
-    """One palm, in crop coordinates of the view that it was seen in."""
+    """One palm, in crop coordinates of the view in which it was found."""
 
     score: float
     box: Float[Tensor, "2 2"]  # low and high corner
@@ -28,14 +29,14 @@ class Palm(NamedTuple):
 
 
 def crop_around(palm: Palm) -> TurnedCrop:
-    """The square of the hand that a palm belongs to, in the coordinates that the palm is in."""
+    """Returns the crop of the hand that a palm belongs to, in the coordinates of the palm."""
     center, (width, height) = palm.box.mean(0)[None], (palm.box[1] - palm.box[0]).unbind()
     angle = towards(palm.wrist[None], palm.middle[None])
     return TurnedCrop(center + SHIFT * height * up(angle), SCALE * torch.maximum(width, height)[None], angle)
 
 
 class BlazeBlock(nn.Module):
-    """PReLU(x + 1×1(5×5 depthwise(x))); with a stride x is pooled, and its new channels are zero (BlazeFace)."""
+    """Computes PReLU(x + 1×1(5×5 depthwise(x))); at stride 2, x is pooled; new channels of x are zero (BlazeFace)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1):
         super().__init__()
@@ -53,7 +54,7 @@ class BlazeBlock(nn.Module):
 
 
 class Upsample(nn.Module):
-    """A coarse level at twice its side, added to the finer one, and two blocks."""
+    """Adds a coarse level, upsampled to twice its side, to the finer one, and applies two blocks."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -66,11 +67,11 @@ class Upsample(nn.Module):
 
 
 class PalmNetwork(nn.Module):
-    """192×192 pictures to scores and boxes of the anchors; `palms` reads them."""
+    """Maps 192×192 images to scores and boxes of the anchors; `palms` turns them into palms."""
 
     SIZE = 192
-    LEVELS = ((32, 4), (64, 4), (128, 4), (256, 4), (256, 4))  # channels; blocks behind the one that halves the side
-    ANCHORS = ((24, 2), (12, 6))  # cells a side; anchors a cell
+    LEVELS = ((32, 4), (64, 4), (128, 4), (256, 4), (256, 4))  # channels; blocks after the one that halves the side
+    ANCHORS = ((24, 2), (12, 6))  # cells per side; anchors per cell
 
     def __init__(self):
         super().__init__()
@@ -87,7 +88,7 @@ class PalmNetwork(nn.Module):
         self.register_buffer("anchors", _anchors(self.ANCHORS), persistent=False)
 
     def forward(self, images: Float[Tensor, "b 3 192 192"]) -> tuple[Float[Tensor, "b a"], Float[Tensor, "b a 9 2"]]:
-        """Scores 0 … 1, and of each box two corners and seven points in crop coordinates."""
+        """Returns scores 0 … 1, and for each box two corners and seven points in crop coordinates."""
         x, levels = self.activation(self.stem(images)), []
         for level in self.levels:
             x = level(x)
@@ -97,13 +98,13 @@ class PalmNetwork(nn.Module):
         heads = ((self.score8, self.box8, level8), (self.score16, self.box16, level16))
         scores = torch.cat([score(x).movedim(1, -1).flatten(1) for score, _, x in heads], 1)
         raw = torch.cat([box(x).movedim(1, -1).reshape(len(x), -1, 9, 2) for _, box, x in heads], 1)
-        # Rows: the box's middle and size, then points, all but the size relative to the anchor, in pixels.
+        # Rows: center and size of the box, then points. All are in pixels and, except the size, relative to the anchor.
         middle, half = raw[:, :, 0], raw[:, :, 1] / 2
         offsets = torch.cat([torch.stack([middle - half, middle + half], 2), raw[:, :, 2:]], 2)
         return scores.sigmoid(), offsets * (2 / self.SIZE) + self.anchors[:, None]
 
     def palms(self, images: Float[Tensor, "b 3 192 192"], threshold: float) -> list[list[Palm]]:
-        """The palms in each picture, most certain first. Boxes of one palm are averaged by their scores."""
+        """Finds the palms in each image, most certain first. Boxes of the same palm are averaged by their scores."""
         return [
             _merged(score[score >= threshold], points[score >= threshold])
             for score, points in zip(*self(images), strict=True)
@@ -111,7 +112,7 @@ class PalmNetwork(nn.Module):
 
 
 def _anchors(table: tuple[tuple[int, int], ...]) -> Float[Tensor, "a 2"]:
-    """Middles of the anchors in crop coordinates, cell by cell and row by row."""
+    """Returns the centers of the anchors in crop coordinates, cell by cell and row by row."""
     grids = []
     for side, count in table:
         at = (torch.arange(side) + 0.5) / side * 2 - 1
@@ -125,7 +126,7 @@ def _merged(scores: Float[Tensor, " n"], points: Float[Tensor, "n 9 2"]) -> list
     while len(rest):
         best = rest[0]
         same = _overlap(points[best, :2], points[rest, :2]) > SAME_PALM
-        same[0] = True  # even a box without area overlaps with itself
+        same[0] = True  # also for a box without area
         group = rest[same]
         weight = scores[group] / scores[group].sum()
         mean = (points[group] * weight[:, None, None]).sum(0)
@@ -135,6 +136,6 @@ def _merged(scores: Float[Tensor, " n"], points: Float[Tensor, "n 9 2"]) -> list
 
 
 def _overlap(box: Float[Tensor, "2 2"], boxes: Float[Tensor, "n 2 2"]) -> Float[Tensor, " n"]:
-    """Intersection over union."""
+    """Computes the intersection over union of one box with others."""
     common = (torch.minimum(box[1], boxes[:, 1]) - torch.maximum(box[0], boxes[:, 0])).clamp(min=0).prod(-1)
     return common / ((box[1] - box[0]).prod() + (boxes[:, 1] - boxes[:, 0]).prod(-1) - common).clamp(min=1e-12)

@@ -1,8 +1,8 @@
-"""The trunk `photo`: J2D and F that were trained on photographs, and what of them E3D sees.
+"""The trunk `photo`: J2D and F that were trained on photographs, and the inputs that E3D gets from them.
 
-One frozen network (landmarks.py) gives both. It wants the hand upright, so the trunk also finds the turned crop of a
-hand in a picture that shows one. E3D and Ref see F through its first principal directions, because 1,152 numbers that
-are all linear in one another's causes would drown 21 points; beside it the network's own depths and 3D points.
+One frozen network (landmarks.py) gives both. It needs an upright hand, so the trunk also finds the turned crop of the
+hand in an image. E3D and Ref get the first principal components of F, because 1,152 strongly correlated features would
+dominate the 21 points. They also get the network's depths and 3D points.
 """
 
 import math
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from .landmarks import LandmarkNetwork
 from .turned_crop import HandEvidence, TurnedCrop
 
-TURNS = 8  # in which a picture is looked at first
-LOOKS = 2  # further ones, each through the crop around the points of the one before
-SPREAD = 20.0  # 3D points in units of 5 cm are near 1, as the other inputs are
-CLIP = 6.0  # standard deviations; what is farther out was never learned from
-FLOOR = 0.02  # added to the standard deviation of features that hardly vary
+TURNS = 8  # rotations of the whole image that are tried first
+LOOKS = 2  # further tries, each with the crop around the points of the one before
+SPREAD = 20.0  # per meter; scales 3D points to about 1, like the other inputs
+CLIP = 6.0  # standard deviations; training has no values beyond
+FLOOR = 0.02  # added to standard deviations, since some features hardly vary
 
 
 class PhotoTrunk(nn.Module):
-    """J2D and F of the trunk `photo`. principal: how many principal directions of F E3D sees; 0: none.
+    """J2D and F of the trunk `photo`. principal: the number of principal components of F that E3D gets; 0: none.
 
-    The directions are learned from cached rows by `learn_directions` and saved with the regressor; the network's own
-    weights are published ones (experiments/published.py) and are not.
+    `learn_directions` computes the principal directions from cached rows. They are saved with the regressor; the
+    network's own weights are not, since they ship with handlib (published.py).
     """
 
     def __init__(self, principal: int = 128):
@@ -36,22 +36,22 @@ class PhotoTrunk(nn.Module):
 
     @property
     def inputs(self) -> int:
-        """How many numbers E3D and Ref see beside j2D: F's directions, 21 depths, 21 points in space."""
+        """The number of inputs of E3D and Ref besides j2D: principal components of F, 21 depths, 21 3D points."""
         return self.directions.shape[1] + 21 + 63
 
     def forward(self, images: Float[Tensor, "b 3 224 224"]) -> HandEvidence:
         return self.network(images.contiguous(memory_format=torch.channels_last))
 
     def conditions(self, evidence: HandEvidence) -> Float[Tensor, "b c"]:
-        """What E3D and Ref see of the evidence beside j2D."""
+        """Computes the inputs of E3D and Ref besides j2D."""
         principal = ((evidence.features - self.mean) @ self.directions).clamp(-CLIP, CLIP)
         return torch.cat([principal, evidence.points[..., 2], spread(evidence.points_3d)], 1)
 
     @torch.no_grad()
     def learn_directions(self, features: Float[Tensor, "n 1152"]) -> None:
-        """Principal directions of features scaled to one standard deviation, each divided by its own.
+        """Sets the principal directions of features, each scaled to unit standard deviation.
 
-        `ValueError` for fewer rows than there are directions to learn.
+        Raises `ValueError` if there are not more rows than directions.
         """
         k = self.directions.shape[1]
         if len(features) <= k:
@@ -63,8 +63,8 @@ class PhotoTrunk(nn.Module):
 
     @torch.no_grad()
     def upright(self, images: Float[Tensor, "b 3 h h"]) -> TurnedCrop:
-        """The turned crop of the one hand that each picture shows: the surest of eight turns, looked at further."""
-        n, size = len(images), images.shape[-1]
+        """Finds the turned crop of the one hand in each image: the most certain of eight rotations, then refined."""
+        n, size = images.shape[0], images.shape[-1]
         whole = TurnedCrop.upright(images.new_tensor([0, 0, size]).expand(n, 3))
         best, surest = whole, images.new_full((n,), -1)
         for turn in range(TURNS):
@@ -75,7 +75,7 @@ class PhotoTrunk(nn.Module):
         return best
 
     def seen(self, images: Float[Tensor, "b 3 h w"], crop: TurnedCrop) -> HandEvidence:
-        """The evidence of a crop of each picture."""
+        """Computes the evidence in one crop of each image."""
         return self(crop.sample(images, self.network.SIZE))
 
     def _better(self, images: Tensor, crop: TurnedCrop, best: TurnedCrop, surest: Tensor) -> tuple[TurnedCrop, Tensor]:
@@ -86,5 +86,5 @@ class PhotoTrunk(nn.Module):
 
 
 def spread(points_3d: Float[Tensor, "b 21 3"]) -> Float[Tensor, "b 63"]:
-    """3D points about their mean, as E3D sees them."""
+    """Centers and scales 3D points in meters, as inputs of E3D."""
     return (points_3d - points_3d.mean(1, keepdim=True)).flatten(1) * SPREAD

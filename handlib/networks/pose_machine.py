@@ -1,9 +1,9 @@
-"""The paper's J2D: the convolutional pose machine of Wei et al. (CVPR 2016) in the form that Zimmermann & Brox gave it.
+"""The paper's J2D: the convolutional pose machine of Wei et al. (CVPR 2016) as adapted by Zimmermann & Brox.
 
-An encoder looks at the image at an eighth of its side. The first stage reads a heat map of each joint off what it saw;
-two more stages see the maps of the stage before beside the encoding, through windows as wide as the hand, and so mend
-one joint by the others. 256² pixels give 32² maps. Layers bear the names that they have in the published weights
-(`PoseNet2D` of ColorHandPose3D, read by pretrained.py); maps are in C21 order.
+An encoder reduces the image to an eighth of its side. The first stage computes a heat map for each joint from the
+encoding. Two more stages get the maps of the stage before and the encoding; their receptive fields are as wide as the
+hand, so they can correct one joint by the others. 256² pixels give 32² maps. Layers are named as in the published
+weights (`PoseNet2D` of ColorHandPose3D, read by pretrained.py); maps are in C21 order.
 """
 
 import torch
@@ -14,34 +14,34 @@ from torch.nn import functional
 from ..hand.joints import C21
 
 JOINTS = len(C21)
-SLOPE = 0.01  # of the rectifiers, below zero
+SLOPE = 0.01  # of the leaky rectifiers below zero
 # Widths of the encoder's 3×3 layers, block by block; the side is halved after each of the first three blocks.
 ENCODER = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 256, 256, 256, 256, 128))
 ENCODING, HIDDEN = 128, 512
-MENDING = (6, 7)  # numbers of the later stages in the layers' names; each has five layers of 7×7 and two of 1×1
+LATER_STAGES = (6, 7)  # their numbers in the layers' names; each has five layers of 7×7 and two of 1×1
 
 
 def layers() -> dict[str, tuple[int, int, int]]:
-    """Inputs, outputs and kernel of every layer, by name, in the order in which an image meets them."""
+    """Returns (inputs, outputs, kernel) of every layer by name, in the order of computation."""
     table, inputs = {}, 3
     for block, widths in enumerate(ENCODER, 1):
         for number, width in enumerate(widths, 1):
             table[f"conv{block}_{number}"] = (inputs, width, 3)
             inputs = width
     table["conv5_1"], table["conv5_2"] = (ENCODING, HIDDEN, 1), (HIDDEN, JOINTS, 1)
-    for stage in MENDING:
+    for stage in LATER_STAGES:
         for number in range(1, 6):
             table[f"conv{stage}_{number}"] = (JOINTS + ENCODING if number == 1 else ENCODING, ENCODING, 7)
         table[f"conv{stage}_6"], table[f"conv{stage}_7"] = (ENCODING, ENCODING, 1), (ENCODING, JOINTS, 1)
     return table
 
 
-HEADS = ("conv5_2", *(f"conv{stage}_7" for stage in MENDING))  # what gives the maps of each stage
-READERS = tuple(f"conv{stage}_1" for stage in MENDING)  # what sees the maps of the stage before, then the encoding
+HEADS = ("conv5_2", *(f"conv{stage}_7" for stage in LATER_STAGES))  # their outputs are the maps of each stage
+READERS = tuple(f"conv{stage}_1" for stage in LATER_STAGES)  # their inputs are the previous maps, then the encoding
 
 
 class PoseMachine(nn.Module):
-    """J2D at the paper's size. Images are sRGB in [0, 1], of a side that 8 divides; they are centered inside."""
+    """J2D at the paper's size. Images are sRGB in [0, 1], their side a multiple of 8; they are centered inside."""
 
     def __init__(self):
         super().__init__()
@@ -50,17 +50,17 @@ class PoseMachine(nn.Module):
         )
         for name, layer in self.layers.items():
             if name in HEADS:
-                nn.init.normal_(layer.weight, std=1e-3)  # heat maps are nearly zero nearly everywhere
+                nn.init.normal_(layer.weight, std=1e-3)  # heat maps are almost zero almost everywhere
             else:
                 nn.init.kaiming_normal_(layer.weight, SLOPE)
             nn.init.zeros_(layer.bias)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 21 s s"]:
-        """The maps of the last stage: J2D(x) of the paper."""
+        """Computes the maps of the last stage: J2D(x) of the paper."""
         return self.stages(images)[-1]
 
     def stages(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b 21 s s"]]:
-        """The maps of all three stages."""
+        """Computes the maps of all three stages."""
         encoding = images - 0.5
         for block, widths in enumerate(ENCODER, 1):
             for number in range(1, len(widths) + 1):
@@ -68,7 +68,7 @@ class PoseMachine(nn.Module):
             if block < len(ENCODER):
                 encoding = functional.max_pool2d(encoding, 2)
         maps = [self.layers["conv5_2"](self._rectified("conv5_1", encoding))]
-        for stage in MENDING:
+        for stage in LATER_STAGES:
             x = torch.cat([maps[-1], encoding], 1)
             for number in range(1, 7):
                 x = self._rectified(f"conv{stage}_{number}", x)

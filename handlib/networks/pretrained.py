@@ -1,8 +1,8 @@
-"""The published weights that the paper's networks start from: ImageNet's for F, Zimmermann & Brox's for J2D.
+"""Reads the published weights that the paper's networks start from: ImageNet's for F, Zimmermann & Brox's for J2D.
 
-Neither ships with handlib. F's come from their public address and are kept in torch's cache; J2D's are in a file of
-https://github.com/lmb-freiburg/hand3d, a pickle of TensorFlow's variables, which the user downloads; it is read without
-being run (support/pickles.py).
+Neither ships with handlib. F's weights are downloaded and kept in torch's cache. J2D's weights are in a pickle of
+TensorFlow variables that the user downloads from https://github.com/lmb-freiburg/hand3d; it is read without being run
+(support/pickles.py).
 """
 
 import os
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..hand.joints import C21, RHD21
-from ..support.files import sha256
+from ..support.files import check_file, sha256
 from ..support.pickles import ARRAYS, BYTES, array_of, read_pickle
 from .pose_machine import HEADS, JOINTS, READERS, PoseMachine, layers
 from .resnet import ResNet50
@@ -22,7 +22,7 @@ from .resnet import ResNet50
 IMAGENET = "https://download.pytorch.org/models/resnet50-0676ba61.pth"  # the name ends in the start of its SHA-256
 MAX_BYTES = 1 << 29  # J2D's arrays have 70 MB; the published pickle holds more networks
 MAX_STEPS = 100_000  # opcodes of a pickle; this one has some thousands
-_FILE, _PLACE = "posenet3d-rhd-stb-slr-finetuned.pickle", "https://github.com/lmb-freiburg/hand3d"
+_FILE, _PAGE = "posenet3d-rhd-stb-slr-finetuned.pickle", "https://github.com/lmb-freiburg/hand3d"
 _KIND = "file of ColorHandPose3D's weights"
 
 
@@ -30,9 +30,9 @@ _KIND = "file of ColorHandPose3D's weights"
 
 
 def load_imagenet(network: ResNet50) -> bool:
-    """Starts F from torchvision's ImageNet weights, downloaded once. Returns whether it did.
+    """Loads torchvision's ImageNet weights into F, downloading them once. Returns whether it did.
 
-    Without a network it warns and leaves F as it is. A file that is not the published one is a `ValueError`.
+    Without a network it warns and leaves F as it is. Raises `ValueError` for a file that is not the published one.
     """
     cached = Path(torch.hub.get_dir()) / "checkpoints" / IMAGENET.rsplit("/", 1)[-1]
     try:
@@ -42,11 +42,11 @@ def load_imagenet(network: ResNet50) -> bool:
     except OSError as error:  # urllib's errors are among them
         warnings.warn(
             f"F starts from random weights: {IMAGENET} cannot be downloaded ({error}). Put the file at {cached}, or "
-            "say pretrained=False",
+            "set pretrained=False",
             stacklevel=2,
         )
         return False
-    except Exception as error:  # a wrong hash, or whatever a damaged file makes torch's reader raise
+    except Exception as error:  # a wrong hash, or any error that torch raises for a damaged file
         reason = " ".join(str(error).split())[:100]
         raise ValueError(f"{cached}: not the published file ({reason}); delete it and run again") from error
     _check_hash(cached)
@@ -61,7 +61,7 @@ def load_imagenet(network: ResNet50) -> bool:
 
 
 def _check_hash(cached: Path) -> None:
-    """torch looks at the hash of what it downloads, not of what it finds in its cache."""
+    """Raises `ValueError` for a damaged file in torch's cache; torch itself checks only what it downloads."""
     expected = cached.stem.rsplit("-", 1)[-1]
     if not cached.is_file():
         return
@@ -74,61 +74,57 @@ def _check_hash(cached: Path) -> None:
 
 
 def load_posenet(network: PoseMachine, path: str | os.PathLike[str]) -> None:
-    """Starts J2D from the published pickle; see `read_posenet`."""
+    """Loads the published pickle into J2D; see `read_posenet`."""
     network.load_state_dict(read_posenet(path))
 
 
 def read_posenet(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The state of a `PoseMachine` from the pickle posenet3d-rhd-stb-slr-finetuned.pickle of ColorHandPose3D.
+    """Reads the state of a `PoseMachine` from ColorHandPose3D's posenet3d-rhd-stb-slr-finetuned.pickle.
 
     The file is a dict of arrays, `PoseNet2D/conv1_1/weights` (height, width, inputs, outputs), `…/biases` and so on;
-    what belongs to its other networks is not looked at. Its joints are in RHD's order, ours in C21's, so the channels
-    that are joints are reordered, where a layer makes them and where a layer reads them. Its joint 0 is the middle
-    between wrist and middle MCP: training moves it to the wrist.
+    arrays of other networks are ignored. Its joints are in RHD's order, ours in C21's, so the channels that stand for
+    joints are reordered, both as outputs and as inputs of a layer. Its joint 0 lies half-way between wrist and middle
+    MCP; training moves it to the wrist.
 
-    `FileNotFoundError` when there is no such file; `ValueError` names every array that is missing or wrong.
+    Raises `FileNotFoundError`, and `ValueError` with the name of every array that is missing or wrong.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no weights at {path}: follow the link to the weights at {_PLACE}; {_FILE} is among them"
-        )
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB, more than any weights of J2D; refused unread")
+    missing = f"no weights at {path}: follow the link to the weights at {_PAGE}; {_FILE} is among them"
+    check_file(path, MAX_BYTES, missing)
     shapes = {}
     for layer, (inputs, outputs, kernel) in layers().items():
         shapes[f"PoseNet2D/{layer}/weights"] = (kernel, kernel, inputs, outputs)
         shapes[f"PoseNet2D/{layer}/biases"] = (outputs,)
     try:
-        holds = _unpickled(path.read_bytes())
+        stubs = _unpickled(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     arrays, faults = {}, []
     for name, shape in shapes.items():
         try:
-            arrays[name] = _checked(holds, name, shape)
+            arrays[name] = _checked(stubs, name, shape)
         except ValueError as error:
             faults.append(f"'{name}' {error}")
     if faults:
-        raise ValueError(f"{path}: {'; '.join(faults)}: is it {_FILE} of {_PLACE}?")
+        raise ValueError(f"{path}: {'; '.join(faults)}: is it {_FILE} of {_PAGE}?")
     return _state(arrays)
 
 
 def _unpickled(data: bytes) -> dict:
     if data.lstrip()[:1] == b"<":
-        raise ValueError(f"a web page, not a {_KIND}: follow the link to the weights at {_PLACE}")
+        raise ValueError(f"a web page, not a {_KIND}: follow the link to the weights at {_PAGE}")
     if data.startswith(b"PK"):
         raise ValueError(f"a zip archive, not a pickle: unpack it, {_FILE} is inside")
-    return read_pickle(data, ARRAYS | BYTES, MAX_STEPS, _KIND, _PLACE)
+    return read_pickle(data, ARRAYS | BYTES, MAX_STEPS, _KIND, _PAGE)
 
 
-def _checked(holds: dict, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    if name not in holds:
+def _checked(stubs: dict, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    if name not in stubs:
         raise ValueError("is missing")
     try:
-        array = array_of(holds[name])
+        array = array_of(stubs[name])
     except RecursionError:
-        raise ValueError("is made of itself") from None
+        raise ValueError("contains itself") from None
     if array.shape != shape:
         raise ValueError(f"has shape {array.shape}, expected {shape}")
     if array.dtype.kind != "f" or not (np.abs(array) <= np.finfo(np.float32).max).all():  # false for NaN

@@ -1,5 +1,4 @@
-"""The published networks that ship with handlib: read from handlib/networks/weights, each file checked by its
-SHA-256."""
+"""Loads the published networks that ship with handlib in handlib/networks/weights; each file's SHA-256 is checked."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -21,27 +20,27 @@ DIGESTS = {
 
 @lru_cache(1)
 def palm_network() -> PalmNetwork:
-    """The palm detector, frozen, in evaluation mode. One for all callers, so leave it where and as it is."""
+    """Returns the palm detector, frozen, in evaluation mode. All callers share one: do not move or change it."""
     return _load(PalmNetwork(), "palms")
 
 
 @lru_cache(1)
 def landmark_network() -> LandmarkNetwork:
-    """The landmark network, frozen, in evaluation mode. One for all callers, so leave it where and as it is."""
+    """Returns the landmark network, frozen, in evaluation mode. All callers share one: do not move or change it."""
     return _load(LandmarkNetwork(), "hand_landmarks")
 
 
 def load_landmarks(network: LandmarkNetwork) -> None:
-    """Gives a landmark network its published weights, and freezes it."""
+    """Loads the published weights into a landmark network and freezes it."""
     _load(network, "hand_landmarks")
 
 
 def _load(network: nn.Module, name: str) -> nn.Module:
-    """The network with its published weights; `ValueError` for a file that is not the one that shipped."""
+    """Loads published weights and freezes the network. Raises `ValueError` if the file is not the one that shipped."""
     path = WEIGHTS / f"{name}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}: install handlib again")
     if sha256(path) != DIGESTS[name]:
-        raise ValueError(f"{path}: not the file that came with handlib (another SHA-256); install handlib again")
+        raise ValueError(f"{path}: not the file that came with handlib (its SHA-256 differs): install handlib again")
     network.load_state_dict(load_file(path))
     return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)

@@ -1,7 +1,7 @@
-"""ResNet-50 (He et al., CVPR 2016) without its classifier: the paper's F, from an image to 2,048 features.
+"""ResNet-50 (He et al., CVPR 2016) without its classifier: the paper's F, which maps an image to 2,048 features.
 
-Parameters bear torchvision's names and have its shapes, so that the published ImageNet weights fit (pretrained.py).
-As there, a bottleneck strides in its 3×3 convolution; the article's own strides in the 1×1 before it.
+Parameters have torchvision's names and shapes, so that the published ImageNet weights fit (pretrained.py). As in
+torchvision, the stride of a bottleneck is in its 3×3 convolution; in the article it is in the first 1×1 convolution.
 """
 
 import torch
@@ -11,12 +11,12 @@ from torch.nn import functional
 
 FEATURES = 2048
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue, as sRGB in [0, 1]
-STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))  # width inside the bottlenecks, how many, first stride
-EXPANSION = 4  # a bottleneck is this many times wider outside than inside
+STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))  # width inside the bottlenecks, their number, first stride
+EXPANSION = 4  # the width outside a bottleneck over the width inside
 
 
 class Bottleneck(nn.Module):
-    """1×1 to `width` channels, 3×3 with the stride, 1×1 to four times as many, around a shortcut."""
+    """A residual block: 1×1 to `width` channels, 3×3 with the stride, 1×1 to four times as many, plus a shortcut."""
 
     def __init__(self, inputs: int, width: int, stride: int = 1):
         super().__init__()
@@ -36,7 +36,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """F at the paper's size. Images are sRGB in [0, 1]; ImageNet's normalization happens inside."""
+    """F at the paper's size. Images are sRGB in [0, 1]; they are normalized inside as for ImageNet."""
 
     def __init__(self):
         super().__init__()
@@ -51,7 +51,7 @@ class ResNet50(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        # No parameters: they are not among the published names.
+        # Not saved, since they are not among the published weights.
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
 

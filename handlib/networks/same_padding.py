@@ -1,4 +1,4 @@
-"""Convolutions padded as TensorFlow's SAME, in which the published hand networks were trained."""
+"""Convolutions with TensorFlow's SAME padding, with which the published hand networks were trained."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -6,9 +6,9 @@ from torch.nn import functional
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution whose output has ⌈input / stride⌉ rows; an odd padding has its larger half below and to the right.
+    """A convolution whose output has ⌈input / stride⌉ rows; odd padding has its larger half below and to the right.
 
-    Torch pads both sides alike, which shifts the picture by half a pixel at every stride of 2.
+    Torch pads both sides equally, which shifts the image by half a pixel at every stride of 2.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, bias: bool = True):
@@ -21,5 +21,5 @@ class SameConv2d(nn.Conv2d):
 
 
 def depthwise(channels: int, kernel: int, stride: int = 1, bias: bool = True) -> SameConv2d:
-    """A filter of its own for each channel."""
+    """Makes a convolution that filters each channel separately."""
     return SameConv2d(channels, channels, kernel, stride, groups=channels, bias=bias)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 HAND = (-5.627, 0.285, 0.462, -0.7, -1.281)
-JOINT = (-4.771, 0.452, -1.406, -0.6)
+JOINT = (-5.572, 0.623, -1.478, -0.62)
 
 
 def hand_score(presence: Tensor, moved: Tensor, settled: Tensor, spread: Tensor) -> Float[Tensor, "*n"]:

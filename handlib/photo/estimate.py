@@ -90,7 +90,7 @@ class HandEstimate:
             "joints_px": _rounded(self.joints_px, 2),
             "joints_cam_m": _rounded(self.joints_cam, 5),
             "confidence": _rounded(self.confidence, 3),
-            "mano": {key: _round(value) for key, value in mano.items()},
+            "mano": {key: _round(value, 8) for key, value in mano.items()},
             "h": _rounded(self.h, 6),
         }
 

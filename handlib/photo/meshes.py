@@ -2,7 +2,7 @@
 
 Vertices are given in the camera frame, in meters: x right, y down, z forward. In a file x points right, y up and z
 towards the viewer, the frame of OpenGL and glTF; the two differ by half a turn about x, so faces keep their
-orientation. Units are meters, in STL millimeters, which is what slicers take its numbers for. A left hand is a mirrored
+orientation. Units are meters; in STL, millimeters, since slicers take its numbers for those. A left hand is a mirrored
 right one: its faces must be given turned round, `faces.flip(1)`.
 """
 
@@ -22,6 +22,7 @@ from ..hand.mesh import boundary_loop, vertex_normals
 from ..support.files import atomic_path
 
 FRAME = "x right, y up, z towards the viewer"
+UNITS = {"m": ("meters", 1.0), "mm": ("millimeters", 1000.0)}
 SKIN = 0.7  # gray, of a mesh without colors
 _GLB, _JSON, _BIN = 0x46546C67, 0x4E4F534A, 0x004E4942  # "glTF", "JSON", "BIN\0"
 _FLOAT, _UINT, _VERTICES, _INDICES = 5126, 5125, 34962, 34963  # names of glTF 2.0, sections 3.6.2 and 5.11
@@ -46,10 +47,13 @@ def watertight(
     return torch.cat([vertices, vertices[rim].mean(0, keepdim=True)]), torch.cat([faces, fan])
 
 
-def write_meshes(path: str | os.PathLike[str], meshes: Sequence[Mesh], closed: bool | None = None) -> Path:
+def write_meshes(
+    path: str | os.PathLike[str], meshes: Sequence[Mesh], closed: bool | None = None, unit: str | None = None
+) -> Path:
     """Writes hands to one file, whose kind its suffix tells: .obj, .ply, .glb or .stl. It appears whole or not at all.
 
-    `closed`: whether wrists are closed, as printing asks for; by default in STL only.
+    closed: whether wrists are closed, as printing asks for; by default in STL only. unit: "m", or "mm", which is the
+    default of STL and which GLB cannot have: its standard counts in meters.
     """
     path = Path(path)
     kind = path.suffix.lower()
@@ -57,8 +61,12 @@ def write_meshes(path: str | os.PathLike[str], meshes: Sequence[Mesh], closed: b
         raise ValueError(f"{path}: meshes are written as {', '.join(WRITERS)}; change the name's ending")
     if not meshes:
         raise ValueError(f"{path}: no mesh to write")
-    ready = [_ready(mesh, kind == ".stl" if closed is None else closed, path) for mesh in meshes]
-    content = WRITERS[kind](ready)
+    unit = unit or ("mm" if kind == ".stl" else "m")
+    if unit not in UNITS or (kind, unit) == (".glb", "mm"):
+        raise ValueError(f"{path}: the unit must be m, or for .obj, .ply and .stl mm; not '{unit}'")
+    word, factor = UNITS[unit]
+    ready = [_ready(mesh, kind == ".stl" if closed is None else closed, factor, path) for mesh in meshes]
+    content = WRITERS[kind](ready, f"{word}; {FRAME}")
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
     return path
@@ -74,7 +82,7 @@ class _Ready(NamedTuple):
     name: str
 
 
-def _ready(mesh: Mesh, closed: bool, path: Path) -> _Ready:
+def _ready(mesh: Mesh, closed: bool, factor: float, path: Path) -> _Ready:
     vertices, faces = mesh.vertices_cam.detach().cpu().float(), mesh.faces.detach().cpu().long()
     colors = torch.full_like(vertices, SKIN) if mesh.colors is None else mesh.colors.detach().cpu().float().clamp(0, 1)
     if not (len(vertices) and len(faces)) or faces.min() < 0 or faces.max() >= len(vertices):
@@ -85,7 +93,7 @@ def _ready(mesh: Mesh, closed: bool, path: Path) -> _Ready:
     if closed and (edges.unique(dim=0, return_counts=True)[1] == 1).any():
         colors = torch.cat([colors, colors[boundary_loop(faces)].mean(0, keepdim=True)])
         vertices, faces = watertight(vertices, faces)
-    vertices = vertices * torch.tensor([1.0, -1.0, -1.0])
+    vertices = vertices * torch.tensor([factor, -factor, -factor])
     normals = vertex_normals(vertices, faces)
     normals[normals.norm(dim=-1) < 0.5] = torch.tensor([0.0, 0.0, 1.0])  # of vertices that no face with an area has
     arrays = (array.numpy().astype("<f4") for array in (vertices, normals, colors))
@@ -99,8 +107,8 @@ def _joined(meshes: Sequence[_Ready]) -> _Ready:
     return _Ready(*parts, faces, "hands")
 
 
-def _obj(meshes: Sequence[_Ready]) -> bytes:
-    lines, start = [f"# meters; {FRAME}; colors (sRGB) follow the coordinates"], 1  # OBJ counts from 1
+def _obj(meshes: Sequence[_Ready], frame: str) -> bytes:
+    lines, start = [f"# {frame}; colors (sRGB) follow the coordinates"], 1  # OBJ counts from 1
     for mesh in meshes:
         lines.append("o " + "_".join(mesh.name.split()))
         rows = np.concatenate([mesh.vertices, mesh.colors], 1).tolist()
@@ -110,7 +118,7 @@ def _obj(meshes: Sequence[_Ready]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _ply(meshes: Sequence[_Ready]) -> bytes:
+def _ply(meshes: Sequence[_Ready], frame: str) -> bytes:
     mesh = _joined(meshes)
     numbers = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
     colors = [(name, "u1") for name in ("red", "green", "blue")]
@@ -120,24 +128,24 @@ def _ply(meshes: Sequence[_Ready]) -> bytes:
         vertices[name] = column
     faces = np.empty(len(mesh.faces), [("count", "u1"), ("vertices", "<i4", 3)])
     faces["count"], faces["vertices"] = 3, mesh.faces
-    header = ["ply", "format binary_little_endian 1.0", f"comment meters; {FRAME}", f"element vertex {len(vertices)}"]
+    header = ["ply", "format binary_little_endian 1.0", f"comment {frame}", f"element vertex {len(vertices)}"]
     header += [f"property float {name}" for name, _ in numbers] + [f"property uchar {name}" for name, _ in colors]
     header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
     return "\n".join(header).encode() + vertices.tobytes() + faces.tobytes()
 
 
-def _stl(meshes: Sequence[_Ready]) -> bytes:
+def _stl(meshes: Sequence[_Ready], frame: str) -> bytes:
     mesh = _joined(meshes)
     triangles = np.empty(len(mesh.faces), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
     corners = mesh.vertices[mesh.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     triangles["normal"] = np.divide(normals, lengths, out=np.zeros_like(normals), where=lengths > 0)
-    triangles["corners"], triangles["attribute"] = 1000 * corners, 0
-    return f"millimeters; {FRAME}".encode().ljust(80) + struct.pack("<I", len(triangles)) + triangles.tobytes()
+    triangles["corners"], triangles["attribute"] = corners, 0
+    return frame.encode().ljust(80) + struct.pack("<I", len(triangles)) + triangles.tobytes()
 
 
-def _glb(meshes: Sequence[_Ready]) -> bytes:
+def _glb(meshes: Sequence[_Ready], frame: str) -> bytes:
     """Binary glTF 2.0: one node a hand, with normals, and colors that are linear there, not sRGB."""
     binary, views, accessors = b"", [], []
 
@@ -167,7 +175,7 @@ def _glb(meshes: Sequence[_Ready]) -> bytes:
     # An open wrist shows the inside of the hand.
     material = {"pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 0.8}, "doubleSided": True}
     described = {
-        "asset": {"version": "2.0", "generator": "handlib", "extras": {"frame": f"meters; {FRAME}"}},
+        "asset": {"version": "2.0", "generator": "handlib", "extras": {"frame": frame}},
         "scene": 0,
         "scenes": [{"nodes": list(range(len(meshes)))}],
         "nodes": [{"mesh": k, "name": mesh.name} for k, mesh in enumerate(meshes)],
@@ -188,4 +196,4 @@ def _linear(colors: np.ndarray) -> np.ndarray:
     return np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4).astype("<f4")
 
 
-WRITERS: dict[str, Callable[[Sequence[_Ready]], bytes]] = {".obj": _obj, ".ply": _ply, ".glb": _glb, ".stl": _stl}
+WRITERS: dict[str, Callable[[Sequence[_Ready], str], bytes]] = {".obj": _obj, ".ply": _ply, ".glb": _glb, ".stl": _stl}

@@ -24,6 +24,7 @@ from ..output import DHPEOutput
 from ..parameters import MeshParameters
 from ..refinement import refine as refine_by_gradient
 from ..support import roma
+from ..support.arguments import as_tensor, checked
 from .confidence import joint_confidence
 from .estimate import HandEstimate
 from .find import Detection, Finder
@@ -55,6 +56,7 @@ class Predictor:
         self.lifter = Lifter(self.model.hand) if self.photo_trunk else None
         self.lifted: Lifted | None = None  # the last fit
 
+    @checked
     @torch.no_grad()
     def __call__(
         self,
@@ -163,9 +165,9 @@ class Predictor:
             px = vertices @ K.mT
             landmarks = self.lifter.image @ (px[..., :2] / px[..., 2:])
             return first, vertices, ((landmarks - points) / noise).norm(dim=-1)
-        guess = self.lifter.guess(evidence, first.vertices)
+        guess = self.lifter.guess(crop, evidence, first)
         steps = {} if refine is None else {"iterations": refine}
-        lifted = self.lifter(points, guess @ crop.rotation_3d().mT, K, before, noise=noise, **steps)
+        lifted = self.lifter(points, guess, K, before, noise=noise, **steps)
         self.lifted = lifted
         return lifted.output, lifted.output.vertices + lifted.output.root_cam[:, None], lifted.residual
 
@@ -261,13 +263,10 @@ def checked_K(K: Tensor | Sequence | float, size: tuple[int, int] = (0, 0)) -> F
 
     size: width and height of the photograph, whose middle is then the principal point.
     """
-    if isinstance(K, int | float):
+    if isinstance(K, int | float) and -1e30 < K < 1e30:
         K = [[K, 0, size[0] / 2], [0, K, size[1] / 2], [0, 0, 1]]
     wanted = "K must be 3×3, [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels of the upright photograph"
-    try:
-        K = torch.as_tensor(K, dtype=torch.float32).cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{wanted}: {error}") from error
+    K = as_tensor("K", K).float().cpu()
     if K.shape != (3, 3) or not torch.isfinite(K).all() or K[0, 0] <= 0 or K[1, 1] <= 0:
         raise ValueError(wanted)
     if K[1:].flatten()[[0, 3, 4, 5]].tolist() != [0, 0, 0, 1]:

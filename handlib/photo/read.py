@@ -18,6 +18,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from ..support.arguments import as_numbers, as_path
 from ..support.images import (
     GRAY,
     MAX_PIXELS,
@@ -110,11 +111,10 @@ def read_box(source: ImageSource | Photo, box: Box, size: int | None = None) -> 
 
 def check_box(box: Box, size: tuple[int, int], where: object = "the image") -> Box:
     """A box, once it is seen to show a part of an image of this size."""
-    if len(box) != 3:
+    box = as_numbers("box", box)
+    if len(box) != 3 or not all(map(math.isfinite, box)):
         raise ValueError(f"{where}: a box of {box}; give LEFT TOP SIDE in pixels")
     left, top, side = box
-    if not all(map(math.isfinite, box)):
-        raise ValueError(f"{where}: a box of {box}; give LEFT TOP SIDE in pixels")
     if side < SMALLEST:
         raise ValueError(f"{where}: a box of {side:g} pixels is too small to show a hand; give LEFT TOP SIDE in pixels")
     if side > LARGEST * max(size):
@@ -148,7 +148,7 @@ def _read(source: ImageSource, coarsest: Callable[[tuple[int, int]], float]) -> 
     if isinstance(source, Image.Image):
         check_size(source.size, "the image")
         return _photo(rgb(source), source.size, coarsest, exif(source))
-    with open_image(source, coarsest=coarsest) as (image, size):
+    with open_image(as_path("image", source), coarsest=coarsest) as (image, size):
         tags = exif(image)
         pixels = rgb(image, source)
     return _photo(pixels, size, coarsest, tags, Path(source))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ..support.arguments import as_path
 from ..support.files import atomic_path
 from .arrays import OPTIONAL, REQUIRED, write_hands
 from .meshes import WRITERS, write_meshes
@@ -15,7 +16,7 @@ from .meshes import WRITERS, write_meshes
 
 def save_hands(hands: Sequence[Any], path: str | Path) -> Path:
     """Writes hands (`HandEstimate`) to one file: a mesh (.obj, .ply, .glb, .stl) or their numbers (.npz, .json)."""
-    path = Path(path)
+    path = Path(as_path("path", path))
     suffix = path.suffix.lower()
     if suffix in WRITERS:
         return write_meshes(path, [hand.mesh() for hand in hands])

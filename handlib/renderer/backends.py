@@ -1,4 +1,4 @@
-"""Who does the work behind `Renderer`: plain torch on any device, compiled loops on CPU and CUDA, or pytorch3d."""
+"""Chooses the implementation behind `Renderer`: plain torch, compiled loops for CPU and CUDA, or pytorch3d."""
 
 import importlib.util
 import os
@@ -20,14 +20,13 @@ BACKENDS = ("reference", "fast", "pytorch3d")
 
 
 def _has_triton() -> bool:
-    """Every build of torch for CUDA brings Triton. It compiles its launchers with the system's C compiler and Python's
-    headers, which some systems have in a package of their own."""
+    """Returns whether Triton, which comes with torch for CUDA, finds the C compiler and the Python headers it needs."""
     if importlib.util.find_spec("triton") is None:
         return False
     try:
-        recent = tuple(map(int, version("triton").split(".")[:2])) >= (3, 3)  # older ones pass no tuples to functions
+        recent = tuple(map(int, version("triton").split(".")[:2])) >= (3, 3)  # older ones cannot pass tuples
     except (PackageNotFoundError, ValueError):
-        recent = True  # a nightly build, which goes by another name
+        recent = True  # a nightly build, which has another name
     compilers = filter(None, (os.environ.get("CC"), "gcc", "clang"))
     return recent and any(map(shutil.which, compilers)) and Path(sysconfig.get_path("include"), "Python.h").is_file()
 
@@ -37,7 +36,7 @@ VOLTA = (7, 0)  # compute capability of the oldest GPUs that Triton compiles for
 
 
 class Backend(NamedTuple):
-    """Its functions; the modules of REFERENCE's document them."""
+    """The functions of a backend; those of `REFERENCE` are documented in their modules."""
 
     name: str
     rasterize: Callable[..., Tensor]
@@ -50,12 +49,12 @@ REFERENCE = Backend("reference", rasterize.rasterize, edges.edge_push, kato.kato
 
 
 def choose(name: str, device: str = "cpu") -> Backend:
-    """The backend of that name; `"auto"` is "fast" where that serves the device, else "reference"."""
+    """Returns the backend with this name; `"auto"` is "fast" where the device supports it, else "reference"."""
     check(name)
     if name == "pytorch3d":
         return _pytorch3d()
     if device == "mps":
-        raise ValueError("the renderer needs double precision, which mps lacks: move what it gets to the CPU")
+        raise ValueError("the renderer needs double precision, which mps lacks: move its inputs to the CPU")
     if name == "fast":
         if device not in ("cpu", "cuda"):
             raise ValueError(f"the fast renderer runs on cpu and cuda, not on {device}: choose backend='auto'")
@@ -67,7 +66,7 @@ def choose(name: str, device: str = "cpu") -> Backend:
 
 
 def check(name: str) -> None:
-    """An error when there is no backend of that name, or when it serves no device here."""
+    """Raises an error if there is no backend with this name, or if it cannot run on any device of this machine."""
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"unknown backend '{name}': choose auto or one of {', '.join(BACKENDS)}")
     if name == "pytorch3d":
@@ -77,14 +76,14 @@ def check(name: str) -> None:
 
 
 def fast_serves(device: str) -> bool:
-    """Whether what the fast renderer needs on that device is installed."""
+    """Returns whether everything that the fast renderer needs on this device is installed."""
     if device == "cuda":
         return TRITON and (not torch.cuda.is_available() or torch.cuda.get_device_capability() >= VOLTA)
     return device == "cpu" and jit.available()
 
 
 def available() -> list[str]:
-    """The backends whose libraries are installed."""
+    """Lists the backends whose libraries are installed."""
     names = []
     for name in BACKENDS:
         try:
@@ -118,7 +117,7 @@ def _triton() -> Backend:
 
 @cache
 def _on_its_device(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The function on the GPU of its first argument: Triton launches on the current one."""
+    """Makes a function run on the GPU of its first argument, since Triton launches on the current GPU."""
 
     @wraps(function)
     def there(first: Tensor, *arguments):

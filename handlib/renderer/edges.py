@@ -3,9 +3,9 @@
 A hard image is piecewise constant in the vertices: its derivative is zero wherever it exists, yet moving an outline
 moves the boundary between two colors. Take two neighboring pixels a and c with an outline between them. If the face
 that occludes the other moves by d pixels along the axis, the boundary sweeps d pixels from one color to the other, and
-the loss changes by d·(I_a − I_c)·(g_a + g_c)/2, g being the gradient at the two pixels. The face's vertices share the
-push by its barycentric weights half-way between the pixels, where the boundary is on average. Only the outline's pixels
-do any work. The idea: Pidhorskyi et al., "Rasterized Edge Gradients", 2024.
+the loss changes by d·(I_a − I_c)·(g_a + g_c)/2, where g is the gradient at the two pixels. This push is divided among
+the vertices of the face by its barycentric weights half-way between the pixels, where the boundary is on average. Only
+pixels at an outline cost any work. The idea is from Pidhorskyi et al., "Rasterized Edge Gradients", 2024.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from .rasterize import EMPTY, twice_area
 
 
 class VisibilityGradient(torch.autograd.Function):
-    """Identity on an image that sends the gradient of its outlines to the vertices, as `push` computes it."""
+    """Identity on an image; in the backward pass, `push` computes the gradient of its outlines by the vertices."""
 
     @staticmethod
     def forward(
@@ -50,7 +50,10 @@ def edge_push(
     faces: Int[Tensor, "#b f 3"],
     face: Int[Tensor, "b h w"],
 ) -> Float[Tensor, "b v 3"]:
-    """What the gradient of an image asks of the vertices along its outlines; z is never pushed."""
+    """Computes the gradient of the loss by the vertices along the outlines; it is zero in z.
+
+    image, gradient: the colors and the loss's gradient by them. face: the face that each pixel sees (−1: none).
+    """
     b, h, w, c = image.shape
     colors, pulls = image.reshape(-1, c), gradient.reshape(-1, c)
     face = face.reshape(-1)
@@ -78,7 +81,7 @@ def edge_push(
 
 
 def centers(pixel: Int[Tensor, " n"], height: int, width: int, like: Tensor) -> Float[Tensor, "n 2"]:
-    """Coordinates of the centers of pixels that are numbered row by row, image by image."""
+    """Returns the centers (x, y) of pixels that are numbered row by row, image by image."""
     return torch.stack([pixel % width, pixel // width % height], -1).to(like) + 0.5
 
 
@@ -91,11 +94,11 @@ def _occluder(
     a: Float[Tensor, "n 2"],
     c: Float[Tensor, "n 2"],
 ) -> tuple[Int[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Which of two faces, seen at the neighboring centers a and c, is in front, and whether there is an outline.
+    """Finds which of two faces, seen at the neighboring centers a and c, is in front, and whether there is an outline.
 
-    There is one against the background, and where one face's plane is in front of the other's at both pixels. Where the
-    planes cross in between, or the faces have a corner in common, the surface goes on from one face to the other, and
-    shading accounts for its gradient; unless it folds back there.
+    There is an outline against the background, and where the plane of one face is in front of the other at both pixels.
+    If the planes cross in between, or the faces share a corner, the surface continues from one face to the other and
+    shading accounts for its gradient, unless the surface folds back there.
     """
     corner_f, corner_g = (faces[batch if len(faces) > 1 else 0, number.clamp(min=0)] for number in (f, g))
     triangle_f, triangle_g = vertices[batch[:, None], corner_f], vertices[batch[:, None], corner_g]
@@ -108,5 +111,5 @@ def _occluder(
 
 
 def _depth(triangles: Float[Tensor, "n 3 3"], points: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
-    """Depth of a triangle's plane at a point."""
+    """Returns the depth of the plane of each triangle at a point."""
     return (barycentrics(triangles[..., :2], points) * triangles[..., 2]).sum(-1)

@@ -1,4 +1,4 @@
-"""From face indices to images: barycentric weights and the attributes they blend, differentiable in both."""
+"""Turns face indices into images: attributes of the corners blended by barycentric weights, differentiable in both."""
 
 import torch
 from jaxtyping import Float, Int
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def barycentrics(triangles: Float[Tensor, "n 3 2"], points: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
-    """Weights of the three corners that make up each point; they sum to 1."""
+    """Returns the weights of the three corners that give each point; they sum to 1."""
     to_corner = triangles - points[:, None]
     a, b = to_corner.roll(-1, 1), to_corner.roll(-2, 1)
     areas = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
@@ -20,7 +20,7 @@ def interpolate(
     face: Int[Tensor, "b h w"],
     background: Float[Tensor, "#b #h #w c"],
 ) -> Float[Tensor, "b h w c"]:
-    """Blends what the corners of the faces carry over the pixels that see them; the rest show `background`."""
+    """Blends the attributes of the faces' corners over the pixels that see them; other pixels show `background`."""
     image, row, column = (face >= 0).nonzero(as_tuple=True)
     number = face[image, row, column]
     corner = faces[image if len(faces) > 1 else 0, number]

@@ -1,10 +1,11 @@
 """The pseudo-gradient of the neural mesh renderer (Kato, Ushiku, Harada, CVPR 2018), which the paper used.
 
-It asks of every edge of every face, along every row and column of pixels that the edge crosses: how far would it have
-to move for the loss to fall at some pixel of that line, and by how much would it fall there? Pixels outside would take
-the face's color if the edge came out to them; pixels that the face owns would take the color beyond if it drew back.
-Gain over distance, summed over the pixels, is the pull on the edge, which its two ends share as the crossing divides
-it. This is the derivative of nothing, but it reaches across the picture.
+For every edge of every face and every row and column of pixels that it crosses, the method asks: how far would the edge
+have to move for the loss to fall at some pixel of that line, and by how much would it fall? A pixel outside the face
+would take the face's color if the edge moved out to it; a pixel that the face covers would take the color beyond the
+edge if it moved back. The pull on the edge is gain over distance, summed over the pixels, and is divided between its
+two ends according to where the line crosses it. This is not the derivative of any function, but it acts across the
+whole image.
 """
 
 import torch
@@ -24,7 +25,7 @@ def kato_push(
     faces: Int[Tensor, "#b f 3"],
     face: Int[Tensor, "b h w"],
 ) -> Float[Tensor, "b v 3"]:
-    """What the gradient of a hard image asks of the vertices: takes the place of `edges.edge_push`."""
+    """Computes the pseudo-gradient of the loss by the vertices; a replacement for `edges.edge_push`."""
     b, f = len(vertices), faces.shape[1]
     triangles = corners(vertices[..., :2], faces).reshape(b * f, 3, 2)
     across = _pull(triangles, image, gradient, face, f)
@@ -42,9 +43,9 @@ def _pull(
     face: Int[Tensor, "b h w"],
     f: int,
 ) -> Float[Tensor, "n 3"]:
-    """The pull on the corners along x."""
+    """Computes the pull on the corners of each triangle along x."""
     h, w = face.shape[1:]
-    p, q, third = (triangles.roll(-k, 1).reshape(-1, 2) for k in range(3))  # an edge a row: from p to q
+    p, q, third = (triangles.roll(-k, 1).reshape(-1, 2) for k in range(3))  # one edge per row, from p to q
     top, bottom = span(torch.stack([p[:, 1], q[:, 1]], 1), h)
     count = torch.where(p[:, 1] == q[:, 1], 0, bottom - top)
     edge = torch.repeat_interleave(count)
@@ -52,7 +53,7 @@ def _pull(
 
     slope = (q[:, 0] - p[:, 0]) / (q[:, 1] - p[:, 1])
     outwards = torch.where(third[:, 0] < p[:, 0] + slope * (third[:, 1] - p[:, 1]), 1, -1)[edge]
-    share = (row + 0.5 - p[edge, 1]) / (q - p)[edge, 1]  # of q in the crossing
+    share = (row + 0.5 - p[edge, 1]) / (q - p)[edge, 1]  # weight of q at the crossing
     crossing = p[edge, 0] + slope[edge] * (row + 0.5 - p[edge, 1])
     inner = torch.where(outwards > 0, (crossing - 0.5).floor(), (crossing - 0.5).ceil()).long()
     outer = inner + outwards
@@ -72,8 +73,8 @@ def _pull(
         )
         distance = line + 0.5 - crossing[chunk, None]
         distance = torch.where(distance < 0, distance - NEAR, distance + NEAR)
-        asked = -(gain / distance).sum(1)
-        pulls[0].index_add_(0, e, (1 - share[chunk]) * asked)
-        pulls[1].index_add_(0, e, share[chunk] * asked)
+        total = -(gain / distance).sum(1)
+        pulls[0].index_add_(0, e, (1 - share[chunk]) * total)
+        pulls[1].index_add_(0, e, share[chunk] * total)
     at_p, at_q = (t.view(-1, 3) for t in pulls)
     return at_p + at_q.roll(1, 1)

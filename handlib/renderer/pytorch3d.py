@@ -1,6 +1,6 @@
-"""pytorch3d's rasterizer behind our interface, where it is installed: a peer to compare with, and soft faces on CUDA.
+"""pytorch3d's rasterizer behind handlib's interface, for comparison and for the soft silhouette on CUDA.
 
-Its soft silhouette is that of soft.py over the nearest `FACES` faces of a pixel instead of all; a hand needs fifty.
+Its soft silhouette blends only the nearest `FACES` faces of a pixel, where soft.py blends all; a hand needs fifty.
 """
 
 import torch
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from .soft import CUT
 
-FACES = 50  # of a pixel; with fewer, silhouettes have holes
+FACES = 50  # per pixel; with fewer, silhouettes have holes
 
 
 def rasterize(
     vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int
 ) -> Int[Tensor, "b h w"]:
-    """rasterize.rasterize, but for the pixels whose centers lie on an edge."""
+    """Computes `rasterize.rasterize`; only pixels whose centers lie exactly on an edge may differ."""
     meshes = _meshes(vertices.detach(), faces, height, width)
     face = rasterize_meshes(meshes, (height, width), blur_radius=0.0, faces_per_pixel=1)[0][..., 0]
     return torch.where(face < 0, face, face % faces.shape[1]).int()
@@ -28,7 +28,7 @@ def rasterize(
 def soft_silhouette(
     vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int, sigma: float
 ) -> Float[Tensor, "b h w"]:
-    """soft.soft_silhouette, over the nearest faces."""
+    """Computes `soft.soft_silhouette` over the nearest faces."""
     meshes = _meshes(vertices, faces, height, width)
     fragments = Fragments(*rasterize_meshes(meshes, (height, width), CUT * sigma, FACES))
     image = sigmoid_alpha_blend(torch.ones_like(fragments.bary_coords), fragments, BlendParams(sigma=sigma))
@@ -36,10 +36,10 @@ def soft_silhouette(
 
 
 def _meshes(vertices: Tensor, faces: Tensor, height: int, width: int) -> Meshes:
-    """In its coordinates: x to the left, y up, the shorter side from −1 to 1.
+    """Converts to pytorch3d's coordinates: x to the left, y up, the shorter side from −1 to 1.
 
-    It drops a pixel where the plane of the face has a negative depth, which a steep one soon has beside its edges: so
-    all depths are brought close to 100. Only their order matters.
+    pytorch3d drops a pixel where the plane of the face has a negative depth, which happens beside the edges of a steep
+    face. All depths are therefore moved close to 100; only their order matters.
     """
     center = vertices.new_tensor([width / 2, height / 2])
     xy = (center - vertices[..., :2]) * (2 / min(height, width))

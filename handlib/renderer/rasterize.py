@@ -1,28 +1,28 @@
-"""Rasterization in plain torch: which triangle each pixel sees. Runs on any device; nothing here is differentiable.
+"""Rasterization in plain torch: finds the triangle that each pixel sees. Runs on any device and is not differentiable.
 
-Pixel (row i, column j) is sampled at its center (j + 0.5, i + 0.5). A center exactly on an edge belongs to the face of
-which this is a top or a left edge, so neighbors share no pixel and leave none out. The face with the smallest depth
-wins, the lowest face number among equals, so the result does not depend on the order of the work.
+Pixel (row i, column j) is sampled at its center (j + 0.5, i + 0.5). A center exactly on an edge belongs to the face
+whose top or left edge this is, so neighbors share no pixel and leave none out. The face with the smallest depth wins,
+and the lowest face number among equals, so the result does not depend on the order of the work.
 """
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-EMPTY = -1  # the face index of a pixel that sees none
-TINY_AREA = 1e-9  # square pixels, twice the area; thinner triangles are seen by no pixel
+EMPTY = -1  # the face index of a pixel that sees no face
+TINY_AREA = 1e-9  # square pixels, twice the area; smaller triangles are not drawn
 _FAR = torch.iinfo(torch.int64).max
 
 
 def rasterize(
     vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int
 ) -> Int[Tensor, "b h w"]:
-    """Index of the nearest face at every pixel center, or −1; 32 bits, since memory is what images cost.
+    """Returns the index of the nearest face at every pixel center, or −1, as 32-bit integers to save memory.
 
-    vertices: x and y in pixels, z a depth of which only the order matters (screen-linear within a face).
+    vertices: x and y in pixels; z is a depth, linear in the image within a face, of which only the order matters.
     """
     b, f = len(vertices), faces.shape[1]
-    # In double precision: of single-precision vertices the edge functions are then exact, on every device.
+    # In double precision the edge functions of single-precision vertices are exact on every device.
     triangles = corners(vertices.detach().double(), faces).reshape(b * f, 3, 3)
     (x, y), z = triangles[..., :2].unbind(-1), triangles[..., 2]
 
@@ -38,7 +38,7 @@ def rasterize(
 
     face, column, row = candidates(x, y, height, width)
     px, py = column.double() + 0.5, row.double() + 0.5
-    # Three edges and the depth of every candidate in one gather; written in place, as this is the hot spot.
+    # One gather for the three edges and the depth of every candidate, then in place: this is the hot spot.
     affine = torch.cat([inner, depth[:, None]], 1).flatten(1).index_select(0, face)  # (candidates, 12)
     values = affine[:, 0::3] * px[:, None]
     values.addcmul_(affine[:, 1::3], py[:, None]).add_(affine[:, 2::3])
@@ -47,7 +47,7 @@ def rasterize(
     face, column, row = face[inside], column[inside], row[inside]
     order = _sortable(values[inside, 3])
 
-    # One number per candidate, depth in its high half and face in its low half, so one minimum settles both.
+    # One number per candidate, with depth in its high half and face in its low half, so that one minimum decides both.
     image, number = torch.div(face, f, rounding_mode="floor"), face % f
     key = (order << 32) | number
     nearest = torch.full((b * height * width,), _FAR, dtype=torch.int64, device=vertices.device)
@@ -56,20 +56,20 @@ def rasterize(
 
 
 def corners(points: Float[Tensor, "b v c"], faces: Int[Tensor, "#b f 3"]) -> Float[Tensor, "b f 3 c"]:
-    """The three corners of every face; `faces` are one set a mesh, or one for all."""
+    """Returns the three corners of every face; `faces` has one set per mesh, or one for all."""
     if len(faces) == 1:
         return points[:, faces[0]]
     return points[torch.arange(len(points), device=points.device)[:, None, None], faces]
 
 
 def twice_area(triangles: Float[Tensor, "n 3 c"]) -> Float[Tensor, " n"]:
-    """Positive for one winding, negative for the other; c is 2 or 3, of which x and y count."""
+    """Returns twice the signed area in x and y; the sign is that of the winding. c is 2 or 3."""
     a, b = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
 def candidates(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Every (face, column, row) whose center lies in the face's bounding box, as three flat lists."""
+    """Lists every (face, column, row) whose center lies in the bounding box of the face, as three flat tensors."""
     left, right = span(x, width)
     top, bottom = span(y, height)
     columns, count = right - left, (right - left) * (bottom - top)
@@ -80,13 +80,13 @@ def candidates(x: Tensor, y: Tensor, height: int, width: int) -> tuple[Tensor, T
 
 
 def span(coordinate: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """First and one past the last pixel whose center lies between a triangle's extremes."""
+    """Returns the first pixel, and one past the last, whose center lies between the extremes of a triangle."""
     first = (coordinate.amin(1) - 0.5).ceil().clamp(0, size).long()
     last = (coordinate.amax(1) - 0.5).floor().clamp(-1, size - 1).long() + 1
     return first, last.maximum(first)
 
 
 def _sortable(depth: Tensor) -> Tensor:
-    """Integers in the order of some float32 numbers, negative ones too."""
+    """Maps float32 numbers to integers of the same order, negative numbers included."""
     bits = depth.float().view(torch.int32).long()
     return torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)

@@ -1,6 +1,7 @@
-"""`Renderer`: one interface to silhouettes, depth, normals and colors of a mesh in pixel coordinates."""
+"""`Renderer`: renders silhouettes, depth, normals and colors of a mesh in pixel coordinates."""
 
 import math
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -8,17 +9,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from ..support.arguments import checked
 from .backends import Backend, check, choose
 from .edges import VisibilityGradient
 from .interpolate import barycentrics, interpolate
 from .rasterize import corners
 
-LARGEST = 1 << 14  # side of a picture, in pixels
+LARGEST = 1 << 14  # side of an image in pixels
+FARTHEST = 1e9  # pixels, and depth: areas of larger ones overflow single precision
 GRADIENTS = ("antialias", "kato", "soft")
 
 
 class _Scene(NamedTuple):
-    """A batch of meshes on the grid of samples, and what each sample sees."""
+    """A batch of meshes in sample coordinates, and the face that each sample sees."""
 
     vertices: Float[Tensor, "b v 3"]
     faces: Int[Tensor, "#b f 3"]
@@ -30,20 +33,22 @@ class Renderer:
     """Renders meshes whose vertices are in pixels: x right, y down, centers at +0.5, z a depth (smaller is nearer).
 
     size: side of a square image, or (height, width).
-    backend: `"reference"` is plain torch on any device, `"fast"` compiled loops on the CPU (numba) and on CUDA
-        (Triton), `"auto"` picks one of these; `"pytorch3d"` is that library's rasterizer, where it is installed.
-    gradient: what tells the vertices about visibility. `"antialias"`: the exact gradient of outlines (edges.py).
-        `"kato"`: the pseudo-gradient of the paper's renderer (kato.py), which reaches a target that the mesh does not
-        touch. `"soft"`: blurred faces (soft.py), for silhouettes only.
-    supersampling: a pixel is the mean over this many by this many samples; 1, but 2 for `"kato"`, as in the paper.
+    backend: `"reference"` is plain torch on any device; `"fast"` is compiled loops on the CPU (numba) and on CUDA
+        (Triton); `"auto"` picks one of these; `"pytorch3d"` is that library's rasterizer, if installed.
+    gradient: how visibility is differentiated by the vertices. `"antialias"`: the exact gradient of outlines
+        (edges.py). `"kato"`: the pseudo-gradient of the paper's renderer (kato.py), which also acts on a mesh that does
+        not touch its target. `"soft"`: blurred faces (soft.py), for silhouettes only.
+    supersampling: each pixel is the mean over a square of this many samples a side; 2 for `"kato"`, as in the paper,
+        and 1 otherwise by default.
     sigma: the blur of `"soft"`.
     near: faces with a corner at this depth or nearer are left out; 0 for a perspective camera.
 
-    Every method takes any leading dimensions of `vertices_px`; `faces` are the same for all meshes, or one set a mesh.
-    Results are deterministic; on CUDA all but the gradients of `"reference"` and of textures, which torch sums up in
-    any order.
+    Every method takes any leading dimensions of `vertices_px`; `faces` are the same for all meshes, or one set per
+    mesh. Results are deterministic, except on CUDA the gradients of `"reference"` and of textures, which torch sums in
+    arbitrary order.
     """
 
+    @checked
     def __init__(
         self,
         size: int | tuple[int, int] = 224,
@@ -55,48 +60,54 @@ class Renderer:
     ):
         if gradient not in GRADIENTS:
             raise ValueError(f"unknown gradient '{gradient}': choose one of {', '.join(GRADIENTS)}")
-        self.height, self.width = size if isinstance(size, (tuple, list)) else (size, size)
-        for name, value in (("size", self.height), ("size", self.width), ("supersampling", supersampling or 1)):
-            if not (isinstance(value, int) and 1 <= value <= LARGEST):
-                raise ValueError(f"{name} must be whole numbers from 1 to {LARGEST}, not {value!r}")
+        sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+        for name, values in (("size", sides), ("supersampling", (supersampling or 1,) * 2)):
+            if len(values) != 2 or not all(isinstance(v, Integral) and 1 <= v <= LARGEST for v in values):
+                raise ValueError(f"{name} must be whole numbers from 1 to {LARGEST}, not {values}"[:200])
+        self.height, self.width = map(int, sides)
+        if self.height * self.width * (supersampling or 1) ** 2 > LARGEST**2:
+            raise ValueError(f"supersampling must leave at most {LARGEST} samples a side")
         if not 0 < sigma < math.inf:
             raise ValueError(f"sigma must be above 0, not {sigma!r}")
         self.backend, self.gradient, self.sigma, self.near = backend, gradient, sigma, near
         self.supersampling = supersampling or (2 if gradient == "kato" else 1)
-        check(backend)  # an unknown or missing one is an error now, not at the first picture
+        check(backend)  # fails here rather than at the first image
 
     def __repr__(self) -> str:
         return f"Renderer(({self.height}, {self.width}), backend={self.backend!r}, gradient={self.gradient!r})"
 
+    @checked
     def silhouette(
         self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "*#batch f 3"]
     ) -> Float[Tensor, "*batch h w"]:
-        """1 where a face is seen, 0 elsewhere; differentiable along the outline."""
+        """Renders 1 where a face is seen and 0 elsewhere; differentiable along the outline."""
         lead = vertices_px.shape[:-2]
         if self.gradient == "soft":
             vertices, faces, backend = self._flat(vertices_px, faces, self.supersampling)
             image = backend.soft_silhouette(vertices, faces, *self._samples(self.supersampling), self.sigma)[..., None]
         else:
             scene = self._scene(vertices_px, faces, self.supersampling)
-            seen = (scene.face >= 0).view(torch.uint8)  # from bool the next conversion would take twice as long
+            seen = (scene.face >= 0).view(torch.uint8)  # converting from bool would take twice as long
             image = self._visible(seen.to(scene.vertices)[..., None], scene)
         return self._mean(image).reshape(*lead, self.height, self.width)
 
+    @checked
     def depth(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
         faces: Int[Tensor, "*#batch f 3"],
         background: float = torch.inf,
     ) -> Float[Tensor, "*batch h w"]:
-        """z of the nearest surface at the pixels' centers, `background` where there is none.
+        """Renders z of the nearest surface at the pixel centers, and `background` where there is none.
 
-        Differentiable in the surface and at its outlines; at those against the background only if that is finite.
+        Differentiable on the surface and at its outlines; at outlines against the background only if that is finite.
         """
         scene = self._scene(vertices_px, faces)
         z = corners(scene.vertices[..., 2:], scene.faces)
         image = interpolate(z, *scene[:3], scene.vertices.new_full((1, 1, 1, 1), background))
         return self._visible(image, scene)[..., 0].view(*vertices_px.shape[:-2], self.height, self.width)
 
+    @checked
     def rgb(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
@@ -104,11 +115,10 @@ class Renderer:
         vertex_colors: Float[Tensor, "*#batch v 3"],
         background: Float[Tensor, "*#batch 3 h w"] | None = None,
     ) -> Float[Tensor, "*batch 3 h w"]:
-        """Vertex colors blended over the faces, in front of `background` (black when none is given).
+        """Renders vertex colors blended over the faces, in front of `background` (black by default).
 
         Differentiable in the colors, in the vertices (shading and outlines) and in the background.
         """
-        _check_ends("vertex_colors", vertex_colors, vertices_px.shape[-2:])
         scene = self._scene(vertices_px, faces, self.supersampling)
         colors = vertex_colors.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
         image = interpolate(
@@ -116,6 +126,7 @@ class Renderer:
         )
         return self._picture(image, scene, vertices_px)
 
+    @checked
     def textured(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
@@ -125,13 +136,12 @@ class Renderer:
         uv_faces: Int[Tensor, "f 3"],
         background: Float[Tensor, "*#batch c h w"] | None = None,
     ) -> Float[Tensor, "*batch c h w"]:
-        """A texture image laid over the faces, bilinearly sampled; as `rgb` otherwise.
+        """Renders a texture laid over the faces, bilinearly sampled; otherwise like `rgb`.
 
-        uv: texture coordinates in [0, 1], u to the right and v up, as in .obj files. uv_faces: a face's three rows of
-        `uv`; a vertex may have other coordinates in other faces.
+        uv: texture coordinates in [0, 1], u to the right and v up, as in .obj files. uv_faces: the three rows of `uv`
+        of each face; a vertex may have different coordinates in different faces.
         """
         _check_faces(uv_faces, len(uv), "uv_faces")
-        _check_ends("uv_faces", uv_faces, faces.shape[-2:])
         scene = self._scene(vertices_px, faces, self.supersampling)
         outside = scene.vertices.new_full((1, 1, 1, 2), 0.5)
         lookup = interpolate(uv[uv_faces][None], *scene[:3], outside) * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])
@@ -143,24 +153,25 @@ class Renderer:
         )
         return self._picture(image, scene, vertices_px)
 
+    @checked
     def normals(
         self,
         vertices_px: Float[Tensor, "*batch v 3"],
         faces: Int[Tensor, "*#batch f 3"],
         vertex_normals: Float[Tensor, "*#batch v 3"],
     ) -> Float[Tensor, "*batch 3 h w"]:
-        """Unit normals of the surface at the pixels' centers, blended from those of the vertices; 0 where none."""
-        _check_ends("vertex_normals", vertex_normals, vertices_px.shape[-2:])
+        """Renders unit normals at the pixel centers, blended from those of the vertices; 0 where there is no mesh."""
         scene = self._scene(vertices_px, faces)
         normals = vertex_normals.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
         image = interpolate(corners(normals, scene.faces), *scene[:3], normals.new_zeros(1, 1, 1, 3))
         image = functional.normalize(image, dim=-1)
         return image.movedim(-1, 1).view(*vertices_px.shape[:-2], 3, self.height, self.width)
 
+    @checked
     def rasterize(
         self, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "*#batch f 3"]
     ) -> tuple[Int[Tensor, "*batch h w"], Float[Tensor, "*batch h w 3"]]:
-        """Face index at each pixel (−1: none) and the barycentric weights there (0 where none)."""
+        """Returns the face index at each pixel (−1: none) and the barycentric weights there (0 where none)."""
         lead = vertices_px.shape[:-2]
         vertices, faces, face, _ = self._scene(vertices_px, faces)
         weights = vertices.new_zeros(*face.shape, 3)
@@ -175,21 +186,21 @@ class Renderer:
         return self.height * supersampling, self.width * supersampling
 
     def _flat(self, vertices_px: Tensor, faces: Tensor, supersampling: int) -> tuple[Tensor, Tensor, Backend]:
-        """One batch dimension, and x and y in samples."""
-        if vertices_px.shape[-1] != 3:
-            raise ValueError(
-                f"vertices must be (..., V, 3): x, y in pixels and a depth; got {tuple(vertices_px.shape)}"
-            )
-        if not (_captured(vertices_px) or torch.isfinite(vertices_px).all()):
-            raise ValueError("vertices hold NaN or infinity: the mesh diverged, or a point lies in the camera's plane")
+        """Converts the inputs to one batch dimension, with x and y in samples."""
+        if vertices_px.numel() and not _captured(vertices_px):
+            low, high = map(float, vertices_px.detach().aminmax())
+            if not -FARTHEST <= low <= high <= FARTHEST:  # false for NaN
+                raise ValueError(
+                    f"vertices_px hold {low:.3g} … {high:.3g}: the mesh diverged, or a point lies in the camera's plane"
+                )
         _check_faces(faces, vertices_px.shape[-2])
-        single = torch.promote_types(vertices_px.dtype, torch.float32)  # in half precision no outline has a place
+        single = torch.promote_types(vertices_px.dtype, torch.float32)  # half precision would move outlines
         vertices = vertices_px.to(single).reshape(-1, *vertices_px.shape[-2:])
         if faces.ndim == 2:
             faces = faces[None]
         else:
             faces = faces.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(vertices), -1, 3)
-        if self.near is not None:  # a face whose corners are one vertex is seen by no pixel
+        if self.near is not None:  # a face whose three corners are the same vertex is not drawn
             far = (corners(vertices[..., 2:], faces)[..., 0] > self.near).all(-1, keepdim=True)
             faces = faces.where(far, faces[..., :1])
         if supersampling > 1:
@@ -201,18 +212,18 @@ class Renderer:
         return _Scene(vertices, faces, backend.rasterize(vertices, faces, *self._samples(supersampling)), backend)
 
     def _behind(self, background: Tensor | None, scene: _Scene, lead: tuple[int, ...], channels: int = 3) -> Tensor:
-        """The background, a batch of it, in samples and channels-last; one black pixel for none."""
+        """Returns the background as a batch, in samples and channels-last; one black pixel if there is none."""
         if background is None:
             return scene.vertices.new_zeros(1, 1, 1, channels)
-        if background.shape[-3:] != (channels, self.height, self.width):
-            wanted = (channels, self.height, self.width)
-            raise ValueError(f"background must end in {wanted}: got {tuple(background.shape)}")
+        expected = (channels, self.height, self.width)
+        if background.shape[-3:] != expected:
+            raise ValueError(f"background must end in {expected}: got {tuple(background.shape)}")
         background = background.expand(*lead, *background.shape[-3:]).reshape(-1, *background.shape[-3:])
         k = self.supersampling
         return background.repeat_interleave(k, -1).repeat_interleave(k, -2).movedim(1, -1)
 
     def _visible(self, image: Float[Tensor, "b h w c"], scene: _Scene) -> Float[Tensor, "b h w c"]:
-        """The same image, whose gradient tells the vertices about visibility."""
+        """Returns the same image, with the gradient of visibility by the vertices attached."""
         if not scene.vertices.requires_grad:
             return image
         if self.gradient == "soft":
@@ -225,27 +236,22 @@ class Renderer:
         return image.reshape(*vertices_px.shape[:-2], *image.shape[1:])
 
     def _mean(self, image: Float[Tensor, "b hs ws c"]) -> Float[Tensor, "b c h w"]:
-        """Samples to pixels."""
+        """Averages samples to pixels."""
         image = image.movedim(-1, 1)
         return image if self.supersampling == 1 else functional.avg_pool2d(image, self.supersampling)
 
 
-def _check_ends(name: str, given: Tensor, ends: tuple[int, ...]) -> None:
-    if given.shape[-2:] != ends:
-        raise ValueError(f"{name} must end in {tuple(ends)}: got {tuple(given.shape)}")
-
-
 def _check_faces(faces: Tensor, count: int, name: str = "faces") -> None:
-    """`ValueError` for corners that are no vertices: a compiled loop would read, and write, foreign memory."""
+    """Raises `ValueError` for corners out of range, for which a compiled loop would access foreign memory."""
     if faces.ndim < 2 or faces.shape[-1] != 3 or faces.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"{name} must be whole numbers (…, F, 3): got {faces.dtype} {tuple(faces.shape)}")
+        raise ValueError(f"{name} must be integers (…, F, 3): got {faces.dtype} {tuple(faces.shape)}")
     if faces.numel() == 0 or _captured(faces):
         return
     low, high = map(int, faces.aminmax())
     if low < 0 or high >= count:
-        raise ValueError(f"{name} must be numbers of vertices, 0 … {count - 1}: got {low} … {high}")
+        raise ValueError(f"{name} must be vertex numbers, 0 … {count - 1}: got {low} … {high}")
 
 
 def _captured(tensor: Tensor) -> bool:
-    """Whether a CUDA graph is being recorded, which nothing may wait for."""
+    """Returns whether a CUDA graph is being captured, during which reading a value is an error."""
     return tensor.is_cuda and torch.cuda.is_current_stream_capturing()

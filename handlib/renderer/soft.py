@@ -1,4 +1,4 @@
-"""The soft silhouette (Liu et al., "Soft Rasterizer", ICCV 2019): every face is a blurred one, and all of them count.
+"""The soft silhouette (Liu et al., "Soft Rasterizer", ICCV 2019): faces are blurred, and every face contributes.
 
 A pixel at distance d from the outline of face j, positive inside, belongs to it with probability p_j = sigmoid(±d²/σ),
 and to the hand with 1 − Π_j (1 − p_j) = 1 − exp(−Σ_j softplus(±d²/σ)). Distances are in units of half the image's
@@ -20,7 +20,7 @@ CUT = math.log(1 / 1e-4 - 1)  # in units of σ
 def soft_silhouette(
     vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int, sigma: float
 ) -> Float[Tensor, "b h w"]:
-    """Probability that a pixel shows the mesh; differentiable in x and y by autograd."""
+    """Computes the probability that a pixel shows the mesh; differentiable in x and y by autograd."""
     b, f = len(vertices), faces.shape[1]
     unit = min(height, width) / 2
     triangles = corners(vertices[..., :2], faces).reshape(b * f, 3, 2)
@@ -41,8 +41,8 @@ def soft_silhouette(
 
 
 def _squared_distance(triangles: Float[Tensor, "n 3 2"], points: Float[Tensor, "n 2"]) -> tuple[Tensor, Tensor]:
-    """Squared distance of each point from the outline of its triangle, and whether it lies inside."""
-    start = triangles - points[:, None]  # corners as the point sees them
+    """Returns the squared distance of each point from the outline of its triangle, and whether it lies inside."""
+    start = triangles - points[:, None]  # corners relative to the point
     along = triangles.roll(-1, 1) - triangles
     t = -(start * along).sum(-1) / along.square().sum(-1).clamp(min=1e-12)
     nearest = start + t.clamp(0, 1)[..., None] * along

@@ -1,6 +1,6 @@
-"""The texture of a hand in a picture: sampled where the mesh is seen, completed where it is not (the paper, Sec. 3.5).
+"""The texture of a hand in an image: sampled where the mesh is visible, completed elsewhere (the paper, Sec. 3.5).
 
-With `Renderer.rgb` this is the paper's "neural texture renderer": the same hand, in its own skin, in a new view.
+Together with `Renderer.rgb` this is the paper's "neural texture renderer", which shows the same hand from a new view.
 """
 
 import torch
@@ -17,10 +17,10 @@ COMPLETIONS = ("diffusion", "symmetry")
 def sample_colors(
     image: Float[Tensor, "b c h w"], vertices_px: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"]
 ) -> tuple[Float[Tensor, "b v c"], Bool[Tensor, "b v"]]:
-    """The color of the image under every vertex, and which vertices it shows.
+    """Returns the color of the image at every vertex, and which vertices are visible.
 
-    A vertex is shown if one of the four pixels around it sees a face of which it is a corner, and all four see the
-    mesh: beside the outline the background shines in.
+    A vertex is visible if one of the four pixels around it sees a face that has it as a corner, and all four see the
+    mesh; next to the outline, the background would mix in.
     """
     b, _, h, w = image.shape
     face, _ = Renderer((h, w)).rasterize(vertices_px.detach(), faces)
@@ -48,10 +48,11 @@ def complete(
     faces: Int[Tensor, "f 3"],
     hidden: str = "diffusion",
 ) -> Float[Tensor, "b v c"]:
-    """Colors for all vertices from those of the known ones: by `complete_colors`, or first by symmetry.
+    """Completes colors to all vertices, by `complete_colors` alone or after symmetry.
 
-    hidden: one of `COMPLETIONS`. `"symmetry"`: a vertex takes the color of its `opposite_vertices` if that is known; an
-    image shows one side of a hand, so this leaves little to diffusion. `template` is the mesh at rest.
+    colored: which vertices have a color. template: the mesh at rest. hidden: one of `COMPLETIONS`; with `"symmetry"` a
+    vertex first takes the color of its opposite vertex if that has one. An image shows one side of a hand, so this
+    leaves little to diffusion.
     """
     if hidden not in COMPLETIONS:
         raise ValueError(f"unknown completion '{hidden}': choose one of {', '.join(COMPLETIONS)}")
@@ -63,10 +64,10 @@ def complete(
 
 
 def opposite_vertices(template: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Int[Tensor, " v"]:
-    """For every vertex of a hand at rest that one on its other side: through the palm, or through the finger.
+    """Returns for every vertex of a hand at rest the vertex on the other side of the palm or finger.
 
-    The nearest in x and z (y is the axis from the palm to its back) among the vertices whose normal has the other sign
-    of y.
+    This is the nearest in x and z (y is the axis from the palm to the back) among the vertices whose normal has the
+    opposite sign in y.
     """
     side = vertex_normals(template, faces)[:, 1] > 0
     distance = torch.cdist(template[:, [0, 2]], template[:, [0, 2]])
@@ -76,25 +77,25 @@ def opposite_vertices(template: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"])
 def complete_colors(
     colors: Float[Tensor, "b v c"], colored: Bool[Tensor, "b v"], faces: Int[Tensor, "f 3"]
 ) -> Float[Tensor, "b v c"]:
-    """Diffuses the known colors over the mesh: every other vertex becomes the mean of its neighbors.
+    """Diffuses colors over the mesh: every vertex without a color becomes the mean of its neighbors.
 
-    This is Laplace's equation with the known vertices as its boundary. With these moved to the right it is symmetric,
-    and conjugate gradients solve it for all meshes at once, to a few units of the last digit. `ValueError` where a mesh
-    has no known vertex.
+    This is Laplace's equation with the colored vertices as boundary. With these on the right-hand side the system is
+    symmetric, and conjugate gradients solve it for all meshes at once, to a few units in the last place. Raises
+    `ValueError` for a mesh without any colored vertex.
     """
     if not colored.any(1).all():
-        raise ValueError("no vertex of a mesh is known, so there is nothing to diffuse: does the image show the hand?")
+        raise ValueError("a mesh has no vertex with a color, so there is nothing to diffuse: is the hand in the image?")
     b, v, c = colors.shape
     neighbors, first, degree = _neighbors(faces, v)
-    free = (~colored).T.to(colors).repeat_interleave(c, 1)  # (v, b·c): a column for each channel of each mesh
+    free = (~colored).T.to(colors).repeat_interleave(c, 1)  # (v, b·c): one column per channel of each mesh
     fixed = (1 - free) * colors.movedim(1, 0).reshape(v, b * c)
     degree = degree.to(colors)[:, None].clamp(min=1)
 
     def around(x: Tensor) -> Tensor:
-        """The sum over each vertex's neighbors."""
+        """Sums over the neighbors of each vertex."""
         return functional.embedding_bag(neighbors, x, first, mode="sum")
 
-    x = free * fixed.sum(0) / (1 - free).sum(0)  # the mean of what is known
+    x = free * fixed.sum(0) / (1 - free).sum(0)  # starts from the mean color
     residual = free * (around(fixed) + around(x) - degree * x)
     direction = residual / degree  # Jacobi's preconditioner
     power = (residual * direction).sum(0)
@@ -112,7 +113,7 @@ def complete_colors(
 
 
 def _neighbors(faces: Int[Tensor, "f 3"], v: int) -> tuple[Int[Tensor, " e"], Int[Tensor, " v"], Int[Tensor, " v"]]:
-    """Neighbors of all vertices one after the other, where each vertex's begin, and how many they are."""
+    """Returns the neighbors of all vertices in one list, where those of each vertex start, and how many there are."""
     ends = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     edges = torch.unique(torch.cat([ends, ends.flip(1)]), dim=0)  # sorted by their first end
     degree = torch.bincount(edges[:, 0], minlength=v)

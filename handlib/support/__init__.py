@@ -1,1 +1,1 @@
-"""What any program needs: files, images as bytes."""
+"""General helpers that know nothing of hands: atomic files, locks, image decoding, safe pickles, compiled loops."""

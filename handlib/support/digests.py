@@ -1,14 +1,20 @@
-"""A digest of what a file of tensors holds, to be kept inside of it: a bit that flipped on a disk is noticed."""
+"""Files of tensors with a digest of their contents, stored in the file itself, so that damage is noticed."""
 
 import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
+
+from .files import atomic_path, write_tensors
 
 
 def digest_of(content: Any) -> str:
-    """SHA-256 of tensors, numbers and texts in dicts, lists and tuples; the order of a dict's keys does not count."""
+    """Returns the SHA-256 of tensors, numbers and texts in dicts, lists and tuples, whatever the order of dict keys."""
     digest = hashlib.sha256()
     _add(digest, content)
     return digest.hexdigest()
@@ -29,3 +35,58 @@ def _add(digest: "hashlib._Hash", content: Any) -> None:
             _add(digest, value)
     else:
         digest.update(f"{content!r} ".encode())
+
+
+def save_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor]) -> None:
+    """Writes a safetensors file, atomically, with a digest of what is in it."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_tensors(path, tensors, {"digest": digest_of(tensors)})
+
+
+def load_tensors(path: Path, mend: str, most: int = 16 << 30) -> dict[str, Tensor]:
+    """Reads a file of `save_tensors`; `ValueError` where it is damaged. Files of older versions have no digest."""
+    return _read(path, _tensors_of, mend, most)
+
+
+def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
+    """Writes a dict of tensors, numbers and texts as torch does, atomically, with a digest of what is in it."""
+    with atomic_path(path) as temporary:
+        torch.save(state | {"digest": digest_of(state)}, temporary)
+
+
+MAX_BYTES = 16 << 30  # of a state
+
+
+def load_state(path: Path, fields: dict[str, type], mend: str) -> dict[str, Any]:
+    """Reads a file of `save_state` without running it; `ValueError` where it is damaged or lacks one of the fields."""
+    state = _read(path, _state_of, mend, MAX_BYTES)
+    if any(not isinstance(state.get(name), kind) for name, kind in fields.items()):
+        raise ValueError(f"{path}: not the state of a run; {mend}")
+    return state
+
+
+def _read(path: Path, reader: Callable[[Path], dict[str, Any]], mend: str, most: int) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > most:
+            raise ValueError("too large")
+        content = reader(path)
+        digest = content.pop("digest", None)
+        if digest is not None and digest != digest_of(content):
+            raise ValueError("its content is not what was written")
+    except Exception as error:  # torch, zipfile and safetensors raise whatever damage leads them to
+        raise ValueError(f"{path}: missing or damaged; {mend}") from error
+    return content
+
+
+def _tensors_of(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        digest = (file.metadata() or {}).get("digest")
+    return tensors if digest is None else tensors | {"digest": digest}
+
+
+def _state_of(path: Path) -> dict[str, Any]:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise ValueError("no dict")
+    return state

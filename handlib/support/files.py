@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and their digests."""
+"""Atomic writes: a file is either complete or absent. Also the digest of a file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL_TEXTS = ("No space left on device", "PytorchStreamWriter failed", "iostream error")  # of safetensors and torch
 
 
-
 def sha256(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
+    """Returns the SHA-256 of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -29,12 +28,20 @@ def sha256(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def check_file(path: Path, most: int, missing: str) -> None:
+    """Raises `FileNotFoundError(missing)` if there is no file, and `ValueError` if it has more than `most` bytes."""
+    if not path.is_file():
+        raise FileNotFoundError(missing)
+    if (size := path.stat().st_size) > most:
+        raise ValueError(f"{path}: {size >> 20} MB is too large; it was not read")
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends well, and vanishes when it does not."""
+    """Yields a temporary path beside `path`; it becomes `path` when the block succeeds and is deleted otherwise."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Processes of several machines, or containers, may have the same number.
+    # The process number alone is not unique: several machines or containers may write to one disk.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with naming_full_disk(path):
@@ -48,8 +55,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Inside, an error because the disk is full becomes one `OSError` with the path, whoever writes: torch's and
-    safetensors' own do not name it."""
+    """Turns any error caused by a full disk into one `OSError` with the path, which torch and safetensors omit."""
     try:
         yield
     except Exception as error:
@@ -60,9 +66,11 @@ def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file, atomically, whose bytes depend on what it holds alone: the library writes metadata in
-    an order that chance decides."""
-    from safetensors.torch import save_file  # late: few who write files write tensors
+    """Writes a safetensors file atomically; the same contents give the same bytes.
+
+    The metadata is sorted here, because the library writes it in random order.
+    """
+    from safetensors.torch import save_file  # late: most writers of files do not need it
 
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata)
@@ -71,6 +79,6 @@ def write_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta
             header = json.loads(file.read(length))
             header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
             text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-            if len(text) <= length:  # the same characters in another order; the rest was padding
+            if len(text) <= length:  # the same characters in another order, less the padding
                 file.seek(8)
                 file.write(text.ljust(length))

@@ -1,11 +1,9 @@
-"""Decoding of image files. A file from outside may be anything, so it is checked before it is decoded.
+"""Decodes image files, which are checked first because a file from outside may contain anything.
 
-Only the formats named are tried; bytes, sides and pixels are limited before memory is reserved; and whatever Pillow
-raises at damage becomes one `ImageError` that names the file and the mend. Colors come out as sRGB bytes: deeper ones
-are rounded to 8 bits, transparent pixels are laid on the gray that is also outside of an image, and color profiles are
-ignored. Of an animation or a file of several pages the first is taken.
-
-Imports nothing of handlib, so that data sets and photographs share it.
+Only the named formats are tried. Bytes, sides and pixels are limited before memory is reserved. Any error that Pillow
+raises becomes one `ImageError` that names the file and the mend. Colors come out as sRGB bytes: higher bit depths are
+rounded to 8 bits, transparent pixels become the gray that also pads images, and color profiles are ignored. Only the
+first frame of an animation and the first page of a document are read.
 """
 
 import math
@@ -22,15 +20,15 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF") + (("AVIF",) if features.check(
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".avif")
 MAX_BYTES = 512 << 20
 MAX_PIXELS = 80_000_000  # below the size at which Pillow warns
-MAX_SIDE = 32_768  # an image one pixel high is no photograph either
+MAX_SIDE = 32_768  # refuses images one pixel high, which pass the other limits
 MEND = "save it as PNG or JPEG"
-GRAY = 128  # outside of an image, and behind a transparent one
+GRAY = 128  # fills the area outside an image and behind transparent pixels
 
 _HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1")  # what phones write; Pillow reads it with a plugin only
 
 
 class ImageError(ValueError):
-    """An image that cannot be used; the message names the file and the mend."""
+    """Raised for an image that cannot be used; the message names the file and the mend."""
 
 
 @contextmanager
@@ -41,67 +39,67 @@ def open_image(
     mend: str = MEND,
     coarsest: Callable[[tuple[int, int]], float] = lambda size: 1,
 ) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
-    """Opens an image file, checks it and decodes it as stored; yields it and the width and height of the whole image.
+    """Opens, checks and decodes an image file; yields the image and the full width and height.
 
-    `coarsest`: by how much an image of a size may be decoded smaller; only JPEGs are, by 2, 4 or 8. What is raised in
-    the block, by a conversion say, becomes an `ImageError` too. `FileNotFoundError`, `IsADirectoryError`: there is no
-    such file.
+    coarsest: for an image of the given size, the largest factor by which it may be decoded smaller. Only JPEGs are, by
+    2, 4 or 8. Errors raised inside the block, such as in a conversion, become an `ImageError` too.
+    Raises `FileNotFoundError` or `IsADirectoryError` where there is no such file.
     """
     path = Path(path)
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, not an image; name a file in it")
+        raise IsADirectoryError(f"{path} is a folder, not an image: give the path of a file in it")
     if not path.is_file():
         raise FileNotFoundError(f"no image at {path}")
     kinds = f"{', '.join(formats[:-1])} or {formats[-1]}"
     try:
         with open(path, "rb") as file:
             if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
-                raise ImageError(f"{path}: {size >> 20} MB, more than {MAX_BYTES >> 20} are refused; {mend}")
+                raise ImageError(f"{path}: {size >> 20} MB; the limit is {MAX_BYTES >> 20} MB: {mend}")
             with Image.open(file, formats=formats) as image:
                 whole = image.size
                 check_size(whole, path, max_pixels)
                 factor = reduction(whole, coarsest(whole))
                 image.draft(None, (whole[0] // factor, whole[1] // factor))
                 drafted = image.size != whole
-                image.load()  # which turns a TIFF upright
+                image.load()  # also turns a TIFF upright
                 yield image, whole if drafted else image.size
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: more than {max_pixels:,} pixels are refused; scale it down") from error
+        raise ImageError(f"{path}: more than {max_pixels:,} pixels, the limit: scale it down") from error
     except UnidentifiedImageError as error:
         reason = "it is HEIC: export it as JPEG" if _is_heic(path) else "it is not one"
         raise ImageError(f"{path}: not a readable {kinds} image ({reason}); {mend}") from error
-    except Exception as error:  # decoders raise whatever a damaged file leads them to: struct.error, KeyError, …
+    except Exception as error:  # on a damaged file a decoder may raise anything: struct.error, KeyError, …
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{path}: not a readable {kinds} image ({reason[:200]}); {mend}") from error
 
 
 def check_size(size: tuple[int, int], where: object, max_pixels: int = MAX_PIXELS) -> None:
-    """Refuses an image with more pixels than any photograph has, or with none."""
+    """Raises `ImageError` for an image with no pixels, or with more than any photograph has."""
     described = f"{where}: {size[0]}×{size[1]} pixels"
     if math.prod(size) > max_pixels:
-        raise ImageError(f"{described}, more than {max_pixels:,} are refused; scale it down")
+        raise ImageError(f"{described}, more than {max_pixels:,}, the limit: scale it down")
     if not 0 < min(size) <= max(size) <= MAX_SIDE:
-        raise ImageError(f"{described}; each side must have from 1 to {MAX_SIDE:,}: cut it to the hand")
+        raise ImageError(f"{described}; each side must have from 1 to {MAX_SIDE:,}: crop it to the hand")
 
 
 def reduction(size: tuple[int, int], coarsest: float) -> int:
-    """The largest of 8, 4, 2 and 1 that is not above `coarsest` and leaves an image of this size its pixels."""
+    """Returns the largest of 8, 4, 2 and 1 that exceeds neither `coarsest` nor a side of the image."""
     return next((factor for factor in (8, 4, 2) if factor <= min(coarsest, *size)), 1)
 
 
 def rgb(
     image: Image.Image, where: str | os.PathLike[str] = "the image", flatten: bool = True
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The pixels of a loaded image as sRGB bytes. `where` names it in errors.
+    """Returns the pixels of a loaded image as sRGB bytes. `where` names the image in errors.
 
-    flatten: lay transparent pixels on gray, rather than show the colors that are stored with them.
+    flatten: replace transparent pixels by gray instead of showing the colors stored with them.
     """
     if image.mode.startswith("I;16") or image.mode == "F" or (image.mode == "I" and image.format == "PNG"):
         return np.repeat(_deep_gray(image, where)[..., None], 3, axis=2)
     if image.mode == "I":
-        raise ImageError(f"{where}: pixels are whole numbers of 32 bits; save it with 8 or 16 bits a channel")
+        raise ImageError(f"{where}: pixels are integers of 32 bits; save it with 8 or 16 bits per channel")
     if flatten and image.has_transparency_data:
         ground = Image.new("RGBA", image.size, (GRAY, GRAY, GRAY, 255))
         image = Image.alpha_composite(ground, image.convert("RGBA"))
@@ -109,30 +107,30 @@ def rgb(
 
 
 def _deep_gray(image: Image.Image, where: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w"]:
-    """Gray levels of 16 bits, or real numbers from 0 to 1, rounded to bytes."""
+    """Rounds 16-bit gray levels, or floats from 0 to 1, to bytes."""
     tags = getattr(image, "tag_v2", {})  # TIFF only
     if image.mode == "F":
         values = unit_bytes(np.array(image), where)
     else:
-        bits = tags.get(ExifTags.Base.BitsPerSample, 16)  # 12 bits are read as 16, not scaled
+        bits = tags.get(ExifTags.Base.BitsPerSample, 16)  # Pillow reads 12 bits as 16 without scaling them
         brightest = 2 ** (bits if isinstance(bits, int) else bits[0]) - 1
         values = np.rint(np.arange(1 << 16).clip(max=brightest) / brightest * 255).astype(np.uint8)[np.array(image)]
-    white_is_zero = tags.get(ExifTags.Base.PhotometricInterpretation) == 0  # Pillow inverts 8 bits, not more
+    white_is_zero = tags.get(ExifTags.Base.PhotometricInterpretation) == 0  # Pillow inverts only 8-bit images
     return 255 - values if white_is_zero else values
 
 
 def unit_bytes(values: Num[np.ndarray, "..."], where: str | os.PathLike[str]) -> UInt8[np.ndarray, "..."]:
-    """Real numbers from 0 to 1, rounded to bytes."""
+    """Rounds floats from 0 to 1 to bytes."""
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    if not (low >= -1e-3 and high <= 1 + 1e-3):  # a resampled image overshoots a little; false for NaN
-        raise ImageError(f"{where}: pixels from {low:.4g} to {high:.4g}; real numbers must be in [0, 1]: scale them")
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # allows the overshoot of resampling; false for NaN
+        raise ImageError(f"{where}: pixels from {low:.4g} to {high:.4g}; floats must be in [0, 1]: scale them")
     scaled = np.clip(values, 0, 1)
     scaled *= 255
     return np.rint(scaled, out=scaled).astype(np.uint8)
 
 
 def upright(pixels: UInt8[np.ndarray, "h w c"], orientation: int) -> UInt8[np.ndarray, "h2 w2 c"]:
-    """A view of the pixels as the photographer saw them. `orientation` is EXIF's, 1 to 8."""
+    """Turns and flips pixels to how the photographer saw them; returns a view. `orientation` is EXIF's, 1 to 8."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     rows, columns = (slice(None, None, -1 if orientation in flips else 1) for flips in ((3, 4, 7, 8), (2, 3, 6, 7)))
@@ -140,25 +138,25 @@ def upright(pixels: UInt8[np.ndarray, "h w c"], orientation: int) -> UInt8[np.nd
 
 
 def exif(image: Image.Image) -> dict[int, object]:
-    """The EXIF tags of a loaded image by number; empty where there are none or they are damaged."""
+    """Returns the EXIF tags of a loaded image by number; empty if there are none or they are damaged."""
     try:
         tags = image.getexif()
         return dict(tags) | tags.get_ifd(ExifTags.IFD.Exif)
-    except Exception:  # the pixels are good all the same
+    except Exception:  # damaged tags do not make the pixels unusable
         return {}
 
 
 def orientation(tags: dict[int, object]) -> int:
-    """EXIF's number of how the camera was held, from 1, upright, to 8; 1 where the tags do not tell."""
+    """Returns EXIF's orientation, 1 (upright) to 8; 1 if the tags do not have it."""
     value = _number(tags, ExifTags.Base.Orientation)
     return int(value) if value in range(1, 9) else 1
 
 
 def focal_px(tags: dict[int, object], size: tuple[int, int]) -> float | None:
-    """The focal length in pixels of an image of this size, by its EXIF tags; None where they do not tell.
+    """Returns the focal length in pixels of an image of this size from its EXIF tags; None if they do not have it.
 
-    An equivalent focal length f is that of a picture of 36 × 24 mm with the same angle across the diagonal (CIPA
-    DCG-001). Without one: the lens's focal length times the sensor's pixels a millimeter.
+    The 35 mm equivalent focal length belongs to a 36 × 24 mm picture with the same diagonal angle (CIPA DCG-001).
+    Without it: the lens's focal length in millimeters times the sensor's pixels per millimeter.
     """
     names, (width, height) = ExifTags.Base, size
     equivalent = _number(tags, names.FocalLengthIn35mmFilm)
@@ -166,13 +164,13 @@ def focal_px(tags: dict[int, object], size: tuple[int, int]) -> float | None:
     if not focal:
         unit_mm = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}.get(tags.get(names.FocalPlaneResolutionUnit, 2), 0.0)
         focal = _number(tags, names.FocalLength) * _number(tags, names.FocalPlaneXResolution) / (unit_mm or math.inf)
-        # The resolution is the sensor's: a picture scaled since then has fewer pixels a millimeter.
+        # The resolution is that of the sensor; an image that was scaled afterwards has fewer pixels per millimeter.
         focal *= max(size) / (max(_number(tags, t) for t in (names.ExifImageWidth, names.ExifImageHeight)) or max(size))
-    return focal if 0.2 < focal / max(size) < 50 else None  # no lens of a camera is outside
+    return focal if 0.2 < focal / max(size) < 50 else None  # the range of real lenses
 
 
 def _number(tags: dict[int, object], tag: int) -> float:
-    """A tag's value, 0 where it is missing or no finite number."""
+    """Returns the value of a tag; 0 if it is missing or not a finite number."""
     try:
         value = float(tags.get(tag, 0))
     except (TypeError, ValueError, ZeroDivisionError):

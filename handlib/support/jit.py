@@ -1,35 +1,54 @@
-"""Loops compiled for the CPU by numba, where it is installed: what the fast twins of the plain torch are made of.
+"""Helpers for loops that numba compiles for the CPU: the fast twins of the plain torch code.
 
-Compiled code is cached on disk, so only the first call on a machine waits for the compiler, some seconds.
+Compiled code is cached on disk, so only the first call on a machine waits some seconds for the compiler.
 """
 
 import importlib.util
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+_left_out: ContextVar[bool] = ContextVar("numba is left out", default=False)
+
+
+@contextmanager
+def left_out(yes: bool = True) -> Iterator[None]:
+    """Uses plain torch inside: for a few photographs numba takes longer to load than it saves."""
+    token = _left_out.set(yes)
+    try:
+        yield
+    finally:
+        _left_out.reset(token)
+
+
+def available() -> bool:
+    """Returns whether compiled loops are used."""
+    return not _left_out.get() and _importable()
+
 
 @cache
-def available() -> bool:
-    """Whether numba can be used. It refuses a numpy newer than it knows, which says so once."""
+def _importable() -> bool:
+    """Returns whether numba can be used. Warns once if it refuses the installed numpy, which may be too new for it."""
     if importlib.util.find_spec("numba") is None:
         return False
     try:
         import numba  # noqa: F401  late: this takes half a second
     except ImportError as error:
-        warnings.warn(f"numba is not used, so all is slower: {error}", stacklevel=2)
+        warnings.warn(f"numba cannot be used, so handlib runs more slowly: {error}", stacklevel=2)
         return False
     return True
 
 
 def serves(*tensors: Tensor) -> bool:
-    """Whether compiled loops can take these: on the CPU, single or double, and nothing asks for torch's own steps."""
+    """Returns whether compiled loops can take these tensors: float32 or float64 on the CPU, not traced by torch."""
     return (
         not torch.compiler.is_compiling()
         and available()
@@ -39,21 +58,22 @@ def serves(*tensors: Tensor) -> bool:
 
 
 def jit(function: Callable) -> Callable:
-    """The function, compiled at its first call for the types it then gets; it runs without Python's lock."""
+    """Compiles a function with numba at its first call, for the types of that call; it runs without Python's lock."""
     from numba import njit  # late, as above
 
-    # A checker of types, such as the tests', may have wrapped the function; numba wants it bare.
+    # The type checker of the tests may have wrapped the function; numba needs the original.
     bare, options = inspect.unwrap(function), {"nogil": True, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(bare)
-    except RuntimeError:  # no folder to cache in: neither that of the code nor the home can be written
+    except RuntimeError:  # no folder for the cache: neither that of the code nor the home is writable
         return njit(**options)(bare)
 
 
 def each(kernel: Callable, batch: int, *arguments: Tensor | float) -> None:
     """Runs a kernel on every element of a batch, spread over torch's threads.
 
-    Tensors come to it as numpy arrays without their batch dimension; one of length 1 is shared, numbers are passed on.
+    The kernel gets tensors as numpy arrays without their batch dimension, and numbers as they are. A tensor of length 1
+    is shared by all elements.
     """
     arrays = _arrays(arguments, batch)
     _threads(
@@ -62,9 +82,9 @@ def each(kernel: Callable, batch: int, *arguments: Tensor | float) -> None:
 
 
 def parts(kernel: Callable, batch: int, *arguments: Tensor) -> None:
-    """Runs a kernel that itself loops over a batch: on one part of it a thread. One whose length is 1 is shared.
+    """Runs a kernel that itself loops over a batch, with one part of the batch per thread.
 
-    For short kernels, next to which a call from Python for every element would count.
+    A tensor of length 1 is shared. For kernels so short that one Python call per element would dominate.
     """
     arrays, threads = _arrays(arguments, batch), max(1, min(torch.get_num_threads(), batch))
     bounds = [round(batch * k / threads) for k in range(threads + 1)]
@@ -74,8 +94,8 @@ def parts(kernel: Callable, batch: int, *arguments: Tensor) -> None:
 def _arrays(arguments: tuple[Tensor | float, ...], batch: int) -> list[np.ndarray | float]:
     arrays = [_array(a) if isinstance(a, Tensor) else a for a in arguments]
     lengths = {len(a) for a in arrays if hasattr(a, "shape")}
-    if not lengths <= {1, batch}:  # the loops read as far as the batch goes
-        raise ValueError(f"a batch of {batch} cannot be made of parts of {', '.join(map(str, sorted(lengths)))}")
+    if not lengths <= {1, batch}:  # a shorter array would be read past its end
+        raise ValueError(f"all tensors must have length 1 or {batch}: got {', '.join(map(str, sorted(lengths)))}")
     return arrays
 
 

@@ -1,7 +1,7 @@
-"""Locks on folders, by which processes leave each other's work alone: two trainings, or the runs of a reproduction.
+"""Locks on folders, which keep two processes from writing to the same folder.
 
-A lock is held by the operating system for as long as its process lives: one that is killed leaves none behind, only an
-empty file. Processes on one disk see each other, also from several machines where that disk passes locks on.
+The operating system holds a lock as long as its process lives, so a killed process leaves only an empty file behind.
+On a network disk that supports locks, this works across machines.
 """
 
 import os
@@ -16,14 +16,14 @@ LOCK = ".lock"  # name of the file
 
 
 class Busy(Exception):
-    """Another process works in a folder."""
+    """Raised when another process works in a folder."""
 
 
 @contextmanager
 def alone_in(folder: str | os.PathLike[str], name: str = LOCK) -> Iterator[None]:
-    """Inside, no other process is in the same folder, which is made if it is not there. `Busy` where one is.
+    """Holds the lock of a folder, which is made if needed. Raises `Busy` when another process holds it.
 
-    name: of the file; those who use different ones do not see each other.
+    name: of the lock file; locks with different names are independent.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,8 +32,8 @@ def alone_in(folder: str | os.PathLike[str], name: str = LOCK) -> Iterator[None]
         lock.acquire(timeout=0)
     except Timeout:
         raise Busy(f"another process works in {folder}") from None
-    except NotImplementedError:  # what older versions of filelock raise
-        warnings.warn(f"the disk of {folder} has no locks: let no other process work there", stacklevel=3)
+    except NotImplementedError:  # raised by older versions of filelock
+        warnings.warn(f"the disk of {folder} does not support locks: run only one process there", stacklevel=3)
     try:
         yield
     finally:

@@ -1,12 +1,11 @@
 """Reading pickles from outside without running them.
 
-A pickle is a program that may call anything it names. Here nothing it names is called: every name becomes a stub that
-keeps its arguments and its state, only the names that the caller's kind of file needs are admitted, and arrays are
-built from the bytes in the stubs, after each declared length has been compared with the bytes that are there. Who
-reads a kind of file (hand/mano.py, networks/pretrained.py, data/real/rhd.py) says which names it admits and how many
-steps its programs may take.
+A pickle is a program that may call anything it names. Here nothing is called: every name becomes a stub that keeps its
+arguments and its state, and only the names that the caller admits are accepted. Arrays are built from the bytes in the
+stubs, after each declared length has been compared with the number of bytes. The callers (hand/mano.py,
+networks/pretrained.py, data/real/rhd.py) say which names they admit and how many steps a pickle may take.
 
-Errors are `ValueError`s without the file's name, which the caller knows.
+Errors are `ValueError`s without the name of the file; the caller adds it.
 """
 
 import io
@@ -16,27 +15,27 @@ from typing import Any
 
 import numpy as np
 
-# The names under which old and new numpy pickle an array, and what handlib makes of them.
+# The names under which old and new numpy pickle an array, and the kind of stub that each becomes.
 ARRAYS = {
     "numpy.core.multiarray _reconstruct": "array",
     "numpy._core.multiarray _reconstruct": "array",
     "numpy ndarray": "array type",
     "numpy dtype": "dtype",
 }
-# Python 3 has no word for bytes in the protocols of Python 2, and writes a text with its encoding.
+# The protocols of Python 2 cannot express bytes, so Python 3 writes them as encoded text.
 BYTES = {"_codecs encode": "encoded", "__builtin__ bytes": "no bytes"}
 _NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
-# Opcodes that reach outside the file, or that reserve memory for bytes which the file need not hold.
+# Opcodes that reach outside the file, or that reserve memory for bytes that the file may not contain.
 _FORBIDDEN = pickle.EXT1 + pickle.EXT2 + pickle.EXT4 + pickle.PERSID + pickle.BINPERSID
 _FORBIDDEN += pickle.BYTEARRAY8 + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER
 
 
 class Refused(ValueError):
-    """A pickle that names or does what its kind of file never does."""
+    """Raised for a pickle that uses a name or takes a step that its kind of file never does."""
 
 
 class Stub:
-    """An object of the file, not made but described: the arguments of its maker and its state."""
+    """Describes an object of the file without making it: the arguments of its constructor and its state."""
 
     kind = ""
 
@@ -50,7 +49,7 @@ class Stub:
 
 
 class _File(io.BytesIO):
-    """Bytes with an end: whoever reads past it is told so, rather than given less."""
+    """Bytes that raise `EOFError` when read past their end, instead of returning fewer."""
 
     def read(self, size=-1):
         content = super().read(size)
@@ -66,7 +65,7 @@ class _File(io.BytesIO):
 
 
 class _Steps(dict):
-    """The unpickler's table of opcodes, less the forbidden ones, which serves so many look-ups."""
+    """The unpickler's table of opcodes without the forbidden ones; allows a limited number of look-ups."""
 
     def __init__(self, steps: int, origin: str):
         super().__init__(pickle._Unpickler.dispatch)
@@ -77,7 +76,7 @@ class _Steps(dict):
     def __getitem__(self, code):
         self.left -= 1
         if self.left < 0:
-            raise Refused(f"refused: a pickle of more than {self.steps} steps; this is no {self.origin}")
+            raise Refused(f"refused: the pickle takes more than {self.steps} steps; this is not a {self.origin}")
         return super().__getitem__(code)
 
     def __missing__(self, code):
@@ -91,36 +90,36 @@ class _Unpickler(pickle._Unpickler):
         super().__init__(_File(data), encoding="latin1")
         self.dispatch = _Steps(steps, kind)
         self.kinds, self.origin = kinds, f"{kind} as downloaded from {source}"
-        self.stubs = {}  # made anew for every file, so that none can change what the next one meets
+        self.stubs = {}  # new for every file, so that no file can affect the next
 
     def find_class(self, module: str, name: str) -> type:
         kind = self.kinds.get(f"{module} {name}")
         if kind is None:
             named = ascii(f"{module}.{name}")[1:-1][:100]
-            raise Refused(f"refused: {named}; this is no {self.origin}")
+            raise Refused(f"refused: {named}; this is not a {self.origin}")
         return self.stubs.setdefault(kind, type(kind, (Stub,), {"kind": kind}))
 
 
 def read_pickle(data: bytes, kinds: dict[str, str], steps: int, kind: str, source: str) -> dict:
-    """The dict that a pickle holds, with stubs for its objects.
+    """Returns the dict in a pickle, with stubs for its objects.
 
-    kinds: the admitted names, "module name", and the `Stub.kind` of each. steps: how many opcodes the program may
-    take. kind, source: what the file should be, such as "MANO file", and where to get it, for the errors.
+    kinds: the admitted names, "module name", and the `Stub.kind` of each. steps: the most opcodes it may take.
+    kind, source: what the file should be, such as "MANO file", and where to get it, for error messages.
     """
     try:
-        holds = _Unpickler(data, kinds, steps, kind, source).load()
+        fields = _Unpickler(data, kinds, steps, kind, source).load()
     except Refused:
         raise
     except Exception as error:  # a damaged pickle can make the unpickler raise anything
         reason = " ".join(str(error).split())[:100] or "it ends too early"
         raise ValueError(f"not a readable pickle ({reason}); is the download complete?") from error
-    if not isinstance(holds, dict):
-        raise ValueError(f"the pickle holds no dict of fields; this is no {kind} as downloaded from {source}")
-    return holds
+    if not isinstance(fields, dict):
+        raise ValueError(f"the pickle is not a dict of fields; this is not a {kind} as downloaded from {source}")
+    return fields
 
 
 def array_of(value: Any) -> np.ndarray:
-    """The array of numbers that a stub of the kind "array" describes."""
+    """Returns the array of numbers that a stub of the kind "array" describes."""
     kind = value.kind if isinstance(value, Stub) else type(value).__name__
     if kind != "array":
         raise ValueError(f"must be an array of numbers, not of the type {kind}")
@@ -128,7 +127,7 @@ def array_of(value: Any) -> np.ndarray:
 
 
 def _from_bytes(state: Any) -> np.ndarray:
-    """State of a pickled array: version, shape, dtype, whether in Fortran's order, bytes (latin1 in Python 2)."""
+    """Builds an array from its pickled state: version, shape, dtype, Fortran order, bytes (latin1 in Python 2)."""
     if not isinstance(state, tuple) or len(state) != 5:
         raise ValueError("is an array without contents")
     _, shape, dtype, fortran, content = state
@@ -142,14 +141,14 @@ def _from_bytes(state: Any) -> np.ndarray:
     except UnicodeEncodeError:
         content = None
     if not isinstance(content, bytes) or math.prod(shape) * dtype.itemsize != len(content):
-        held = f"{len(content)} bytes" if isinstance(content, bytes) else "no bytes"
-        raise ValueError(f"declares the shape {shape} of {dtype} and holds {held}")
+        length = f"{len(content)} bytes" if isinstance(content, bytes) else "no bytes"
+        raise ValueError(f"declares the shape {shape} of {dtype} and holds {length}")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="))
 
 
 def _dtype(stub: Any) -> np.dtype:
-    """A pickled dtype: dtype("f8", …) with the byte order second in its state."""
+    """Returns a pickled dtype: dtype("f8", …) with the byte order second in its state."""
     code = stub.args[0] if isinstance(stub, Stub) and stub.kind == "dtype" and stub.args else None
     if code not in _NUMBERS:
         what = "Python objects" if isinstance(code, str) and code.startswith("O") else "something"
@@ -159,11 +158,11 @@ def _dtype(stub: Any) -> np.dtype:
 
 
 def shape_of(value: Any) -> tuple[int, ...]:
-    """A shape, written as a tuple or as an array of integers."""
+    """Returns a shape that was written as a tuple or as an array of integers."""
     if isinstance(value, Stub):
         value = array_of(value).tolist()
     if not isinstance(value, tuple | list) or len(value) > 8:
         raise ValueError("declares no shape")
     if not all(type(n) is int and 0 <= n < 1 << 40 for n in value):
-        raise ValueError("declares a shape that is not made of lengths")
+        raise ValueError("declares a shape with entries that are not lengths")
     return tuple(value)

@@ -1,4 +1,4 @@
-"""An exponential average of a network's weights over its steps, which is better than the weights of any one step."""
+"""An exponential average of a network's weights over the training steps, usually better than the last weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Average:
-    """keep: the part of the average that stays in each step; 0 for no average at all."""
+    """Averages the weights of a model. keep: the fraction of the average that each step keeps; 0: no average."""
 
     def __init__(self, model: nn.Module, keep: float):
         self.model, self.keep, self.updates = model, keep, 0
@@ -15,7 +15,7 @@ class Average:
         self._in_training: dict[str, Tensor] = {}  # the weights in training, while the average has replaced them
 
     def update(self) -> None:
-        """Takes in the weights as they are. The memory is shorter at first: the random start is soon forgotten."""
+        """Adds the current weights. The first steps keep less, so that the random start is soon forgotten."""
         if not self.keep:
             return
         now = self.model.state_dict()
@@ -28,13 +28,13 @@ class Average:
                 value.copy_(now[name])
 
     def apply(self) -> None:
-        """Gives the model the averaged weights, if there are any."""
+        """Loads the averaged weights, if there are any, into the model."""
         if self.keep:
             self.model.load_state_dict(self.weights)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside, the model has the averaged weights; `in_training` is still what it is trained with."""
+        """Gives the model the averaged weights inside the block; `in_training` still returns those in training."""
         if self.keep:
             self._in_training = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.apply()

@@ -1,48 +1,43 @@
-"""The folder of a training run: written so that a run that is killed at any moment goes on as if it had not been.
+"""The folder of a training run, from which a run that was killed at any moment resumes to the same result.
 
-`config.json`; `log.jsonl`, a row an epoch and a row every so many steps; `state.pt`, all that is needed to go on;
-`pool-*.safetensors`, the instances that augmentation made; `model.safetensors`, the result.
+`config.json`; `log.jsonl`, a row per epoch and per `log_steps` steps; `state.pt`, everything needed to resume;
+`pool-*.safetensors`, the instances made by augmentation; `model.safetensors`, the result.
 """
 
 import json
 import os
-import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..support.digests import digest_of
+from ..support.digests import load_state, load_tensors, save_state, save_tensors
 from ..support.files import atomic_path, naming_full_disk
+from ..support.json_text import parse_json, read_json
 
-MAX_BYTES = 16 << 30  # of a state: three times the parameters of any model here, and more
 STATE = {"model": dict, "optimizer": dict, "average": dict, "sums": dict, "epoch": int, "step": int, "updates": int,
          "rows": int, "pool_at_start": int, "seconds": float}  # fmt: skip
-MACHINE = ("device", "workers", "save_minutes", "log_steps")  # fields of a config that change no result
-_MEND = "choose another folder, or --no-resume to start anew"
+MACHINE = ("device", "workers", "save_minutes", "log_steps")  # fields of a config that do not change the result
+_MEND = "choose another folder, or --no-resume to start again"
 
 
 class RunFolder:
-    """Reads and writes one run's folder."""
+    """Reads and writes the folder of one run."""
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
 
     def open(self, config: dict[str, Any], resume: bool) -> dict[str, Any] | None:
-        """Makes the folder for a run of `config`; returns the state to go on from, if there is one (`STATE`).
+        """Makes the folder for a run of `config`; returns the state (`STATE`) to resume from, or None.
 
-        `ValueError` where the folder holds a run of another config, or a file that cannot be read.
+        Raises `ValueError` if the folder holds a run of another config or a file that cannot be read.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         config = json.loads(json.dumps(config))  # tuples are lists, as in the file
         for leftover in self.path.glob(".*.part"):
-            leftover.unlink()  # of a write that was killed
+            leftover.unlink()  # left by a write that was killed
         if resume and (self.path / "state.pt").is_file():
-            before = _read(self.path / "config.json", lambda path: json.loads(path.read_text()))
+            before = read_json(self.path / "config.json", _MEND)
             if _essence(before) != _essence(config):
                 raise ValueError(
                     f"{self.path} holds a run of another config: choose another folder, or --no-resume to overwrite it"
@@ -59,30 +54,28 @@ class RunFolder:
         return None
 
     def state(self) -> dict[str, Any] | None:
-        """The state (`STATE`), if there is one."""
+        """Returns the state (`STATE`), or None if there is none."""
         path = self.path / "state.pt"
-        return _read(path, _read_state) if path.is_file() else None
+        return load_state(path, STATE, _MEND) if path.is_file() else None
 
     def save(self, state: dict[str, Any], rows: dict[str, Tensor] | None = None) -> None:
-        """Writes the state; before it the `rows` of the pool that are new since the last one."""
+        """Writes the rows of the pool that are new since the last state, then the state."""
         if rows:
             first = state["rows"] - len(next(iter(rows.values())))
-            with atomic_path(self.path / f"pool-{first:08d}.safetensors") as temporary:
-                save_file(rows, temporary)
-        with atomic_path(self.path / "state.pt") as temporary:
-            torch.save(state | {"digest": digest_of(state)}, temporary)
+            save_tensors(self.path / f"pool-{first:08d}.safetensors", rows)
+        save_state(self.path / "state.pt", state)
 
     def rows(self, count: int) -> list[dict[str, Tensor]]:
-        """The first `count` rows of the pool, as they were saved; later ones are dropped, being about to be remade."""
+        """Returns the first `count` rows of the pool in parts; deletes later ones, since the run makes them again."""
         self.drop_rows(count)
-        parts = [_read(path, load_file) for path in sorted(self.path.glob("pool-*.safetensors"))]
+        parts = [load_tensors(path, _MEND) for path in sorted(self.path.glob("pool-*.safetensors"))]
         saved = sum(len(part["image"]) for part in parts)
         if saved != count:
             raise ValueError(f"{self.path}: the pool has {saved} of its {count} instances; {_MEND}")
         return parts
 
     def drop_rows(self, count: int) -> None:
-        """Removes what of the pool was saved after its first `count` rows."""
+        """Deletes what was saved of the pool after its first `count` rows."""
         for path in self.path.glob("pool-*.safetensors"):
             if int(path.stem.split("-")[1]) >= count:
                 path.unlink()
@@ -93,7 +86,7 @@ class RunFolder:
             log.write(json.dumps(row) + "\n")
 
     def _trim_log(self, epoch: int, step: int) -> None:
-        """Drops the rows of what came after the last state: it is about to be made again."""
+        """Deletes the rows written after the last state, since the run makes them again."""
 
         def kept(row: dict) -> bool:
             done = row["epoch"] <= epoch
@@ -104,45 +97,32 @@ class RunFolder:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def save_batch(self, batch: dict[str, Tensor], process: int) -> Path:
-        """Keeps the batch at which a run went wrong."""
+        """Saves the batch at which a run diverged; returns the path."""
         path = self.path / (f"bad-batch-{process}.safetensors" if process else "bad-batch.safetensors")
-        with atomic_path(path) as temporary:
-            save_file({name: value.detach().cpu().contiguous() for name, value in batch.items()}, temporary)
+        save_tensors(path, batch)
         return path
 
 
 def read_log(out: str | os.PathLike[str], steps: bool = False) -> list[dict[str, float]]:
-    """The rows of a run's log, one an epoch; with `steps` also those within epochs, which have a "step".
+    """Returns the rows of the log of a run, one per epoch; with `steps` also those within epochs, which have a "step".
 
-    A last line that was cut off, by a run that was killed or is writing it now, is left out.
+    An incomplete last line, of a run that was killed or is writing it now, is left out.
     """
     rows = []
-    for line in (Path(out) / "log.jsonl").read_text().split("\n")[:-1]:
-        row = json.loads(line)
+    path = Path(out) / "log.jsonl"
+    if not path.is_file():
+        raise FileNotFoundError(f"no log at {path}: name the folder of a run of `handlib train`")
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        row = parse_json(line, f"{path}: line {number}", _MEND)
+        if not isinstance(row, dict) or not all(isinstance(value, int | float) for value in row.values()):
+            raise ValueError(f"{path}: line {number} must be an object of numbers; {_MEND}")
+        if type(row.get("epoch")) is not int:
+            raise ValueError(f"{path}: line {number} lacks the field 'epoch'; {_MEND}")
         if steps or "step" not in row:
             rows.append(row)
     return rows
 
 
 def _essence(config: Any) -> Any:
-    """A config without what may change from one sitting to the next."""
+    """Returns a config without the fields that may change when a run is resumed."""
     return {k: v for k, v in config.items() if k not in MACHINE} if isinstance(config, dict) else config
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError("too large")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or any(not isinstance(state.get(key), kind) for key, kind in STATE.items()):
-        raise ValueError("not the state of a run")
-    digest = state.pop("digest", None)  # states of older versions have none
-    if digest is not None and digest != digest_of(state):
-        raise ValueError("its content is not what was written")
-    return state
-
-
-def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
-    try:
-        return reader(path)
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path}: missing or damaged; {_MEND}") from error

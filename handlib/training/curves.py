@@ -1,5 +1,4 @@
-"""Curves of a training run, drawn from its log with matplotlib: of one that has ended, or, again and again, of one that
-has not."""
+"""Draws the curves of a training run from its log with matplotlib, after it has ended or while it runs."""
 
 import os
 from collections.abc import Callable
@@ -15,11 +14,11 @@ SCORES = {"val_joints_root_mean_mm": "validation error (mm)", "val_mean_iou": "v
 
 
 def curve(out: str | os.PathLike[str], terms: tuple[str, ...] = LOSSES) -> "Figure":
-    """The loss terms of a run over its epochs, with the rows within epochs, beside its validation scores."""
-    from matplotlib.figure import Figure  # needs no display, and leaves pyplot's list of figures alone
+    """Draws loss terms over the epochs, including the rows within epochs, beside the validation scores."""
+    from matplotlib.figure import Figure  # unlike pyplot, needs no display and keeps no list of figures
 
     rows, epochs = read_log(out, steps=True), read_log(out)
-    steps = {}  # of an epoch: the last one seen, a little less than all
+    steps = {}  # the last logged step of each epoch, slightly fewer than all
     for row in rows:
         steps[row["epoch"]] = max(steps.get(row["epoch"], 1), row.get("step", 1))
     figure = Figure(figsize=(9, 3), layout="constrained")
@@ -42,7 +41,7 @@ def curve(out: str | os.PathLike[str], terms: tuple[str, ...] = LOSSES) -> "Figu
 
 
 def live_curve(out: str | os.PathLike[str], terms: tuple[str, ...] = LOSSES) -> Callable[[], None]:
-    """What draws the curve of a run in place of the last one in a notebook: `train(…, each_epoch=live_curve(out))`."""
+    """Returns a function that redraws the curve of a run in a notebook: `train(…, each_epoch=live_curve(out))`."""
     from IPython.display import display
 
     handle = None

@@ -1,7 +1,7 @@
-"""What a training run is fed with: batches of data sets by index, from memory, from workers or from the device.
+"""Feeds a training run with batches of data sets by index, from memory, from worker processes or from the device.
 
-A `Feed` adds to the data sets the `Pool` of instances that augmentation makes along the way: index i of N images is an
-image, index N + j the pool's row j. Which indices a batch has is decided by the loop alone.
+A `Feed` joins the data sets and the `Pool` of instances that augmentation makes during training: of N images, index i
+is an image and index N + j is row j of the pool. The training loop alone decides which indices form a batch.
 """
 
 import os
@@ -13,14 +13,12 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from ..data import CachedHands, SyntheticHands, open_backgrounds, open_spec
-from ..data.cache import copied
-from ..data.sample import collate
+from ..data.cache import LEFT_OUT, collate_bytes, copied, from_bytes, to_bytes
 from ..data.specs import holds_out
 from ..hand import HandModel
 from .processes import Processes
 from .profiles import TrainConfig
 
-LEFT_OUT = ("parts", "depth", "box")  # no loss or score reads them, and they are as large as the pictures
 FEEDS = ("memory", "workers", "device")
 
 
@@ -34,19 +32,19 @@ def open_data(
     backgrounds: str = "",
     crop_jitter: float = 0.0,
 ) -> list[Dataset]:
-    """The data sets that a config names: "synthetic", or a spec of `handlib.data.open_spec`, such as "rhd:PATH".
+    """Opens the data sets that a config names: "synthetic", or a spec of `handlib.data.open_spec`, such as "rhd:PATH".
 
-    split: "train" or "val"; of real data, which have no such split, the latter is what a spec holds out of the training
-    split, `rhd,hold=0.05:PATH`, and without that the test set. images, seed: of the synthetic hands. backgrounds: a
-    spec of `handlib.data.open_backgrounds` for those of the training set. crop_jitter: of real training hands (`Crop`).
+    split: "train" or "val". For real data, "val" is what a spec holds out of the training split, `rhd,hold=0.05:PATH`,
+    or else the test set. images, seed: of the synthetic hands. backgrounds: a spec of `handlib.data.open_backgrounds`
+    for the synthetic training hands. crop_jitter: of real training hands (`Crop`).
     """
     if not specs:
-        raise ValueError("no data named: --data synthetic, or for example --data rhd:PATH stb:PATH")
+        raise ValueError("no data set given: use --data synthetic, or for example --data rhd:PATH stb:PATH")
     opened: list[Dataset] = []
     for spec in specs:
         if spec == "synthetic":
-            behind = open_backgrounds(backgrounds) if backgrounds and split == "train" else None
-            opened.append(SyntheticHands(split, size, images, seed=seed, hand=hand, backgrounds=behind))
+            source = open_backgrounds(backgrounds) if backgrounds and split == "train" else None
+            opened.append(SyntheticHands(split, size, images, seed=seed, hand=hand, backgrounds=source))
             continue
         real = open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size)
         if split == "train":
@@ -58,10 +56,10 @@ def open_data(
 def in_memory(
     datasets: Sequence[Dataset], workers: int, cache: str | os.PathLike[str] | None, progress: bool
 ) -> CachedHands:
-    """All samples of some data sets, read once; synthetic ones are kept in the folder `cache`, if it is named.
+    """Reads all samples of some data sets into memory. cache: folder that keeps synthetic hands, if given.
 
-    Fields that not all have are left out, but for masks, which are NaN where a data set has none; of joints those count
-    that count in every one of them. `ValueError` for a set whose joint 0 is a palm, which the hand model does not have.
+    Fields that some data sets lack are left out, except masks, which are NaN where missing. Only joints that every data
+    set scores are scored. Raises `ValueError` for a data set whose joint 0 is a palm point, which the hand model lacks.
     """
     check_wrists(datasets)
     parts = []
@@ -69,20 +67,20 @@ def in_memory(
         if isinstance(dataset, SyntheticHands):
             parts.append(CachedHands.make(dataset, workers, cache, progress))
         else:
-            loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=_collate_bytes)
+            loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=collate_bytes)
             batches = with_masks([copied(batch) for batch in loader])
             tensors = {name: torch.cat([batch.pop(name) for batch in batches]) for name in common(batches)}
             parts.append(CachedHands(tensors, *_protocol(dataset)))
     rows = with_masks([part.tensors for part in parts])
     tensors = {name: torch.cat([row[name] for row in rows]) for name in common(rows)}
     scored = tuple(row for row in parts[0].scored if all(row in part.scored for part in parts))
-    palms = {part.palm for part in parts}  # sets that count another point are compared where all have one: the wrist
+    palms = {part.palm for part in parts}  # data sets with different palm points are compared at the wrist
     palm = palms.pop() if len(palms) == 1 else ""
     return CachedHands(tensors, " + ".join(p.name for p in parts), scored, palm, max(p.passes for p in parts))
 
 
 def evenly(dataset: Dataset, n: int) -> Dataset:
-    """At most n samples, evenly spread over the data set."""
+    """Returns at most n samples, evenly spread over the data set."""
     if len(dataset) <= n:
         return dataset
     return Subset(dataset, torch.linspace(0, len(dataset) - 1, n).long().tolist())
@@ -91,7 +89,7 @@ def evenly(dataset: Dataset, n: int) -> Dataset:
 def training_hands(
     config: TrainConfig, cache: str | os.PathLike[str] | None, progress: bool
 ) -> tuple[CachedHands, CachedHands]:
-    """The training and validation hands of `handlib.training.train` with this config, in memory.
+    """Returns the training and validation hands of `handlib.training.train` with this config, in memory.
 
     cache: folder that keeps rendered hands.
     """
@@ -102,8 +100,8 @@ def training_hands(
 def open_feed(
     config: TrainConfig, pool: "Pool", processes: Processes, cache: str | os.PathLike[str] | None, progress: bool
 ) -> tuple["Feed", CachedHands]:
-    """The training set as the config feeds it, and the validation set in the memory of the device."""
-    with processes.main_first():  # the others then read from the cache what it has rendered
+    """Opens the training set as the config says, and the validation set in the memory of the device."""
+    with processes.main_first():  # the others then read from the cache what the first has rendered
         data, val = _data_sets(config)
         feed = Feed(data, config.feed, pool, processes.device, config.workers, cache, progress)
         hands = in_memory(val, config.workers, cache, progress)
@@ -113,7 +111,7 @@ def open_feed(
 
 
 def _data_sets(config: TrainConfig) -> tuple[list[Dataset], list[Dataset]]:
-    """Those to train on, and those to validate on."""
+    """Opens the data sets to train on and those to validate on."""
     size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
     data = open_data(
         config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds, config.crop_jitter
@@ -123,27 +121,27 @@ def _data_sets(config: TrainConfig) -> tuple[list[Dataset], list[Dataset]]:
 
 
 def check_wrists(datasets: Sequence[Dataset]) -> None:
-    """`ValueError` where a data set has a palm in row 0: the hand model's wrist is some 45 mm from it."""
+    """Raises `ValueError` if joint 0 of a data set is a palm point, some 45 mm from the hand model's wrist."""
     for dataset in datasets:
         whole = dataset.dataset if isinstance(dataset, Subset) else dataset
         if getattr(whole, "joint0", "") == "palm":
             raise ValueError(
-                f"{whole.name}: its joint 0 is the palm, the hand model's the wrist: leave joint0=palm out of the spec "
-                "(scores compare palm with palm by themselves)"
+                f"{whole.name}: its joint 0 is the palm, the hand model's is the wrist: remove joint0=palm from the "
+                "spec (scores compare palm with palm in any case)"
             )
 
 
 def _protocol(dataset: Dataset) -> tuple[str, tuple[int, ...], str, int]:
-    """Name, `scored`, `palm` and `passes`."""
+    """Returns name, `scored`, `palm` and `passes` of a data set."""
     if isinstance(dataset, Subset):
         name, *others = _protocol(dataset.dataset)
         return f"{name}, {len(dataset)} of them", *others
-    usual = {"name": type(dataset).__name__, "scored": tuple(range(21)), "palm": "", "passes": 1}
-    return tuple(getattr(dataset, name, value) for name, value in usual.items())
+    defaults = {"name": type(dataset).__name__, "scored": tuple(range(21)), "palm": "", "passes": 1}
+    return tuple(getattr(dataset, name, value) for name, value in defaults.items())
 
 
 def with_masks(rows: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
-    """Rows, also as of `to_bytes`, whose masks can be put together: unknown ones where only some have any."""
+    """Makes the masks of batches compatible, also after `to_bytes`: NaN where only some batches have masks."""
     if len({row["mask"].dtype if "mask" in row else None for row in rows}) == 1:
         return list(rows)
 
@@ -156,37 +154,19 @@ def with_masks(rows: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
 
 
 def common(rows: Sequence[dict[str, Tensor]]) -> list[str]:
-    """The fields that all have."""
+    """Returns the fields that all batches have."""
     return [name for name in rows[0] if all(name in other for other in rows)]
 
 
-def to_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Pictures and masks in [0, 1] as bytes; masks in half precision where some are unknown, that is NaN."""
-    packed = {"image": (rows["image"] * 255).round().byte()}
-    if "mask" in rows:
-        mask = (rows["mask"] * 255).round()
-        packed["mask"] = mask.half() if mask.isnan().any() else mask.byte()
-    return rows | packed
-
-
-def from_bytes(rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Inverse of `to_bytes`, and what `CachedHands.batch` does."""
-    return rows | {name: rows[name].float() / 255 for name in ("image", "mask") if name in rows}
-
-
-def _collate_bytes(samples: list) -> dict[str, Tensor]:
-    return to_bytes({name: value for name, value in collate(samples).items() if name not in LEFT_OUT})
-
-
 class Pool:
-    """Training instances that are added while training, on the CPU, at most `cap`: those beyond it are not taken.
+    """Training instances that are added during training, on the CPU; at most `cap`, further ones are dropped.
 
-    So a row never changes, and what a state saves is the rows that are new since the last one.
+    A row therefore never changes, and a state saves only the rows that are new since the last one.
     """
 
     def __init__(self, cap: int):
         self.cap, self.count, self.saved = cap, 0, 0
-        self.rows: dict[str, Tensor] = {}  # of the first `count` rows; there may be room for more
+        self.rows: dict[str, Tensor] = {}  # the first `count` rows are used, the others are spare capacity
 
     def __len__(self) -> int:
         return self.count
@@ -196,7 +176,7 @@ class Pool:
         return self.count >= self.cap
 
     def add(self, new: dict[str, Tensor]) -> None:
-        """new: with pictures and masks in [0, 1], or already as bytes; with the fields of the first ones at least."""
+        """Adds instances with images and masks in [0, 1] or as bytes, with at least the fields of the first ones."""
         n = min(len(new["image"]), self.cap - self.count)
         if n == 0:
             return
@@ -204,10 +184,10 @@ class Pool:
         if not self.rows:
             self.rows = {name: value[:0].cpu() for name, value in new.items()}
         end = self.count + n
-        room = min(self.cap, 2 * end)
+        capacity = min(self.cap, 2 * end)
         for name, column in self.rows.items():
             if len(column) < end:
-                grown = column.new_empty(room, *column.shape[1:])
+                grown = column.new_empty(capacity, *column.shape[1:])
                 grown[: self.count] = column[: self.count]
                 self.rows[name] = column = grown
             column[self.count : end] = new[name][:n]
@@ -217,14 +197,14 @@ class Pool:
         return from_bytes({name: value[indices] for name, value in self.rows.items()})
 
     def unsaved(self) -> dict[str, Tensor] | None:
-        """The rows added since this was last called."""
+        """Returns the rows added since the last call, or None if there are none."""
         first, self.saved = self.saved, self.count
         if first == self.count:
             return None
         return {name: value[first : self.count].clone() for name, value in self.rows.items()}
 
     def restore(self, parts: Sequence[dict[str, Tensor]]) -> None:
-        """Takes back what was saved."""
+        """Adds the parts that were saved."""
         for part in parts:
             self.add(part)
         self.saved = self.count
@@ -233,9 +213,9 @@ class Pool:
 class Feed:
     """Batches of data sets and of a pool, on `device`.
 
-    kind: "memory": everything is read before the first batch and kept as bytes, or is so already (`CachedHands`).
-    "workers": read or rendered anew for every batch, in `workers` other processes. "device": rendered there, batch by
-    batch (`SyntheticHands.batch`).
+    kind: "memory" reads everything before the first batch and keeps it as bytes (`CachedHands`). "workers" reads or
+    renders every batch again, in `workers` other processes. "device" renders every batch on the device
+    (`SyntheticHands.batch`).
     """
 
     def __init__(
@@ -251,7 +231,7 @@ class Feed:
         if kind not in FEEDS:
             raise ValueError(f"unknown feed '{kind}': choose one of {', '.join(FEEDS)}")
         if kind == "device" and not (len(datasets) == 1 and hasattr(datasets[0], "batch")):
-            raise ValueError("only one data set of synthetic hands is rendered on the device: choose --feed workers")
+            raise ValueError("the device feed needs exactly one data set of synthetic hands: choose --feed workers")
         self.kind, self.pool, self.device, self.workers = kind, pool, torch.device(device), workers
         if kind == "memory" and isinstance(datasets, CachedHands):
             self.data = datasets
@@ -265,7 +245,7 @@ class Feed:
         return len(self.data)
 
     def batches(self, plan: Sequence[Tensor]) -> Iterator[dict[str, Tensor]]:
-        """The batches of these indices, in this order; within a batch images come before rows of the pool."""
+        """Yields the batches of these indices in order; within a batch, images come before rows of the pool."""
         n = len(self)
         images = self._images([chosen for indices in plan if len(chosen := indices[indices < n])])
         for indices in plan:
@@ -284,7 +264,7 @@ class Feed:
             self.data,
             batch_sampler=[indices.tolist() for indices in plan],
             num_workers=self.workers,
-            collate_fn=_collate_bytes,  # through shared memory, of which a container may have little
+            collate_fn=collate_bytes,  # bytes, since a container may have little shared memory
             pin_memory=self.device.type == "cuda",
         )
         return (from_bytes(self._move(batch)) for batch in loader)

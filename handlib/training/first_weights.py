@@ -1,4 +1,4 @@
-"""What a training starts from: a checkpoint, the J2D of one, or random weights; and lifting."""
+"""The first weights of a training run: from a checkpoint, from the J2D of one, or random; and lifting."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from .profiles import TrainConfig
 def first_weights(
     model: DHPE, config: TrainConfig, cache: str | os.PathLike[str] | None = None, progress: bool = True
 ) -> dict[str, str]:
-    """Gives a new model the weights that its run starts from; returns notes for the checkpoints: where they are from.
+    """Loads the weights that a run starts from into a new model; returns their origin as notes for the checkpoints.
 
     cache: folder that keeps lifted regressors for other runs.
     """
@@ -31,8 +31,7 @@ def first_weights(
 
 
 def warm_start(model: DHPE, name_or_path: str) -> str:
-    """Gives a model the weights of a checkpoint of the same config; returns, as JSON, which file it was and how that
-    came about."""
+    """Loads a checkpoint of the same config into a model; returns its name, digest and provenance as JSON."""
     parent = DHPE.from_pretrained(name_or_path)
     _check_equal(model.config, parent, tuple(asdict(model.config)), name_or_path)
     model.load_state_dict(parent.state_dict())
@@ -40,15 +39,15 @@ def warm_start(model: DHPE, name_or_path: str) -> str:
 
 
 def start_pose(network: nn.Module, config: TrainConfig) -> str:
-    """Gives J2D the weights that it has in the checkpoint `config.init_pose`; returns what `warm_start` does.
+    """Loads the J2D of the checkpoint `config.init_pose`; returns what `warm_start` returns.
 
-    The paper's J2D starts from published weights, too. Its F does as well, but lite's is no start: beside 2D joints it
-    has learned to say next to nothing.
+    The paper's J2D and F start from published weights. F of lite is no useful start: next to 2D joints it has learned
+    almost nothing.
     """
     parent = DHPE.from_pretrained(config.init_pose)
     _check_equal(config.model, parent, ("trunk", "pose_width"), config.init_pose)
     if parent.pose_network is None:
-        raise ValueError(f"{config.init_pose}: has no J2D: start from a checkpoint whose config has evidence_2d")
+        raise ValueError(f"{config.init_pose} has no J2D: start from a checkpoint whose config has evidence_2d")
     network.load_state_dict(parent.pose_network.state_dict())
     return _origin(parent, config.init_pose)
 
@@ -59,7 +58,7 @@ def _check_equal(config, parent: DHPE, fields: tuple[str, ...], name_or_path: st
         if mine != theirs:
             raise ValueError(
                 f"{name_or_path}: its config has {name}={theirs!r}, the run's {mine!r}: start from a checkpoint of the "
-                f"same networks, or give --{name.replace('_', '-')}"
+                f"same networks, or set --{name.replace('_', '-')}"
             )
 
 

@@ -1,8 +1,8 @@
-"""Pre-training of E3D and Ref on skeletons alone: an addition to the paper's schedule, for those without a GPU.
+"""Pre-trains E3D and Ref on skeletons alone: an addition to the paper's schedule for training without a GPU.
 
-To lift 21 points of the image to a hand needs no image. So before any picture is rendered, the regressor sees many
-hands, each as its 2D joints with errors like a heat map's, from all viewpoints, and is trained by the same losses
-(Eq. 6, Eq. 8). Features are zero meanwhile; joint training then starts from a regressor that can already lift.
+Lifting 21 image points to a hand needs no image. Before any image is rendered, the regressor therefore gets the 2D
+joints of many hands from all viewpoints, with errors like those of heat maps, and is trained by the same losses (Eq. 6,
+Eq. 8). Features are zero meanwhile. Joint training then starts from a regressor that can already lift.
 """
 
 import hashlib
@@ -12,8 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -25,9 +23,10 @@ from ..dhpe import DHPE
 from ..hand.joints import MIDDLE_MCP
 from ..losses import LossWeights, articulation_loss, refiner_loss, reprojection_loss
 from ..parameters import MeshParameters
+from ..support.digests import load_tensors
 
-VERSION = 1  # of what is below: another one makes kept regressors useless
-POOL = 20_000  # different poses; each is seen from many sides
+VERSION = 1  # of the code below; a new version makes cached regressors invalid
+POOL = 20_000  # different poses; each is seen from many viewpoints
 
 
 def lifted(
@@ -38,16 +37,16 @@ def lifted(
     cache: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> None:
-    """`pretrain_regressor` of a new model, or what it has come to before: `cache` is a folder that keeps regressors.
+    """Runs `pretrain_regressor` on a new model, or loads its earlier result from the folder `cache`.
 
-    Runs that differ in what comes after lifting, as ablations do, need it once. The seed must be the one that the
-    model's random weights are of.
+    Runs that differ only after lifting, as ablations do, share one result. The seed must be the one that gave the
+    model's random weights.
     """
     if cache is None:
         pretrain_regressor(model, steps, weights, seed=seed, progress=progress)
         return
     used = {name: getattr(weights, name) for name in ("articulation", "reprojection", "refiner", "shape_prior")}
-    start = hashlib.sha256()  # the random weights that lifting begins with
+    start = hashlib.sha256()  # of the random weights that lifting starts from
     for value in model.regressor.state_dict().values():
         start.update(value.detach().cpu().numpy().tobytes())
     described = {"config": asdict(model.config), "steps": steps, "loss": used, "seed": seed, "start": start.hexdigest(),
@@ -56,10 +55,10 @@ def lifted(
     path = Path(cache) / f"lifted-{digest}.safetensors"
     if path.is_file():
         try:
-            model.regressor.load_state_dict(load_file(path))
+            model.regressor.load_state_dict(load_tensors(path, "it is made again"))
             return
-        except SafetensorError:
-            path.unlink(missing_ok=True)  # ours, damaged, and can be made again
+        except (ValueError, RuntimeError):
+            path.unlink(missing_ok=True)  # damaged; it is made again
     pretrain_regressor(model, steps, weights, seed=seed, progress=progress)
     keep({k: v.contiguous() for k, v in model.regressor.state_dict().items()}, path)
 
@@ -107,7 +106,7 @@ def pretrain_regressor(
 
 
 def _hands(model: DHPE, pool: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-    """Joints in the camera frame and the K of a crop, of hands from the pool with new shapes and viewpoints."""
+    """Draws hands from the pool with new shapes and viewpoints: joints in the camera frame, and K of a crop."""
     pose = pool[draws.integer(len(pool))]
     shape = draws.normal(10).clamp(-2.5, 2.5)
     rotation, root = random_placement(draws)
@@ -119,14 +118,14 @@ def _hands(model: DHPE, pool: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
 
 
 def _corrupt(joints: Tensor, draws: Draws) -> Tensor:
-    """2D joints as heat maps give them: noise of a size that differs from hand to hand, and now and then a blunder."""
+    """Adds errors like those of heat maps: noise whose size differs from hand to hand, and rare large errors."""
     noise = 0.06 * draws.uniform(1, 1) * draws.normal(21, 2)
     blunder = (draws.uniform(21, 1) < 0.05) * 0.4 * draws.normal(21, 2)
     return joints + noise + blunder
 
 
 def _ignore_features(model: DHPE) -> None:
-    """Zeroes the weights on F(x) in the first layers, so that the features, once they come, at first change nothing."""
+    """Zeroes the weights of F(x) in the first layers, so that joint training starts without an effect of F."""
     c = model.config.features
     for module, first in ((model.regressor.estimate, 0), (model.regressor.refiner, 63)):
         layer = module if isinstance(module, nn.Linear) else module[0]

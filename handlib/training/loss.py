@@ -1,4 +1,4 @@
-"""Eq. 7 over a batch: the terms of losses.py meet the model, whose F and renderer some of them need."""
+"""Eq. 7 of a batch: combines the terms of losses.py with the model, since some need its F and its renderer."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -36,16 +36,16 @@ def dhpe_loss(
     batch: dict[str, Tensor],
     weights: LossWeights,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """Eq. 7 for a batch (`data.collate`): the loss, and for the log its parts, detached and unweighted.
+    """Computes Eq. 7 for a batch (`data.collate`): the loss, and its parts for the log, detached and unweighted.
 
-    The parts are tensors on the loss's device: turning one into a number makes a GPU wait, so do it when you log. They
-    are the terms, 0 where there is nothing to compare (no weight, no such network, no such truth in the batch), their
-    weighted sum as `loss`, and `under_threshold`, the fraction of the instances whose 2D error is at most T (Fig. 5f).
+    The parts are tensors on the device of the loss, since converting them to numbers would make a GPU wait. They are
+    the terms, 0 where there is nothing to compare (no weight, no such network, no such truth in the batch), their
+    weighted sum as `loss`, and `under_threshold`, the fraction of instances whose 2D error is at most T (Fig. 5f).
 
-    The articulation, reprojection and refiner terms see every step of the iteration, the others its end. Only F is
-    autocast to half precision, where the caller asks for that.
+    The articulation, reprojection and refiner terms use every step of the iteration, the others the last one. Only F is
+    autocast to half precision, if the caller asks for it.
     """
-    mask = batch.get("mask")  # a data set without masks gives none, or NaN among hands that have one
+    mask = batch.get("mask")  # missing if no data set has masks, NaN for hands without one
     masked = None
     if weights.feature and mask is not None:
         masked, has_mask = _masked_features(model, images, mask)
@@ -87,7 +87,7 @@ def dhpe_loss(
 
 
 def _masked_features(model: DHPE, images: Tensor, mask: Tensor) -> tuple[Float[Tensor, "b c"], Bool[Tensor, " b"]]:
-    """F(x ⊙ y_M), and for which images: those that have a mask."""
+    """Computes F(x ⊙ y_M), and returns which images have a mask."""
     has_mask = ~mask.isnan().flatten(1).any(1)
     with keeping_statistics(model.feature_extractor):
         return model.features(images * mask.nan_to_num(1.0)[:, None]), has_mask
@@ -96,7 +96,7 @@ def _masked_features(model: DHPE, images: Tensor, mask: Tensor) -> tuple[Float[T
 def _normalized_joints(
     batch: dict[str, Tensor], joints: Float[Tensor, "b 21 2"]
 ) -> tuple[Float[Tensor, "b 21 3"], Float[Tensor, " b"]]:
-    """norm(y_J) of Eq. 8 with NaN for unknown joints, and ω in crop units. An instance without its root has none."""
+    """Computes norm(y_J) of Eq. 8, NaN for unknown joints and for hands without a root, and ω in crop units."""
     joints_cam = batch["joints_cam"]
     target = normalize_joints(filled_from_root(joints_cam), batch["K"])
     target = torch.where(valid_points(joints_cam), target, torch.nan)

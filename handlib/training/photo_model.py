@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -25,13 +24,18 @@ from ..losses import articulation_loss, refiner_loss, reprojection_loss
 from ..networks.photo_trunk import spread
 from ..networks.turned_crop import HandEvidence
 from ..parameters import MeshParameters
+from ..support.arguments import check_fields
+from ..support.digests import load_state, load_tensors, save_state, save_tensors
 from ..support.files import atomic_path
+from ..support.json_text import read_json
 from .evidence_rows import EvidenceRows, evidence_rows
 from .skeletons import CropTruth, ErrorBank, Seen, Skeletons, SkeletonSource, crop_truth
 
 PART = 2000  # rows a file, so that an interrupted run goes on
 CHUNK, CHUNK_STEPS = 10_000, 78  # skeletons at once, and for how many steps of 128
 KEEP_EVERY = 1000  # steps
+STATE = {"net": dict, "optimizer": dict, "rates": dict, "step": int}  # of a phase
+MEND = "delete it, or choose another folder"
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class PhotoTraining:
     lift_batch: int = 128
     errors: float = 0.5  # of the rows' errors, at most; each hand draws a share of it
     lift_gate: float = 0.12  # mean 2D error over the hand's side, of rows whose errors are used
-    tune_steps: int = 400
+    tune_steps: int = 1200
     tune_rate: float = 2e-4
     tune_batch: int = 64
     tune_gate: float = 0.08  # … of rows to learn from: what is worse cannot be seen
@@ -57,6 +61,7 @@ class PhotoTraining:
     pose_refiner: bool = True
 
     def __post_init__(self):
+        check_fields(self)
         for name, least in (("rows", 1), ("lift_steps", 10), ("tune_steps", 10), ("lift_batch", 1), ("tune_batch", 3)):
             if getattr(self, name) < least:  # a cycle's rise takes a tenth of the steps, photographs a third of a batch
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
@@ -102,7 +107,9 @@ def _check_config(config: PhotoTraining, path: Path) -> None:
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")
         return
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept = read_json(path, MEND)
+    if not isinstance(kept, dict):
+        raise ValueError(f"{path}: must hold an object; {MEND}")
     for name, value in own.items():
         if kept.get(name) != value:
             raise ValueError(f"{path}: a run with {name}={kept.get(name)!r}, not {value!r}; choose another folder")
@@ -117,10 +124,16 @@ def cached_rows(model: DHPE, config: PhotoTraining, out: Path, progress: bool) -
         path, count = out / f"rows-{first:06d}.safetensors", min(PART, config.rows - first)
         if not path.is_file():
             rows = evidence_rows(network, "train", count, first, config.seed, progress)
-            with atomic_path(path) as temporary:
-                save_file({name: value.contiguous() for name, value in rows._asdict().items()}, temporary)
-        parts.append(EvidenceRows(**load_file(path)))
+            save_tensors(path, rows._asdict())
+        parts.append(_rows_of(path, count))
     return EvidenceRows(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def _rows_of(path: Path, count: int) -> EvidenceRows:
+    tensors = load_tensors(path, MEND)
+    if tensors.keys() != set(EvidenceRows._fields) or any(len(value) != count for value in tensors.values()):
+        raise ValueError(f"{path}: must hold {count} rows of {', '.join(EvidenceRows._fields)}; {MEND}")
+    return EvidenceRows(**tensors)
 
 
 def seen_well(rows: EvidenceRows, gate: float, presence: float = 0.0) -> EvidenceRows:
@@ -237,7 +250,7 @@ class _Steps:
         rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.1)
         path, first = self.out / f"{name}.pt", 0
         if path.is_file():
-            state = torch.load(path, weights_only=True)
+            state = load_state(path, STATE, MEND)
             net.load_state_dict(state["net"])
             optimizer.load_state_dict(state["optimizer"])
             rates.load_state_dict(state["rates"])
@@ -253,5 +266,4 @@ class _Steps:
             if (step + 1) % KEEP_EVERY == 0 or step + 1 == steps:
                 bar.set_postfix(loss=f"{loss.item():.4f}")
                 state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "rates": rates.state_dict()}
-                with atomic_path(path) as temporary:
-                    torch.save(state | {"step": step + 1}, temporary)
+                save_state(path, state | {"step": step + 1})

@@ -41,8 +41,8 @@ def photo_rows(model: DHPE, folder: str | Path, progress: bool = True) -> Eviden
             continue
         K = mirrored_K(camera_of(photo, None, crop)[0], left, width)
         first = predictor.model.estimate_upright(evidence)
-        guess = predictor.lifter.guess(evidence, first.vertices)
-        lifted = predictor.lifter(crop.to_px(evidence.points[..., :2]), guess @ crop.rotation_3d().mT, K)
+        guess = predictor.lifter.guess(crop, evidence, first)
+        lifted = predictor.lifter(crop.to_px(evidence.points[..., :2]), guess, K)
         joints, vertices = lifted.output.joints_3d + lifted.output.root_cam[:, None], lifted.output.vertices
         rows.append(EvidenceRows(evidence.features.half(), evidence.points, evidence.points_3d, evidence.presence,
                                  *crop, K, joints, vertices.half()))  # fmt: skip

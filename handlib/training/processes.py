@@ -1,10 +1,10 @@
-"""One training step on one or several devices: what accelerate does for us, and what it leaves to us.
+"""Runs training steps on one or several devices, with accelerate.
 
 Every process holds the whole model and its part of each batch (`Processes.share`). The loss of a part is weighted by
-its number of images, and gradients are summed over the processes (`reduce_gradients`). On GPUs batch normalization
-takes the mean and variance of all images of the batch (torch's SyncBatchNorm): so the result is that of one process, to
-rounding, however many there are. On CPUs torch has no such layer: there each process normalizes its own part of a
-batch, as smaller batches would be, and the saved running statistics are the main process'.
+its number of images, and gradients are summed over the processes (`reduce_gradients`). On GPUs, batch normalization
+uses the mean and variance of the whole batch (torch's SyncBatchNorm), so the result does not depend on the number of
+processes except for rounding. On CPUs torch has no such layer: each process normalizes its own part of a batch, and the
+main process saves its running statistics.
 
 Without accelerate (`pip install 'handlib[distributed]'`) one process trains in single precision.
 """
@@ -23,9 +23,10 @@ _EXTRA = "needs accelerate, which is not installed: pip install 'handlib[distrib
 
 
 class Processes:
-    """The process that this is, and its device.
+    """This process, its device, and its communication with the others.
 
-    device: "auto" is the GPU of this process if there is one; "cpu". precision: of the convolutional networks.
+    device: "auto" is the GPU of this process if there is one, else the CPU; or "cpu". precision: of the convolutional
+    networks.
     """
 
     def __init__(self, device: str = "auto", precision: Precision = "no"):
@@ -37,7 +38,7 @@ class Processes:
             return
         from accelerate.state import AcceleratorState
 
-        AcceleratorState._reset_state(reset_partial_state=True)  # what an earlier run in this process had chosen
+        AcceleratorState._reset_state(reset_partial_state=True)  # forgets an earlier run in this process
         cpu = device == "cpu" or not torch.cuda.is_available()
         self.accelerator = accelerate.Accelerator(cpu=cpu, mixed_precision=precision)
         self.device = self.accelerator.device
@@ -58,21 +59,21 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes files."""
+        """Whether this process writes the files."""
         return self.index == 0
 
     def share(self, items: Tensor) -> Tensor:
-        """This process' part of a batch; the parts differ in length by one at most."""
+        """Returns this process's part of a batch; the lengths of the parts differ by at most one."""
         return items.tensor_split(self.count)[self.index]
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Waits until every process has called this."""
         if self.count > 1:
             self.accelerator.wait_for_everyone()
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """The main process goes through the block alone, then the others."""
+        """Runs the block in the main process first, then in the others."""
         if not self.is_main:
             self.wait()
         yield
@@ -80,11 +81,11 @@ class Processes:
             self.wait()
 
     def sum(self, value: Tensor) -> Tensor:
-        """Of the values of all processes."""
+        """Sums a value over all processes."""
         return value if self.count == 1 else self.accelerator.reduce(value, "sum")
 
     def prepared(self, model: nn.Module) -> nn.Module:
-        """The model on this process' device, with the main one's weights; its batch norms are shared on GPUs."""
+        """Moves the model to this process's device with the main process's weights; on GPUs batch norms are shared."""
         if self.count > 1 and self.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         model.to(self.device)
@@ -94,7 +95,7 @@ class Processes:
         return model
 
     def gather(self, rows: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-        """The rows of every process, in every process, on the CPU."""
+        """Returns the rows of every process, in every process, on the CPU."""
         rows = {name: value.cpu() for name, value in rows.items()}
         if self.count == 1:
             return [rows]
@@ -103,7 +104,7 @@ class Processes:
         return gathered
 
     def optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        """The optimizer; with fp16, one that leaves out the steps whose gradients overflowed."""
+        """Returns the optimizer; with fp16, one that skips steps whose gradients overflowed."""
         return optimizer if self.precision != "fp16" else self.accelerator.prepare(optimizer)
 
     def backward(self, loss: Tensor) -> None:
@@ -113,7 +114,7 @@ class Processes:
             self.accelerator.backward(loss)
 
     def reduce_gradients(self, optimizer: torch.optim.Optimizer) -> None:
-        """Sums every gradient over the processes, in one message a device."""
+        """Sums every gradient over the processes, in one message per device."""
         if self.count == 1:
             return
         grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -123,12 +124,12 @@ class Processes:
             grad.copy_(part.view_as(grad))
 
     def clip(self, optimizer: torch.optim.Optimizer, norm: float) -> Tensor:
-        """Makes the gradient no longer than `norm`; returns how long it was."""
+        """Clips the norm of the gradient to `norm`; returns the norm before."""
         if self.precision == "fp16":
             self.accelerator.unscale_gradients(optimizer)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         return nn.utils.clip_grad_norm_(parameters, norm)
 
     def autocast(self) -> AbstractContextManager:
-        """Inside, networks compute in `precision`; the hand and the losses go back to single precision themselves."""
+        """Makes networks compute in `precision` inside the block; hand and losses switch back to single precision."""
         return nullcontext() if self.precision == "no" else self.accelerator.autocast()

@@ -1,11 +1,11 @@
 """Training (Sec. 3.3): one loop for DHPE and for every baseline that has weights.
 
-`train` prepares a run of DHPE; `Trainer.run` is the loop: epochs, steps, validation, states; `DHPEObjective` is what a
-step of DHPE minimizes. Data come from a feed (feed.py), files go to a folder (checkpoint.py), and several devices are
-called by processes.py.
+`train` prepares a run of DHPE. `Trainer.run` is the loop of epochs, steps, validation and states. `DHPEObjective` is
+what a step of DHPE minimizes. Data come from feed.py, files are written by checkpoint.py, and processes.py handles
+several devices.
 
-What a step does depends on the config, the epoch and the step alone, and on the state before it: no random number
-outlives a step. So a run that was killed and resumed equals one that was not, bit for bit on the CPU.
+A step depends only on the config, the epoch, the step and the state before it, because every step seeds its own random
+numbers. A run that was killed and resumed therefore equals one that was not, bit for bit on the CPU.
 """
 
 import json
@@ -50,7 +50,7 @@ __all__ = [
     "warm_start",
 ]
 
-# (trainer, images, batch, which of the images are from the data sets) → loss, and its terms for the log
+# (trainer, images, batch, which images come from the data sets) → loss, and its terms for the log
 Objective = Callable[["Trainer", Tensor, dict[str, Tensor], Tensor], tuple[Tensor, dict[str, Tensor | float]]]
 
 
@@ -64,14 +64,14 @@ def train(
 ) -> DHPE:
     """Trains a DHPE and returns it in evaluation mode.
 
-    out: the run's folder. resume: go on where an interrupted run of the same config stopped; a finished run is loaded.
-    cache: folder that keeps the rendered hands for other runs. each_epoch: called after every epoch, to look at the
-    log for example (`curves.live_curve`).
+    out: folder of the run. resume: continue an interrupted run of the same config; a finished run is loaded. cache:
+    folder that keeps rendered hands for other runs. each_epoch: called after every epoch, for example to draw the log
+    (`curves.live_curve`).
 
-    In a script of your own, call it under `if __name__ == "__main__":` where `workers` is not 0: they may import it.
+    In a script, call it under `if __name__ == "__main__":` unless `workers` is 0, since workers may import the script.
 
-    `ValueError` for an invalid config, or a folder that cannot be used. `FloatingPointError` when the loss is no longer
-    a number; the batch at which that happened is kept in the folder.
+    Raises `ValueError` for an invalid config or a folder that cannot be used, and `FloatingPointError` when the loss
+    becomes NaN or infinite; the batch is then saved in the folder.
     """
     config.check()
     processes, folder = Processes(config.device, config.precision), RunFolder(out)
@@ -83,7 +83,7 @@ def train(
             clock = time.perf_counter()
             torch.manual_seed(config.seed)
             model, notes = DHPE(config.model), {}
-            if processes.is_main:  # the other processes are given the main one's weights
+            if processes.is_main:  # the others get the weights of the main process
                 start = config if state is None else replace(config, lifting_steps=0)
                 notes = first_weights(model, start, cache, progress)
             trainer = Trainer(model, DHPEObjective(config), config, processes, folder)
@@ -98,7 +98,7 @@ def train(
                 trainer.run(feed, lambda: evaluate(model, val, progress=False), progress, save_model, each_epoch)
             trainer.average.apply()
             if processes.is_main and not (folder.path / "model.safetensors").is_file():
-                save_model()  # the run was stopped after it had written the state of its last epoch
+                save_model()  # the run was killed right after it had written its last state
             processes.wait()
             return model.eval()
     except Busy:
@@ -106,7 +106,7 @@ def train(
 
 
 class Trainer:
-    """A network in training: its weights, the optimizer's, and how far it has come."""
+    """A network in training: its weights, the optimizer's state, and the progress."""
 
     def __init__(
         self, model: nn.Module, objective: Objective, config: TrainConfig, processes: Processes, folder: RunFolder
@@ -118,9 +118,9 @@ class Trainer:
         )
         self.average = Average(self.model, config.average)
         self.pool = Pool(config.augment_cap)
-        self.pool_at_start = 0  # rows of the pool when the epoch began: those it trains on
+        self.pool_at_start = 0  # rows of the pool at the start of the epoch, which trains on these
         self.epoch, self.step, self.seconds = 0, 0, 0.0
-        self.sums: dict[str, Tensor] = {}  # of the terms of the epoch's steps so far
+        self.sums: dict[str, Tensor] = {}  # of the loss terms over the steps of the epoch so far
 
     def run(
         self,
@@ -130,13 +130,13 @@ class Trainer:
         save_model: Callable[[], object] | None = None,
         each_epoch: Callable[[], object] | None = None,
     ) -> None:
-        """The epochs that are left; each ends with a validation, a row of the log and a state."""
+        """Runs the remaining epochs; each ends with a validation, a row of the log and a state."""
         while self.epoch < self.config.epochs:
             row = self.run_epoch(feed, progress)
             if self.processes.is_main:
                 with self.average.applied(), self.processes.autocast():
                     scores = validate()
-                    # The state comes last, since a row and a model without their state are made again.
+                    # The state comes last: without it, the row and the model are made again.
                     self.folder.log(row | {f"val_{name}": score for name, score in scores.items()})
                     if save_model is not None:
                         save_model()
@@ -146,16 +146,16 @@ class Trainer:
                 each_epoch()
 
     def run_epoch(self, feed: Feed, progress: bool) -> dict[str, float]:
-        """The steps of the epoch that are left; the mean of every loss term over all of them."""
+        """Runs the remaining steps of the epoch; returns a row of the log with the mean of every loss term."""
         config, processes = self.config, self.processes
         if not self.step:
             self.sums, self.pool_at_start = {}, len(self.pool)
         plan = self.plan(len(feed))
         started, begun, saved = time.perf_counter(), self.seconds, time.perf_counter()
         self.model.train()
-        left = range(self.step, len(plan))
-        batches = feed.batches([processes.share(plan[step]) for step in left])
-        bar = tqdm(left, f"epoch {self.epoch + 1}/{config.epochs}", unit="batch", disable=not progress, leave=False,
+        steps = range(self.step, len(plan))
+        batches = feed.batches([processes.share(plan[step]) for step in steps])
+        bar = tqdm(steps, f"epoch {self.epoch + 1}/{config.epochs}", unit="batch", disable=not progress, leave=False,
                    initial=self.step, total=len(plan))  # fmt: skip
         for step, batch in zip(bar, batches, strict=True):
             rate = self.rate(step / len(plan))
@@ -172,16 +172,16 @@ class Trainer:
                 saved = time.perf_counter()
             bar.set_postfix(loss=f"{float(terms['loss']):.3f}")
         self.model.eval()
-        images = sum(len(plan[step]) for step in left) / max(self.seconds - begun, 1e-9)
+        images = sum(len(plan[step]) for step in steps) / max(self.seconds - begun, 1e-9)
         means = {name: float(value) for name, value in self.sums.items()}
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         row = {"epoch": self.epoch, "minutes": round(self.seconds / 60, 2), "images_per_second": round(images, 2)}
         return row | means | {"pool": len(self.pool)}
 
     def plan(self, images: int) -> list[Tensor]:
-        """The indices of every batch of this epoch: the images and what the pool held when the epoch began."""
+        """Returns the indices of every batch of this epoch: images, and rows of the pool at the epoch's start."""
         order = torch.randperm(images + self.pool_at_start, generator=self.generator(step=None))
-        least = max(2, self.processes.count)  # batch normalization needs two, every process one
+        least = max(2, self.processes.count)  # batch normalization needs two images, every process one
         return [
             torch.cat([part[part < images], part[part >= images]])
             for part in order.split(self.config.batch_size)
@@ -189,7 +189,7 @@ class Trainer:
         ]
 
     def rate(self, done: float) -> float:
-        """The learning rate where `done` of the epoch is behind. Each of the two stages has a schedule of its own."""
+        """Returns the learning rate after the fraction `done` of the epoch. Each of the two stages has a schedule."""
         config = self.config
         if self.epoch < config.evidence_epochs:
             first, last, peak = 0, config.evidence_epochs, config.learning_rate
@@ -198,10 +198,13 @@ class Trainer:
         return peak * schedule((self.epoch - first + done) / (last - first), config.warmup)
 
     def train_step(self, batch: dict[str, Tensor], total: int, rate: float, images: int) -> dict[str, Tensor]:
-        """One step of the optimizer on this process' part of a batch of `total`, of which the first `images` are images
-        and the others rows of the pool; the mean loss terms of the whole batch."""
+        """Takes one step of the optimizer; returns the mean loss terms of the whole batch.
+
+        batch: this process's part of `total` instances, the first `images` of which are images and the others rows of
+        the pool.
+        """
         config, processes = self.config, self.processes
-        self.generator(processes.index, globally=True)  # for dropout, where there is any
+        self.generator(processes.index, globally=True)  # for dropout
         noise = processes.share(color_noise(total, config.color_jitter, self.generator()))
         share = processes.share(torch.arange(total))
         for group in self.optimizer.param_groups:
@@ -228,8 +231,8 @@ class Trainer:
         return terms
 
     def generator(self, *numbers: int, step: int | None = -1, globally: bool = False) -> torch.Generator:
-        """Random numbers of this epoch and step (None: of the epoch), and of further numbers; with `globally` they are
-        torch's own from here on."""
+        """Returns a generator seeded by run, epoch, step (None: no step) and further numbers; with `globally`, seeds
+        torch's own generator."""
         numbers = (self.config.seed, self.epoch, *(() if step is None else (self.step,)), *numbers)
         seed = 0
         for number in numbers:
@@ -237,7 +240,7 @@ class Trainer:
         return torch.manual_seed(seed) if globally else torch.Generator().manual_seed(seed)
 
     def diverged(self, batch: dict[str, Tensor], loss: float = math.nan, norm: float = math.nan) -> FloatingPointError:
-        """What to raise when a step has no number for an answer; its batch is kept in the run's folder."""
+        """Saves the batch of a step that gave NaN or infinity, and returns the error to raise."""
         path = self.folder.save_batch(batch, self.processes.index)
         config = self.config
         joint = self.epoch >= config.evidence_epochs and config.joint_learning_rate != config.learning_rate
@@ -245,13 +248,13 @@ class Trainer:
         what = f"gradient became {norm}" if math.isfinite(loss) else f"loss became {loss}"
         return FloatingPointError(
             f"training diverged: the {what} in epoch {self.epoch + 1}, step {self.step + 1}: lower "
-            f"--{option}learning-rate, then run again with --no-resume; the batch, to look at, is {path}"
+            f"--{option}learning-rate, then run again with --no-resume; the batch is saved as {path}"
         )
 
     # ---- states
 
     def begin(self, state: dict | None, seconds: float = 0.0) -> None:
-        """Goes on from a state that `save` wrote, or saves the first; `seconds` is what it took to get there."""
+        """Restores a state written by `save`, or saves the first one. seconds: the time taken before the first."""
         if state is None:
             self.seconds = seconds
             self.save()
@@ -264,7 +267,7 @@ class Trainer:
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{self.folder.path / 'state.pt'}: does not fit the run's config; choose another folder, or "
-                "--no-resume to start anew"
+                "--no-resume to start again"
             ) from error
         self.epoch, self.step, self.average.updates = state["epoch"], state["step"], state["updates"]
         self.seconds, self.sums, self.pool_at_start = state["seconds"], state["sums"], state["pool_at_start"]
@@ -272,7 +275,7 @@ class Trainer:
             self.pool.restore(self.folder.rows(state["rows"]))
 
     def save(self) -> None:
-        """Writes the state, from which `begin` goes on."""
+        """Writes the state for `begin`."""
         rows = self.pool.unsaved()
         if self.processes.is_main:
             state = {
@@ -285,9 +288,9 @@ class Trainer:
 
 
 class DHPEObjective:
-    """The loss of a step of DHPE's training, whose epoch and step the trainer knows.
+    """The loss of a training step of DHPE: Eq. 7, or in an evidence epoch Eq. 3 of J2D alone.
 
-    Eq. 7, or, in an evidence epoch, Eq. 3 alone of J2D alone: the pre-trained J2D that the paper starts from.
+    The evidence epochs replace the pre-training of the J2D that the paper starts from.
     """
 
     def __init__(self, config: TrainConfig):
@@ -301,7 +304,7 @@ class DHPEObjective:
         batch: dict[str, Tensor],
         original: Bool[Tensor, " b"],
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor | float]]:
-        """original: which are images of the data sets, not rows of the pool."""
+        """Computes the loss and its terms. original: which images come from the data sets, not from the pool."""
         config, model = self.config, trainer.model
         if trainer.epoch < config.evidence_epochs:
             joints = px_to_crop(batch["joints_px"], config.model.size)
@@ -309,12 +312,12 @@ class DHPEObjective:
             loss = config.loss.heatmap * sum(stages) / len(stages)
             return loss, {"loss": loss.detach(), "heatmap": stages[-1].detach()}
         output = model(images)
-        if trainer.processes.sum((~torch.isfinite(output.h)).any().float()):  # nothing that could be rendered
+        if trainer.processes.sum((~torch.isfinite(output.h)).any().float()):  # NaN cannot be rendered
             raise trainer.diverged(batch | {"image": images})
         every = config.feature_every
         weights = replace(config.loss, feature=config.loss.feature * every * (trainer.step % every == 0))
         loss, terms = dhpe_loss(model, output, images, batch, weights)
-        if every > 1:  # so that the mean over the steps is that of the term
+        if every > 1:  # so that the mean over all steps is the mean of the term
             terms["feature"] = terms["feature"] * every
         first, due = config.augment_from, trainer.step % config.augment_every == 0
         if first is not None and trainer.epoch >= first and due and not trainer.pool.full:
@@ -322,9 +325,10 @@ class DHPEObjective:
         return loss, terms
 
     def _augment(self, trainer: Trainer, output: DHPEOutput, batch: dict[str, Tensor], original: Tensor) -> None:
-        """Sec. 3.5: new instances from the estimates on these images join the pool; the pool's own are no seeds.
+        """Adds new instances, made from the estimates on these images, to the pool (Sec. 3.5).
 
-        They wear the colors of the images before jitter, since they get one of their own each time they are drawn.
+        Rows of the pool are not used as seeds. The instances have the colors of the images before jitter, since they
+        are jittered each time they are drawn.
         """
         from ..augmentation import augment
 
@@ -339,7 +343,7 @@ class DHPEObjective:
 
 
 def schedule(progress: float, warmup: float) -> float:
-    """Learning-rate factor: a linear rise, then half a cosine to zero."""
+    """Returns the learning-rate factor: a linear rise, then half a cosine to zero."""
     if progress < warmup:
         return (progress + 1e-3) / warmup
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))

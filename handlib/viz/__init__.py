@@ -1,1 +1,1 @@
-"""Pictures and figures."""
+"""Figures, contact sheets and the hand explorer."""

@@ -1,6 +1,6 @@
-"""Pictures: meshes that turn in the browser (plotly), overlays and contact sheets (Pillow), PCK curves.
+"""Plotly figures: meshes to turn, films, PCK and other curves. Also gives the still images of stills.py.
 
-Plotly figures work in Jupyter, in Colab and, without a kernel or a network, on pages of HTML.
+The figures work in Jupyter, in Colab and, without a kernel or a network, on HTML pages.
 """
 
 import base64
@@ -48,7 +48,7 @@ LIGHT = dict(ambient=0.5, diffuse=0.7, specular=0.15, roughness=0.6)
 LIGHT_POSITION = dict(x=1, y=3, z=3)
 
 
-# On a page a figure can be reached with Tab and says what it shows; the arrow keys move its slider.
+# Accessibility: Tab reaches a figure, a screen reader says what it shows, and the arrow keys move its slider.
 ACCESS = """
 const figure = document.getElementById("{plot_id}"), layout = figure.layout;
 figure.tabIndex = 0;
@@ -68,7 +68,7 @@ figure.addEventListener("keydown", event => {
 
 
 def upright(points: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
-    """Camera axes (y down, z away) to those of a viewer's page: y up, z towards the viewer."""
+    """Converts camera axes (y down, z away) to those of a figure: y up, z towards the viewer."""
     return points * points.new_tensor([1.0, -1.0, -1.0])
 
 
@@ -83,10 +83,11 @@ def mesh_figure(
     joints: Float[Tensor, "21 3"] | Sequence[Float[Tensor, "21 3"]] | None = None,
     height: int = 460,
 ) -> go.Figure:
-    """A mesh to turn with the mouse; several meshes become the steps of a slider.
+    """Draws a mesh to turn with the mouse; several meshes become the steps of a slider.
 
-    meshes: vertices with y up (`upright`), any unit. colors: of all of them, or of each. joints: a skeleton a mesh,
-    drawn inside it; the skin then turns translucent. alt: what the figure shows, for those who cannot see it.
+    meshes: vertices with y up (`upright`), in any unit. colors: in [0, 1], one set for all meshes or one for each.
+    joints: one skeleton per mesh, drawn inside it; the skin is then translucent. alt: a description of the figure for
+    those who cannot see it. height: in pixels.
     """
     meshes = [meshes] if isinstance(meshes, Tensor) else list(meshes)
     joints = [] if joints is None else [joints] if isinstance(joints, Tensor) else list(joints)
@@ -128,14 +129,19 @@ def film(
     pictures: Sequence[Image.Image],
     labels: Sequence[str] | None = None,
     slider: str = "step",
-    alt: str = "Pictures that follow one another.",
+    alt: str = "Images in a sequence.",
     seconds: float = 0.12,
 ) -> go.Figure:
-    """Pictures of one size, one after the other: a slider and a button that plays them, `seconds` each."""
+    """Shows images of one size in sequence, with a slider and a button that plays them, `seconds` each."""
     labels = list(labels or map(str, range(len(pictures))))
-    frames = [go.Frame(data=[go.Image(source=_png(p))], name=label) for p, label in zip(pictures, labels, strict=True)]
-    figure = go.Figure(go.Image(source=_png(pictures[0]), hoverinfo="skip"), frames=frames)
     width, height = pictures[0].size
+    whole = dict(xref="x", yref="y", x=0, y=0, sizex=width, sizey=height, layer="below")
+
+    def shown(picture: Image.Image) -> dict:  # an image of the layout: plotly's bundle with meshes has no image traces
+        return dict(images=[whole | dict(source=_webp(picture))])
+
+    frames = [go.Frame(layout=shown(p), name=label) for p, label in zip(pictures, labels, strict=True)]
+    figure = go.Figure(go.Scatter(x=[], y=[], hoverinfo="skip"), layout=shown(pictures[0]), frames=frames)
     play = dict(frame=dict(duration=1000 * seconds, redraw=True), transition=dict(duration=0), fromcurrent=True)
     stop = dict(mode="immediate", frame=dict(duration=0, redraw=False), transition=dict(duration=0))
     buttons = [
@@ -145,24 +151,25 @@ def film(
     menu = dict(type="buttons", direction="right", showactive=False, buttons=buttons, x=0, y=0, pad=dict(t=92))
     menu |= dict(xanchor="left", yanchor="top")
     figure.update_layout(
-        height=min(height, 420) + 185, margin=dict(l=0, r=0, t=5, b=5), meta=alt, dragmode=False,
-        xaxis=dict(visible=False, range=[-0.5, width - 0.5]), yaxis=dict(visible=False, range=[height - 0.5, -0.5]),
+        height=min(height, 420) + 205, margin=dict(l=0, r=0, t=5, b=5), meta=alt, dragmode=False,
+        xaxis=dict(visible=False, range=[0, width]),
+        yaxis=dict(visible=False, range=[height, 0], scaleanchor="x"),
         sliders=[_slider(labels, slider)], updatemenus=[menu],
     )  # fmt: skip
     return figure
 
 
-def _png(picture: Image.Image) -> str:
-    """A data address, which needs no network."""
+def _webp(picture: Image.Image) -> str:
+    """Encodes an image as a data URL, which needs no network; a fifth of a PNG's size."""
     buffer = io.BytesIO()
-    picture.save(buffer, "png", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    picture.save(buffer, "webp", quality=90)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _slider(labels: Sequence[str], prefix: str) -> dict:
     move = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
     steps = [dict(method="animate", label=label, args=[[label], move]) for label in labels]
-    return dict(steps=steps, currentvalue=dict(prefix=f"{prefix}: "), pad=dict(t=10, b=10))
+    return dict(steps=steps, currentvalue=dict(prefix=f"{prefix}: "), pad=dict(t=10, b=10), x=0.03, len=0.94)
 
 
 def _xyz(points: Tensor) -> dict[str, np.ndarray]:
@@ -182,7 +189,7 @@ def _bones(joints: Tensor) -> list[go.Scatter3d]:
 
 
 def pck_figure(curves: dict[str, dict[str, list[float]]], title: str = "", alt: str = "PCK curves.") -> go.Figure:
-    """PCK curves by name, each with the lists `threshold_mm` and `pck`."""
+    """Draws PCK curves by name, each with the lists `threshold_mm` and `pck`."""
     figure = go.Figure()
     for n, (name, curve) in enumerate(curves.items()):
         figure.add_scatter(x=curve["threshold_mm"], y=curve["pck"], name=name, mode="lines", line_dash=DASHES[n % 4])
@@ -197,7 +204,7 @@ def pck_figure(curves: dict[str, dict[str, list[float]]], title: str = "", alt: 
 def lines_figure(
     x: Sequence[float], series: dict[str, Sequence[float]], x_title: str, y_title: str, alt: str = "Curves."
 ) -> go.Figure:
-    """Curves over a common x, by name."""
+    """Draws named curves over a common x."""
     figure = go.Figure()
     for n, (name, y) in enumerate(series.items()):
         figure.add_scatter(x=list(x), y=list(y), name=name, mode="lines", line_dash=DASHES[n % 4])
@@ -209,24 +216,24 @@ def lines_figure(
 
 
 def sphere_figure(clouds: dict[str, Float[Tensor, "n 3"]], alt: str = "Directions as points on spheres.") -> go.Figure:
-    """Sets of unit vectors, by name, each as points on a sphere of its own, side by side, to turn."""
+    """Draws named sets of unit vectors as points on spheres side by side, to turn with the mouse."""
     figure, width = go.Figure(), 1 / len(clouds)
     grid = torch.linspace(0, 1, 25)
     polar, azimuth = torch.meshgrid(torch.pi * grid, 2 * torch.pi * grid, indexing="ij")
     ball = 0.98 * torch.stack([polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos()], -1)
     bare = dict(visible=False, range=[-1.05, 1.05])
     for n, (name, points) in enumerate(clouds.items()):
-        place = f"scene{n + 1 if n else ''}"
+        scene = f"scene{n + 1 if n else ''}"
         x, y, z = ball.numpy().transpose(2, 0, 1).round(4)
         figure.add_surface(
-            x=x, y=y, z=z, scene=place, showscale=False, hoverinfo="skip", colorscale=[[0, "#e8e8e8"], [1, "#e8e8e8"]],
+            x=x, y=y, z=z, scene=scene, showscale=False, hoverinfo="skip", colorscale=[[0, "#e8e8e8"], [1, "#e8e8e8"]],
             lighting=dict(ambient=0.9, diffuse=0.2, specular=0.0),
         )  # fmt: skip
         figure.add_scatter3d(
-            **_xyz(points), scene=place, mode="markers", marker=dict(size=1.6, color="#2e5d8c"), hoverinfo="skip"
+            **_xyz(points), scene=scene, mode="markers", marker=dict(size=1.6, color="#2e5d8c"), hoverinfo="skip"
         )
         view = dict(aspectmode="cube", xaxis=bare, yaxis=bare, zaxis=bare, camera=dict(eye=dict(x=0.9, y=0.9, z=0.7)))
-        figure.update_layout({place: view | dict(domain=dict(x=[n * width, (n + 1) * width], y=[0, 0.92]))})
+        figure.update_layout({scene: view | dict(domain=dict(x=[n * width, (n + 1) * width], y=[0, 0.92]))})
         figure.add_annotation(
             text=name, x=(n + 0.5) * width, y=1, xref="paper", yref="paper", xanchor="center", showarrow=False
         )

@@ -1,7 +1,6 @@
-"""What a sample holds, as pictures: the image, the skeleton on it, its parts in colors, its depth in gray.
+"""Contact sheets of samples: the image, the skeleton on it, the parts in colors, the depth in gray.
 
-A data set lacks some of these; they are left out, so a row of a sheet has as many pictures as all its samples allow.
-Needs plotly, as plots.py does: pip install 'handlib[photo]'.
+A sheet leaves out those that some of its samples lack.
 """
 
 import math
@@ -14,10 +13,10 @@ from torch import Tensor
 
 from ..data.sample import OTHER, PARTS, HandSample
 from ..hand.joints import BONES, FINGERS
-from .plots import FINGER_COLORS, contact_sheet, draw_skeleton, to_image
+from .stills import FINGER_COLORS, contact_sheet, draw_skeleton, to_image
 
 PALM = (0.87, 0.66, 0.56)
-REST = (0.35, 0.35, 0.35)  # what else is in front
+REST = (0.35, 0.35, 0.35)  # other things in the foreground
 BRIGHTNESS = {"1": 0.6, "2": 0.8, "3": 1.0}  # of the three bones of a finger, base to tip
 
 
@@ -33,12 +32,12 @@ PALETTE = _palette()  # a color for each of `sample.PARTS`
 
 
 def parts_image(parts: Integer[Tensor, "h w"]) -> Image.Image:
-    """Codes of `PARTS` as colors: fingers as their skeleton has them, brighter towards the tip."""
+    """Shows codes of `PARTS` in color: fingers like their skeleton, brighter towards the tip."""
     return to_image(PALETTE[parts.long()].movedim(-1, 0))
 
 
 def depth_image(depth: Float[Tensor, "h w"], mask: Float[Tensor, "h w"] | None = None) -> Image.Image:
-    """Near is white, far is gray, unknown (0) is black. mask: what the grays are spread over, if not everything."""
+    """Shows near as white, far as gray and unknown depth (0) as black. mask: the area whose depths span the grays."""
     valid = depth > 0
     range_of = depth[valid & (mask > 0)] if mask is not None else depth[valid]
     range_of = range_of if len(range_of) else depth[valid]
@@ -50,7 +49,7 @@ def depth_image(depth: Float[Tensor, "h w"], mask: Float[Tensor, "h w"] | None =
 
 
 def skeleton_image(sample: HandSample) -> Image.Image:
-    """The image with what is known of its skeleton: bones where all joints are annotated, else a dot a joint."""
+    """Draws the skeleton on the image: bones if all joints are annotated, else a dot for each annotated joint."""
     picture = to_image(sample.image)
     valid = sample.joints_px.isfinite().all(-1)
     if valid.all():
@@ -64,7 +63,7 @@ def skeleton_image(sample: HandSample) -> Image.Image:
 
 
 def sample_images(sample: HandSample) -> dict[str, Image.Image]:
-    """The pictures of one sample by name: image, skeleton, and parts (or mask) and depth where it has them."""
+    """Returns the images of a sample by name: image, skeleton, and parts (or mask) and depth if it has them."""
     pictures = {"image": to_image(sample.image), "skeleton": skeleton_image(sample)}
     if sample.parts is not None:
         pictures["parts"] = parts_image(sample.parts)
@@ -76,15 +75,10 @@ def sample_images(sample: HandSample) -> dict[str, Image.Image]:
 
 
 def sample_sheet(samples: Sequence[HandSample], across: int = 2, size: int = 160) -> Image.Image:
-    """A contact sheet: the pictures of each sample side by side, `across` samples in a row."""
+    """Makes a contact sheet: the images of each sample side by side, `across` samples per row."""
     if not samples:
         raise ValueError("a sheet needs at least one sample")
     rows = [sample_images(sample) for sample in samples]
     names = [name for name in rows[0] if all(name in row for row in rows)]
-    return contact_sheet([row[name] for row in rows for name in names], across * len(names), size)
-
-
-def spread(length: int, count: int) -> list[int]:
-    """Up to `count` indices of `length`, spread evenly from the first to the last."""
-    count = min(count, length)
-    return [round(i * (length - 1) / max(count - 1, 1)) for i in range(count)]
+    pictures = [row[name] for row in rows for name in names]
+    return contact_sheet(pictures, across * len(names), size, across * names)

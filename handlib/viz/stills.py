@@ -1,11 +1,11 @@
-"""Still pictures of hands: overlays, skeletons, arrows, contact sheets. Pillow and the renderer, nothing else."""
+"""Still images of hands: overlays, skeletons, arrows, contact sheets. Needs only Pillow and the renderer."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..hand.joints import BONES
@@ -16,7 +16,7 @@ FINGER_COLORS = ("#e4572e", "#f3a712", "#3f8f5f", "#2e86ab", "#7b4b94")  # thumb
 
 
 def to_image(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "h w"]) -> Image.Image:
-    """A picture from values in [0, 1]."""
+    """Converts values in [0, 1] to an image."""
     array = tensor if tensor.ndim == 3 else tensor[None].expand(3, -1, -1)
     return Image.fromarray(to_bytes(array.movedim(0, -1)))
 
@@ -28,7 +28,7 @@ def overlay(
     joints_px: Float[Tensor, "21 2"] | None = None,
     opacity: float = 0.75,
 ) -> Image.Image:
-    """A mesh, lit from the front, and a skeleton drawn over the picture that they were estimated from."""
+    """Draws a mesh, lit from the front, and optionally a skeleton over the image they were estimated from."""
     _, height, width = image.shape
     with torch.no_grad():
         facing = vertex_normals(vertices_px, faces)[:, 2:].abs()  # z is the viewing direction
@@ -39,7 +39,7 @@ def overlay(
 
 
 def draw_skeleton(picture: Image.Image, joints_px: Float[Tensor, "21 2"]) -> Image.Image:
-    """Bones in the colors of the fingers."""
+    """Draws bones in the colors of the fingers."""
     picture = picture.copy()
     pen = ImageDraw.Draw(picture)
     points = [tuple(p) for p in joints_px.detach().cpu().tolist()]
@@ -52,7 +52,7 @@ def draw_skeleton(picture: Image.Image, joints_px: Float[Tensor, "21 2"]) -> Ima
 def draw_arrows(
     picture: Image.Image, points: Float[Tensor, "n 2"], moves: Float[Tensor, "n 2"], color: str = "#c1121f"
 ) -> Image.Image:
-    """Arrows from points along moves, both in pixels; those shorter than a pixel are left out."""
+    """Draws arrows from points along moves, both in pixels; arrows shorter than a pixel are left out."""
     picture = picture.convert("RGB")
     pen = ImageDraw.Draw(picture)
     for (x, y), (dx, dy) in zip(points.tolist(), moves.tolist(), strict=True):
@@ -66,13 +66,22 @@ def draw_arrows(
     return picture
 
 
-def contact_sheet(pictures: Sequence[Image.Image], columns: int = 6, size: int = 160) -> Image.Image:
-    """Pictures side by side on white, each scaled to a square of `size` pixels."""
+def contact_sheet(
+    pictures: Sequence[Image.Image], columns: int = 6, size: int = 160, titles: Sequence[str] = ()
+) -> Image.Image:
+    """Puts images side by side on white, each scaled to a square of `size` pixels. titles: of the columns."""
+    if titles and len(titles) != columns:
+        raise ValueError(f"{len(titles)} titles for {columns} columns: give one each")
     rows, gap = -(-len(pictures) // columns), 4
-    sheet = Image.new("RGB", (columns * (size + gap) - gap, rows * (size + gap) - gap), "white")
+    font = ImageFont.load_default(max(11, size // 11))
+    head = 2 * max(11, size // 11) if titles else 0
+    sheet = Image.new("RGB", (columns * (size + gap) - gap, head + rows * (size + gap) - gap), "white")
+    pen = ImageDraw.Draw(sheet)
+    for n, title in enumerate(titles):
+        pen.text((n * (size + gap) + size / 2, head / 2), title, fill="#333", font=font, anchor="mm")
     for n, picture in enumerate(pictures):
-        place = (n % columns * (size + gap), n // columns * (size + gap))
-        sheet.paste(picture.resize((size, size), Image.Resampling.LANCZOS), place)
+        corner = (n % columns * (size + gap), head + n // columns * (size + gap))
+        sheet.paste(picture.resize((size, size), Image.Resampling.LANCZOS), corner)
     return sheet
 
 
@@ -83,10 +92,10 @@ def augmentation_sheet(
     generated: dict[str, Tensor],
     size: int = 160,
 ) -> Image.Image:
-    """A row for each seed of `augmentation.augment`: its image, its mesh over it, and the instances it gave.
+    """Makes a row for each seed of `augmentation.augment`: its image, its mesh over it, and the generated instances.
 
-    `generated` holds the same number of instances a seed, in the seeds' order; the last one's skeleton and mask stand
-    beside it.
+    `generated` has the same number of instances for each seed, in the order of the seeds; skeleton and mask of the last
+    instance are at the end of the row.
     """
     per_seed, pictures = len(generated["image"]) // len(seeds), []
     for n, (image, mesh) in enumerate(zip(seeds, vertices_px, strict=True)):
@@ -94,9 +103,10 @@ def augmentation_sheet(
         last = to_image(generated["image"][rows[-1]])
         pictures += [to_image(image), overlay(image, mesh, faces), *(to_image(generated["image"][r]) for r in rows)]
         pictures += [draw_skeleton(last, generated["joints_px"][rows[-1]]), to_image(generated["mask"][rows[-1]])]
-    return contact_sheet(pictures, per_seed + 4, size)
+    titles = ["picture", "estimate", *(f"new {n + 1}" for n in range(per_seed)), "skeleton", "mask"]
+    return contact_sheet(pictures, per_seed + 4, size, titles)
 
 
 def to_bytes(values: Tensor) -> np.ndarray:
-    """Values in [0, 1] as bytes."""
+    """Converts values in [0, 1] to bytes."""
     return (values.detach().cpu().clamp(0, 1) * 255).round().byte().numpy()

@@ -1,7 +1,7 @@
-"""The hand explorer: a hand to pose and shape in the page itself, with no kernel behind it.
+"""The hand explorer: a hand to pose and shape in the browser, without a kernel.
 
-The page carries the model's numbers and `static/explorer.js`, which skins the hand as `HandModel` does. The same
-output works on pages of HTML (with no network), in Jupyter and in Colab.
+The output contains the model's numbers and `static/explorer.js`, which skins the hand as `HandModel` does. It works on
+HTML pages without a network, in Jupyter and in Colab.
 """
 
 import base64
@@ -23,14 +23,15 @@ from ..hand.files import PARENTS, V
 from ..hand.joints import FINGERS, MANO16
 from ..hand.mesh import boundary_loop
 from .plots import FINGER_COLORS, LIGHT, LIGHT_POSITION
+from .scripts import joined
 
-SAMPLES = 36  # random hands that travel with the page
+SAMPLES = 36  # random hands in the output
 SPREAD_LOW = -50  # percent; fingers also close
 
-# Degrees (twist, flexion, abduction) of each joint of a fully bent digit, base to tip; zeros are left as they are.
+# Degrees (twist, flexion, abduction) of each joint of a fully bent digit, base to tip; angles of zero do not move.
 _CURL = {"finger": ((0, 80, 0), (0, 100, 0), (0, 65, 0)), "thumb": ((-20, 25, 0), (0, 40, 0), (0, 65, 0))}
 _SPREAD = {"index": 15, "middle": 4, "ring": -7, "little": -18}  # degrees of abduction at the base
-# For hands that name no poses: shares of full bends, thumb to little, and of the spread; no two digits overlap.
+# For hands without named poses: fractions of full bends, thumb to little, and of the spread; no digits overlap.
 _PRESETS = {
     "fist": (0.2, 0.95, 0.95, 0.95, 0.95, 0),
     "point": (0.3, 0, 0.95, 0.95, 0.95, 0),
@@ -39,7 +40,7 @@ _PRESETS = {
 
 
 class HandExplorer:
-    """What `hand_explorer` makes: shown by Jupyter, Colab and Sphinx as HTML."""
+    """The result of `hand_explorer`, which Jupyter, Colab and Sphinx show as HTML."""
 
     def __init__(self, data: dict, include_plotlyjs: bool | str):
         self.data, self.include_plotlyjs = data, include_plotlyjs
@@ -51,13 +52,12 @@ class HandExplorer:
         return self.html()
 
     def html(self) -> str:
-        """The explorer as a piece of HTML for any page; each call gives it another id."""
-        static = files("handlib.viz") / "static"
-        style, script = ((static / f"explorer.{kind}").read_text("utf-8") for kind in ("css", "js"))
+        """Returns the explorer as an HTML fragment for any page; each call uses a new id."""
+        style, script = (files("handlib.viz") / "static/explorer.css").read_text("utf-8"), joined("explorer.js")
         name = f"hand-explorer-{uuid4().hex[:8]}"
-        data = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")  # no name can end the script
+        data = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")  # so that no name ends the script
         plotly = f"<script>{get_plotlyjs()}</script>\n" if self.include_plotlyjs is True else ""
-        # The class is that of plotly's figures, by which a page can tell that it needs plotly.js.
+        # The class of plotly's figures tells a page that it needs plotly.js.
         return (
             f'{plotly}<style>\n{style}</style>\n<div id="{name}" class="handlib-explorer plotly-graph-div">'
             "The hand explorer needs JavaScript; in Jupyter, trust the notebook or run the cell.</div>\n"
@@ -71,15 +71,15 @@ def hand_explorer(
     height: int = 460,
     include_plotlyjs: bool | str | None = None,
 ) -> HandExplorer:
-    """A hand with sliders for its pose and shape, computed in the reader's browser; the last line of a cell shows it.
+    """Makes a hand with sliders for pose and shape, computed in the reader's browser; end a cell with it to show it.
 
-    poses: by name, each of 45 radians; the first is shown first. Without them: the mean and the flat hand, then the
-    poses that the model names, or else a few bends. height: of the figure, in pixels.
-    include_plotlyjs, as in plotly: "cdn" loads plotly.js where the page has none, True puts it into the output (5 MB,
-    no network), False expects it on the page. Without: False where plotly's default renderer says so by an attribute
-    of this name, else "cdn".
+    poses: by name, each of 45 radians; the first one is shown first. By default the mean and the flat hand, then the
+    poses that the model names, or else a few bends. height: of the figure in pixels.
+    include_plotlyjs, as in plotly: "cdn" loads plotly.js if the page has none, True puts it into the output (5 MB, no
+    network), False expects it on the page. By default the attribute of this name of plotly's default renderer, or
+    "cdn" if there is none.
 
-    The output holds the whole model: do not publish it for a model whose license forbids to pass that on (MANO's).
+    The output contains the whole model: do not publish it if the model's license forbids distribution (MANO's does).
     """
     if include_plotlyjs is None:
         # The default may also be empty, or several names.
@@ -92,16 +92,17 @@ def hand_explorer(
         raise ValueError("poses is empty: give at least one named pose, or None for the usual ones")
     for name, pose in poses.items():
         if pose.shape != (45,) or not pose.isfinite().all():
-            raise ValueError(f"pose '{name}' must be 45 finite numbers, it has shape {tuple(pose.shape)}")
+            raise ValueError(f"pose '{name}' must be 45 finite numbers: got shape {tuple(pose.shape)}")
 
     axes = joint_axes(hand).cpu()
     pose, shape = torch.empty(0, 45), torch.empty(0, 10)
     if len(hand.pose_samples):
         pose, shape = hand.sample(SAMPLES, torch.Generator().manual_seed(0))
     center, span = _view(hand)
+    arrays = hand_arrays(hand) | {"axes": axes.numpy(), "limits": _limits(axes, [*poses.values(), pose]).numpy()}
     data = {
         "name": hand.name,
-        "hand": _pack_hand(hand) | {"axes": _pack(axes), "limits": _pack(_limits(axes, [*poses.values(), pose]))},
+        "hand": {name: _pack(value) if isinstance(value, np.ndarray) else value for name, value in arrays.items()},
         "poses": [[name, _pack(pose)] for name, pose in poses.items()],
         "samples": _pack(torch.cat([pose, shape], 1)),
         "synergies": [
@@ -109,7 +110,7 @@ def hand_explorer(
             for name, full in synergies().items()
         ],
         "fingers": [[finger, _joints_of(finger)] for finger in FINGERS],
-        "colors": _pack((255 * hand.vertex_colors).round(), "u1"),
+        "colors": _pack((255 * hand.vertex_colors).round().byte()),
         "fingerColors": FINGER_COLORS,
         "lighting": LIGHT,
         "lightposition": LIGHT_POSITION,
@@ -126,13 +127,13 @@ def hand_explorer(
 
 
 def named_poses(hand: HandModel) -> dict[str, Float[Tensor, "45"]]:
-    """The mean and the flat hand, then the poses that the model names, or a few bends where it names none."""
+    """Returns the mean and the flat hand, then the poses that the model names, or a few bends if it names none."""
     named = hand.named_poses or {name: bend(hand, *parts) for name, parts in _PRESETS.items()}
     return {"mean": hand.mean_pose, "flat": torch.zeros_like(hand.mean_pose)} | named
 
 
 def synergies() -> dict[str, Float[Tensor, "15 3"]]:
-    """Angles that one slider moves together, in degrees at 100 %: a digit's curl by its name, and "spread"."""
+    """Returns the angles that one slider moves together, in degrees at 100 %: the curl of each digit, and "spread"."""
     moved = {}
     for finger in FINGERS:
         moved[finger] = torch.zeros(15, 3)
@@ -145,19 +146,19 @@ def synergies() -> dict[str, Float[Tensor, "15 3"]]:
 
 
 def bend(hand: HandModel, *shares: float) -> Float[Tensor, "45"]:
-    """The flat hand with thumb, index, middle, ring and little curled and spread by shares of their full bends."""
+    """Returns the flat hand with thumb to little finger curled, and all spread, by fractions of the full angles."""
     degrees = sum(share * full for share, full in zip(shares, synergies().values(), strict=True))
     return (joint_axes(hand).mT @ torch.deg2rad(degrees).to(hand.mean_pose)[..., None]).flatten()  # θ = Aᵀ a
 
 
 def _joints_of(finger: str) -> list[tuple[str, int]]:
-    """Clinical name and row in the pose of each joint, base to tip."""
+    """Returns the clinical name of each joint and its row in the pose, base to tip."""
     names = ("CMC", "MCP", "IP") if finger == "thumb" else ("MCP", "PIP", "DIP")
     return [(name, MANO16.index(f"{finger}{n}") - 1) for n, name in enumerate(names, 1)]
 
 
 def _limits(axes: Tensor, poses: list[Tensor]) -> Float[Tensor, "15 3 2"]:
-    """Ends of the sliders in degrees: what a joint can do, and what any of the poses does."""
+    """Returns the ends of the sliders in degrees: the joint limits, extended to include all poses."""
     angles = joint_angles(torch.cat([pose.detach().cpu().reshape(-1, 45) for pose in poses]), axes)
     low, high = joint_limits()
     ends = torch.rad2deg(torch.stack([torch.minimum(low, angles.amin(0)), torch.maximum(high, angles.amax(0))], -1))
@@ -165,7 +166,7 @@ def _limits(axes: Tensor, poses: list[Tensor]) -> Float[Tensor, "15 3 2"]:
 
 
 def _view(hand: HandModel) -> tuple[list[float], float]:
-    """Middle and half the side of the cube in the figure's axes (−z, −x, y) in which every hand has room."""
+    """Returns center and half the side, in the figure's axes (−z, −x, y), of a cube in which every hand fits."""
     low, high = hand.template.amin(0), hand.template.amax(0)
     x, y, z = ((low + high) / 2).tolist()
     return [-z, -x, y], 0.56 * float((high - low).max())
@@ -174,20 +175,21 @@ def _view(hand: HandModel) -> tuple[list[float], float]:
 # ---- numbers as text
 
 
-def _pack(values: Tensor | np.ndarray, kind: str = "f4") -> list[str]:
-    """A typed array for JavaScript: its type and its bytes, little-endian, in base64."""
-    array = np.ascontiguousarray(torch.as_tensor(values).detach().cpu().numpy(), dtype=f"<{kind}")
-    return [kind, base64.b64encode(array.tobytes()).decode()]
+def _pack(values: Tensor | np.ndarray) -> list[str]:
+    """Encodes a typed array for JavaScript: its type and its little-endian bytes in base64."""
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return [array.dtype.str[1:], base64.b64encode(array.tobytes()).decode()]
 
 
 def _quantize(values: np.ndarray) -> tuple[np.ndarray, float]:
-    """int16 and its unit: half a unit is 0.1 µm for the open hand's largest corrective."""
+    """Rounds to int16 and returns the unit; the error is 0.1 µm for the open hand's largest corrective."""
     scale = float(np.abs(values).max()) / 32767 or 1.0
     return np.round(values / scale).astype(np.int16), scale
 
 
-def _pack_hand(hand: HandModel) -> dict:
-    """What explorer.js's `Hand` needs. Blend shapes are int16; zeros of the correctives, weights and Reg stay out."""
+def hand_arrays(hand: HandModel) -> dict[str, np.ndarray | float]:
+    """Packs what `Hand` (live/hand.js) needs: blend shapes as int16; correctives, weights and Reg without zeros."""
     blend = hand.blend_shapes.unflatten(1, (3, V)).transpose(1, 2).cpu().numpy()  # vertex by vertex
     shapes, shape_scale = _quantize(blend[:10])
     correctives, corrective_scale = _quantize(blend[10:])
@@ -195,22 +197,22 @@ def _pack_hand(hand: HandModel) -> dict:
     near = blocks.any((2, 3))
     weights, regressor = hand.weights.cpu().numpy(), hand.joint_regressor.cpu().numpy()
     return {
-        "parents": _pack(torch.tensor(PARENTS), "i2"),
-        "template": _pack(hand.template),
-        "faces": _pack(hand.faces, "u2"),
-        "boundary": _pack(boundary_loop(hand.faces), "u2"),
+        "parents": np.array(PARENTS, np.int16),
+        "template": hand.template.cpu().numpy(),
+        "faces": hand.faces.cpu().numpy().astype(np.uint16),
+        "boundary": np.asarray(boundary_loop(hand.faces)).astype(np.uint16),
         "shapeScale": shape_scale,
-        "shapes": _pack(shapes, "i2"),
+        "shapes": shapes,
         "correctiveScale": corrective_scale,
-        "correctives": _pack(blocks[near], "i2"),
-        "correctiveCounts": _pack(near.sum(1), "u2"),
-        "correctiveVertices": _pack(near.nonzero()[1], "u2"),
-        "jointTemplate": _pack(hand.joint_template),
-        "jointShapes": _pack(hand.joint_shapes),
-        "weights": _pack(weights[weights != 0]),
-        "weightCounts": _pack((weights != 0).sum(1), "u1"),
-        "weightBones": _pack(weights.nonzero()[1], "u1"),
-        "regressor": _pack(regressor[regressor != 0]),
-        "regressorCounts": _pack((regressor != 0).sum(1), "u2"),
-        "regressorVertices": _pack(regressor.nonzero()[1], "u2"),
+        "correctives": blocks[near],
+        "correctiveCounts": near.sum(1).astype(np.uint16),
+        "correctiveVertices": near.nonzero()[1].astype(np.uint16),
+        "jointTemplate": hand.joint_template.cpu().numpy(),
+        "jointShapes": hand.joint_shapes.cpu().numpy(),
+        "weights": weights[weights != 0],
+        "weightCounts": (weights != 0).sum(1).astype(np.uint8),
+        "weightBones": weights.nonzero()[1].astype(np.uint8),
+        "regressor": regressor[regressor != 0],
+        "regressorCounts": (regressor != 0).sum(1).astype(np.uint16),
+        "regressorVertices": regressor.nonzero()[1].astype(np.uint16),
     }

@@ -3,8 +3,11 @@
 Reads the site at $HANDLIB_SITE, which `make check-book` names. Without it there is none to trust.
 """
 
+import gzip
 import os
+import time
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 import pytest
 from chromium import CHROMIUM
@@ -13,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / os.environ.get("HANDLIB_SITE", "")
 PAGES = sorted((SITE / "book").glob("*.html"))
 PHONE = {"width": 390, "height": 844}
+TIMEOUT_MS = 120_000  # of a page on a busy machine
 
 
 def why_not():
@@ -32,7 +36,8 @@ class Visit:
 
     def __init__(self, browser, path):
         self.page = browser.new_page(viewport={"width": 1280, "height": 900})
-        self.errors = []
+        self.page.set_default_timeout(TIMEOUT_MS)
+        self.errors, self.loaded = [], set()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.route("**/*", self.only_files)
@@ -40,10 +45,18 @@ class Visit:
 
     def only_files(self, route):
         if route.request.url.startswith("file:"):
+            self.loaded.add(Path(unquote(urlparse(route.request.url).path)))
             route.continue_()
         else:
             self.errors.append(f"asked the network for {route.request.url}")
             route.abort()
+
+    def becomes(self, condition):
+        """Whether a condition holds before the time of the page is up."""
+        end = time.monotonic() + TIMEOUT_MS / 1000
+        while not condition() and time.monotonic() < end:
+            self.page.wait_for_timeout(100)
+        return condition()
 
     def __enter__(self):
         return self
@@ -76,9 +89,20 @@ def test_images_say_what_they_show(any_page):
 
 def test_page_fits_a_phone(any_page):
     any_page.page.set_viewport_size(PHONE)
-    any_page.page.wait_for_timeout(500)
-    width = any_page.page.evaluate("document.scrollingElement.scrollWidth")
-    assert width <= PHONE["width"], "the page scrolls sideways"
+    width = lambda: any_page.page.evaluate("document.scrollingElement.scrollWidth")  # noqa: E731
+    assert any_page.becomes(lambda: width() <= PHONE["width"]), "the page scrolls sideways"
+
+
+def test_page_is_light(any_page):
+    """3 MB a page on first load; what all pages share comes once, compressed, as servers send it.
+
+    The live page's networks are its own matter: tests/photo/test_live_page.py limits them.
+    """
+    files = [path for path in any_page.loaded if path.is_file() and path.name != "live-pack.js"]
+    shared = [path for path in files if "_static" in path.parts]
+    own = sum(path.stat().st_size for path in files if path not in shared)
+    assert own <= 3e6, f"the page alone has {own / 1e6:.1f} MB: fewer frames, or smaller pictures"
+    assert sum(len(gzip.compress(path.read_bytes())) for path in shared) <= 3e6
 
 
 @pytest.fixture
@@ -109,9 +133,8 @@ def test_dragging_turns_the_mesh(hand):
     for step in range(8):
         visit.page.mouse.move(x + 6 * step, y + 2 * step)
     visit.page.mouse.up()
-    visit.page.wait_for_timeout(800)
-    assert figure.evaluate(eye) != eye_before
-    assert figure.screenshot() != picture_before
+    assert visit.becomes(lambda: figure.evaluate(eye) != eye_before)
+    assert visit.becomes(lambda: figure.screenshot() != picture_before)
     assert visit.errors == []
 
 
@@ -122,9 +145,8 @@ def test_slider_moves_the_vertices(hand):
     vertices_before, picture_before = figure.evaluate(vertices), figure.screenshot()
     rail = figure.locator(".slider-rail-touch-rect").first.bounding_box()
     visit.page.mouse.click(rail["x"] + rail["width"] * 0.7, rail["y"] + rail["height"] / 2)
-    visit.page.wait_for_timeout(1000)
-    assert figure.evaluate(vertices) != vertices_before
-    assert figure.screenshot() != picture_before
+    assert visit.becomes(lambda: figure.evaluate(vertices) != vertices_before)
+    assert visit.becomes(lambda: figure.screenshot() != picture_before)
     assert visit.errors == []
 
 
@@ -135,8 +157,7 @@ def test_arrow_keys_move_the_slider(hand):
     before = figure.evaluate(x)
     figure.focus()
     visit.page.keyboard.press("ArrowRight")
-    visit.page.wait_for_timeout(1000)
-    assert figure.evaluate(x) != before
+    assert visit.becomes(lambda: figure.evaluate(x) != before)
 
 
 def test_explorer_moves_the_hand(browser):
@@ -148,6 +169,18 @@ def test_explorer_moves_the_hand(browser):
         before = figure.evaluate(x)
         explorer.get_by_label("index curl").focus()
         visit.page.keyboard.press("End")
-        visit.page.wait_for_timeout(1000)
-        assert figure.evaluate(x) != before
+        assert visit.becomes(lambda: figure.evaluate(x) != before)
+        assert visit.errors == []
+
+
+def test_the_live_page_estimates_a_hand_and_asks_for_nothing_more(browser):
+    with Visit(browser, SITE / "book" / "your_hand.html") as visit:
+        requests = []
+        visit.page.on("request", lambda request: requests.append(request.url))
+        visit.page.wait_for_selector(".handlib-live.ready", timeout=60_000)
+        visit.page.wait_for_load_state("networkidle")
+        loaded = len(requests)
+        visit.page.locator(".samples button").last.click()
+        visit.page.locator(".words").filter(has_text="hand, ").wait_for(timeout=60_000)
+        assert [url for url in requests[loaded:] if not url.startswith(("data:", "blob:"))] == []
         assert visit.errors == []

@@ -62,7 +62,7 @@ def picture(batch, tmp_path_factory):
 def test_help_lists_the_commands(run, arguments):
     status, out, err = run(*arguments)
     assert status == 0 and not err
-    verbs = ("data VERB", "bench NAME", "ablate STUDY", "reproduce TABLE", "results ACTION")
+    verbs = ("data VERB", "bench NAME", "ablate STUDY", "reproduce TABLE", "results ACTION", "export SOURCE")
     for command in ("predict", "train", "evaluate", *verbs, "info"):
         assert f"\n  {command} " in out
 
@@ -95,15 +95,16 @@ def test_results_shows_and_verifies(run, refused, tmp_path):
 def test_bench_explains_itself(run):
     for flag in ("-h", "--help"):
         status, out, _ = run("bench", flag)
-        assert status == 0 and all(f"\n  {name} " in out for name in ("hand", "renderer", "refinement"))
+        assert status == 0 and all(f" {name} " in out for name in ("hand", "renderer", "refinement"))
+        assert "writes a results file" in out
     status, out, _ = run("bench", "hand", "--help")
     assert status == 0 and all(option in out for option in ("--batches", "--seconds", "--compiled", "--results-dir"))
 
 
-@pytest.mark.parametrize("name, option", [("renderer", "--patience"), ("refinement", "--steps")])
+@pytest.mark.parametrize("name, option", [("renderer", "--patience"), ("refinement", "--gradient-iterations")])
 def test_each_bench_explains_itself(run, name, option):
     status, out, _ = run("bench", name, "--help")
-    assert status == 0 and option in out and "writes a results file" in out
+    assert status == 0 and option in out and "--results-dir" in out
 
 
 def test_bench_hand_writes_a_valid_record(run, tmp_path):
@@ -252,7 +253,7 @@ def test_train_then_predict(run, picture, tmp_path):
 
 
 def test_unknown_command(refused):
-    known = "train, ablate, data, bench, predict, evaluate, reproduce, results, info"
+    known = "train, ablate, data, bench, predict, export, evaluate, reproduce, results, info"
     assert f"unknown command 'fit': choose one of {known}" in refused("fit")
     assert "'rhd' names no data set: write KIND:PATH" in refused("data", "check", "rhd")
 
@@ -281,10 +282,10 @@ def test_options_of_a_training(run, monkeypatch):
     assert (model.posenet, model.hand, model.fingertips) == ("a=b.pickle", "MANO_RIGHT.pkl", "paper")
 
 
-def test_unknown_benchmark(refused):
-    known = "choose one of data, hand, renderer, predict, refinement, training"
-    assert f"unknown benchmark 'foot': {known}" in refused("bench", "foot")
-    assert known in refused("bench")
+def test_unknown_benchmark(run, refused):
+    status, out, err = run("bench", "foot")
+    assert status == 2 and not out and "foot" in err and "data, hand, renderer, predict, refinement, training" in err
+    assert "unknown profile 'gpu': choose one of smoke, laptop" in refused("bench", "hand", "--profile", "gpu")
     assert "unknown profile 'huge': choose one of smoke, laptop" in refused("bench", "hand", "--profile", "huge")
 
 
@@ -347,6 +348,26 @@ def test_ctrl_c_is_no_traceback(run, monkeypatch):
     monkeypatch.setattr("handlib.cli.train.train", interrupt)
     status, _, err = run("train", "--profile", "smoke")
     assert status == 130 and "Traceback" not in err
+
+
+def test_what_is_left_over_is_one_line(run, monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("a defect")
+
+    monkeypatch.setattr("handlib.cli.train.train", broken)
+    status, _, err = run("train", "--profile", "smoke")
+    assert status == 1 and err.count("\n") == 1 and "--traceback" in err and "a defect" in err
+    with pytest.raises(KeyError):
+        run("train", "--profile", "smoke", "--traceback")
+
+
+def test_too_little_memory_is_one_line(run, monkeypatch):
+    def large(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 17179869184 bytes")
+
+    monkeypatch.setattr("handlib.cli.train.train", large)
+    status, _, err = run("train", "--profile", "smoke")
+    assert status == 2 and err.startswith("handlib: not enough memory") and err.count("\n") == 1
 
 
 def test_wrong_options_are_refused(run):

@@ -59,7 +59,7 @@ def test_a_good_download(hand, tmp_path, official, kind):
     WRITERS[kind](tmp_path / "in", hand)
     report = check(f"{kind}:{tmp_path / 'in'}")
     assert report.ok, report
-    assert "WRONG" not in str(report) and "Get it from" not in str(report)
+    assert "WRONG" not in str(report) and "Get the data set from" not in str(report)
     found = " ".join(line.what for line in report.lines)
     for word in ("opened", "distances", *(() if kind == "do" else ("side", "middle MCP"))):
         assert word in found
@@ -72,7 +72,7 @@ def test_official_numbers(hand, tmp_path):
     report = check(f"rhd:{tmp_path}")
     expected = {line.what: line.expected for line in report.lines}
     assert expected["train: labels"] == "41,258" and expected["test: evaluation/color"] == "2,728"
-    assert not report.ok and f"Get it from {rhd.SOURCE}" in str(report)
+    assert not report.ok and f"Get the data set from {rhd.SOURCE}" in str(report)
     assert sum(dexter_object.FRAMES.values()) == 3145
     assert stb.FRAMES * len(stb.SEQUENCES["train"]) * 2 == 30000 and stb.FRAMES * len(stb.SEQUENCES["test"]) * 2 == 6000
     assert freihand.COUNTS["train"] * freihand.BACKGROUNDS == 130240

@@ -172,7 +172,7 @@ def test_joints_in_one_place_still_give_a_crop(hand):
 def test_labels_that_cannot_be(hand):
     frame = frame_of(hand)
     behind = frame.joints_cam * torch.tensor([1.0, 1, -1])
-    with pytest.raises(ValueError, match="a frame: joints behind the camera"):
+    with pytest.raises(ValueError, match="a frame: joints are behind the camera"):
         cut_frame(frame_of(hand, joints_cam=behind), 64, Crop())
     for shift in ([5.0, 0, 0], [0, -5.0, 0]):
         with pytest.raises(ValueError, match="a frame: the hand's box .* is not in its picture of 320×240"):

@@ -23,7 +23,7 @@ def test_arguments_of_the_reader(rhd):
 def test_sets_for_tests_alone(hand, tmp_path):
     write_do(tmp_path, hand, 3)
     assert len(open_spec(f"do,which=scored:{tmp_path}")) == 12
-    with pytest.raises(ValueError, match="DexterObject is for tests alone, it has no split 'train'"):
+    with pytest.raises(ValueError, match="DexterObject is for tests alone and has no split 'train'"):
         open_spec(f"do:{tmp_path}", "train")
 
 
@@ -45,19 +45,19 @@ def test_hold_out_of_a_video(hand, tmp_path):
     """Of every sequence, by both cameras."""
     write_stb(tmp_path, hand, 4, images=False)
     held = open_spec(f"stb,hold=0.5:{tmp_path}", "val")
-    assert {held.places[row][2] for row in held.rows} == {2, 3}
-    assert {held.places[row][:2] for row in held.rows} == {place[:2] for place in held.places}
+    assert {held.frames[row][2] for row in held.rows} == {2, 3}
+    assert {held.frames[row][:2] for row in held.rows} == {place[:2] for place in held.frames}
     assert len(open_spec(f"stb,hold=0.5:{tmp_path}", "test")) == len(open_spec(f"stb:{tmp_path}", "test"))
 
 
 @pytest.mark.parametrize(
     "spec, complaint",
     [
-        ("rhd:{}", "has no split 'val': hold hands out for it, as in rhd,hold=0.05:"),
+        ("rhd:{}", "has no split 'val': hold out some hands for it, as in rhd,hold=0.05:"),
         ("rhd,hold=much:{}", "'hold' must be a number, not 'much'"),
         ("rhd,hold=1:{}", "hold must be more than 0 and less than 1, not 1"),
-        ("rhd,hold=0.01:{}", "no frame is left of 2: choose another hold than 0.01"),
-        ("do,hold=0.1:{}", "DexterObject is for tests alone, it has no split 'val'"),
+        ("rhd,hold=0.01:{}", "hold=0.01 leaves none of 2 frames"),
+        ("do,hold=0.1:{}", "DexterObject is for tests alone and has no split 'val'"),
     ],
 )
 def test_nothing_to_hold_out(hand, tmp_path, spec, complaint):
@@ -76,7 +76,7 @@ def test_backgrounds(tmp_path):
 @pytest.mark.parametrize(
     "spec, complaint",
     [
-        ("mano:x", "names no data set: write KIND:PATH, KIND one of rhd, stb"),
+        ("mano:x", "names no data set: write KIND:PATH with KIND one of rhd, stb"),
         ("rhd", "names no data set"),
         ("rhd:", "names no data set"),
         ("nyu:x", "names no data set"),

@@ -239,9 +239,9 @@ def test_error_by_tone_equals_a_loop(errors, visible, generator):
 def test_tones_that_nobody_has(errors):
     table = error_by_tone(errors[:1], torch.tensor([4.0]).double())
     assert table["n"] == [0, 1, 0] and table["mean_mm"][0] is None is table["standard_error_mm"][1]
-    with pytest.raises(ValueError, match="tones must lie within 0 … 9"):
+    with pytest.raises(ValueError, match="tone must lie within 0 … 9"):
         error_by_tone(errors[:1], torch.tensor([10.0]).double())
-    with pytest.raises(ValueError, match="tones must lie within"):
+    with pytest.raises(ValueError, match="tone must lie within"):
         error_by_tone(errors[:1], torch.tensor([torch.nan]).double())
 
 

@@ -104,7 +104,7 @@ def test_a_palm_is_not_what_a_model_is_compared_with(hand, tmp_path, kind, rule)
     assert open_spec(f"{kind}:{tmp_path}").palm == rule
     data = open_spec(f"{kind},joint0=palm:{tmp_path}")
     assert data.palm == ""
-    with pytest.raises(ValueError, match="its joint 0 is the palm, .* leave joint0=palm out"):
+    with pytest.raises(ValueError, match="its joint 0 is the palm, .* remove joint0=palm"):
         in_memory([data], 0, None, progress=False)
 
 

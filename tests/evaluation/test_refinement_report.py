@@ -7,7 +7,7 @@ from handlib.evaluation.refinement_report import RefinementReport, refinement_re
 from handlib.refinement import RefinementWeights
 
 STEPS = 4
-WEIGHTS = RefinementWeights(step=0.02, confidence=0.0)
+WEIGHTS = RefinementWeights(confidence=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_joints_without_truth_do_not_count(trained, data, report):
 
 def test_hands_without_a_root_are_refused(trained, data):
     lost = CachedHands(data.tensors | {"joints_cam": data.tensors["joints_cam"] * torch.nan}, "lost")
-    with pytest.raises(ValueError, match="no joint whose error is known"):
+    with pytest.raises(ValueError, match="no joint with a known error"):
         refinement_report(trained.model, lost, 1, progress=False)
     with pytest.raises(ValueError, match="no hands to refine"):
         refinement_report(trained.model, CachedHands({k: v[:0] for k, v in data.tensors.items()}, "none"), 1)

@@ -51,7 +51,7 @@ def test_files_that_are_there_and_those_that_are_not(record, tmp_path):
     results.write(record, tmp_path)
     found, note = results.present(tmp_path, ["run", "another", "third"])
     assert list(found) == ["run"] and found["run"]["seed"] == 4
-    assert note == "Not measured yet, for want of the results file: `another.json`, `third.json`."
+    assert note == "Not measured yet; missing results files: `another.json`, `third.json`."
     assert results.present(tmp_path, ["run"])[1] == ""
     (tmp_path / "another.json").write_text("{")
     with pytest.raises(ValueError, match="another.json: not JSON"):
@@ -151,7 +151,7 @@ def test_over_seeds_refuses_what_differs_by_more(record):
         ([a, a], "the same seed"),
         ([a, {**b, "data": {"name": "RHD"}}], "do not measure the same"),
         ([a, {**b, "metrics": b["metrics"][:1]}], "do not measure the same"),
-        ([a, {**b, "config": {"train": {"seed": 1, "epochs": 3}}}], "differ by more than their seed"),
+        ([a, {**b, "config": {"train": {"seed": 1, "epochs": 3}}}], "differ in more than their seed"),
     ):
         with pytest.raises(ValueError, match=words):
             results.over_seeds(wrong)

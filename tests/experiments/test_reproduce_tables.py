@@ -138,7 +138,7 @@ def test_runs_that_differ_by_more_than_their_seed(folder, tmp_path):
         if record["seed"] == 1:
             record["config"]["train"]["learning_rate"] = 1.0
         results.write(record, tmp_path)
-    with pytest.raises(ValueError, match="differ by more than their seed"):
+    with pytest.raises(ValueError, match="differ in more than their seed"):
         read_collections(tmp_path)
 
 

@@ -19,10 +19,10 @@ def test_the_record_is_complete(record, tmp_path):
     assert results.read(path)["name"] == "refinement-tuning-smoke"  # a smoke run takes no result's place
     RefinementWeights(**record["config"]["chosen"])
     assert results.value(record, "chosen_joints_root_mean_end_mm") > 0
-    for name in ("step=0.005", "step=0.02", "feature=0", "feature=0.1"):
+    for name in ("stay=0.1", "stay=0.3", "feature=0", "feature=0.1"):
         assert results.value(record, f"{name}_joints_root_mean_start_mm") > 0
-    curve = record["curves"]["chosen"]
-    assert len(curve["iteration"]) == len(curve["joints_root_mean_mm"]) == 3
+    for curve in (record["curves"]["chosen"], record["curves"]["chosen_gradient"]):
+        assert len(curve["iteration"]) == len(curve["joints_root_mean_mm"]) == 3
 
 
 def test_what_is_chosen_was_tried(record):

@@ -36,6 +36,7 @@ def _observation(generator, pinhole=True, space=False, before=None) -> Observati
         CAMERA.expand(3, 3, 3) if pinhole else None,
         0.3 + 0.05 * _draw(generator, 3, 21, 3) if space else None,
         before,
+        beta=_draw(generator, 3, 10) if space else None,
     )
 
 

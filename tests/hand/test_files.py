@@ -171,7 +171,7 @@ def test_another_tree_is_refused(save, fields, parent):
 
 @pytest.mark.parametrize("factor", [1000, 39.37, 0], ids=["millimeters", "inches", "a point"])
 def test_the_unit_is_meters(save, fields, factor):
-    with pytest.raises(HandFileError, match="'v_template' is a hand .* m long; turn its unit into meters"):
+    with pytest.raises(HandFileError, match="'v_template' is a hand .* m long; convert it to meters"):
         read_hand(save(v_template=factor * fields["v_template"]))
 
 
@@ -202,7 +202,7 @@ def test_texture_corners_must_exist(save, fields):
 
 @pytest.mark.parametrize("names", [np.array(["fist"]), np.arange(18), np.array([b"fist"] * 18)])
 def test_every_named_pose_has_one_name(save, names):
-    with pytest.raises(HandFileError, match="'pose_names' must hold one text for each row of 'named_poses'"):
+    with pytest.raises(HandFileError, match="'pose_names' must hold one string per row of 'named_poses'"):
         read_hand(save(pose_names=names))
 
 

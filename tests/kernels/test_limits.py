@@ -32,14 +32,14 @@ def test_faces_out_of_range(mesh, corner, gradient):
         texture, uv = torch.zeros(3, 4, 4), torch.zeros(9, 2)
         calls += [lambda: renderer.textured(vertices, mesh[1], texture, uv, faces)]
     for call in calls:
-        with pytest.raises(ValueError, match=r"faces must be numbers of vertices, 0 … \d+: got"):
+        with pytest.raises(ValueError, match=r"faces must be vertex numbers, 0 … \d+: got"):
             call()
 
 
 def test_faces_that_are_no_faces(mesh):
     vertices, faces = mesh
     for wrong in (faces.float(), faces[:, :2], faces[0]):
-        with pytest.raises(ValueError, match=r"faces must be whole numbers \(…, F, 3\)"):
+        with pytest.raises((TypeError, ValueError), match="faces must h"):
             Renderer(SIZE).silhouette(vertices, wrong)
     assert Renderer(SIZE).silhouette(vertices, faces[:0]).sum() == 0
 
@@ -47,8 +47,8 @@ def test_faces_that_are_no_faces(mesh):
 def test_pictures_that_do_not_fit(mesh):
     renderer, (vertices, faces) = Renderer(SIZE), mesh
     for call, text in (
-        (lambda: renderer.rgb(vertices, faces, vertices[:5]), "vertex_colors must end in"),
-        (lambda: renderer.normals(vertices, faces, vertices[:, :2]), "vertex_normals must end in"),
+        (lambda: renderer.rgb(vertices, faces, vertices[:5]), "vertex_colors must have the shape"),
+        (lambda: renderer.normals(vertices, faces, vertices[:, :2]), "vertex_normals must have the shape"),
         (lambda: renderer.rgb(vertices, faces, vertices, torch.zeros(3, 8, 8)), "background must end in"),
     ):
         with pytest.raises(ValueError, match=text):
@@ -85,7 +85,7 @@ def test_cameras_of_other_shapes():
 
 @pytest.mark.parametrize("loop", [each, parts])
 def test_a_batch_of_parts_that_do_not_fit(loop):
-    with pytest.raises(ValueError, match="a batch of 4 cannot be made of parts of 2, 4"):
+    with pytest.raises(ValueError, match="all tensors must have length 1 or 4: got 2, 4"):
         loop(lambda *_: None, 4, torch.zeros(4, 2), torch.zeros(2, 2))
 
 

@@ -109,7 +109,7 @@ class Hostile:
 def test_hostile_pickle_is_refused(written, arrays, tmp_path, protocol):
     small = {"PoseNet2D/conv1_1/weights": Hostile(tmp_path / "trap")}
     message = error_of(written(small, protocol))
-    assert "refused: " in message and "mkdir; this is no file of ColorHandPose3D's weights" in message
+    assert "refused: " in message and "mkdir; this is not a file of ColorHandPose3D's weights" in message
     assert not (tmp_path / "trap").exists()
 
 
@@ -127,7 +127,7 @@ def test_no_codec_but_latin1_is_followed(written, codec):
         (b"", "not a readable pickle"),
         (b"<!DOCTYPE html><title>404</title>", "a web page, not a file of ColorHandPose3D's weights: follow the link"),
         (b"PK\x03\x04", "a zip archive, not a pickle: unpack it, posenet3d-rhd-stb-slr-finetuned.pickle is inside"),
-        (pickle.dumps([1, 2]), "no dict of fields"),
+        (pickle.dumps([1, 2]), "not a dict of fields"),
         (pickle.dumps({"PoseNet2D/conv1_1/biases": "text"}), "must be an array of numbers"),
         (pickle.dumps({"PoseNet2D/conv1_1/biases": np.array([object])}), "refused"),
         (pickle.dumps({})[:-1], "not a readable pickle"),
@@ -140,7 +140,7 @@ def test_what_is_no_file_of_weights(written, content, reason):
 
 def test_far_too_large_a_file_is_not_read(written, monkeypatch):
     monkeypatch.setattr(pretrained, "MAX_BYTES", 100)
-    assert "refused unread" in error_of(written(b"\x80" * 101))
+    assert "it was not read" in error_of(written(b"\x80" * 101))
 
 
 # ---- ImageNet's weights for F

@@ -111,5 +111,5 @@ def test_symmetry_takes_the_other_sides_colors_first(hand, generator):
 
 
 def test_nothing_known_is_an_error(hand):
-    with pytest.raises(ValueError, match="no vertex of a mesh is known"):
+    with pytest.raises(ValueError, match="no vertex with a color"):
         complete_colors(torch.zeros(1, 778, 3), torch.zeros(1, 778, dtype=torch.bool), hand.faces)

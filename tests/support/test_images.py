@@ -2,6 +2,7 @@ import struct
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 import tifffile
 from exif_tags import tagged
@@ -52,6 +53,8 @@ def test_formats_with_loss_are_read_nearly(tmp_path, format):
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "CMYK", "YCbCr"])
 def test_other_modes_become_rgb(tmp_path, array, mode):
+    if mode == "YCbCr" and int(PIL.__version__.split(".")[0]) < 13:  # as on Python 3.10
+        pytest.skip("this Pillow cannot read the YCbCr TIFF that it writes")
     picture = Image.fromarray(array).convert(mode)
     picture.save(tmp_path / "a.tif")
     np.testing.assert_array_equal(read(tmp_path / "a.tif"), np.array(picture.convert("RGB")))
@@ -131,7 +134,7 @@ def test_the_first_picture_of_several(tmp_path, array, format):
 
 
 def test_a_folder_and_a_missing_file(tmp_path):
-    with pytest.raises(IsADirectoryError, match="is a folder, not an image; name a file in it"):
+    with pytest.raises(IsADirectoryError, match="is a folder, not an image"):
         read(tmp_path)
     for name in ("none.jpg", "\0"):
         with pytest.raises(FileNotFoundError, match="no image at"):
@@ -151,7 +154,7 @@ def test_sizes_are_checked_before_decoding(tmp_path, width, height, monkeypatch)
 def test_files_too_large_are_not_opened(tmp_path, array, monkeypatch):
     Image.fromarray(array).save(tmp_path / "a.png")
     monkeypatch.setattr(decode, "MAX_BYTES", 100)
-    with pytest.raises(ImageError, match="a.png: 0 MB, more than"):
+    with pytest.raises(ImageError, match="a.png: 0 MB; the limit"):
         read(tmp_path / "a.png")
 
 

@@ -47,7 +47,7 @@ class Evil:
 def test_nothing_is_called(protocol):
     called = []
     for evil in (Evil(eval, "1/0"), Evil(print, "x"), Evil(np.load, "x"), Evil(called.append, 1)):
-        with pytest.raises(ValueError, match="refused: .*; this is no test file as downloaded from nowhere"):
+        with pytest.raises(ValueError, match="refused: .*; this is not a test file as downloaded from nowhere"):
             read(pickle.dumps({"field": evil}, protocol=protocol))
     assert not called
 
@@ -83,13 +83,13 @@ def test_no_memory_is_reserved_for_what_is_not_there(program):
 
 def test_a_program_that_is_too_long():
     content = pickle.dumps({i: i for i in range(1000)}, protocol=2)
-    with pytest.raises(ValueError, match="refused: a pickle of more than 1000 steps; this is no test file"):
+    with pytest.raises(ValueError, match="refused: the pickle takes more than 1000 steps; this is not a test file"):
         read(content)
     assert len(read(content, steps=3000)) == 1000
 
 
 def test_what_is_not_a_dict():
-    with pytest.raises(ValueError, match="the pickle holds no dict of fields; this is no test file"):
+    with pytest.raises(ValueError, match="the pickle is not a dict of fields; this is not a test file"):
         read(pickle.dumps([1, 2]))
     with pytest.raises(ValueError, match="not a readable pickle"):
         read(b"")

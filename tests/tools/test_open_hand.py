@@ -154,7 +154,7 @@ def test_obj_is_parsed():
 
 
 def test_obj_with_triangles():
-    with pytest.raises(SourceError, match="a face of 3 corners"):
+    with pytest.raises(SourceError, match="a face has 3 corners"):
         parse_obj(OBJ.replace(" 4/4", ""))
 
 
@@ -330,7 +330,7 @@ def test_decimation_keeps_a_seam(tube):
 
 def test_decimation_that_is_asked_too_much(tube):
     vertices, faces = tube
-    with pytest.raises(ValueError, match="no sound collapse is left at"):
+    with pytest.raises(ValueError, match="no valid collapse is left at"):
         decimate.decimate(vertices[None], faces, 10, 12)
 
 

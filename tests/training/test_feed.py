@@ -193,7 +193,7 @@ def test_scored_joints_are_kept(tmp_path):
 def test_open_data(hand):
     (data,) = open_data(("synthetic",), "train", 32, hand, images=3, seed=7)
     assert len(data) == 3 and "seed=7" in data.name and data.hand is hand
-    with pytest.raises(ValueError, match="no data named: --data synthetic"):
+    with pytest.raises(ValueError, match="no data set given: use --data synthetic"):
         open_data((), "train", 32, hand)
     with pytest.raises(ValueError, match="nonsense"):
         open_data(("nonsense",), "train", 32, hand)

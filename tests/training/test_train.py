@@ -207,7 +207,7 @@ def test_one_training_a_folder(tmp_path):
 
 def test_a_disk_without_locks(tmp_path, monkeypatch):
     monkeypatch.setattr(FileLock, "acquire", lambda *_, **__: (_ for _ in ()).throw(NotImplementedError("no flock")))
-    with pytest.warns(UserWarning, match="has no locks: let no other process work there"), alone_in(tmp_path):
+    with pytest.warns(UserWarning, match="does not support locks: run only one process there"), alone_in(tmp_path):
         (tmp_path / "work").write_text("done")
 
 
@@ -264,7 +264,7 @@ def test_a_j2d_that_does_not_fit_is_refused(trained, tmp_path):
     wider = preset("smoke", init_pose=str(trained.checkpoint), model=replace(preset("smoke").model, pose_width=8))
     with pytest.raises(ValueError, match="its config has pose_width=4, the run's 8: .*--pose-width"):
         train(wider, tmp_path, progress=False)
-    with pytest.raises(ValueError, match="give one"):
+    with pytest.raises(ValueError, match="give only one"):
         train(preset("smoke", init="lite", init_pose="lite"), tmp_path, progress=False)
     blind = DHPE(replace(preset("smoke").model, evidence_2d=False, pose_refiner=False))
     blind.save(tmp_path / "blind.safetensors")

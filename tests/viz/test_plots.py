@@ -164,8 +164,9 @@ def test_augmentation_sheet_has_a_row_a_seed(hand):
         "joints_px": torch.full((4, 21, 2), 10.0),
     }
     sheet = np.asarray(augmentation_sheet(seeds, vertices_px, hand.faces, generated, size=20))
-    assert sheet.shape == (2 * 24 - 4, 6 * 24 - 4, 3)
-    corners = sheet[2::24, 2::24, 0] / 255  # of every picture; the skeleton is a point in the middle
+    head = 22  # the titles of the columns
+    assert sheet.shape == (head + 2 * 24 - 4, 6 * 24 - 4, 3)
+    corners = sheet[head + 2 :: 24, 2::24, 0] / 255  # of every picture; the skeleton is a point in the middle
     wanted = [[0.2, 0.2, 0.5, 2 / 3, 2 / 3, 0], [0.4, 0.4, 5 / 6, 1, 1, 0]]
     np.testing.assert_allclose(corners, wanted, atol=0.01)
 
@@ -180,14 +181,25 @@ def test_contact_sheet(n, columns, wanted):
         assert array[i // columns * 14 + 5, i % columns * 14 + 5].tolist() == [10 * i, 0, 0]
 
 
+def test_a_sheet_has_titles_over_its_columns():
+    pictures = [Image.new("RGB", (7, 9), (200, 0, 0)) for _ in range(4)]
+    plain, titled = contact_sheet(pictures, 2, 60), contact_sheet(pictures, 2, 60, titles=["truth", "lite"])
+    top = titled.height - plain.height
+    assert top > 0 and titled.crop((0, top, *titled.size)).tobytes() == plain.tobytes()
+    head = np.asarray(titled)[:top]
+    assert (head[:, :60] < 200).any() and (head[:, 64:] < 200).any()
+    with pytest.raises(ValueError, match="3 titles for 2 columns"):
+        contact_sheet(pictures, 2, titles=["a", "b", "c"])
+
+
 def test_film_shows_its_pictures_in_order():
     pictures = [Image.new("RGB", (8, 6), (40 * n, 0, 0)) for n in range(3)]
     figure = film(pictures, ["a", "b", "c"], slider="day", alt="three days", seconds=0.2)
     assert [frame.name for frame in figure.frames] == ["a", "b", "c"] and figure.layout.meta == "three days"
     for picture, frame in zip(pictures, figure.frames, strict=True):
-        shown = Image.open(io.BytesIO(base64.b64decode(frame.data[0].source.split(",")[1])))
-        np.testing.assert_array_equal(np.asarray(shown), np.asarray(picture))
-    assert figure.data[0].source == figure.frames[0].data[0].source
+        shown = Image.open(io.BytesIO(base64.b64decode(frame.layout.images[0].source.split(",")[1])))
+        np.testing.assert_allclose(np.asarray(shown.convert("RGB")), np.asarray(picture), atol=4)
+    assert figure.layout.images[0].source == figure.frames[0].layout.images[0].source
     assert [step.label for step in figure.layout.sliders[0].steps] == ["a", "b", "c"]
     play, pause = figure.layout.updatemenus[0].buttons
     assert play.args[0] is None and play.args[1]["frame"]["duration"] == 200 and list(pause.args[0]) == [None]

@@ -1,4 +1,4 @@
-"""What the measuring of photographs has in common: loading, errors, records."""
+"""The common part of the measurements on photographs: loading, errors, records."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ LANDMARKS = landmark_set("image").regressor
 
 
 def truths(folder: str) -> Iterator[tuple[str, Tensor, Tensor, str]]:
-    """Path, K, joints (21, 3) in the camera and side of each photograph, as the file has them."""
+    """Yields path, K, joints (21, 3) in the camera frame and side of each photograph, as in the file."""
     data = PhotoFolder(folder, crop="picture")
     for row in range(len(data)):
         frame = data.read(row)
@@ -28,16 +28,17 @@ def truths(folder: str) -> Iterator[tuple[str, Tensor, Tensor, str]]:
 
 
 def pa_mm(points: Tensor, truth: Tensor) -> Tensor:
-    """Mean error of each hand after the best similarity."""
+    """Returns the mean error of each hand after the best similarity."""
     return 1000 * (align(points, truth, "procrustes") - truth).norm(dim=-1).mean(-1)
 
 
 def root_mm(joints: Tensor, truth: Tensor) -> Tensor:
-    """… after moving the middle MCP alone."""
+    """Returns the mean error of each hand after moving the middle MCP to the true one."""
     return 1000 * (align(joints, truth, "root") - truth).norm(dim=-1).mean(-1)
 
 
 def spread(name: str, values: Tensor | Sequence[float], unit: str, alignment: str) -> list[Metric]:
+    """Makes metrics of mean and median."""
     values = torch.as_tensor(values, dtype=torch.float64)
     return [
         Metric(f"{name}_mean", float(values.mean()), unit, alignment, "none", len(values)),
@@ -49,13 +50,13 @@ def share(name: str, count: int, of: int, rule: str) -> Metric:
     return Metric(name, count / of, "fraction", rule, "none", of)
 
 
-def reliability(name: str, said: Tensor, true: Tensor) -> list[Metric]:
-    """How often what is said with a probability is true, in four ranges."""
+def reliability(name: str, predicted: Tensor, true: Tensor) -> list[Metric]:
+    """Measures how often predictions are true, in four ranges of the predicted probability."""
     metrics = []
     for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.01)):
-        some = (said >= low) & (said < high)
+        some = (predicted >= low) & (predicted < high)
         if some.any():
-            rule = f"said {low} to {min(high, 1.0)}, on average {float(said[some].mean()):.2f}"
+            rule = f"said {low} to {min(high, 1.0)}, on average {float(predicted[some].mean()):.2f}"
             value = float(true[some].double().mean())
             metrics.append(Metric(f"{name}_{low}", value, "fraction", rule, "none", int(some.sum())))
     return metrics

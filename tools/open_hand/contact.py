@@ -1,8 +1,8 @@
-"""Does the mesh of a hand run through itself?
+"""Tests whether the mesh of a hand intersects itself.
 
-Parts are the palm and the five digits (fingers from the MCP, the thumb from its MCP). A vertex of a digit is deep when
-it lies inside another digit, or the thumb's inside the palm, and its depth is its distance to the skin of that part.
-Skin that is less than `APART` away along the surface, such as the other side of a web, does not count.
+Parts are the palm and the five digits (fingers and thumb from their MCP). A vertex of a digit is deep if it lies inside
+another digit, or for the thumb inside the palm; its depth is its distance to the skin of that part. Skin less than
+`APART` away along the surface, such as the other side of a web, does not count.
 """
 
 import numpy as np
@@ -15,11 +15,11 @@ from .geometry import edges, triangle_distance, vertex_normals
 from .skinning import CHAINS
 
 APART = 0.030  # meters along the surface
-REACH = 0.014  # a vertex inside a digit has some vertex of that digit's skin nearer than this
+REACH = 0.014  # meters; a vertex inside a digit is nearer than this to some vertex of its skin
 
 
 class Contact:
-    """Judges meshes of one hand by what its flat mesh (v, 3) and its skinning weights (v, 16) say of its parts."""
+    """Tests meshes of one hand, whose parts follow from its flat mesh (v, 3) and its skinning weights (v, 16)."""
 
     def __init__(self, flat: np.ndarray, faces: np.ndarray, weights: np.ndarray):
         self.part = parts(weights)
@@ -31,7 +31,7 @@ class Contact:
         self._never = [~self.touch[np.ix_(r, c)] for r, c in zip(self._rows, self._columns, strict=True)]
 
     def hits(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of a mesh (v, 3): the vertices (n,) inside another part, its nearest faces (n, 3) and the depths (n,)."""
+        """Returns the vertices (n,) of a mesh (v, 3) inside another part, its nearest faces (n, 3), the depths (n,)."""
         normals = vertex_normals(vertices, self._faces)
         deep, into, depths = [], [], []
         for k, skin in enumerate(self.skin):
@@ -47,7 +47,7 @@ class Contact:
         return np.concatenate(deep), np.concatenate(into), np.concatenate(depths)
 
     def _suspects(self, vertices: np.ndarray, normals: np.ndarray, k: int) -> np.ndarray:
-        """The vertices that the nearest vertex of part k does not clearly show to be outside of it."""
+        """Returns the vertices that may be inside part k, judged by the nearest vertex of that part."""
         rows, columns = self._rows[k], self._columns[k]
         if not len(rows):
             return rows
@@ -60,17 +60,17 @@ class Contact:
         return rows[(distance < REACH) & (behind > -0.3 * distance)]
 
     def depth(self, vertices: np.ndarray) -> float:
-        """The largest depth of a mesh (v, 3) in meters; 0 for a hand that is clear of itself."""
+        """Returns the largest depth of a mesh (v, 3) in meters; 0 if the hand does not intersect itself."""
         return float(self.hits(vertices)[2].max(initial=0.0))
 
     def gap(self, vertices: np.ndarray, one: int, other: int) -> float:
-        """The least distance in meters of the vertices of one part to the skin of another."""
+        """Returns the smallest distance in meters of the vertices of one part to the skin of another."""
         points = vertices[self.part == one]
         return float(triangle_distance(points[:, None], vertices[self.skin[other]][None]).min())
 
 
 def parts(weights: np.ndarray) -> np.ndarray:
-    """(v,): 0 palm, 1 … 5 thumb … little; the thumb's first bone belongs to the palm."""
+    """Returns the part of each vertex (v,): 0 palm, 1 … 5 thumb … little; the thumb's first bone is in the palm."""
     owner = weights.argmax(1)
     part = np.zeros(len(weights), dtype=int)
     for k, finger in enumerate(FINGERS, start=1):
@@ -80,7 +80,7 @@ def parts(weights: np.ndarray) -> np.ndarray:
 
 
 def may_touch(flat: np.ndarray, faces: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """(v, v): may the first vertex be inside the part of the second?"""
+    """Returns (v, v): whether it counts when the first vertex is inside the part of the second."""
     a, b = edges(faces).T
     graph = sp.csr_matrix((np.linalg.norm(flat[a] - flat[b], axis=1), (a, b)), (len(flat),) * 2)
     apart = dijkstra(graph, directed=False) > APART
@@ -89,9 +89,9 @@ def may_touch(flat: np.ndarray, faces: np.ndarray, part: np.ndarray) -> np.ndarr
 
 
 def winding_number(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """How often a mesh goes around each point (n,): the sum of its solid angles over 4π (Van Oosterom, 1983).
+    """Returns how often a mesh winds around each point (n,): the sum of its solid angles over 4π (Van Oosterom, 1983).
 
-    Of a tube that is open at one end it is near 1 inside and near 0 outside, but for the end.
+    For a tube that is open at one end it is near 1 inside and near 0 outside, except close to the end.
     """
     a, b, c = (vertices[faces[:, i]] - points[:, None] for i in range(3))
     la, lb, lc = (np.linalg.norm(x, axis=-1) for x in (a, b, c))

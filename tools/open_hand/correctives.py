@@ -1,9 +1,9 @@
-"""Pose blend shapes: what linear blend skinning loses in a bent joint, given back as far as it is linear in the pose.
+"""Pose blend shapes: they correct the errors of linear blend skinning at bent joints, as far as these are linear in R.
 
-The target of a pose is half way between dual quaternion skinning and its smoothed form (delta mush: Mancewicz et al.
-2014), and where skin is compressed it is inflated until most of the lost volume is back. The residual of linear
-blend skinning, taken back to the rest pose, is fitted vertex by vertex by ridge regression on the entries of R − I of
-the joints near that vertex.
+The target of a pose is half-way between dual quaternion skinning and its smoothed form (delta mush: Mancewicz et al.
+2014); where skin is compressed, it is inflated until most of the lost volume is restored. The residual of linear blend
+skinning, transformed to the rest pose, is fitted for each vertex by ridge regression on the entries of R − I of the
+joints near it.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ NEAR = 0.02  # a joint counts for a vertex when the weight in its second neighbo
 
 
 class Target:
-    """Deforms one rest mesh as skin should; many poses at once."""
+    """Computes how the skin of one rest mesh should deform, for many poses at once."""
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray, weights: np.ndarray):
         self.vertices, self.faces, self.joints, self.weights = vertices, faces, joints, weights
@@ -36,7 +36,7 @@ class Target:
         self._area, self._volume = self._areas(vertices[None])[0], volume(vertices, faces, self.loop)
 
     def __call__(self, local: np.ndarray) -> np.ndarray:
-        """Posed vertices (n, v, 3) for local rotations (n, 16, 3, 3)."""
+        """Returns posed vertices (n, v, 3) for local rotations (n, 16, 3, 3)."""
         posed = skin_dual_quaternions(self.vertices, self.joints, self.weights, local)
         base = self._smooth(posed)
         posed = (posed + base + np.einsum("nvab,vb->nva", self._frames(base), self._detail)) / 2
@@ -71,7 +71,7 @@ class Target:
 
 
 def fit_correctives(target: Target, poses: np.ndarray) -> np.ndarray:
-    """posedirs (v, 3, 135) from poses (n, 45)."""
+    """Fits posedirs (v, 3, 135) to poses (n, 45)."""
     local = rotations(poses)
     offsets = _rest_offsets(target, local)
     features = (local[:, 1:] - np.eye(3)).reshape(len(poses), 135)
@@ -89,7 +89,7 @@ def fit_correctives(target: Target, poses: np.ndarray) -> np.ndarray:
 
 
 def _rest_offsets(target: Target, local: np.ndarray, chunk: int = 100) -> np.ndarray:
-    """What to add at rest so that linear blend skinning gives the target, (n, v, 3): damped least squares."""
+    """Returns offsets (n, v, 3) of the rest pose with which linear blend skinning gives the target (least squares)."""
     offsets = []
     for i in range(0, len(local), chunk):
         part = local[i : i + chunk]
@@ -102,7 +102,7 @@ def _rest_offsets(target: Target, local: np.ndarray, chunk: int = 100) -> np.nda
 
 
 def posed(target: Target, directions: np.ndarray | None, poses: np.ndarray) -> np.ndarray:
-    """Linear blend skinning with or without the correctives, (n, v, 3)."""
+    """Applies linear blend skinning with or without the correctives; returns (n, v, 3)."""
     local = rotations(poses)
     rest = target.vertices
     if directions is not None:

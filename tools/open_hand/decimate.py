@@ -1,9 +1,9 @@
-"""Decimation by half-edge collapse in several poses and shapes at once; what is left is a subset of the vertices.
+"""Decimates a mesh by half-edge collapses in several poses and shapes at once; it keeps a subset of the vertices.
 
-Garland and Heckbert's quadric error ("Surface Simplification Using Quadric Error Metrics", 1997), summed over the
-configurations. A vertex is merged into a neighbor and never moved, so shapes, weights and texture coordinates of the
-small mesh are rows of those of the large one. Vertices of a border (the wrist's loop, the seams of the texture) are
-merged along that border only.
+The cost is Garland and Heckbert's quadric error ("Surface Simplification Using Quadric Error Metrics", 1997), averaged
+over the configurations. A vertex is merged into a neighbor and never moved, so shapes, weights and texture coordinates
+of the small mesh are rows of those of the large mesh. Vertices of a border (the loop of the wrist, the seams of the
+texture) are merged only along that border.
 """
 
 import heapq
@@ -16,11 +16,11 @@ MILLIMETERS = 1e3  # the costs below are in mm² and mm⁴
 LENGTH_COST = 0.03
 MAX_VALENCE = 8
 MIN_QUALITY = 0.3  # of any triangle in any configuration
-MIN_COSINE = 0.35  # of the angle by which one collapse may turn a triangle
+MIN_COSINE = 0.35  # of the angle by which a collapse may rotate a triangle
 
 
 class _Mesh:
-    """A mesh that shrinks: faces by number, and the faces of every vertex."""
+    """A mesh that can be reduced: faces by number, and the faces of every vertex."""
 
     def __init__(self, faces: np.ndarray):
         self.faces = {i: tuple(int(v) for v in face) for i, face in enumerate(faces)}
@@ -51,12 +51,13 @@ def decimate(
     seam: set[tuple[int, int]] = frozenset(),
     importance: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, set[tuple[int, int]]]:
-    """Keeps `vertices` vertices, `loop` of them on the boundary. Returns their numbers, ascending, and in places of
-    these numbers the faces and what is left of the seam.
+    """Keeps `vertices` vertices, `loop` of them on the boundary.
 
-    `shapes` (k, v, 3) in meters are the configurations of a disc. `fixed` vertices stay. `seam` holds edges, in both
-    directions, along which alone their ends may move. `importance` (v,) multiplies the cost of a vertex.
-    Raises `ValueError` when no collapse is left that keeps the mesh sound.
+    Returns the numbers of the kept vertices in ascending order, and the faces and the remaining seam in new numbers.
+
+    shapes (k, v, 3): configurations of a disc, in meters. fixed: vertices to keep. seam: edges, in both directions,
+    whose ends may only move along the seam. importance (v,): multiplies the cost of a vertex. Raises `ValueError` if no
+    collapse is left that keeps the mesh valid.
     """
     shapes = MILLIMETERS * shapes
     mesh, quadrics = _Mesh(faces), _quadrics(shapes, faces)
@@ -89,11 +90,11 @@ def decimate(
 
     while len(border) > loop:
         pairs = sorted((cost(a, b), a, b) for a in border for b in mesh.neighbors(a) & border)
-        found = next(((a, b) for _, a, b in pairs if allowed(a, b)), None)
-        if found is None:
+        pair = next(((a, b) for _, a, b in pairs if allowed(a, b)), None)
+        if pair is None:
             raise ValueError(f"the boundary cannot have fewer than {len(border)} edges")
-        merge(*found)
-        border.discard(found[0])
+        merge(*pair)
+        border.discard(pair[0])
 
     version = dict.fromkeys(mesh.of, 0)
     movable = set(mesh.of) - border - stays
@@ -101,7 +102,7 @@ def decimate(
     heapq.heapify(heap)
     while len(mesh.of) > vertices:
         if not heap:
-            raise ValueError(f"no sound collapse is left at {len(mesh.of)} vertices")
+            raise ValueError(f"no valid collapse is left at {len(mesh.of)} vertices")
         _, a, b, at_a, at_b = heapq.heappop(heap)
         if a not in mesh.of or b not in mesh.of or version[a] != at_a or version[b] != at_b or not allowed(a, b):
             continue
@@ -115,19 +116,19 @@ def decimate(
                     if x in movable and (x == v or u not in touched):
                         heapq.heappush(heap, (cost(x, y), x, y, version[x], version[y]))
     kept = np.array(sorted(mesh.of))
-    place = {int(v): i for i, v in enumerate(kept)}
-    small = np.array([[place[v] for v in mesh.faces[i]] for i in sorted(mesh.faces)])
-    return kept, small, {(place[a], place[b]) for a, b in seam}
+    number = {int(v): i for i, v in enumerate(kept)}
+    small = np.array([[number[v] for v in mesh.faces[i]] for i in sorted(mesh.faces)])
+    return kept, small, {(number[a], number[b]) for a, b in seam}
 
 
 def _closes(seam: set[tuple[int, int]], a: int, b: int) -> bool:
-    """Would merging a into b make its seam a path of one edge there and back?"""
+    """Returns whether merging a into b would reduce its seam to a single edge."""
     (other,) = {v for u, v in seam if u == a} - {b}
     return (b, other) in seam
 
 
 def _quadrics(shapes: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(v, k, 4, 4): planes of the faces by area, and planes across the boundary edges by squared length."""
+    """Returns quadrics (v, k, 4, 4): planes of faces weighted by area, and of boundary edges by squared length."""
     quadrics = np.zeros((shapes.shape[1], shapes.shape[0], 4, 4))
 
     def add(vertices, normals, points, scale):
@@ -153,7 +154,7 @@ def _quadrics(shapes: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _sound(mesh: _Mesh, shapes: np.ndarray, border: set[int], a: int, b: int) -> bool:
-    """Does the mesh stay a disc of well-shaped triangles when a is merged into b?"""
+    """Returns whether the mesh stays a disc of well-shaped triangles when a is merged into b."""
     around_a, around_b = mesh.neighbors(a), mesh.neighbors(b)
     shared, common = mesh.of[a] & mesh.of[b], around_a & around_b
     if len(common) != len(shared) or (a in border and (b not in border or len(shared) != 1)):
@@ -167,7 +168,7 @@ def _sound(mesh: _Mesh, shapes: np.ndarray, border: set[int], a: int, b: int) ->
 
 
 def _keeps_shape(shapes: np.ndarray, before: np.ndarray, after: np.ndarray) -> bool:
-    """No triangle turns far, none becomes a needle, in any configuration; old needles may get better."""
+    """Returns whether, in every configuration, no triangle rotates far and none is a needle afterwards."""
 
     def normals(faces):
         p, q, r = (shapes[:, faces[:, i]] for i in range(3))
@@ -182,9 +183,9 @@ def _keeps_shape(shapes: np.ndarray, before: np.ndarray, after: np.ndarray) -> b
 def flip_edges(
     shapes: np.ndarray, faces: np.ndarray, seam: set[tuple[int, int]] = frozenset(), rounds: int = 8
 ) -> np.ndarray:
-    """Swaps the diagonals of pairs of triangles where that betters the worse one in the mean over the configurations.
+    """Swaps the diagonals of pairs of triangles where that improves the worse one on average over the configurations.
 
-    Not across a seam or a fold, and never to a needle or beyond `MAX_VALENCE`. `shapes` (k, v, 3).
+    It never swaps across a seam or a fold, to a needle, or beyond `MAX_VALENCE`. shapes: (k, v, 3).
     """
     faces = faces.copy()
     for _ in range(rounds):
@@ -218,7 +219,7 @@ def flip_edges(
 
 
 def _flat_enough(shapes: np.ndarray, old: np.ndarray, new: np.ndarray) -> bool:
-    """Is the pair nearly flat at rest (the first configuration), before and after, and sound in all of them?"""
+    """Returns whether the pair is nearly flat at rest (the first configuration) and valid in all configurations."""
 
     def cosine(faces, of):
         p, q, r = (of[:, faces[:, i]] for i in range(3))

@@ -1,4 +1,4 @@
-"""Triangle meshes as arrays: vertices (v, 3), faces (f, 3). Functions of vertices take leading batch shapes too."""
+"""Triangle meshes as arrays: vertices (v, 3), faces (f, 3). Vertices may have leading batch dimensions."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -6,12 +6,12 @@ from scipy.spatial import cKDTree
 
 
 def edges(faces: np.ndarray) -> np.ndarray:
-    """Every edge once, (e, 2), the smaller vertex first, in ascending order."""
+    """Returns every edge once, (e, 2), the smaller vertex first, in ascending order."""
     return np.unique(np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1), axis=0)
 
 
 def boundary_loops(faces: np.ndarray) -> list[list[int]]:
-    """The closed paths of the directed edges that no other face has reversed."""
+    """Returns the closed paths of directed edges that no face has in the opposite direction."""
     directed = {(int(a), int(b)) for face in faces for a, b in zip(face, np.roll(face, -1), strict=True)}
     following = {a: b for a, b in sorted(directed) if (b, a) not in directed}
     loops = []
@@ -26,13 +26,13 @@ def boundary_loops(faces: np.ndarray) -> list[list[int]]:
 
 
 def face_vectors(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Normals of the faces, twice their area long."""
+    """Returns face normals whose length is twice the area."""
     a, b, c = (vertices[..., faces[:, i], :] for i in range(3))
     return np.cross(b - a, c - a)
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals, area-weighted."""
+    """Returns area-weighted unit vertex normals."""
     normals = incidence(faces, vertices.shape[-2]) @ np.moveaxis(face_vectors(vertices, faces), -2, 0).reshape(
         len(faces), -1
     )
@@ -41,25 +41,25 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def incidence(faces: np.ndarray, n: int) -> sp.csr_matrix:
-    """(n, f): 1 where the vertex is a corner of the face."""
+    """Returns (n, f): 1 where the vertex is a corner of the face."""
     columns = np.repeat(np.arange(len(faces)), 3)
     return sp.csr_matrix((np.ones(faces.size), (faces.ravel(), columns)), (n, len(faces)))
 
 
 def adjacency(faces: np.ndarray, n: int) -> sp.csr_matrix:
-    """(n, n): 1 where two vertices share an edge."""
+    """Returns (n, n): 1 where two vertices share an edge."""
     a, b = edges(faces).T
     return sp.csr_matrix((np.ones(2 * len(a)), (np.r_[a, b], np.r_[b, a])), (n, n))
 
 
 def averaging(faces: np.ndarray, n: int) -> sp.csr_matrix:
-    """(n, n): the mean of a vertex's neighbors."""
+    """Returns (n, n): the operator that averages the neighbors of each vertex."""
     neighbors = adjacency(faces, n)
     return sp.diags(1 / np.asarray(neighbors.sum(1)).ravel()) @ neighbors
 
 
 def cotangent_laplacian(vertices: np.ndarray, faces: np.ndarray) -> tuple[sp.csr_matrix, np.ndarray]:
-    """Positive semi-definite Laplacian (n, n) and the area of every vertex (n,)."""
+    """Returns the positive semi-definite cotangent Laplacian (n, n) and the area of every vertex (n,)."""
     n, rows, columns, values = len(vertices), [], [], []
     for k in range(3):
         i, j, corner = faces[:, k], faces[:, (k + 1) % 3], faces[:, (k + 2) % 3]
@@ -74,33 +74,33 @@ def cotangent_laplacian(vertices: np.ndarray, faces: np.ndarray) -> tuple[sp.csr
 
 
 def triangle_quality(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """4√3·area / sum of squared edges: 1 for an equilateral triangle, 0 for a needle."""
+    """Returns 4√3·area / sum of squared edges: 1 for an equilateral triangle, 0 for a needle."""
     corners = vertices[..., faces, :]
     squares = ((corners - np.roll(corners, 1, axis=-2)) ** 2).sum((-1, -2))
     return 2 * np.sqrt(3) * np.linalg.norm(face_vectors(vertices, faces), axis=-1) / squares
 
 
 def volume(vertices: np.ndarray, faces: np.ndarray, loop: list[int]) -> np.ndarray:
-    """Enclosed volume when the open loop is closed by a fan about its mean."""
+    """Returns the enclosed volume, with the open loop closed by a fan around its mean."""
     centered = vertices - vertices[..., loop, :].mean(-2, keepdims=True)
     return np.einsum("...fc,...fc->...", centered[..., faces[:, 0], :], face_vectors(centered, faces)) / 6
 
 
 def segment_distance(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Distance of points (n, 3) to the segment from a to b."""
+    """Returns the distance of points (n, 3) to the segment from a to b."""
     along = ((points - a) @ (b - a) / ((b - a) @ (b - a))).clip(0, 1)
     return np.linalg.norm(points - a - along[:, None] * (b - a), axis=1)
 
 
 def surface_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, nearest: int = 40) -> np.ndarray:
-    """Distance of points (n, 3) to the nearest of the triangles whose centers are nearest."""
+    """Returns the distance of points (n, 3) to a surface, testing the triangles with the nearest centers."""
     corners = vertices[faces]
     _, candidates = cKDTree(corners.mean(1)).query(points, min(nearest, len(faces)))
     return triangle_distance(points[:, None], corners[candidates]).min(1)
 
 
 def triangle_distance(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Distance of points (…, 3) to triangles (…, 3, 3): to the plane where the foot is inside, else to an edge."""
+    """Returns distances of points (…, 3) to triangles (…, 3, 3): to the plane if the foot is inside, else an edge."""
     a, b, c = corners[..., 0, :], corners[..., 1, :], corners[..., 2, :]
     normal = np.cross(b - a, c - a)
     normal = normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-30)
@@ -114,7 +114,7 @@ def triangle_distance(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
 
 
 def sample_surface(vertices: np.ndarray, faces: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """n points drawn evenly over the surface, (n, 3)."""
+    """Draws n points uniformly from the surface, (n, 3)."""
     area = np.linalg.norm(face_vectors(vertices, faces), axis=1)
     corners = vertices[faces[rng.choice(len(faces), n, p=area / area.sum())]]
     u, v = rng.uniform(size=(2, n))

@@ -1,4 +1,4 @@
-"""Breadth and depth of the fingers at their joints, for comparison with anthropometric tables."""
+"""Measures breadth and depth of the fingers at their joints, for comparison with anthropometric tables."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from .skinning import CHAINS
 def cross_section(
     vertices: np.ndarray, faces: np.ndarray, member: np.ndarray, point: np.ndarray, direction: np.ndarray
 ) -> np.ndarray:
-    """Points (n, 3) in which the edges between two vertices of `member` (v,) cross the plane through a point."""
+    """Returns the points (n, 3) where edges between vertices of `member` (v,) cross the plane through a point."""
     a, b = edges(faces[member[faces].all(1)]).T
     height = (vertices - point) @ direction
     crossing = height[a] * height[b] < 0
@@ -21,7 +21,7 @@ def cross_section(
 def breadth_and_depth(
     vertices: np.ndarray, faces: np.ndarray, weights: np.ndarray, joints: np.ndarray, finger: str, number: int
 ) -> tuple[float, float]:
-    """Extent across (z) and from back to palm (y) of a straight finger at its joint 2 (PIP) or 3 (DIP)."""
+    """Returns the extents across (z) and from back to palm (y) of a straight finger at joint 2 (PIP) or 3 (DIP)."""
     chain = CHAINS[finger]
     bone = joints[chain[2]] - joints[chain[1]]
     bone = bone / np.linalg.norm(bone)

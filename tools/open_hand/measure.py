@@ -1,4 +1,4 @@
-"""What the open hand must satisfy, each criterion with its bounds and what is measured."""
+"""The acceptance criteria of the open hand: each has bounds and a measured value."""
 
 from typing import NamedTuple
 
@@ -24,8 +24,8 @@ from .variation import WRIST
 SAMPLES, SEED = 256, 0
 INFINITE = float("inf")
 # Breadth and depth in millimeters of fingers at their joints: means of British men and women, Pheasant and Haslegrave,
-# "Bodyspace", 3rd ed., 2006 (hand length 181.5): index PIP 19.5 × 17.5, thumb IP 21. The bounds around
-# them, and those of the DIP at about 0.85 of the PIP, are ours.
+# "Bodyspace", 3rd ed., 2006 (hand length 181.5): index PIP 19.5 × 17.5, thumb IP 21. The bounds around them, and
+# those of the DIP at about 0.85 of the PIP, are our own.
 GIRTHS = {
     ("index", 2): ((18.0, 21.5), (16.0, 20.0)),
     ("middle", 2): ((18.0, 21.5), (16.0, 20.5)),
@@ -44,7 +44,7 @@ class Criterion(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        return self.low <= self.value <= self.high  # false for nan too
+        return self.low <= self.value <= self.high  # false for NaN
 
     @property
     def bound(self) -> str:
@@ -63,12 +63,12 @@ def at_least(name: str, low: float, value: float, unit: str = "") -> Criterion:
     return Criterion(name, low, INFINITE, float(value), unit)
 
 
-def exactly(name: str, wanted: float, value: float, unit: str = "") -> Criterion:
-    return Criterion(name, wanted, wanted, float(value), unit)
+def exactly(name: str, expected: float, value: float, unit: str = "") -> Criterion:
+    return Criterion(name, expected, expected, float(value), unit)
 
 
 def all_of_the_asset(fields: dict[str, np.ndarray], hand: HandModel) -> list[Criterion]:
-    """Everything that needs nothing but the asset; `hand` is the model made from `fields`."""
+    """Returns all criteria that need only the asset; `hand` is the model made from `fields`."""
     axes = rest_axes(hand)
     contact = Contact(fields["v_template"].astype(float), fields["f"].astype(int), fields["weights"])
     return [
@@ -101,7 +101,7 @@ def topology(fields: dict[str, np.ndarray]) -> list[Criterion]:
     loops = [[]] if repeated else geometry.boundary_loops(faces)
     ring = np.array(WRIST_LOOP)
     sealing = {(int(b), int(a)) for a, b in zip(loops[0], np.roll(loops[0], -1), strict=True)}
-    wanted = set(zip(ring.tolist(), np.roll(ring, -1).tolist(), strict=True))
+    public = set(zip(ring.tolist(), np.roll(ring, -1).tolist(), strict=True))
     quality = geometry.triangle_quality(fields["v_template"].astype(float), faces)
     return [
         exactly("vertices", 778, n),
@@ -109,7 +109,7 @@ def topology(fields: dict[str, np.ndarray]) -> list[Criterion]:
         exactly("Euler characteristic (a disc: 1)", 1, n - len(geometry.edges(faces)) + len(faces)),
         exactly("boundary loops", 1, len(loops)),
         exactly("edges of the wrist's loop", 16, len(loops[0])),
-        exactly("edges of it that are not on MANO's public numbers", 0, len(sealing ^ wanted)),
+        exactly("edges of it that are not on MANO's public numbers", 0, len(sealing ^ public)),
         exactly("edges that two faces run through the same way", 0, repeated),
         at_least("triangle quality, lowest", 0.2, quality.min()),
         at_least("triangle quality, 1st percentile", 0.4, np.percentile(quality, 1)),
@@ -118,14 +118,14 @@ def topology(fields: dict[str, np.ndarray]) -> list[Criterion]:
 
 def binding(fields: dict[str, np.ndarray]) -> list[Criterion]:
     parents = fields["kintree_table"][0].astype(np.uint32).astype(np.int32)[1:]
-    found = [exactly("joints with another parent than MANO's", 0, (parents != PARENTS[1:]).sum())]
+    criteria = [exactly("joints with another parent than MANO's", 0, (parents != PARENTS[1:]).sum())]
     for key in ("weights", "J_regressor"):
         rows = fields[key].astype(float)
-        found += [
+        criteria += [
             at_least(f"{key}, lowest", 0, rows.min()),
             at_most(f"{key}, |sum − 1|", 1e-6, np.abs(rows.sum(1) - 1).max()),
         ]
-    return [*found, at_most("weights of a vertex that are not zero", 5, (fields["weights"] > 0).sum(1).max())]
+    return [*criteria, at_most("weights of a vertex that are not zero", 5, (fields["weights"] > 0).sum(1).max())]
 
 
 def frame(hand: HandModel) -> list[Criterion]:
@@ -173,7 +173,7 @@ def sizes(fields: dict[str, np.ndarray], hand: HandModel) -> list[Criterion]:
 
 
 def girths(fields: dict[str, np.ndarray], hand: HandModel) -> list[Criterion]:
-    found = []
+    criteria = []
     for (finger, number), bounds in GIRTHS.items():
         measured = breadth_and_depth(
             fields["v_template"].astype(float), fields["f"].astype(int), fields["weights"], _mano_joints(hand),
@@ -181,12 +181,12 @@ def girths(fields: dict[str, np.ndarray], hand: HandModel) -> list[Criterion]:
         )  # fmt: skip
         joint = "IP" if finger == "thumb" else ("PIP", "DIP")[number - 2]
         for what, (low, high), value in zip(("breadth", "depth"), bounds, measured, strict=True):
-            found.append(Criterion(f"{finger} {joint} {what}", low, high, 1e3 * value, "mm"))
-    return found
+            criteria.append(Criterion(f"{finger} {joint} {what}", low, high, 1e3 * value, "mm"))
+    return criteria
 
 
 def deformation(hand: HandModel, contact: Contact) -> list[Criterion]:
-    """Of `SAMPLES` sampled hands, against the same shapes at rest; and whether they run through themselves."""
+    """Compares `SAMPLES` sampled hands with the same shapes at rest, and tests whether they intersect themselves."""
     pose, shape = hand.sample(SAMPLES, torch.Generator().manual_seed(SEED))
     out = hand(pose, shape)
     bent, rest = out.vertices.double().numpy(), hand(torch.zeros_like(pose), shape).vertices.double().numpy()
@@ -222,35 +222,35 @@ def pose_space(fields: dict[str, np.ndarray], axes: np.ndarray) -> list[Criterio
 
 def named(hand: HandModel, axes: np.ndarray, contact: Contact) -> list[Criterion]:
     low, high = prior.ranges()
-    wanted, found = definitions(), []
-    found.append(exactly("named poses missing", 0, len(set(wanted) - set(hand.named_poses))))
+    defined, criteria = definitions(), []
+    criteria.append(exactly("named poses missing", 0, len(set(defined) - set(hand.named_poses))))
     beyond, deepest, gap = 0.0, 0.0, 0.0
     for name, pose in hand.named_poses.items():
         vertices = hand(pose, torch.zeros(10)).vertices.double().numpy()
         angles = poses.to_angles(pose.double().numpy(), axes)
         beyond = max(beyond, np.maximum(low - angles, angles - high).max())
         deepest = max(deepest, contact.depth(vertices))
-        for a, b in wanted[name].touching:
+        for a, b in defined[name].touching:
             gap = max(gap, contact.gap(vertices, _part(a), _part(b)))
             if name == "pinch":
                 apart = np.linalg.norm(vertices[landmark(hand, axes, a)] - vertices[landmark(hand, axes, b)])
-                found.append(at_most("gap between the pads of the pinch", 2, 1e3 * apart, "mm"))
+                criteria.append(at_most("gap between the pads of the pinch", 2, 1e3 * apart, "mm"))
     return [
-        *found,
+        *criteria,
         at_most("named poses beyond the ranges of motion", 0.1, beyond, "°"),
         at_most("named poses, deepest overlap", 1, 1e3 * deepest, "mm"),
         at_most("named poses, widest gap where digits touch", 2, 1e3 * gap, "mm"),
     ]
 
 
-def _part(place: str) -> int:
-    """The part of `contact.parts` that a landmark such as "index pad" is on."""
-    finger, what = place.split()
+def _part(landmark_name: str) -> int:
+    """Returns the part of `contact.parts` of a landmark such as "index pad"."""
+    finger, what = landmark_name.split()
     return 0 if what == "palm" else 1 + FINGERS.index(finger)
 
 
 def against_the_source(built: Build, fields: dict[str, np.ndarray]) -> list[Criterion]:
-    """What only a fresh build tells; `fields` are the shipped asset's."""
+    """Returns the criteria that need a new build; `fields` are those of the shipped asset."""
     rng = np.random.default_rng(SEED)
     faces = fields["f"].astype(int)
     points = geometry.sample_surface(built.source_vertices, built.source_faces, 20000, rng)
@@ -259,9 +259,9 @@ def against_the_source(built: Build, fields: dict[str, np.ndarray]) -> list[Crit
     joints = 1e3 * shapes.joint_errors(
         fields["J_regressor"].astype(float), built.held_out.vertices, built.held_out.joints
     )
-    wanted = built.target(rotations(built.held_out_poses))
+    target = built.target(rotations(built.held_out_poses))
     errors = [
-        1e3 * np.linalg.norm(posed(built.target, directions, built.held_out_poses) - wanted, axis=-1)
+        1e3 * np.linalg.norm(posed(built.target, directions, built.held_out_poses) - target, axis=-1)
         for directions in (None, fields["posedirs"].astype(float))
     ]
     differences = [

@@ -1,8 +1,7 @@
-"""Poses with names: a few that everyone knows, and the digits 0 … 9 of American Sign Language.
+"""Named poses: a few common ones, and the digits 0 … 9 of American Sign Language.
 
-A pose is written as angles and as places that touch, such as the pad of the thumb and the pad of the index finger. The
-angles are then changed as little as possible, within the ranges of motion, until these places meet and no digit runs
-through another.
+A pose is defined by angles and by landmarks that touch, such as the pads of thumb and index finger. The angles are then
+changed as little as possible, within the ranges of motion, until these landmarks meet and no digits intersect.
 """
 
 from typing import NamedTuple
@@ -21,16 +20,18 @@ from .prior import ranges
 from .skinning import CHAINS
 
 STEPS, REFRESH = 450, 5
-GAP, DEEP, AWAY = 1.2e-3, 0.35e-3, 8.0  # meters, meters, degrees: each costs 1
+GAP, DEEP, AWAY = 1.2e-3, 0.35e-3, 8.0  # meters, meters, degrees that cost 1 each
 STRAIGHT, CURLED = (0, 2, 4, 3), (0, 84, 98, 62)
 _ACROSS = {"thumb1": (-27, 18, 40), "thumb2": (0, 27, 0), "thumb3": (0, 33, 0)}
 _OPPOSED = {"thumb1": (-35, 15, 38), "thumb2": (0, 18, 0), "thumb3": (0, 22, 0)}
 
 
 class Pose(NamedTuple):
+    """The definition of a pose."""
+
     angles: np.ndarray  # (15, 3) degrees
-    touching: tuple[tuple[str, str], ...] = ()  # landmarks that meet
-    free: tuple[str, ...] = ("thumb",)  # digits that may bend for it; if any may, all fingers may spread
+    touching: tuple[tuple[str, str], ...] = ()  # pairs of landmarks that meet
+    free: tuple[str, ...] = ("thumb",)  # digits that may bend; if there are any, all fingers may spread
 
 
 def _fold(
@@ -41,7 +42,7 @@ def _fold(
 
 
 def definitions() -> dict[str, Pose]:
-    """Every named pose as it is written."""
+    """Returns the definitions of all named poses."""
     fan = {"index": (9, 0, 2, 2), "middle": (1, 0, 2, 2), "ring": (-6, 0, 2, 2), "little": (-12, 0, 2, 2)}
     half = {"index": (0, 40, 48, 26), "middle": (0, 44, 50, 28), "ring": (0, 46, 50, 28), "little": (0, 48, 46, 26)}
     curve = {"index": (0, 44, 62, 34), "middle": (0, 52, 66, 38), "ring": (0, 56, 66, 38), "little": (0, 56, 60, 34)}
@@ -87,20 +88,20 @@ def definitions() -> dict[str, Pose]:
 
 
 def landmark(hand: HandModel, axes: np.ndarray, name: str) -> int:
-    """The vertex of a landmark such as "index pad": pad, side and back of a digit, or the palm below a finger."""
-    finger, place = name.split()
+    """Returns the vertex of a landmark such as "index pad": pad, side or back of a digit, or palm below a finger."""
+    finger, side = name.split()
     vertices, owner = hand.template.double().numpy(), hand.weights.argmax(1).numpy()
     joints = hand.regress_joints(hand.template).double().numpy()
-    if place == "palm":
+    if side == "palm":
         below = joints[C21.index(f"{finger}1")] + [0.004, -0.03, 0]
         palm = np.flatnonzero(owner == 0)
         return int(palm[np.argmin(np.linalg.norm(vertices[palm] - below, axis=1))])
-    bone = 2 if place == "back" else 3
+    bone = 2 if side == "back" else 3
     start, end = joints[C21.index(f"{finger}{bone}")], joints[C21.index(f"{finger}{bone + 1}")]
     _, flexion, dorsal = axes[MANO16.index(f"{finger}{bone}") - 1]
-    towards = {"pad": -dorsal, "back": dorsal, "side": flexion - dorsal}[place]
+    towards = {"pad": -dorsal, "back": dorsal, "side": flexion - dorsal}[side]
     along = (vertices - start) @ (end - start) / ((end - start) @ (end - start))
-    low, high = (0.3, 0.7) if place == "back" else (0.6, 0.95)
+    low, high = (0.3, 0.7) if side == "back" else (0.6, 0.95)
     member = np.flatnonzero((owner == CHAINS[finger][bone - 1]) & (along > low) & (along < high))
     return int(member[np.argmax((vertices[member] - start) @ towards)])
 
@@ -108,7 +109,7 @@ def landmark(hand: HandModel, axes: np.ndarray, name: str) -> int:
 def solve(
     hand: HandModel, axes: np.ndarray, contact: Contact, poses: dict[str, Pose], steps: int = STEPS
 ) -> dict[str, np.ndarray]:
-    """Angles (15, 3) in degrees of every pose, once it touches what it should and nothing else."""
+    """Computes the angles (15, 3) in degrees of every pose, so that it touches what it should and nothing else."""
     hand, names = hand.double(), list(poses)
     start = torch.as_tensor(np.stack([poses[name].angles for name in names]))
     low, high = (torch.as_tensor(x) for x in ranges())
@@ -135,9 +136,9 @@ def solve(
         gap = (vertices[row, pairs[:, 0]] - vertices[row, pairs[:, 1]]).square().sum(-1)
         if step % REFRESH == 0:
             hits = _hits(contact, vertices.detach().numpy(), movable)
-        firm = min(2 * step / steps, 1.0) ** 2  # soft at first, so that a thumb can get past a finger
+        firmness = min(2 * step / steps, 1.0) ** 2  # low at first, so that a thumb can pass a finger
         deep = (_depths(vertices, *hits) - TOLERATED_PENETRATION / 4).clamp(min=0) / DEEP
-        loss = (gap / GAP**2).sum() + firm * deep.square().sum()
+        loss = (gap / GAP**2).sum() + firmness * deep.square().sum()
         loss = loss + ((angles - start) / AWAY).square().sum()
         optimizer.zero_grad()
         loss.backward()
@@ -151,14 +152,14 @@ def solve(
 
 
 def _hits(contact: Contact, vertices: np.ndarray, rows: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Row, vertex and nearest face of every vertex that is inside another part, of some meshes (n, v, 3)."""
-    found = [(row, *contact.hits(vertices[row])[:2]) for row in rows]
-    row = np.concatenate([np.full(len(deep), row) for row, deep, _ in found])
-    return tuple(torch.as_tensor(x) for x in (row, *(np.concatenate(x) for x in list(zip(*found, strict=True))[1:])))
+    """Returns row, vertex and nearest face of every vertex of meshes (n, v, 3) that is inside another part."""
+    hits = [(row, *contact.hits(vertices[row])[:2]) for row in rows]
+    row = np.concatenate([np.full(len(deep), row) for row, deep, _ in hits])
+    return tuple(torch.as_tensor(x) for x in (row, *(np.concatenate(x) for x in list(zip(*hits, strict=True))[1:])))
 
 
 def _depths(vertices: Tensor, row: Tensor, deep: Tensor, faces: Tensor) -> Tensor:
-    """How far (n,) each of these vertices lies behind the plane of its face, differentiable."""
+    """Returns how far (n,) each of these vertices lies behind the plane of its face; differentiable."""
     a, b, c = (vertices[row, faces[:, i]] for i in range(3))
     normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
     return ((a - vertices[row, deep]) * normal).sum(-1)

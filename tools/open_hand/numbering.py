@@ -1,4 +1,4 @@
-"""The order of the vertices: the finger tips and the wrist's loop get the numbers that public code for MANO expects."""
+"""Numbers the vertices: fingertips and the loop of the wrist get the numbers that public code for MANO expects."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from handlib.hand.joints import FINGERS, FINGERTIPS
 from .geometry import adjacency, boundary_loops
 from .skinning import CHAINS
 
-# The loop in the direction in which the faces that close it run; published with many projects that seal the wrist.
+# In the direction of the faces that close the loop; published with many projects that close the wrist.
 WRIST_LOOP = (108, 79, 78, 121, 214, 215, 279, 239, 234, 92, 38, 122, 118, 117, 119, 120)
 
 
 def number_vertices(vertices: np.ndarray, faces: np.ndarray, weights: np.ndarray, tips: dict[str, int]) -> np.ndarray:
-    """The old number (v,) of each new vertex.
+    """Returns the old number (v,) of each new vertex.
 
-    Every public set of finger tips lands on the tip or next to it. The rest follow digit by digit, from the wrist on.
+    Every public set of fingertips is at the tip or next to it. The other vertices follow by digit, from the wrist on.
     """
     n = len(vertices)
     old = np.full(n, -1)
@@ -25,7 +25,7 @@ def number_vertices(vertices: np.ndarray, faces: np.ndarray, weights: np.ndarray
         used.add(vertex)
 
     loop = boundary_loops(faces)[0][::-1]
-    start = int(np.argmax(vertices[loop] @ [0, 1, 0.3]))  # on the back, a little to the thumb's side
+    start = int(np.argmax(vertices[loop] @ [0, 1, 0.3]))  # on the back, slightly towards the thumb
     for new, vertex in zip(WRIST_LOOP, loop[start:] + loop[:start], strict=True):
         put(new, vertex)
     neighbors = adjacency(faces, n)
@@ -43,7 +43,7 @@ def number_vertices(vertices: np.ndarray, faces: np.ndarray, weights: np.ndarray
 
 
 def sort_faces(faces: np.ndarray, *attributes: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Each face from its smallest vertex on, in ascending order; arrays (f, 3) of the corners go along."""
+    """Sorts faces, each starting at its smallest vertex; arrays (f, 3) of corner attributes are sorted with them."""
     turn = (faces.argmin(1)[:, None] + np.arange(3)) % 3
     turned = [np.take_along_axis(a, turn, 1) for a in (faces, *attributes)]
     order = np.lexsort(turned[0].T[::-1])

@@ -1,7 +1,7 @@
-"""Adult bodies drawn at random, and their right hands cut off: vertices and rig joints in MakeHuman's frame.
+"""Draws random adult bodies and cuts off their right hands: vertices and rig joints in MakeHuman's frame.
 
-A body is the base mesh plus targets times their weights. The name of a *macro* target lists what it is for, such as
-`universal-male-young-maxmuscle-averageweight`: its weight is the product of the body's shares of these traits. The
+A body is the base mesh plus weighted targets. The name of a *macro* target lists traits, such as
+`universal-male-young-maxmuscle-averageweight`; its weight is the product of the body's shares of these traits. The
 other targets change one measure, and come in pairs `…-decr` and `…-incr`.
 """
 
@@ -14,8 +14,8 @@ from .makehuman import Source
 
 BODIES = 3000
 SEED = 0
-GROWTH = 3  # rings of faces that the cut keeps beyond the hand's own skin: about 15 mm of forearm
-# Standard deviations of the weights of the targets that change the hand alone; the weights are cut at ±1.
+GROWTH = 3  # rings of faces kept beyond the skin of the hand: about 15 mm of forearm
+# Standard deviations of the weights of targets that change only the hand; the weights are clamped to ±1.
 LOCAL = {
     "hands/r-hand-scale": 0.3,
     "hands/r-hand-fingers-length": 0.45,
@@ -42,11 +42,11 @@ class Hands(NamedTuple):
     faces: np.ndarray  # (f, 3)
     uv: np.ndarray  # (m, 2)
     uv_faces: np.ndarray  # (f, 3)
-    digit: np.ndarray  # (v,) 0 for the palm, 1 … 5 for thumb … little: whose skin it is in MakeHuman's own rig
+    digit: np.ndarray  # (v,) 0 for the palm, 1 … 5 for thumb … little, by MakeHuman's own rig
 
 
 def draw_hands(source: Source, bodies: int = BODIES, seed: int = SEED) -> Hands:
-    """The right hands of random bodies; the first is that of the average body."""
+    """Draws the right hands of random bodies; the first is that of the average body."""
     mesh = source.mesh()
     n = len(mesh.vertices)
     rig = source.skin_weights(n)
@@ -70,7 +70,7 @@ def draw_hands(source: Source, bodies: int = BODIES, seed: int = SEED) -> Hands:
 
 
 def _hand_quads(quads: np.ndarray, rig: dict[str, np.ndarray], n: int) -> np.ndarray:
-    """Which quads belong to the right hand and the first rings of the forearm."""
+    """Returns which quads belong to the right hand and the first rings of the forearm."""
     hand = sum(w for bone, w in rig.items() if bone.endswith(".R") and bone.startswith(_HAND_BONES))
     chosen = (hand > 0.7)[quads].all(1)
     for _ in range(GROWTH):
@@ -81,7 +81,7 @@ def _hand_quads(quads: np.ndarray, rig: dict[str, np.ndarray], n: int) -> np.nda
 
 
 def triangulated(vertices: np.ndarray, quads: np.ndarray, uv_quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every quad cut along the diagonal that gives the better triangles; the same for its texture coordinates."""
+    """Cuts every quad along the diagonal that gives the better triangles, and its texture coordinates alike."""
     one, two = np.array([[0, 1, 2], [0, 2, 3]]), np.array([[0, 1, 3], [1, 2, 3]])
     quality = [triangle_quality(vertices, quads[:, cut].reshape(-1, 3)).reshape(-1, 2).min(1) for cut in (one, two)]
     corners = np.where((quality[0] >= quality[1])[:, None, None], one, two)  # (q, 2, 3)
@@ -90,9 +90,9 @@ def triangulated(vertices: np.ndarray, quads: np.ndarray, uv_quads: np.ndarray) 
 
 
 def traits(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Shares of the traits that macro targets are named after, and weights of the local targets; the first is average.
+    """Draws shares of the traits of macro targets, and weights of the local targets; the first body is average.
 
-    The traits of one kind share 1 among them (gender, age, race), or are a path over an average: min … average … max.
+    The shares of one kind of trait (gender, age, race) sum to 1; others go over an average: min … average … max.
     """
     average = np.arange(n) == 0
 
@@ -120,14 +120,14 @@ def traits(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 def _blend(source: Source, n: int, rows: np.ndarray, shares: dict[str, np.ndarray]) -> np.ndarray:
-    """Sum of all targets times their weights, at some rows: (bodies, rows, 3)."""
+    """Returns the weighted sum of all targets at some rows: (bodies, rows, 3)."""
     weights, offsets = [], []
     for file in [*source.names("targets/macrodetails"), *source.names("targets/hands"), *source.names("targets/arms")]:
         if not file.endswith(".target.gz"):
             continue
         name = file.removeprefix("targets/").removesuffix(".target.gz")
         factors = [name] if name in shares else name.rsplit("/", 1)[-1].split("-")
-        if all(factor in shares for factor in factors):  # else a child, or something else than the right hand
+        if all(factor in shares for factor in factors):  # otherwise it is for children or not for the right hand
             weights.append(np.prod([shares[factor] for factor in factors], axis=0))
             offsets.append(source.target(file, n)[rows])
     bodies = np.array(weights).T  # (bodies, targets)

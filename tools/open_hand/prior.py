@@ -1,11 +1,11 @@
-"""Which poses hands take: random angles within published ranges of motion, with the synergies of flexion.
+"""Draws natural poses: random angles within published ranges of motion, with synergies of flexion.
 
 Ranges: American Academy of Orthopaedic Surgeons, "Joint Motion: Method of Measuring and Recording", 1965 (fingers: MCP
-0–90°, PIP 0–100°, DIP 0–90°, abduction 20°; thumb: MCP 0–50°, IP −20–80°). Hyper-extension of the MCP is cut at 20° of
-the 45° that it is given there, which a push from outside achieves. The thumb's CMC has no angles that tables share
-(twist, flexion, abduction from a hand that is flat): its ranges are ours. Synergies, after Santello, Flanders and
-Soechting, "Postural Hand Synergies for Tool Use", 1998: all fingers close together, MCP against PIP, the DIP follows
-the PIP, and bent fingers do not spread.
+0–90°, PIP 0–100°, DIP 0–90°, abduction 20°; thumb: MCP 0–50°, IP −20–80°). Hyper-extension of the MCP is limited to 20°
+instead of 45°, which takes an external force. Tables do not agree on angles for the thumb's CMC (twist, flexion,
+abduction from the flat hand), so its ranges are our own. Synergies, after Santello, Flanders and Soechting, "Postural
+Hand Synergies for Tool Use", 1998: all fingers close together, MCP against PIP, the DIP follows the PIP, and bent
+fingers do not spread.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from .skinning import CHAINS
 
 SAMPLES = 1200
 SEED = 11
-JITTER = 0.6  # degrees on every angle, also across hinges: no direction of the pose space is dead
-# Abduction is given from fingers that lie side by side; here it counts from the flat hand, which is half spread.
+JITTER = 0.6  # degrees on every angle, also across hinges, so that every direction of the pose space varies
+# Tables measure abduction from fingers side by side; here it is measured from the flat hand, which is half spread.
 ABDUCTION = {"index": (-25, 15), "middle": (-20, 20), "ring": (-15, 25), "little": (-16, 25)}
 # Degrees (twist, flexion, abduction), low and high.
 RANGES = {
@@ -34,7 +34,7 @@ RANGES = {
 
 
 def ranges() -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest angles (15, 3) in degrees."""
+    """Returns the lowest and the highest angles (15, 3) in degrees."""
     rows = [RANGES[name if name.startswith("thumb") else f"finger{name[-1]}"] for name in MANO16.joints[1:]]
     low, high = np.moveaxis(np.array(rows, dtype=float), -1, 0)
     for finger, bounds in ABDUCTION.items():
@@ -43,12 +43,12 @@ def ranges() -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_angles(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Angles (n, 15, 3) in degrees, within the ranges."""
+    """Draws angles (n, 15, 3) in degrees within the ranges."""
     angles = np.zeros((n, 15, 3))
     closed = rng.beta(1.1, 1.4, n)
     own = rng.normal(0, 0.16, (n, 4))
     bend = (closed[:, None] + 0.6 * own + 0.4 * np.roll(own, 1, axis=1)).clip(0, 1)
-    extended = (rng.uniform(size=(n, 4)) < 0.4) & (rng.uniform(size=(n, 1)) < 0.4)  # as when one points or counts
+    extended = (rng.uniform(size=(n, 4)) < 0.4) & (rng.uniform(size=(n, 1)) < 0.4)  # as in pointing or counting
     bend = np.where(extended, bend * rng.uniform(0, 0.3, (n, 4)), bend)
     hook = rng.normal(0, 0.35, n)  # MCP against PIP
     spread = rng.normal(0.3, 0.5, n)
@@ -76,7 +76,7 @@ def draw_angles(n: int, rng: np.random.Generator) -> np.ndarray:
 def draw_clear(
     n: int, rng: np.random.Generator, is_clear: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, float]:
-    """n angles (n, 15, 3) that pass `is_clear` (…, 15, 3) → (…,), and the share of the draws that did."""
+    """Draws n angles (n, 15, 3) that pass `is_clear` (…, 15, 3) → (…,); returns them and the fraction that passed."""
     kept, drawn = [], 0
     while sum(map(len, kept)) < n:
         batch = draw_angles(256, rng)
@@ -87,7 +87,7 @@ def draw_clear(
 
 
 def pose_components(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean (45,), orthonormal components (45, 45) as rows with the largest variance first, coefficients (n, 45)."""
+    """Returns mean (45,), orthonormal components (45, 45) as rows by descending variance, and coefficients (n, 45)."""
     mean = poses.mean(0)
     _, _, components = np.linalg.svd(poses - mean, full_matrices=False)
     components *= np.where(components[np.arange(45), np.abs(components).argmax(1)] < 0, -1, 1)[:, None]

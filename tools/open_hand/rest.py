@@ -1,9 +1,9 @@
-"""From MakeHuman's rig to MANO's conventions: sixteen joints, the frame of the wrist, and flat hands.
+"""Converts MakeHuman's rig to MANO's conventions: sixteen joints, the frame of the wrist, and flat hands.
 
-The rig's knuckles lie almost at the webs and its thumb begins too far out, so these joints are moved along their
-bones; the phalanges then have the proportions of hand atlases. Every hand is turned into its wrist frame (fingers to
-−x, back to +y, thumb to +z) and its fingers are straightened to the same directions, so that posture does not leak
-into the shape space.
+The rig's knuckles are almost at the webs and its thumb starts too far out, so these joints are moved along their bones;
+the phalanges then have the proportions of hand atlases. Every hand is rotated into its wrist frame (fingers to −x, back
+to +y, thumb to +z) and its fingers are straightened to the same directions, so that the shape space does not contain
+posture.
 """
 
 import numpy as np
@@ -17,10 +17,10 @@ from .geometry import adjacency, averaging, boundary_loops, cotangent_laplacian,
 from .population import Hands
 from .skinning import CHAINS, skin
 
-MCP_SHIFT = 0.16  # of the metacarpal, towards the wrist
-THUMB_CMC_SHIFT = 0.30  # of the way to the wrist
+MCP_SHIFT = 0.16  # fraction of the metacarpal, towards the wrist
+THUMB_CMC_SHIFT = 0.30  # fraction of the way to the wrist
 WRIST_SKIN = 0.08  # decimeters to either side
-THUMB_MCP_SHIFT = 0.13  # of the proximal phalanx, towards the tip
+THUMB_MCP_SHIFT = 0.13  # fraction of the proximal phalanx, towards the tip
 _METACARPAL_BASE = {"index": "joint-r-hand-3", "middle": "joint-r-hand-3", "ring": "joint-r-hand-2",
                     "little": "joint-r-hand-2"}  # fmt: skip
 # Directions of the straight digits in the wrist frame: degrees towards the thumb, and the thumb's three bones.
@@ -29,7 +29,7 @@ THUMB = ((-0.66, -0.30, 0.69), (-0.80, -0.24, 0.55), (-0.86, -0.24, 0.45))
 
 
 def place_joints(hands: Hands) -> np.ndarray:
-    """Joints (n, 16, 3) in MANO's order, in the frame of the cubes."""
+    """Returns joints (n, 16, 3) in MANO's order, in the frame of the cubes."""
     joints = np.empty((len(hands.vertices), 16, 3))
     joints[:, 0] = _wrist(hands)
     for k, finger in enumerate(FINGERS, start=1):
@@ -44,9 +44,9 @@ def place_joints(hands: Hands) -> np.ndarray:
 
 
 def _wrist(hands: Hands) -> np.ndarray:
-    """Wrists (n, 3): as far from the middle of the skin around them as the rig's are on average.
+    """Returns wrists (n, 3): at the rig's average offset from the center of the skin around them.
 
-    The rig's own do not follow the skin of heavy arms.
+    The rig's own wrists do not follow the skin of heavy arms.
     """
     rig = hands.cubes["joint-r-hand"]
     along = rig[0] - (hands.cubes["joint-r-finger-3-1"][0] + hands.cubes["joint-r-finger-4-1"][0]) / 2
@@ -56,7 +56,7 @@ def _wrist(hands: Hands) -> np.ndarray:
 
 
 def to_wrist_frame(vertices: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every hand with its wrist at the origin, −x towards the middle of the knuckles and +z across them."""
+    """Moves every wrist to the origin, with −x towards the middle of the knuckles and +z across them."""
     middle, ring = (joints[:, MANO16.index(f"{f}1")] for f in ("middle", "ring"))
     x = joints[:, 0] - 0.7 * middle - 0.3 * ring
     x = x / np.linalg.norm(x, axis=1, keepdims=True)
@@ -69,7 +69,7 @@ def to_wrist_frame(vertices: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray
 
 
 def find_tips(vertices: np.ndarray, joints: np.ndarray, digit: np.ndarray) -> dict[str, int]:
-    """The vertex of each digit that is farthest along its last bone."""
+    """Returns the vertex of each digit that is farthest along its last bone."""
     tips = {}
     for k, finger in enumerate(FINGERS, start=1):
         second, third = joints[list(CHAINS[finger][1:])]
@@ -79,7 +79,7 @@ def find_tips(vertices: np.ndarray, joints: np.ndarray, digit: np.ndarray) -> di
 
 
 def flat_directions(finger: str) -> np.ndarray:
-    """Unit directions (3, 3) of the three bones of a straight digit."""
+    """Returns unit directions (3, 3) of the three bones of a straight digit."""
     if finger == "thumb":
         bones = np.array(THUMB)
     else:
@@ -91,7 +91,7 @@ def flat_directions(finger: str) -> np.ndarray:
 def lay_flat(
     vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray, tips: dict[str, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All digits turned to their flat directions, bone after bone."""
+    """Rotates all digits to their flat directions, bone by bone."""
     local = np.tile(np.eye(3), (len(vertices), 16, 1, 1))
     for finger, chain in CHAINS.items():
         ends = [*(joints[:, j] for j in chain), vertices[:, tips[finger]]]
@@ -120,8 +120,8 @@ def _shortest_rotation(vectors: np.ndarray, target: np.ndarray) -> np.ndarray:
 def relax_folds(vertices: np.ndarray, faces: np.ndarray, protected: np.ndarray, steps: int = 6) -> np.ndarray:
     """Smooths the skin of hands (n, v, 3) where straightening folded it over: the web of the thumb.
 
-    Vertices of edges that are sharper than 90° in the mean hand or of needles, and half as much their neighbors, are
-    averaged with theirs. The same map serves all hands. `protected` vertices and their neighbors stay.
+    In the mean hand, vertices of needles and of edges sharper than 90° are averaged with their neighbors, and those
+    neighbors half as much. All hands get the same map. `protected` vertices and their neighbors stay.
     """
     mean, n = vertices.mean(0), vertices.shape[1]
     of_edge = {}
@@ -145,7 +145,7 @@ def relax_folds(vertices: np.ndarray, faces: np.ndarray, protected: np.ndarray, 
 
 
 def level_wrist(vertices: np.ndarray, faces: np.ndarray, wrist_x: np.ndarray, rings: int = 6) -> np.ndarray:
-    """Hands (n, v, 3) whose open end lies in one plane across the forearm; some rings of skin give way for it."""
+    """Makes the open end of hands (n, v, 3) lie in one plane across the forearm by moving some rings of skin."""
     n, loop = vertices.shape[1], boundary_loops(faces)[0]
     neighbors, amount = adjacency(faces, n), np.zeros(n)
     amount[loop] = 1
@@ -156,7 +156,7 @@ def level_wrist(vertices: np.ndarray, faces: np.ndarray, wrist_x: np.ndarray, ri
     laplacian, _ = cotangent_laplacian(vertices.mean(0), faces)
     spread = spsolve(laplacian[inner][:, inner].tocsc(), -laplacian[inner][:, loop].toarray())
     end = vertices[:, loop, 0] - wrist_x[:, None]
-    shift = np.quantile(end, 0.7, axis=1, keepdims=True) - end  # rather stretched than squeezed
+    shift = np.quantile(end, 0.7, axis=1, keepdims=True) - end  # stretches more than it compresses
     vertices = vertices.copy()
     vertices[:, loop, 0] += shift
     vertices[:, inner, 0] += shift @ spread.T

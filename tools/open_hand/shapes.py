@@ -4,14 +4,14 @@ import numpy as np
 from scipy.optimize import nnls
 
 COMPONENTS = 10
-NEAREST = {0: 90, 13: 90}  # candidate vertices of the wrist and of the thumb's base, which lie deep
+NEAREST = {0: 90, 13: 90}  # candidate vertices of the wrist and of the base of the thumb, which lie deep
 NEAREST_ELSE = 60
-SPARSE = 24  # vertices that a joint depends on, at most
-SUM_WEIGHT = 20.0  # holds the sum of a row at 1 in the least squares; in meters
+SPARSE = 24  # most vertices that a joint depends on
+SUM_WEIGHT = 20.0  # meters; weight of the sum of a row being 1 in the least squares
 
 
 def principal_shapes(vertices: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (v, 3) and components (v, 3, 10), one standard deviation long, largest first; positive is longer hands."""
+    """Returns mean (v, 3) and components (v, 3, 10) of one standard deviation, largest first; positive lengthens."""
     mean = vertices.mean(0)
     offsets = (vertices - mean).reshape(len(vertices), -1)
     scores, values, directions = np.linalg.svd(offsets, full_matrices=False)
@@ -22,7 +22,7 @@ def principal_shapes(vertices: np.ndarray, lengths: np.ndarray) -> tuple[np.ndar
 
 
 def joint_regressor(vertices: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """(16, v): each joint as a convex combination of few vertices near it, by non-negative least squares."""
+    """Fits each joint as a convex combination of a few vertices near it, by non-negative least squares: (16, v)."""
     mean, center = vertices.mean(0), joints.mean(0)
     regressor = np.zeros((16, len(mean)))
     for joint in range(16):
@@ -36,7 +36,7 @@ def joint_regressor(vertices: np.ndarray, joints: np.ndarray) -> np.ndarray:
 
 
 def _convex_fit(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Shares (k,) ≥ 0 with points (n, k, 3) · shares ≈ target (n, 3) and a sum near 1."""
+    """Returns shares (k,) ≥ 0 with a sum near 1 and points (n, k, 3) · shares ≈ target (n, 3)."""
     matrix = np.concatenate(
         [points.transpose(0, 2, 1).reshape(-1, points.shape[1]), np.full((1, points.shape[1]), SUM_WEIGHT)]
     )
@@ -44,5 +44,5 @@ def _convex_fit(points: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def joint_errors(regressor: np.ndarray, vertices: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """Distances (n, 16) of regressed from true joints."""
+    """Returns the distances (n, 16) of regressed from true joints."""
     return np.linalg.norm(regressor @ vertices - joints, axis=-1)

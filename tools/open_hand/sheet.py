@@ -1,4 +1,4 @@
-"""A contact sheet of a hand model: every named pose from six sides, and every shape component at ±2.5."""
+"""Draws a contact sheet of a hand model: every named pose from six sides, and every shape component at ±2.5."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from handlib import HandModel, Renderer
 from handlib.data.synthetic.appearance import REFLECTANCE, Light, relief, skin_tone, to_picture
 from handlib.hand.mesh import vertex_normals
-from handlib.viz.plots import to_image
+from handlib.viz.stills import to_image
 
 SIZE, SPAN = 240, 0.24  # pixels and meters of a picture
 SIDES = {
@@ -23,7 +23,7 @@ SIDES = {
 
 
 def view(direction: tuple[float, float, float]) -> Tensor:
-    """Rotation to a camera (x right, y down, z away) that looks at the hand from `direction`, fingers up if it can."""
+    """Returns the rotation to a camera (x right, y down, z away) that sees the hand from `direction`, fingers up."""
     away = -torch.nn.functional.normalize(torch.tensor(direction, dtype=torch.float32), dim=0)
     up = torch.tensor([0.0, 1, 0]) if direction[0] == -1 else torch.tensor([-1.0, 0, 0])
     right = torch.nn.functional.normalize(torch.linalg.cross(up, away), dim=0)
@@ -32,22 +32,20 @@ def view(direction: tuple[float, float, float]) -> Tensor:
 
 
 def picture(hand: HandModel, vertices: Tensor, direction: tuple[float, float, float], tone: float = 3.6) -> Image.Image:
-    """One shaded picture of a mesh (778, 3)."""
-    seen = (vertices - (vertices.amax(0) + vertices.amin(0)) / 2) @ view(direction).T
+    """Renders a shaded picture of a mesh (778, 3)."""
+    turned = (vertices - (vertices.amax(0) + vertices.amin(0)) / 2) @ view(direction).T
     lamp = torch.nn.functional.normalize(torch.tensor([[-0.5, -0.7, -0.9]]), dim=1)
     light = Light(lamp, torch.full((1, 3), 0.85), torch.full((1, 3), 0.35), torch.full((1, 3), 0.25))
     albedo = relief(hand.vertex_colors) * skin_tone(torch.tensor([tone])) * REFLECTANCE
-    normals, all_of_it = vertex_normals(seen, hand.faces), torch.ones(1, 1)
-    placed = seen + torch.tensor([0.0, 0, 0.6])
-    colors = to_picture(
-        light.shade(placed[None], normals[None], albedo[None], 0.05 * all_of_it, all_of_it, all_of_it)[0]
-    )
-    pixels = torch.cat([seen[:, :2] / SPAN * SIZE + SIZE / 2, 0.6 + seen[:, 2:]], 1)
+    normals, full = vertex_normals(turned, hand.faces), torch.ones(1, 1)
+    vertices_cam = turned + torch.tensor([0.0, 0, 0.6])
+    colors = to_picture(light.shade(vertices_cam[None], normals[None], albedo[None], 0.05 * full, full, full)[0])
+    pixels = torch.cat([turned[:, :2] / SPAN * SIZE + SIZE / 2, 0.6 + turned[:, 2:]], 1)
     return to_image(Renderer(SIZE).rgb(pixels, hand.faces, colors, torch.ones(3, SIZE, SIZE)))
 
 
 def draw(model: str | Path, path: Path, names: tuple[str, ...] = ()) -> None:
-    """Renders the sheet of a hand model's file; only the poses `names` when there are any."""
+    """Renders the sheet of a hand model; names: the poses to draw, all by default."""
     hand = HandModel.load(model)
     rows = []
     with torch.no_grad():

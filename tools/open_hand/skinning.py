@@ -11,14 +11,14 @@ CHAINS = {finger: tuple(MANO16.index(f"{finger}{n}") for n in (1, 2, 3)) for fin
 
 
 def rotations(pose: np.ndarray) -> np.ndarray:
-    """Axis-angle (…, 45) to local rotations (…, 16, 3, 3), the wrist's being none."""
+    """Converts axis-angles (…, 45) to local rotations (…, 16, 3, 3); that of the wrist is the identity."""
     lead = pose.shape[:-1]
     matrices = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(*lead, 15, 3, 3)
     return np.concatenate([np.broadcast_to(np.eye(3), (*lead, 1, 3, 3)), matrices], axis=-3)
 
 
 def forward(local: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """World rotations (…, 16, 3, 3), offsets (…, 16, 3) with x ↦ R x + offset, and posed joints (…, 16, 3)."""
+    """Returns world rotations (…, 16, 3, 3), offsets (…, 16, 3) of x ↦ R x + offset, and posed joints (…, 16, 3)."""
     turned, placed = [local[..., 0, :, :]], [joints[..., 0, :]]
     for j in range(1, 16):
         parent = PARENTS[j]
@@ -31,13 +31,13 @@ def forward(local: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def blend_maps(weights: np.ndarray, turned: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One affine map a vertex: (…, v, 3, 3) and (…, v, 3)."""
+    """Returns one affine map per vertex: (…, v, 3, 3) and (…, v, 3)."""
     linear = (weights @ turned.reshape(*turned.shape[:-2], 9)).reshape(*turned.shape[:-3], len(weights), 3, 3)
     return linear, weights @ offsets
 
 
 def skin(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray, local: np.ndarray) -> np.ndarray:
-    """Linear blend skinning of (…, v, 3)."""
+    """Applies linear blend skinning to (…, v, 3)."""
     turned, offsets, _ = forward(local, joints)
     linear, shift = blend_maps(weights, turned, offsets)
     return (linear @ vertices[..., None])[..., 0] + shift
@@ -46,11 +46,11 @@ def skin(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray, local: n
 def skin_dual_quaternions(
     vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray, local: np.ndarray
 ) -> np.ndarray:
-    """Dual quaternion skinning of one rest mesh in many poses (…, 16, 3, 3): Kavan et al., 2007."""
+    """Applies dual quaternion skinning (Kavan et al., 2007) to one rest mesh in many poses (…, 16, 3, 3)."""
     turned, offsets, _ = forward(local, joints)
     lead = turned.shape[:-3]
     real = Rotation.from_matrix(turned.reshape(-1, 3, 3)).as_quat().reshape(*lead, 16, 4)[..., [3, 0, 1, 2]]
-    for j in range(1, 16):  # on the side of its parent, so that the blend takes the shorter way
+    for j in range(1, 16):  # in the hemisphere of the parent, so that the blend takes the shorter way
         flipped = (real[..., j, :] * real[..., PARENTS[j], :]).sum(-1) < 0
         real[..., j, :] *= np.where(flipped, -1, 1)[..., None]
     scalar, vector = real[..., :1], real[..., 1:]

@@ -1,8 +1,8 @@
-"""The population of hands that the shape space is made of: adult sizes, finger breadths, and what MakeHuman lacks.
+"""Varies the hands of the shape space: adult sizes, finger breadths, and variation that MakeHuman lacks.
 
-MakeHuman's random bodies spread far wider than people do, its fingers are slender and its digits hardly vary one by
-one. Hands are therefore accepted by length, and each bone is scaled along and across by random factors through the
-skinning weights.
+MakeHuman's random bodies vary far more than people, its fingers are slender, and its digits hardly vary independently.
+Hands are therefore accepted by length, and each bone is scaled along and across by random factors through the skinning
+weights.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ SEED_SIZE, SEED_BONES = 5, 9
 # Standard deviations of the factors.
 PALM = (0.03, 0.03, 0.035)  # length, thickness, breadth
 DIGIT_LENGTH, DIGIT_GIRTH, PHALANX_LENGTH = 0.035, 0.055, 0.035
-# Mean factors: towards the breadths of palm and fingers in Pheasant and Haslegrave, "Bodyspace", 3rd ed., 2006.
+# Mean factors, for the breadths of palm and fingers in Pheasant and Haslegrave, "Bodyspace", 3rd ed., 2006.
 PALM_BREADTH = 1.14
 GIRTH = {"thumb": 1.20, "index": 1.12, "middle": 1.12, "ring": 1.14, "little": 1.20}
 
@@ -28,25 +28,25 @@ class Population(NamedTuple):
     joints: np.ndarray  # (n, 16, 3)
 
     def lengths(self, tip: int) -> np.ndarray:
-        """Wrist to the tip of the middle finger."""
+        """Returns the distances from the wrist to the tip of the middle finger."""
         return np.linalg.norm(self.vertices[:, tip] - self.joints[:, 0], axis=1)
 
 
 def scaled(hands: Population, tip: int) -> Population:
-    """The mean hand gets the length `LENGTH`."""
+    """Scales all hands so that their mean length is `LENGTH`."""
     factor = LENGTH / hands.lengths(tip).mean()
     return Population(factor * hands.vertices, factor * hands.joints)
 
 
 def accepted(hands: Population, tip: int, seed: int = SEED_SIZE) -> Population:
-    """Keeps a hand with a probability that falls as its length departs from `LENGTH`."""
+    """Keeps each hand with a probability that decreases with the difference of its length from `LENGTH`."""
     off = (hands.lengths(tip) - LENGTH) / LENGTH_DEVIATION
     keep = np.exp(-0.5 * off**2) > np.random.default_rng(seed).uniform(size=len(off))
     return Population(hands.vertices[keep], hands.joints[keep])
 
 
 def bones_varied(hands: Population, weights: np.ndarray, seed: int = SEED_BONES) -> Population:
-    """Scales every bone along and across, each hand its own way about the mean factors."""
+    """Scales every bone along and across, by random factors around the mean factors for each hand."""
     rng, n, joints = np.random.default_rng(seed), len(hands.vertices), hands.joints
     stretch = np.tile(np.eye(3), (n, 16, 1, 1))
     moved = joints.copy()
@@ -66,14 +66,14 @@ def bones_varied(hands: Population, weights: np.ndarray, seed: int = SEED_BONES)
                 moved[:, end] = moved[:, joint] + (stretch[:, joint] @ bone[..., None])[..., 0]
     shift = moved - (stretch @ joints[..., None])[..., 0]
     vertices = np.empty_like(hands.vertices)
-    for i in range(n):  # hand by hand: all maps at once would fill the memory
+    for i in range(n):  # one by one, since all maps together would fill the memory
         maps = (weights @ stretch[i].reshape(16, 9)).reshape(-1, 3, 3)
         vertices[i] = (maps @ hands.vertices[i][..., None])[..., 0] + weights @ shift[i]
     return Population(vertices, moved)
 
 
 def aligned(hands: Population) -> Population:
-    """Centers of gravity together, the mean wrist at `WRIST`; so a wrist moves with the shape, as MANO's does."""
+    """Moves all centroids together and the mean wrist to `WRIST`, so that the wrist moves with the shape as in MANO."""
     center = hands.vertices.mean(1, keepdims=True)
     joints = hands.joints - center
     home = WRIST - joints[:, 0].mean(0)

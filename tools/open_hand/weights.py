@@ -1,8 +1,8 @@
 """Skinning weights by bone heat (Baran and Popović, "Automatic Rigging and Animation of 3D Characters", 2007).
 
-Each vertex is heated by its nearest bone and conducts to its neighbors: (L + λH) w = λH p, with the cotangent
-Laplacian L, H = area / distance² and p = 1 for the nearest bone. Skin of a digit is heated by the bones of that digit
-only. Where two digits meet, in the webs, the weights are smoothed further.
+Each vertex is heated by its nearest bone and conducts heat to its neighbors: (L + λH) w = λH p, with the cotangent
+Laplacian L, H = area / distance² and p = 1 for the nearest bone. The skin of a digit is heated only by its own bones.
+In the webs, where two digits meet, the weights are smoothed further.
 """
 
 import numpy as np
@@ -15,9 +15,9 @@ from .geometry import adjacency, averaging, cotangent_laplacian, edges, segment_
 from .skinning import CHAINS, rotations, skin
 
 HEAT = 8.0
-NEAREST = 3e-3  # meters; a bone that is nearer than this heats no more
+NEAREST = 3e-3  # meters; the smallest distance of a bone that counts
 WEB_STEPS = 20
-LARGEST = 4  # weights of a vertex
+LARGEST = 4  # weights per vertex
 
 
 def bone_heat(
@@ -29,7 +29,7 @@ def bone_heat(
     heat: float = HEAT,
     web_steps: int = WEB_STEPS,
 ) -> np.ndarray:
-    """Weights (v, 16) of a rest mesh in meters; `digit` (v,) is 1 … 5 for the skin of thumb … little, else 0."""
+    """Computes weights (v, 16) of a rest mesh in meters. digit (v,): 1 … 5 for the skin of thumb … little, else 0."""
     distance, owner, of_digit = [], [], []
     for k, finger in enumerate(FINGERS, start=1):
         chain = CHAINS[finger]

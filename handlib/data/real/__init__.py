@@ -1,1 +1,1 @@
-"""Real data sets, one file each, read from the folders that their authors distribute."""
+"""Readers of real data sets, one file each, for the folders that their authors distribute."""

@@ -1,8 +1,8 @@
 """Dexter+Object, the paper's DO (Sridhar et al. 2016), for tests only: a left hand with an object, 3,145 pictures of
-640×480 in six sequences, on which nothing but the fingertips is annotated.
+640×480 in six sequences. Only the fingertips are annotated.
 
     data/{Grasp1,Grasp2,Occlusion,Rigid,Pinch,Rotate}/color/Color_%04d.bmp            from 1 on
-    data/<sequence>/annotations/<sequence>{2D,3D}.txt           one line a frame, five entries split by ";"
+    data/<sequence>/annotations/<sequence>{2D,3D}.txt           one line per frame, five entries separated by ";"
 
 | theirs | here |
 |---|---|
@@ -11,8 +11,8 @@
 | an entry of 2D: "u, v" in the depth picture of 320×240 | read by `handlib data check` only |
 | no wrist, no other joint, no mask | rows 4, 8, 12, 16, 20 of C21 are given; `mask` None |
 
-No 2D hand box can be had from five tips, and what stands for the missing root is a choice: see `DexterObject`,
-`align_tips`. Some of the labels are known to be wrong.
+Five tips do not give a 2D box of the hand, and a protocol must choose a substitute for the missing root: see
+`DexterObject` and `align_tips`. Some of the labels are known to be wrong.
 """
 
 import os
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ...camera import CROP_FACTOR
 from ...hand.joints import TIPS
+from ...support.files import check_file
 from ..crop import Crop, Frame
 from .frames import RealHands, find_root, intrinsics
 from .pictures import SUFFIXES, read_rgb
@@ -32,12 +33,12 @@ from .pictures import SUFFIXES, read_rgb
 FRAMES = {"Grasp1": 356, "Grasp2": 648, "Occlusion": 354, "Rigid": 531, "Pinch": 458, "Rotate": 798}
 SOURCE = "https://handtracker.mpi-inf.mpg.de/projects/RealtimeHO/"
 MISSING_Z = 32001
-MAX_BYTES = 16 << 20  # of a text file of labels; the originals have some 0.1 MB
+MAX_BYTES = 16 << 20  # of a text file of labels; the originals have about 0.1 MB
 DEPTH_INTRINSICS = (224.502, 230.494, 160.0, 120.0)  # fx, fy, cx, cy, of 320×240
 COLOR_INTRINSICS = (587.45209, 600.67456, 325.0, 249.0)
 COLOR_ROTATION = ((0.9999, 0.0034, 0.0161), (-0.0033, 1.0, -0.0079), (-0.0162, 0.0079, 0.9998))  # depth to color
 COLOR_TRANSLATION_M = (0.0190473, -0.0018514, -0.0047501)
-WHICH = {"all": 0, "scored": 2}  # least number of annotated tips
+WHICH = {"all": 0, "scored": 2}  # smallest number of annotated tips
 ALIGNMENTS = ("none", "centroid", "centroid_scale")
 
 
@@ -45,12 +46,12 @@ class DexterObject(RealHands):
     """Every frame of the six sequences, in their published order; `scored` are the tips.
 
     root: the unpacked download. which: "all": the 3,145 frames that the paper counts; "scored": only those with at
-    least two annotated tips, as public code evaluates.
-    alignment: what a score should do before it measures, a mode of `align_tips`; the paper does not say what it did.
-    crop: "metric": a square of `crop_metres` at the tips' distance around them, since their own box shows no palm;
-    larger than training crops and off center, so scores are those of a second look (`passes`). "joints" is
-    `crop_factor` times that box; see `Crop`. first_pixel: the coordinate of the first pixel's center in their K.
-    fingertips: the set of `joints.FINGERTIPS` to compare with. The other arguments: `RealHands`.
+    least two annotated tips, which public code evaluates.
+    alignment: a mode of `align_tips` to apply before measuring; the paper does not say which it used.
+    crop: "metric": a square of `crop_meters` around the tips at their distance, since the box of the tips does not
+    contain the palm. It is larger than training crops and off center, so scores use a second crop (`passes`). "joints":
+    `crop_factor` times the box of the tips; see `Crop`. first_pixel: the coordinate of the first pixel's center in
+    their K. fingertips: the set of `joints.FINGERTIPS` to compare with. Other arguments: `RealHands`.
     """
 
     scored = TIPS
@@ -64,7 +65,7 @@ class DexterObject(RealHands):
         alignment: str = "centroid",
         crop: str = "metric",
         crop_factor: float = CROP_FACTOR,
-        crop_metres: float = 0.3,
+        crop_meters: float = 0.3,
         first_pixel: float = 0.0,
         fingertips: str = "paper",
         skip_broken: bool = False,
@@ -76,17 +77,17 @@ class DexterObject(RealHands):
         self.split, self.alignment, self.fingertips, self.first_pixel = "test", alignment, fingertips, first_pixel
         self.root = sequences_root(root)
         self.tips_mm: dict[str, np.ndarray] = {}
-        self.places: list[tuple[str, int]] = []  # sequence and number of the frame, from 0
+        self.frames: list[tuple[str, int]] = []  # sequence and number of the frame, from 0
         for sequence in FRAMES:
             tips = read_tips(label_path(self.root, sequence, "3D"), 3)
             self.tips_mm[sequence] = tips
-            known = valid_tips(tips).sum(1)
-            self.places += [(sequence, i) for i in range(len(tips)) if known[i] >= WHICH[which]]
+            count = valid_tips(tips).sum(1)
+            self.frames += [(sequence, i) for i in range(len(tips)) if count[i] >= WHICH[which]]
         title = f"DexterObject which={which} alignment={alignment} fingertips={fingertips}"
-        super().__init__(title, len(self.places), size, Crop(crop, crop_factor, crop_metres), skip_broken)
+        super().__init__(title, len(self.frames), size, Crop(crop, crop_factor, crop_meters), skip_broken)
 
     def read(self, row: int) -> Frame:
-        sequence, i = self.places[row]
+        sequence, i = self.frames[row]
         image = read_rgb(picture_path(self.root / sequence / "color", i + 1))
         tips = self.tips_mm[sequence][i]
         valid = valid_tips(tips)
@@ -103,13 +104,13 @@ class DexterObject(RealHands):
 
 
 def to_color_camera(tips_m: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
-    """Labels, whose x and y are negated, to the frame of the color camera."""
+    """Converts labels, whose x and y are negated, to the frame of the color camera."""
     rotation, translation = tips_m.new_tensor(COLOR_ROTATION), tips_m.new_tensor(COLOR_TRANSLATION_M)
     return (tips_m * tips_m.new_tensor([-1.0, -1.0, 1.0])) @ rotation.mT + translation
 
 
 def valid_tips(tips_mm: Float[np.ndarray, "*batch 3"]) -> Bool[np.ndarray, "*batch"]:
-    """Which tips are annotated."""
+    """Returns which tips are annotated."""
     return tips_mm[..., 2] != MISSING_Z
 
 
@@ -119,56 +120,56 @@ def align_tips(
     valid: Bool[Tensor, "*batch n"],
     mode: str = "centroid",
 ) -> Float[Tensor, "*batch n 3"]:
-    """Moves predicted tips onto the true ones where no wrist is known; what is not valid does not count.
+    """Aligns predicted tips with the true ones without a wrist; only valid tips count.
 
-    "none": as they are, in the camera frame; "centroid": the means of the valid tips coincide; "centroid_scale": and
-    so do their mean distances from it, which forgives a lot, and is what public evaluations of DO do.
+    mode: "none": in the camera frame, unchanged; "centroid": the means of the valid tips coincide; "centroid_scale":
+    also their mean distances from it, as in public evaluations of DO, which is very forgiving.
     """
     if mode not in ALIGNMENTS:
         raise ValueError(f"unknown alignment '{mode}': choose one of {', '.join(ALIGNMENTS)}")
     if mode == "none":
         return predicted
-    truth = torch.where(valid[..., None], truth, 0.0)  # NaN where it is not known
+    truth = torch.where(valid[..., None], truth, 0.0)  # it is NaN where unknown
     weights = valid[..., None] / valid.sum(-1)[..., None, None].clamp(min=1)
     center, target = ((points * weights).sum(-2, keepdim=True) for points in (predicted, truth))
-    moved = predicted - center
+    centered = predicted - center
     if mode == "centroid_scale":
-        found, wanted = (
-            (points.norm(dim=-1, keepdim=True) * weights).sum(-2, keepdim=True) for points in (moved, truth - target)
+        size, true_size = (
+            (points.norm(dim=-1, keepdim=True) * weights).sum(-2, keepdim=True) for points in (centered, truth - target)
         )
-        moved = moved * wanted / found.clamp(min=1e-9)
-    return moved + target
+        centered = centered * true_size / size.clamp(min=1e-9)
+    return centered + target
 
 
 # ---- files
 
 
 def sequences_root(root: str | os.PathLike[str]) -> Path:
-    """The folder of the six sequences, usually called `data`."""
+    """Finds the folder of the six sequences, usually called `data`."""
     marks = [f"{folder}{sequence}" for folder in ("data/", "") for sequence in FRAMES]
-    found = find_root(root, marks, "Dexter+Object")
-    return found / "data" if any((found / "data" / sequence).is_dir() for sequence in FRAMES) else found
+    folder = find_root(root, marks, "Dexter+Object")
+    return folder / "data" if any((folder / "data" / sequence).is_dir() for sequence in FRAMES) else folder
 
 
 def label_path(root: Path, sequence: str, dimensions: str) -> Path:
-    """The text file of a sequence's labels, whatever the case of its name."""
+    """Returns the path of the labels of a sequence, whatever the case of its name."""
     folder, name = root / sequence / "annotations", f"{sequence}{dimensions}.txt"
-    there = {path.name.lower(): path for path in folder.iterdir()} if folder.is_dir() else {}
-    return there.get(name.lower(), folder / name)
+    paths = {path.name.lower(): path for path in folder.iterdir()} if folder.is_dir() else {}
+    return paths.get(name.lower(), folder / name)
 
 
 def picture_path(folder: Path, number: int) -> Path:
-    """Picture `number`, counted from 1; a copy that was saved in another format will do."""
+    """Returns the path of picture `number`, counted from 1, in the original format or another."""
     paths = [folder / f"Color_{number:04d}{suffix}" for suffix in (".bmp", *SUFFIXES)]
     return next((path for path in paths if path.is_file()), paths[0])
 
 
 def read_tips(path: Path, dimensions: int) -> Float[np.ndarray, "n 5 d"]:
-    """The five tips of each frame, thumb to little, as the file has them; an error names the line."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no labels at {path}; is Dexter+Object unpacked completely?")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB, far more than its labels have; refused unread")
+    """Reads the five tips of each frame, thumb to little, in the units of the file.
+
+    Raises `FileNotFoundError`, and `ValueError` with the line that is wrong.
+    """
+    check_file(path, MAX_BYTES, f"no labels at {path}; is Dexter+Object unpacked completely?")
     rows = []
     for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines(), 1):
         if not line.strip():
@@ -181,8 +182,8 @@ def read_tips(path: Path, dimensions: int) -> Float[np.ndarray, "n 5 d"]:
             good = False
         if not good:
             raise ValueError(
-                f"{path}, line {number}: '{line.strip()[:60]}' is not five entries of {dimensions} numbers split by "
-                f"';'; download it again from {SOURCE}"
+                f"{path}, line {number}: '{line.strip()[:60]}' is not five entries of {dimensions} numbers separated "
+                f"by ';'; download it again from {SOURCE}"
             )
         rows.append(row)
     return np.array(rows).reshape(-1, 5, dimensions)

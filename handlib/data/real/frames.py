@@ -1,6 +1,6 @@
-"""What the readers of real data sets share: from an index to a sample, and what to do about a broken file.
+"""The common part of the readers of real data sets: makes samples from frames and handles broken files.
 
-A reader knows how its labels and pictures are stored and gives `Frame`s (crop.py); from there on all are alike.
+A reader knows how its labels and pictures are stored and returns `Frame`s (crop.py); the rest is done here.
 """
 
 import os
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,7 +18,7 @@ from tqdm.auto import tqdm
 from ..crop import Crop, Frame, cut_frame, to_original_camera, to_original_picture
 from ..sample import HandSample
 
-SPLITS = {  # the names that are understood
+SPLITS = {  # accepted names
     "train": "train",
     "training": "train",
     "val": "val",
@@ -25,28 +26,27 @@ SPLITS = {  # the names that are understood
     "test": "test",
     "evaluation": "test",
 }
-_BROKEN = (ValueError, OSError)  # what a reader raises at a frame that cannot be used
+_BROKEN = (ValueError, OSError)  # raised by readers for a frame that cannot be used
 
 
 class RealHands(Dataset):
-    """A map-style data set of `HandSample`, cut from the pictures of a download.
+    """A map-style data set of `HandSample`, cropped from the pictures of a download.
 
     A reader derives from it, calls this constructor last, and implements `read(row)` for rows 0 … count − 1.
 
-    size: side of the square crops in pixels. crop: the rule by which they are cut. skip_broken: every frame is read
-    once now, and those that cannot be are left out; `broken` then maps the row of each to what was wrong with it.
-    Otherwise a broken frame raises an error, which names its file, when its turn comes. Two constructions from the same
-    files are the same data set, in whatever process.
+    size: side of the square crops in pixels. crop: the rule by which they are cut. skip_broken: reads every frame once
+    and leaves out those that cannot be used; `broken` maps their rows to the reasons. Otherwise a broken frame raises
+    an error with its file when it is read. The same files always give the same data set, in every process.
     """
 
     scored: tuple[int, ...] = tuple(range(21))  # rows of C21 that the protocol of the data set counts
-    palm = ""  # rule of palm.py by which its protocol makes joint 0 of a wrist; "": it counts the wrist
-    passes = 1  # looks that an estimate takes at a test hand: at its crop, then around the joints found there
-    validates = False  # whether the data set has a split for validation of its own
+    palm = ""  # rule of palm.py by which the protocol converts the wrist to joint 0; "": it counts the wrist
+    passes = 1  # number of crops per test hand: the first one, then one around the joints estimated in it
+    validates = False  # whether the data set has its own validation split
 
     def __init__(self, title: str, count: int, size: int, crop: Crop, skip_broken: bool):
         if size < 1:
-            raise ValueError(f"crops of {size} pixels: size must be at least 1")
+            raise ValueError(f"size must be at least 1 pixel, not {size}")
         self.title, self.count, self.size, self.crop = title, count, size, crop
         self.rows: Iterable[int] = range(count)
         self.broken: dict[int, str] = {}
@@ -54,30 +54,32 @@ class RealHands(Dataset):
             self._leave_out_broken()
 
     def read(self, row: int) -> Frame:
-        """The frame of a row as the data set has it."""
+        """Reads the frame of a row."""
         raise NotImplementedError(f"{type(self).__name__} must implement read")
 
-    def place(self, row: int) -> float:
-        """Where in its recording the hand of a row is, from 0 to 1; the same for all pictures of one hand."""
+    def time(self, row: int) -> float:
+        """Returns the time of a row within its recording, 0 … 1; the same for all pictures of one hand."""
         return row / self.count
 
-    def hold_out(self, fraction: float, held: bool) -> "RealHands":
-        """This set with only the last `fraction` of each recording (held), or with only what comes before.
+    def hold_out(self, fraction: float, validation: bool) -> "RealHands":
+        """Keeps only the last `fraction` of each recording (validation), or only the rest; returns the data set.
 
-        Validation hands for sets that have none. Their end rather than a random choice, since neighbors in a video
-        are nearly the same picture.
+        This gives validation hands to data sets without a validation split. They are not chosen at random, because
+        neighboring frames of a video are nearly the same picture.
         """
         if not 0 < fraction < 1:
             raise ValueError(f"{self.title}: hold must be more than 0 and less than 1, not {fraction:g}")
-        self.rows = [row for row in self.rows if (self.place(row) >= 1 - fraction) == held]
-        self.title += f" {'held' if held else 'without'}={fraction:g}"
+        self.rows = [row for row in self.rows if (self.time(row) >= 1 - fraction) == validation]
+        self.title += f" {'held' if validation else 'without'}={fraction:g}"
         if not self.rows:
-            raise ValueError(f"{self.title}: no frame is left of {self.count}: choose another hold than {fraction:g}")
+            raise ValueError(
+                f"{self.title}: hold={fraction:g} leaves none of {self.count} frames: choose another value"
+            )
         return self
 
     @property
     def name(self) -> str:
-        """What a results file records."""
+        """The name in results files."""
         skipped = f" skipped={len(self.broken)}" if self.broken else ""
         return f"{self.title} {self.crop} size={self.size} n={len(self)}{skipped}"
 
@@ -85,7 +87,7 @@ class RealHands(Dataset):
         return len(self.rows)
 
     def frame(self, index: int) -> Frame:
-        """The uncut, unmirrored original of sample `index`."""
+        """Reads the frame of sample `index`, neither cropped nor mirrored."""
         if not 0 <= index < len(self):
             raise IndexError(f"{self.title} has no sample {index}; it has {len(self)}")
         return self.read(self.rows[index])
@@ -96,11 +98,11 @@ class RealHands(Dataset):
     def to_original(
         self, points_cam: Float[Tensor, "n 3"], points_px: Float[Tensor, "m 2"], sample: HandSample
     ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "m 2"]]:
-        """Predictions for a sample, in the original camera (meters) and in the original picture (pixels)."""
+        """Converts predictions for a sample to the original camera (meters) and the original picture (pixels)."""
         return to_original_camera(points_cam, sample.side), to_original_picture(points_px, sample)
 
     def report(self) -> str:
-        """How many frames were skipped, and what is wrong with the first of them."""
+        """Says how many frames were skipped, and why the first of them were."""
         if not self.broken:
             return f"{self.title}: {len(self)} frames, none skipped"
         first = [f"  {message}" for message in list(self.broken.values())[:5]]
@@ -108,7 +110,7 @@ class RealHands(Dataset):
         return "\n".join([f"{self.title}: {len(self.broken)} broken frames skipped, {len(self)} left", *first, *more])
 
     def _leave_out_broken(self) -> None:
-        def trouble(row: int) -> str | None:
+        def fault(row: int) -> str | None:
             try:
                 cut_frame(self.read(row), 8, self.crop)
             except _BROKEN as error:
@@ -117,29 +119,32 @@ class RealHands(Dataset):
 
         rows = list(self.rows)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            found = tqdm(pool.map(trouble, rows), f"reading {self.title}", len(rows), disable=len(rows) < 1000)
-            self.broken = {row: message for row, message in zip(rows, found, strict=True) if message is not None}
+            faults = tqdm(pool.map(fault, rows), f"reading {self.title}", len(rows), disable=len(rows) < 1000)
+            self.broken = {row: message for row, message in zip(rows, faults, strict=True) if message is not None}
         self.rows = [row for row in rows if row not in self.broken]
         if self.broken:
             tqdm.write(self.report())
 
 
-def split_of(split: str, known: Iterable[str] = ("train", "test")) -> str:
-    """ "train", "val" or "test", also by the names that data sets use for them, such as "training", "evaluation"."""
-    found = SPLITS.get(split)
-    if found not in known:
-        raise ValueError(f"unknown split '{split}': choose one of {', '.join(known)}")
-    return found
+def split_of(split: str, choices: Iterable[str] = ("train", "test")) -> str:
+    """Returns "train", "val" or "test", also for other names of them, such as "training" or "evaluation".
+
+    Raises `ValueError` for a split that is not among `choices`.
+    """
+    name = SPLITS.get(split)
+    if name not in choices:
+        raise ValueError(f"unknown split '{split}': choose one of {', '.join(choices)}")
+    return name
 
 
 def find_root(root: str | os.PathLike[str], marks: Iterable[str], what: str) -> Path:
-    """The folder that holds one of `marks`: `root`, or one inside it, such as the archive unpacks to.
+    """Returns the folder that contains one of `marks`: `root`, or a folder in it.
 
-    `FileNotFoundError` says what should be there.
+    Raises `FileNotFoundError` with what should be there.
     """
     root, marks = Path(root).expanduser(), tuple(marks)
     if not root.is_dir():
-        raise FileNotFoundError(f"no folder at {root}; give the one that {what} was unpacked to")
+        raise FileNotFoundError(f"no folder at {root}; give the folder into which {what} was unpacked")
     for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
         if any((folder / mark).exists() for mark in marks):
             return folder
@@ -147,6 +152,14 @@ def find_root(root: str | os.PathLike[str], marks: Iterable[str], what: str) -> 
 
 
 def intrinsics(fx: float, fy: float, cx: float, cy: float, first_pixel: float = 0.0) -> Float[Tensor, "3 3"]:
-    """K with pixel centers at +0.5, from one whose first pixel has its center at `first_pixel` (0: OpenCV's)."""
+    """Returns K with pixel centers at +0.5, from numbers whose first center is at `first_pixel` (0: OpenCV's)."""
     shift = 0.5 - first_pixel
     return torch.tensor([[fx, 0, cx + shift], [0, fy, cy + shift], [0, 0, 1]], dtype=torch.float64)
+
+
+def intrinsics_of(matrix: Float[Tensor, "3 3"] | Float[np.ndarray, "3 3"], first_pixel: float) -> Float[Tensor, "3 3"]:
+    """Returns `intrinsics` of a matrix [[fx, skew, cx], [0, fy, cy], [0, 0, 1]]."""
+    (fx, skew, cx), (_, fy, cy) = matrix[:2].tolist()
+    K = intrinsics(fx, fy, cx, cy, first_pixel)
+    K[0, 1] = skew
+    return K

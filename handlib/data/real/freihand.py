@@ -21,24 +21,24 @@ import torch
 
 from ...camera import CROP_FACTOR
 from ..crop import Crop, Frame
-from .frames import RealHands, find_root, intrinsics, split_of
+from .frames import RealHands, find_root, intrinsics_of, split_of
 from .json_rows import JsonRows
 from .pictures import read_codes, read_rgb, same_size
 
 FOLDERS = {"train": "training", "test": "evaluation"}
 COUNTS = {"train": 32560, "test": 3960}  # labels
-BACKGROUNDS = 4  # pictures a label of the training split
+BACKGROUNDS = 4  # pictures per label of the training split
 SOURCE = "https://lmb.informatik.uni-freiburg.de/projects/freihand/"
-THRESHOLD = 127  # of a mask, which was stored as JPEG
+THRESHOLD = 127  # of a mask, which is stored as JPEG
 
 
 class FreiHAND(RealHands):
     """Every picture of FreiHAND.
 
     root: the unpacked download. split: "train" ("training") or "test" ("evaluation").
-    backgrounds: how many of the four versions of each training picture to use; by default those that are there.
-    vertices: samples carry the mesh too. crop: see `Crop`; the pictures themselves are crops already, "picture".
-    first_pixel: the coordinate of the first pixel's center in their K. The other arguments: `RealHands`.
+    backgrounds: how many of the four versions of each training picture to use; all that exist by default.
+    vertices: samples also have the mesh. crop: see `Crop`; "picture" keeps the pictures, which are crops already.
+    first_pixel: the coordinate of the first pixel's center in their K. Other arguments: `RealHands`.
     """
 
     fingertips = "freihand"
@@ -78,14 +78,14 @@ class FreiHAND(RealHands):
         return None if optional and not path.is_file() else JsonRows(path, shape, SOURCE)
 
     def _versions(self) -> int:
-        """How many versions of the training pictures are there: the first picture of each is looked for."""
+        """Counts the versions of the training pictures, by the first picture of each."""
         if self.split == "test":
             return 1
         first = (self.root / self.stem / "rgb" / f"{i * len(self.K):08d}.jpg" for i in range(1, BACKGROUNDS))
         return 1 + sum(path.is_file() for path in first)
 
-    def place(self, row: int) -> float:
-        return row % len(self.K) / len(self.K)  # every hand is there before several backgrounds
+    def time(self, row: int) -> float:
+        return row % len(self.K) / len(self.K)  # all versions of a picture have the same time
 
     def read(self, row: int) -> Frame:
         label = row % len(self.K)
@@ -94,9 +94,6 @@ class FreiHAND(RealHands):
         if self.split == "train":
             path = self.root / self.stem / "mask" / f"{label:08d}.jpg"
             mask = same_size(read_codes(path), image, path) > THRESHOLD
-        (fx, skew, cx), (_, fy, cy) = self.K[label][:2].tolist()
-        K = intrinsics(fx, fy, cx, cy, self.first_pixel)
-        K[0, 1] = skew
         joints = np.full((21, 3), np.nan) if self.xyz is None else self.xyz[label]
         return Frame(
             name=f"freihand-{self.split}-{row:08d}",
@@ -104,7 +101,7 @@ class FreiHAND(RealHands):
             image=image,
             joints_cam=torch.from_numpy(joints),
             visible=torch.full((21,), self.xyz is not None),
-            K=K,
+            K=intrinsics_of(self.K[label], self.first_pixel),
             mask=mask,
             vertices_cam=None if self.vertices is None else torch.from_numpy(self.vertices[label]),
         )

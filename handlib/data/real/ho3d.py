@@ -1,11 +1,11 @@
-"""HO3D v2 and v3, HO-3D (Hampali et al. 2020): right hands of 10 people that handle things, 640×480.
+"""HO3D (HO-3D) v2 and v3 (Hampali et al. 2020): right hands of 10 people with objects, 640×480.
 
     {train,evaluation}/<sequence>/rgb/%04d.png            v3: .jpg
                                  /depth/%04d.png
                                  /meta/%04d.pkl
                                  /seg/%04d.png            v3 alone
-    {train,evaluation}.txt        a line a frame, "<sequence>/<frame>"; the order of `evaluation.txt` is the server's
-    evaluation_{xyz,verts}.json   a download of its own; without it the evaluation's joints are not known
+    {train,evaluation}.txt        one line per frame, "<sequence>/<frame>"; the server's order is that of evaluation.txt
+    evaluation_{xyz,verts}.json   a separate download; without it the joints of the evaluation are unknown
 
 | theirs | here |
 |---|---|
@@ -13,14 +13,14 @@
 | `handJoints3D` 21×3 meters, order MANO21: the 16 joints of MANO, then the tips thumb … little | C21 |
 | evaluation: `handJoints3D` is the wrist alone, three numbers | the wrist given, nothing visible |
 | `camMat` 3×3; whole numbers are pixel centers | + 0.5 in cx and cy, then that of the crop |
-| `handBoundingBox`, evaluation: left, top, right, bottom | `Frame.box_px` |
+| `handBoundingBox` of the evaluation: left, top, right, bottom | `Frame.box_px` |
 | depth: (R + 256 G) · 0.000125 meters, R the low byte | `depth`, if asked for |
 | seg: blue where the hand is | `mask`, if asked for |
 | `handPose`, `handBeta`, `handTrans`: MANO's | not read |
 
-The layout is that of the authors' own scripts. Three things they do not settle: which vertices the fingertips are
-(`fingertips`; public code takes manopth's, and others), how many training frames v3 has (their script says 78,297,
-their counts of all frames come to 83,325), and the colors of seg, which here are those of public code that reads it.
+The layout is that of the authors' own scripts. They leave three questions open: which vertices are the fingertips
+(`fingertips`; public code uses manopth's and others), how many training frames v3 has (their script says 78,297, their
+counts of all frames give 83,325), and the colors of seg, for which this reader follows public code.
 """
 
 import os
@@ -35,22 +35,23 @@ from torch import Tensor
 
 from ...camera import CROP_FACTOR
 from ...hand.joints import C21, MANO21, convert
+from ...support.files import check_file
 from ...support.pickles import ARRAYS, BYTES, array_of, read_pickle
 from ..crop import Crop, Frame
-from .frames import RealHands, find_root, intrinsics, split_of
+from .frames import RealHands, find_root, intrinsics_of, split_of
 from .json_rows import JsonRows
 from .pictures import read_rgb, same_size
 
 FOLDERS = {"train": "train", "test": "evaluation"}
 COUNTS = {2: {"train": (66034,), "test": (11524,)}, 3: {"train": (83325, 78297), "test": (20137,)}}  # frames
 SOURCE = "https://github.com/shreyashampali/ho3d"
-SUFFIXES = {".png": 2, ".jpg": 3}  # of the pictures, and the version that has them
-DEPTH_M = 0.00012498664727900177  # a step of depth
+SUFFIXES = {".png": 2, ".jpg": 3}  # of the pictures, and the version that uses them
+DEPTH_M = 0.00012498664727900177  # meters per step of depth
 THRESHOLD = 127  # of seg's colors
-MAX_META_BYTES = 4 << 20  # of a pickle; its largest fields are a few values a vertex
+MAX_META_BYTES = 4 << 20  # of a pickle; its largest fields are a few values per vertex
 MAX_LIST_BYTES = 64 << 20  # of a list of frames
 MAX_STEPS = 200_000  # opcodes of a pickle; the fields that are arrays have about 100 in all
-FARTHEST = 1e6  # meters or pixels; what is farther is damage
+FARTHEST = 1e6  # meters or pixels; larger numbers are damage
 _NAMES = ARRAYS | BYTES | {f"numpy.{core}.multiarray scalar": "scalar" for core in ("core", "_core")}
 _LINE = re.compile(r"[A-Za-z0-9_-]+/[0-9]+")
 
@@ -59,12 +60,11 @@ class HO3D(RealHands):
     """Every frame of a split, in the order of its list.
 
     root: the unpacked download. split: "train" or "test" ("evaluation").
-    version: 2 or 3; by default what the suffix of the first picture says.
-    vertices: samples of the evaluation carry the mesh, where `evaluation_verts.json` is there; the training split has
-    MANO's parameters instead. masks: v3's segmentation is read. depth: samples carry a depth map.
-    crop: see `Crop`; "box" is the box that methods are given, which the evaluation alone has. first_pixel: the
-    coordinate of the first pixel's center in their K. fingertips: the set of `joints.FINGERTIPS` to compare with. The
-    other arguments: `RealHands`.
+    version: 2 or 3; by default from the suffix of the first picture.
+    vertices: samples of the evaluation have the mesh if `evaluation_verts.json` exists; the training split has only
+    MANO's parameters. masks: reads v3's segmentation. depth: samples have a depth map.
+    crop: see `Crop`; "box" is the box that the evaluation gives to methods. first_pixel: the coordinate of the first
+    pixel's center in their K. fingertips: the set of `joints.FINGERTIPS` to compare with. Other arguments: `RealHands`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class HO3D(RealHands):
             raise ValueError(f"unknown version {version} of HO3D: choose 2 or 3")
         self.xyz = self._truth("xyz", (21, 3))
         self.vertices = self._truth("verts", (778, 3)) if vertices else None
-        # All cameras of a sequence saw the same hand at one time, so that a frame's number says where it is.
+        # All cameras of a sequence show the same hand at the same time, so the number of a frame gives its time.
         self.ends: dict[str, int] = {}
         for sequence, frame in self.frames:
             self.ends[sequence] = max(self.ends.get(sequence, 0), int(frame) + 1)
@@ -111,12 +111,12 @@ class HO3D(RealHands):
         return rows
 
     def picture(self, row: int) -> Path:
-        """The color picture of a row: of the two suffixes the one that is there."""
+        """Returns the path of the color picture of a row, with the suffix that exists."""
         sequence, frame = self.frames[row]
         paths = [self.folder / sequence / "rgb" / f"{frame}{suffix}" for suffix in SUFFIXES]
         return next((path for path in paths if path.is_file()), paths[0])
 
-    def place(self, row: int) -> float:
+    def time(self, row: int) -> float:
         sequence, frame = self.frames[row]
         return int(frame) / self.ends[sequence]
 
@@ -126,9 +126,7 @@ class HO3D(RealHands):
         image = read_rgb(self.picture(row))
         path = folder / "meta" / f"{frame}.pkl"
         meta = read_meta(path)
-        (fx, skew, cx), (_, fy, cy) = _field(meta, "camMat", (3, 3), path)[:2].tolist()
-        K = intrinsics(fx, fy, cx, cy, self.first_pixel)
-        K[0, 1] = skew
+        K = intrinsics_of(_field(meta, "camMat", (3, 3), path), self.first_pixel)
         joints, box = torch.full((21, 3), torch.nan, dtype=torch.float64), None
         if self.split == "train":
             joints = from_ho3d(_field(meta, "handJoints3D", (21, 3), path))
@@ -143,7 +141,7 @@ class HO3D(RealHands):
             side="right",
             image=image,
             joints_cam=joints,
-            visible=joints.isfinite().all(-1) & joints.isfinite().all(),  # no score of a wrist alone
+            visible=joints.isfinite().all(-1) & joints.isfinite().all(),  # a wrist alone is not scored
             K=K,
             mask=read_mask(folder / "seg" / f"{frame}.png", image) if self.with_masks else None,
             depth=read_depth(folder / "depth" / f"{frame}.png", image) if self.with_depth else None,
@@ -153,12 +151,12 @@ class HO3D(RealHands):
 
 
 def opengl(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Points of a camera that looks along z with y down in OpenGL's camera, and back: y and z negated."""
+    """Converts points from handlib's camera frame to OpenGL's or back: negates y and z."""
     return points * points.new_tensor([1.0, -1.0, -1.0])
 
 
 def from_ho3d(joints: Float[np.ndarray, "21 3"]) -> Float[Tensor, "21 3"]:
-    """Joints as HO3D has them in our camera and order."""
+    """Converts HO3D's joints to handlib's camera frame and C21 order."""
     return convert(opengl(torch.from_numpy(joints)), MANO21, C21)
 
 
@@ -166,11 +164,11 @@ def from_ho3d(joints: Float[np.ndarray, "21 3"]) -> Float[Tensor, "21 3"]:
 
 
 def read_frames(path: Path) -> list[tuple[str, str]]:
-    """Sequence and frame of each line of a list such as `train.txt`; an error names the line."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no {path.name} in {path.parent}; is HO3D unpacked completely?")
-    if path.stat().st_size > MAX_LIST_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB, far more than a list of frames has; refused unread")
+    """Reads sequence and frame from each line of a list such as `train.txt`.
+
+    Raises `FileNotFoundError`, and `ValueError` with the line that is wrong.
+    """
+    check_file(path, MAX_LIST_BYTES, f"no {path.name} in {path.parent}; is HO3D unpacked completely?")
     lines = [line.strip() for line in path.read_text(encoding="ascii", errors="replace").splitlines()]
     while lines and not lines[-1]:
         lines.pop()
@@ -183,11 +181,8 @@ def read_frames(path: Path) -> list[tuple[str, str]]:
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """The fields of a frame's pickle, which is not run."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no labels at {path}; is HO3D unpacked completely?")
-    if path.stat().st_size > MAX_META_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB, far more than a frame's labels; refused unread")
+    """Reads the fields of the pickle of a frame without running it. Raises `FileNotFoundError` or `ValueError`."""
+    check_file(path, MAX_META_BYTES, f"no labels at {path}; is HO3D unpacked completely?")
     try:
         return read_pickle(path.read_bytes(), _NAMES, MAX_STEPS, "label file of HO3D", SOURCE)
     except ValueError as error:
@@ -195,7 +190,7 @@ def read_meta(path: Path) -> dict[str, Any]:
 
 
 def _field(meta: dict[str, Any], name: str, shape: tuple[int, ...], path: Path) -> np.ndarray:
-    """A field as an array of finite numbers; a list of numbers will do."""
+    """Returns a field, an array or a list, as an array of finite numbers. Raises `ValueError` for anything else."""
     where = f"{path}: the field '{name}'"
     if meta.get(name) is None:
         raise ValueError(
@@ -216,13 +211,13 @@ def _field(meta: dict[str, Any], name: str, shape: tuple[int, ...], path: Path) 
 
 
 def read_depth(path: Path, image: np.ndarray) -> Float[np.ndarray, "h w"]:
-    """Depth in meters, in the color camera; the low byte is in the red channel."""
+    """Reads depth in meters, in the color camera; the low byte is in the red channel."""
     picture = same_size(read_rgb(path), image, path).astype(np.uint16)
     return (picture[..., 0] + picture[..., 1] * 256).astype(np.float32) * np.float32(DEPTH_M)
 
 
 def read_mask(path: Path, image: np.ndarray) -> np.ndarray:
-    """Where v3's segmentation is blue; one that is smaller by a whole number is enlarged to the picture."""
+    """Reads where v3's segmentation is blue; it is enlarged by a whole factor to the size of the picture."""
     mask = read_rgb(path)[..., 2] > THRESHOLD
     times = max(image.shape[0] // max(mask.shape[0], 1), 1)
     return same_size(mask.repeat(times, 0).repeat(times, 1), image, path)

@@ -1,4 +1,4 @@
-"""InterHand2.6M (Moon et al. 2020): two hands of 26 people in a dome of some hundred cameras, 512×334, v1.0 at 5 fps.
+"""InterHand2.6M (Moon et al. 2020): two hands of 26 people in a dome of about 100 cameras, 512×334, v1.0 at 5 fps.
 
     annotations/{train,val,test}/InterHand2.6M_{train,val,test}_{data,camera,joint_3d}.json        v1.0
     annotations/{all,human_annot,machine_annot}/InterHand2.6M_…                                    before; `annotations`
@@ -10,18 +10,17 @@
 | data, `annotations`: image_id, hand_type (right, left, interacting), joint_valid 42, … | one sample for each hand |
 | joint_3d[capture][frame]: `world_coord` 42×3 millimeters, `joint_valid` 42×1 | `joints_cam`; NaN where not valid |
 | rows 0–20 the right hand, 21–41 the left; thumb … little, tip → base, wrist last | C21 |
-| data's `joint_valid`: of a picture, not of the world | `visible` |
+| `joint_valid` of data: of a picture, not of the world | `visible` |
 | camera[capture]: `campos` millimeters, `camrot`; X_cam = R (X − campos) | meters, camera frame |
 | `focal`, `princpt` in pixels; whole numbers are pixel centers | + 0.5 in cx and cy, then that of the crop |
 | `bbox` of both hands together; MANO_NeuralAnnot: MANO's parameters of both hands in the world | not read |
 
-Joints are those of their annotators, not of MANO. `joint_valid` stands in two files: the world's says which coordinates
-exist, the picture's which of them count there; their code uses the second alone. Public code differs on which
-annotations it measures (`annotations`, `ids`), on hands whose wrist is not valid (`roots`), and on whether pictures of
-two hands are counted (`which`). The layout is that of the authors' page and scripts.
+Joints are as annotated, not MANO's. `joint_valid` is in two files: that of joint_3d says which coordinates exist, that
+of data which of them count in a picture; their code uses only the second. Public code differs on which annotations are
+measured (`annotations`, `ids`), on hands without a valid wrist (`roots`), and on whether pictures of two hands count
+(`which`). The layout is that of the authors' page and scripts.
 """
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -34,21 +33,23 @@ from jaxtyping import Bool, Float
 
 from ...camera import CROP_FACTOR
 from ...hand.joints import C21, INTERHAND21, convert
+from ...support.files import check_file
+from ...support.json_text import parse_json
 from ..crop import Crop, Frame
 from .frames import RealHands, find_root, intrinsics, split_of
 from .json_objects import json_objects
 from .pictures import read_rgb
 
 SPLITS = ("train", "val", "test")
-COUNTS = {"train": 1361062, "val": 380125, "test": 849160}  # pictures of v1.0 at 5 fps, people's and machines' labels
+COUNTS = {"train": 1361062, "val": 380125, "test": 849160}  # pictures of v1.0 at 5 fps, human and machine labels
 SOURCE = "https://mks0601.github.io/InterHand2.6M/"
 FOLDERS = (*SPLITS, "all", "human_annot", "machine_annot")  # of annotations
 ROWS = {"right": slice(0, 21), "left": slice(21, 42)}
 SIDES = {"both": ("right", "left"), "right": ("right",), "left": ("left",)}
 WHICH = {"all": ("right", "left", "interacting"), "single": ("right", "left"), "interacting": ("interacting",)}
 WRIST = INTERHAND21.index("wrist")
-FEWEST_SEEN = 2  # joints of a hand that makes a sample
-MAX_BYTES = 1 << 30  # of the files that are read whole; those at 5 fps have some 60 MB
+FEWEST_VALID = 2  # joints that a hand needs to be a sample
+MAX_BYTES = 1 << 30  # of the files that are read whole; those at 5 fps have about 60 MB
 FARTHEST_MM = 1e6
 
 
@@ -63,7 +64,7 @@ class Picture(NamedTuple):
 
 
 class Hand(NamedTuple):
-    """One hand of one picture: row `world` of the coordinates, and which of its 21 joints are valid in the picture."""
+    """One hand in one picture: its row `world` of the coordinates, and which of its joints are valid in the picture."""
 
     picture: Picture
     side: str
@@ -72,16 +73,16 @@ class Hand(NamedTuple):
 
 
 class InterHand26M(RealHands):
-    """Each hand of every annotated picture, picture by picture, the right hand first.
+    """Every hand of every annotated picture, sorted by picture, the right hand first.
 
     root: the folder of `annotations` and `images`. split: "train", "val" or "test". Reading the labels of the training
-    split takes minutes and a gigabyte of memory, once.
-    hand: "both", "right" or "left". which: "all" pictures, those of a "single" hand, or of "interacting" ones.
-    roots: only hands whose wrist is valid, as their own code measures; no: those without are there, too.
-    annotations: the folder in `annotations`, by default the split's. ids: a file beside the labels with the numbers of
-    the annotations to keep, one a line, such as those that people made.
+    split once takes minutes and a gigabyte of memory.
+    hand: "both", "right" or "left". which: "all" pictures, those of a "single" hand, or of "interacting" hands.
+    roots: only hands with a valid wrist, which their own code measures; False: also the others.
+    annotations: the folder in `annotations`, by default that of the split. ids: a file beside the labels with the
+    numbers of the annotations to keep, one per line, such as those made by people.
     first_pixel: the coordinate of the first pixel's center in their K. fingertips: the set of `joints.FINGERTIPS` to
-    compare with. The other arguments: `Crop`, `RealHands`.
+    compare with. Other arguments: `Crop`, `RealHands`.
     """
 
     validates = True
@@ -102,9 +103,9 @@ class InterHand26M(RealHands):
         fingertips: str = "smplx",
         skip_broken: bool = False,
     ):
-        for name, value, known in (("hand", hand, SIDES), ("which", which, WHICH)):
-            if value not in known:
-                raise ValueError(f"unknown {name} '{value}': choose one of {', '.join(known)}")
+        for name, value, choices in (("hand", hand, SIDES), ("which", which, WHICH)):
+            if value not in choices:
+                raise ValueError(f"unknown {name} '{value}': choose one of {', '.join(choices)}")
         self.split, self.fingertips, self.first_pixel = split_of(split, SPLITS), fingertips, first_pixel
         if annotations not in ("", *FOLDERS):
             raise ValueError(f"unknown annotations '{annotations}': choose one of {', '.join(FOLDERS)}")
@@ -112,18 +113,18 @@ class InterHand26M(RealHands):
         self.labels = self.root / "annotations" / (annotations or self.split)
         self.images = self.root / "images" / self.split
         self.cameras = read_whole(self._file("camera"))
-        self.world, self.valid, places = read_world(self._file("joint_3d"))
+        self.world, self.valid, rows = read_world(self._file("joint_3d"))
         kept = None if not ids else read_ids(self.labels / ids)
-        self.hands = self._hands(places, SIDES[hand], WHICH[which], roots, kept)
+        self.hands = self._hands(rows, SIDES[hand], WHICH[which], roots, kept)
         self.pictures = len({hand.picture.file_name for hand in self.hands})
-        # All cameras saw the same hand at one time, so that the number of a frame says where in its sequence it is.
+        # All cameras show the same hand at the same time, so the number of a frame gives its time in the sequence.
         frames: dict[tuple[str, str], list[int]] = {}
         for picture in (hand.picture for hand in self.hands):
             frames.setdefault((picture.capture, picture.sequence), []).append(int(picture.frame))
-        self.spans = {key: (min(found), max(found) + 1) for key, found in frames.items()}
-        chosen = f"hand={hand} which={which} roots={'yes' if roots else 'no'}"
-        chosen += "".join(f" {name}={value}" for name, value in (("annotations", annotations), ("ids", ids)) if value)
-        title = f"InterHand2.6M {self.split} {chosen} fingertips={fingertips}"
+        self.spans = {key: (min(numbers), max(numbers) + 1) for key, numbers in frames.items()}
+        options = f"hand={hand} which={which} roots={'yes' if roots else 'no'}"
+        options += "".join(f" {name}={value}" for name, value in (("annotations", annotations), ("ids", ids)) if value)
+        title = f"InterHand2.6M {self.split} {options} fingertips={fingertips}"
         super().__init__(title, len(self.hands), size, Crop(crop, crop_factor), skip_broken)
 
     def _file(self, what: str) -> Path:
@@ -131,7 +132,7 @@ class InterHand26M(RealHands):
 
     def _hands(
         self,
-        places: dict[tuple[str, str], int],
+        rows: dict[tuple[str, str], int],
         sides: tuple[str, ...],
         types: tuple[str, ...],
         roots: bool,
@@ -146,18 +147,18 @@ class InterHand26M(RealHands):
             if image not in pictures:
                 raise ValueError(f"{where}: the field 'image_id' names no image; get it again from {SOURCE}")
             picture = pictures[image]
-            if (world := places.get((picture.capture, picture.frame))) is None:
+            if (world := rows.get((picture.capture, picture.frame))) is None:
                 raise ValueError(
                     f"{where}: {self._file('joint_3d').name} has no frame {picture.frame} of capture "
                     f"{picture.capture}; get both again from {SOURCE}"
                 )
             for side in sides:
-                seen = valid[ROWS[side]] & self.valid[world, ROWS[side]]
-                if seen.sum() >= FEWEST_SEEN and (seen[WRIST] or not roots):
+                usable = valid[ROWS[side]] & self.valid[world, ROWS[side]]
+                if usable.sum() >= FEWEST_VALID and (usable[WRIST] or not roots):
                     hands.append(Hand(picture, side, world, valid[ROWS[side]]))
         return hands
 
-    def place(self, row: int) -> float:
+    def time(self, row: int) -> float:
         picture = self.hands[row].picture
         first, end = self.spans[picture.capture, picture.sequence]
         return (int(picture.frame) - first) / (end - first)
@@ -170,11 +171,11 @@ class InterHand26M(RealHands):
                 f"{self._file('data')}: the file_name '{picture.file_name}' leads out of the folder of images"
             )
         rotation, position, focal, center = self._camera(picture)
-        known = self.valid[world, ROWS[side]]
-        points = (self.world[world, ROWS[side]] - position) @ rotation.T / 1000  # R (X − campos), points being rows
+        exists = self.valid[world, ROWS[side]]
+        points = (self.world[world, ROWS[side]] - position) @ rotation.T / 1000  # R (X − campos) for points as rows
         joints, visible = (
             convert(torch.from_numpy(rows), INTERHAND21, C21)
-            for rows in (np.where(known[:, None], points, np.nan), (known & valid)[:, None].astype(np.float64))
+            for rows in (np.where(exists[:, None], points, np.nan), (exists & valid)[:, None].astype(np.float64))
         )
         return Frame(
             name=f"interhand-{self.split}-{Path(picture.file_name).with_suffix('').as_posix()}-{side}",
@@ -186,72 +187,63 @@ class InterHand26M(RealHands):
         )
 
     def _camera(self, picture: Picture) -> list[Float[np.ndarray, "..."]]:
-        """`camrot`, `campos`, `focal`, `princpt` of a picture's camera."""
-        path, found = self._file("camera"), []
+        """Returns `camrot`, `campos`, `focal`, `princpt` of the camera of a picture."""
+        path, values = self._file("camera"), []
         capture = self.cameras.get(picture.capture)
         for name, shape in (("camrot", (3, 3)), ("campos", (3,)), ("focal", (2,)), ("princpt", (2,))):
             field = capture.get(name) if isinstance(capture, dict) else None
             where = f"{path}: '{name}' of camera {picture.camera} in capture {picture.capture}"
             if not isinstance(field, dict) or picture.camera not in field:
                 raise ValueError(f"{where} is missing; get it again from {SOURCE}")
-            found.append(_numbers(field[picture.camera], shape, where))
-        if not np.allclose(found[0] @ found[0].T, np.eye(3), atol=1e-2):
-            raise ValueError(f"{path}: 'camrot' of camera {picture.camera} in capture {picture.capture} is no rotation")
-        return found
+            values.append(_numbers(field[picture.camera], shape, where))
+        if not np.allclose(values[0] @ values[0].T, np.eye(3), atol=1e-2):
+            where = f"camera {picture.camera} in capture {picture.capture}"
+            raise ValueError(f"{path}: 'camrot' of {where} is not a rotation; get it again from {SOURCE}")
+        return values
 
 
 # ---- files
 
 
 def read_whole(path: Path) -> dict[str, Any]:
-    """A JSON file that is not large, which must hold an object."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no {path.name} in {path.parent}; get it from {SOURCE}")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB, far more than it has; refused unread")
-    try:
-        holds = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise ValueError(f"{path}: not a readable JSON file ({reason}); get it again from {SOURCE}") from error
-    if not isinstance(holds, dict):
+    """Reads a JSON file of moderate size that holds an object. Raises `FileNotFoundError` or `ValueError`."""
+    check_file(path, MAX_BYTES, f"no {path.name} in {path.parent}; get it from {SOURCE}")
+    content = parse_json(path.read_bytes(), path, f"get it again from {SOURCE}")
+    if not isinstance(content, dict):
         raise ValueError(f"{path}: must hold an object by capture; get it again from {SOURCE}")
-    return holds
+    return content
 
 
 def read_world(
     path: Path,
 ) -> tuple[Float[np.ndarray, "n 42 3"], Bool[np.ndarray, "n 42"], dict[tuple[str, str], int]]:
-    """Coordinates in millimeters, which of them are valid, and the row of each (capture, frame)."""
-    world, valid, places = [], [], {}
+    """Reads coordinates in millimeters, which of them are valid, and the row of each (capture, frame)."""
+    world, valid, rows = [], [], {}
     for capture, frames in read_whole(path).items():
         if not isinstance(frames, dict):
             raise ValueError(f"{path}: capture {capture} must be an object by frame; get it again from {SOURCE}")
         for frame, label in frames.items():
             label, where = label if isinstance(label, dict) else {}, f"of frame {frame} in capture {capture}"
-            places[capture, frame] = len(world)
+            rows[capture, frame] = len(world)
             world.append(_numbers(label.get("world_coord"), (42, 3), f"{path}: 'world_coord' {where}"))
             valid.append(_flags(label.get("joint_valid"), f"{path}: 'joint_valid' {where}"))
     if not world:
         raise ValueError(f"{path}: it holds no frame; get it again from {SOURCE}")
-    return np.array(world), np.array(valid), places
+    return np.array(world), np.array(valid), rows
 
 
 def read_ids(path: Path) -> set[int]:
-    """The numbers of a text file, one a line."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no {path.name} in {path.parent}; get it from {SOURCE}, or leave out 'ids'")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB; refused unread")
+    """Reads the numbers of a text file, one per line."""
+    check_file(path, MAX_BYTES, f"no {path.name} in {path.parent}; get it from {SOURCE}, or leave out 'ids'")
     lines = path.read_text(encoding="ascii", errors="replace").split()
     try:
         return {int(line) for line in lines}
     except ValueError as error:
-        raise ValueError(f"{path}: must hold a whole number on each line ({error})") from error
+        raise ValueError(f"{path}: must hold an integer on each line ({error})") from error
 
 
 def _each(path: Path, key: str, take: Callable[[dict], Any]):
-    """(id, what `take` makes of it) of each object of a list; an error names the object."""
+    """Yields (id, `take(object)`) for each object of a list. Raises `ValueError` with the object that is wrong."""
     for number, entry in enumerate(json_objects(path, key, SOURCE)):
         try:
             yield int(entry["id"]), take(entry)
@@ -267,7 +259,7 @@ def _picture(entry: dict) -> Picture:
     if not isinstance(name, str) or not name or "\0" in name:
         raise ValueError("the field 'file_name' must be the path of a picture")
     texts = (entry["capture"], entry["camera"], int(entry["frame_idx"]), entry.get("seq_name", ""))
-    return Picture(name, *(sys.intern(str(text)) for text in texts))  # a million pictures share a few of them
+    return Picture(name, *(sys.intern(str(text)) for text in texts))  # a million pictures share a few texts
 
 
 def _annotation(entry: dict) -> tuple[int, str, Bool[np.ndarray, "42"]]:
@@ -285,11 +277,11 @@ def _numbers(value: Any, shape: tuple[int, ...], where: str) -> Float[np.ndarray
 
 
 def _flags(value: Any, where: str) -> Bool[np.ndarray, "42"]:
-    """42 times 0 or 1, each in a list of its own or not."""
+    """Converts 42 numbers 0 or 1, or lists of one such number, to booleans."""
     try:
         array = np.array(value, np.float64).reshape(-1)
     except (TypeError, ValueError, OverflowError):
         array = np.zeros(0)
     if array.shape != (42,) or not np.isin(array, (0, 1)).all():
-        raise ValueError(f"{where} must be 42 times 0 or 1; get it again from {SOURCE}")
+        raise ValueError(f"{where} must be 42 numbers 0 or 1; get it again from {SOURCE}")
     return array > 0

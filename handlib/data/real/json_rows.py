@@ -1,10 +1,9 @@
-"""A JSON list of matrices, such as `[[[…], …], [[…], …], …]`, of which one is read at a time.
+"""Reads single matrices from a JSON list of matrices, such as `[[[…], …], [[…], …], …]`.
 
-FreiHAND's vertices are 1.5 GB of text, which would unpack to some 10 GB of Python objects. A matrix ends where two
-brackets close, so their places make an index, and only the text of the wanted one is parsed.
+FreiHAND's vertices are 1.5 GB of text, which would become about 10 GB of Python objects. A matrix ends where two
+brackets close, so the positions of these form an index, and only the text of the requested matrix is parsed.
 """
 
-import json
 import mmap
 import os
 import re
@@ -13,16 +12,18 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from ...support.json_text import parse_json
+
 _END = re.compile(rb"\]\s{0,64}\]")
 _LISTS = re.compile(rb"\s*\[\s*\[\s*\[")
-MAX_ROW_BYTES = 1 << 20  # 778 vertices have some 50 kB
+MAX_ROW_BYTES = 1 << 20  # 778 vertices have about 50 kB
 
 
 class JsonRows:
-    """`rows[i]` is matrix i as an array of `shape`, in double precision; `len(rows)` is how many there are.
+    """A sequence of matrices: `rows[i]` is an array of `shape` in double precision.
 
-    span: between which bytes of the file the list is; all of them by default. Errors name the file and the row. Reads
-    through a memory map; a copy in another process makes its own.
+    source: where to get the file, for error messages. span: the range of bytes of the list; the whole file by default.
+    Errors name the file and the row. It reads through a memory map; a copy in another process makes its own.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class JsonRows:
         self.start, stop = span or (0, len(self._map))
         if not _LISTS.match(self._map, self.start, stop):
             raise ValueError(f"{self.path}: not a JSON list of matrices; download it again from {source}")
-        self.ends = np.array([found.end() for found in _END.finditer(self._map, self.start, stop)], np.int64)
+        self.ends = np.array([match.end() for match in _END.finditer(self._map, self.start, stop)], np.int64)
 
     def _open(self) -> mmap.mmap:
         if self.path.stat().st_size == 0:
@@ -65,8 +66,8 @@ class JsonRows:
         text = self._map[start : int(self.ends[row])].strip()
         text = text[1:] if text[:1] == (b"," if row else b"[") else b""
         try:
-            array = np.array(json.loads(text), np.float64)
-        except (ValueError, TypeError, RecursionError) as error:
+            array = np.array(parse_json(text, where), np.float64)
+        except (ValueError, TypeError) as error:
             reason = " ".join(str(error).split())[:80]
             raise ValueError(f"{where} is not a matrix ({reason}); download it again from {self.source}") from error
         if array.shape != self.shape or not np.isfinite(array).all():

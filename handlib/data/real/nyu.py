@@ -1,9 +1,9 @@
-"""NYU Depth v2 (Silberman et al. 2012) as photographs to put behind hands: 1,449 indoor scenes, 640×480.
+"""NYU Depth v2 (Silberman et al. 2012) as background photographs: 1,449 indoor scenes, 640×480.
 
     nyu_depth_v2_labeled.mat        2.8 GB, a MATLAB 7.3 file, which is HDF5
 
-MATLAB counts columns first: its images (480, 640, 3, 1449) are (1449, 3, 640, 480) in HDF5, so that a picture is the
-transpose of what is read. A white border surrounds each: rows 7–473 and columns 7–631 are the photograph.
+MATLAB is column-major: its images (480, 640, 3, 1449) are (1449, 3, 640, 480) in HDF5, so pictures must be transposed
+when read. Each has a white border; rows 7–473 and columns 7–631 are the photograph.
 """
 
 import math
@@ -22,10 +22,10 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 class NYUBackgrounds:
-    """A source of backgrounds: `len(source)` photographs, `source.photograph(i)` one of them, read when asked for.
+    """A source of backgrounds; photographs are read when they are requested.
 
-    path: the file, or the folder that it is in. border: keep the white border. Each process opens the file by itself.
-    Needs h5py: pip install 'handlib[data]'.
+    path: the file, or its folder. border: keep the white border. Each process opens the file itself. Needs h5py: pip
+    install 'handlib[data]'.
     """
 
     def __init__(self, path: str | os.PathLike[str], border: bool = False):
@@ -37,7 +37,7 @@ class NYUBackgrounds:
 
     @property
     def name(self) -> str:
-        """What a results file records."""
+        """The name in results files."""
         return f"NYUBackgrounds n={len(self)}{' with border' if self.border else ''}"
 
     def __getstate__(self) -> dict:
@@ -47,18 +47,18 @@ class NYUBackgrounds:
         return self.length
 
     def photograph(self, i: int) -> UInt8[Tensor, "3 h w"]:
-        """Photograph i, sRGB bytes."""
+        """Reads photograph i as sRGB bytes."""
         if not 0 <= i < len(self):
             raise IndexError(f"{self.path} has no photograph {i}; it has {len(self)}")
         try:
             picture = self._open()[i]
         except (OSError, RuntimeError) as error:
             raise ValueError(f"{self.path}: the field 'images' cannot be read at {i} ({error})") from error
-        photograph = torch.from_numpy(picture).mT  # (3, width, height) as it is stored
+        photograph = torch.from_numpy(picture).mT  # stored as (3, width, height)
         return (photograph if self.border else photograph[:, INSIDE[0], INSIDE[1]]).contiguous()
 
     def _open(self):
-        """The data set `images` of the file, checked. A handle does not survive a fork, so each process has its own."""
+        """Opens and checks the data set `images`. Each process needs its own handle, since none survives a fork."""
         if self._images is not None and self._process == os.getpid():
             return self._images
         try:
@@ -70,7 +70,7 @@ class NYUBackgrounds:
         mend = f"is it nyu_depth_v2_labeled.mat from {SOURCE}, completely?"
         try:
             file = h5py.File(self.path, "r")
-            # A link or a virtual data set could lead to any other file.
+            # A link or a virtual data set could refer to any other file.
             link = file.get("images", getlink=True)
             images = file.get("images") if isinstance(link, h5py.HardLink) else None
         except (OSError, RuntimeError, KeyError) as error:
@@ -79,7 +79,7 @@ class NYUBackgrounds:
         if not isinstance(images, h5py.Dataset):
             wrong = "is missing"
         elif images.external or images.is_virtual:
-            wrong = "lies in other files; refused"
+            wrong = "refers to other files; refused"
         elif images.dtype != "uint8" or images.ndim != 4 or images.shape[1] != 3:
             wrong = f"is {images.dtype} of shape {images.shape}, expected uint8 of (n, 3, width, height)"
         elif not 0 < images.shape[2] * images.shape[3] <= MAX_PIXELS:

@@ -1,6 +1,6 @@
-"""Joint 0: the wrist, or the middle of the palm that older data sets and their protocols have in its place.
+"""Converts joint 0 between the wrist and the palm point that older data sets and their protocols use instead.
 
-Every rule that public code uses puts the palm on the segment from the wrist to a point a of the knuckles:
+Every rule in public code puts the palm point on the segment from the wrist to a point a at the knuckles:
 
     wrist = a + k (palm − a),        palm = a + (wrist − a) / k
 
@@ -11,7 +11,7 @@ Every rule that public code uses puts the palm on the segment from the wrist to 
 | "mean" | mean of the four MCPs, index to little | 2.25 |
 | "half" | MCP of the middle finger | 2, RHD's palm in the field's reference code |
 
-A wrist made from a palm is an estimate; the palm made from it by the same rule is the annotated one again.
+A wrist computed from a palm point is an estimate; converting it back by the same rule gives the annotated palm point.
 """
 
 import torch
@@ -29,13 +29,13 @@ RULES = {
 
 
 def palm_to_wrist(joints: Float[Tensor, "*batch 21 3"], rule: str) -> Float[Tensor, "*batch 21 3"]:
-    """C21 with the palm in row 0 to C21 with the wrist there."""
+    """Replaces the palm point in row 0 by the wrist."""
     anchor, k = _anchor(joints, rule)
     return torch.cat([anchor + k * (joints[..., :1, :] - anchor), joints[..., 1:, :]], -2)
 
 
 def wrist_to_palm(joints: Float[Tensor, "*batch 21 3"], rule: str) -> Float[Tensor, "*batch 21 3"]:
-    """C21 with the wrist in row 0 to C21 with the palm there, such as a protocol counts it; "" keeps the wrist."""
+    """Replaces the wrist in row 0 by the palm point of a protocol; the rule "" keeps the wrist."""
     if not rule:
         return joints
     anchor, k = _anchor(joints, rule)
@@ -43,8 +43,10 @@ def wrist_to_palm(joints: Float[Tensor, "*batch 21 3"], rule: str) -> Float[Tens
 
 
 def palm_visible(visible: Bool[Tensor, "*batch 21"], rule: str) -> Bool[Tensor, "*batch 21"]:
-    """Which joints of `wrist_to_palm` are seen: the palm where the wrist or a knuckle of the rule is, as the field's
-    reference code has it."""
+    """Returns which joints of `wrist_to_palm` are visible.
+
+    As in the field's reference code, the palm point is visible if the wrist or a knuckle of the rule is.
+    """
     if not rule:
         return visible
     _check(rule)

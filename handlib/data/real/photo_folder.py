@@ -1,18 +1,17 @@
-"""A folder of photographs of hands whose joints somebody has measured, described by one JSON file.
+"""A folder of photographs of hands with measured joints, described by one JSON file.
 
     FOLDER/annotations.json     [{"image": "images/a.jpg", "side": "left", "K": […], "xyz": […]}, …]
 
 | field | what |
 |---|---|
 | `image` | path of the picture within the folder, stored upright |
-| `side` | "right" or "left": which hand it shows |
+| `side` | "right" or "left" |
 | `K` | 3×3, of that picture, in pixels; whole numbers are pixel centers (`first_pixel`) |
-| `xyz` | 21 points x, y, z in meters, camera frame, C21 order; null for a joint that is not known; or null for all |
+| `xyz` | 21 points x, y, z in meters, camera frame, C21 order; null for an unknown joint; or null for all |
 
-More fields may stand beside them. What is in the picture's camera frame is what its K projects onto the hand.
+Other fields are ignored. Points in the camera frame are those that K projects onto the hand.
 """
 
-import json
 import math
 import os
 from pathlib import Path
@@ -21,20 +20,22 @@ from typing import Any
 import torch
 
 from ...camera import CROP_FACTOR
+from ...support.files import check_file
+from ...support.json_text import parse_json
 from ..crop import Crop, Frame
-from .frames import RealHands, intrinsics
+from .frames import RealHands, intrinsics_of
 from .pictures import read_rgb
 
 MAX_BYTES = 256 << 20  # of the JSON file; an entry has about 1 kB
-FARTHEST_M = 20.0  # a joint may be from the camera; what is farther is in millimeters
+FARTHEST_M = 20.0  # of a joint from the camera; larger numbers must be in millimeters
 
 
 class PhotoFolder(RealHands):
-    """Every entry of the JSON file, in its order.
+    """Every entry of the JSON file, in order.
 
-    folder: what the paths in the file start from. annotations: the file, in that folder. first_pixel: the coordinate of
-    the first pixel's center in its K. fingertips: the set of `joints.FINGERTIPS` to compare with. The other arguments:
-    `Crop`, `RealHands`.
+    folder: the folder of the file, to which its paths are relative. annotations: the name of the file. first_pixel: the
+    coordinate of the first pixel's center in K. fingertips: the set of `joints.FINGERTIPS` to compare with. Other
+    arguments: `Crop`, `RealHands`.
     """
 
     def __init__(
@@ -70,54 +71,46 @@ class PhotoFolder(RealHands):
         rows = [None] * 21 if entry["xyz"] is None else entry["xyz"]
         if not isinstance(rows, list) or len(rows) != 21:
             raise ValueError(f"{where}: the field 'xyz' must be a list of 21 points; write null for an unknown one")
-        known = [row is not None for row in rows]
-        given = _matrix([r for r in rows if r is not None], sum(known), f"{where}: the field 'xyz'")
-        if any(abs(value) > FARTHEST_M for point in given for value in point):
-            raise ValueError(f"{where}: the field 'xyz' must be in meters, not more than {FARTHEST_M:g} of them")
-        points = iter(given)
-        joints = torch.tensor([next(points) if there else [math.nan] * 3 for there in known], dtype=torch.float64)
-        shifted = intrinsics(*(float(K[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))), self.first_pixel)
-        shifted[0, 1] = K[0, 1]
+        annotated = [row is not None for row in rows]
+        points = _matrix([r for r in rows if r is not None], sum(annotated), f"{where}: the field 'xyz'")
+        if any(abs(value) > FARTHEST_M for point in points for value in point):
+            raise ValueError(f"{where}: the field 'xyz' must be in meters, at most {FARTHEST_M:g}")
+        joints = torch.full((21, 3), math.nan, dtype=torch.float64)
+        joints[annotated] = torch.tensor(points, dtype=torch.float64).reshape(-1, 3)
         return Frame(
             name=str(entry["image"]),
             side=entry["side"],
             image=read_rgb(self._picture(entry["image"], where), "save it as PNG or JPEG"),
             joints_cam=joints,
-            visible=torch.tensor(known),
-            K=shifted,
+            visible=torch.tensor(annotated),
+            K=intrinsics_of(K, self.first_pixel),
         )
 
     def _picture(self, image: Any, where: str) -> Path:
-        """The path of an entry's picture, which must not lead out of the folder."""
+        """Returns the path of the picture of an entry. Raises `ValueError` if it leads out of the folder."""
         if not isinstance(image, str) or not image or "\0" in image:
             raise ValueError(f"{where}: the field 'image' must be the path of a picture")
         path = self.folder / image
         if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise ValueError(f"{where}: the field 'image' leads out of the folder; put the picture into it")
+            raise ValueError(f"{where}: the field 'image' leads out of the folder; move the picture into it")
         return path
 
 
 def read_annotations(path: Path) -> list:
-    """The entries of a JSON file, not looked at yet."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no annotations at {path}: a JSON list of {{image, side, K, xyz}}, one an image")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB; refused unread. Split the folder")
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a readable JSON file ({' '.join(str(error).split())[:100]})") from error
+    """Reads the entries of a JSON file without checking them. Raises `FileNotFoundError` or `ValueError`."""
+    check_file(path, MAX_BYTES, f"no annotations at {path}: write a JSON list of {{image, side, K, xyz}}")
+    entries = parse_json(path.read_bytes(), path, "write it as UTF-8 with finite numbers")
     if not isinstance(entries, list) or not entries:
-        raise ValueError(f"{path}: must be a JSON list of {{image, side, K, xyz}}, one an image")
+        raise ValueError(f"{path}: must be a JSON list of {{image, side, K, xyz}}, one per image")
     return entries
 
 
 def _matrix(rows: Any, count: int, where: str) -> list[list[float]]:
-    """`count` rows of three finite numbers."""
+    """Checks and returns `count` rows of three finite numbers."""
     good = isinstance(rows, list) and len(rows) == count and all(isinstance(r, list) and len(r) == 3 for r in rows)
     values = [value for row in rows for value in row] if good else []
     if not good or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         raise ValueError(f"{where} must be rows of three numbers")
-    if not all(abs(v) < 1e6 for v in values):  # false for NaN, which Python's JSON admits
+    if not all(abs(v) < 1e6 for v in values):  # false for NaN, which Python's JSON accepts
         raise ValueError(f"{where} must hold finite numbers")
     return [[float(v) for v in row] for row in rows]

@@ -1,7 +1,7 @@
-"""Reading the images of a data set, as bytes. A file is looked at before it is decoded: it may be anything.
+"""Reads the images of a data set as bytes; files are checked before they are decoded.
 
-On top of `support.images`, whose errors name the file: only PNG, JPEG, BMP and WebP are tried, and nothing is turned
-upright, since a data set's labels belong to the image as it is stored.
+Uses `support.images`, whose errors name the file. Only PNG, JPEG, BMP and WebP are tried. Images are not turned
+upright, since the labels of a data set belong to the image as stored.
 """
 
 import os
@@ -17,28 +17,28 @@ from ...support.images import ImageError, open_image, rgb
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-MAX_PIXELS = 40_000_000  # of one image; the data sets' own have 0.3 million
+MAX_PIXELS = 40_000_000  # of one image; those of the data sets have 0.3 million
 
 
 def read_rgb(path: str | os.PathLike[str], mend: str = "download it again") -> UInt8[np.ndarray, "h w 3"]:
-    """A color image as stored; it may hold codes, so transparency changes nothing."""
+    """Reads a color image as stored, ignoring transparency, since colors may be codes."""
     with _open(path, mend) as image:
         return rgb(image, path, flatten=False)
 
 
 def read_codes(path: str | os.PathLike[str], mend: str = "download it again") -> UInt8[np.ndarray, "h w"]:
-    """An image of one channel, whose values are codes or gray levels; a palette's indices are the codes."""
+    """Reads an image of one channel of codes or gray levels; for a palette image, the indices are the codes."""
     with _open(path, mend) as image:
         if image.mode not in ("L", "P"):
-            raise ImageError(f"{path}: a picture of mode {image.mode}, not of one channel with 8 bits; {mend}")
+            raise ImageError(f"{path}: the picture has mode {image.mode}, not one channel of 8 bits; {mend}")
         return np.array(image)
 
 
 def same_size(picture: np.ndarray, image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
-    """A mask or a depth map, once it is seen to have the size of the color image that it belongs to."""
+    """Returns a mask or depth map. Raises `ValueError` if it does not have the size of its color image."""
     if picture.shape[:2] != image.shape[:2]:
-        (height, width), (wanted_height, wanted_width) = picture.shape[:2], image.shape[:2]
-        raise ValueError(f"{path}: {width}×{height} pixels, its color picture has {wanted_width}×{wanted_height}")
+        (height, width), (color_height, color_width) = picture.shape[:2], image.shape[:2]
+        raise ValueError(f"{path}: {width}×{height} pixels, its color picture has {color_width}×{color_height}")
     return picture
 
 

@@ -1,7 +1,7 @@
 """RHD, the Rendered Handpose Dataset (Zimmermann & Brox 2017): 41,258 and 2,728 rendered people, 320×320.
 
     RHD_published_v2/{training,evaluation}/{color,mask,depth}/%05d.png
-                                          /anno_{training,evaluation}.pickle       or beside the two folders
+                                          /anno_{training,evaluation}.pickle       or next to the two folders
 
 | theirs | here |
 |---|---|
@@ -12,7 +12,7 @@
 | mask: 0 nothing, 1 person, 2–16 left fingers, 17 left palm, 18–32, 33 right | `mask`, `parts` |
 | depth, two bytes R and G, R the high one: (256 R + G)/65535 · 5 meters | `depth`, if asked for |
 
-Public code differs on which of the two hands a picture is about: see `RHD`.
+Public code differs on which of the two hands of a picture to use: see `RHD`.
 """
 
 import os
@@ -24,10 +24,11 @@ from jaxtyping import Float, UInt8
 
 from ...camera import CROP_FACTOR
 from ...hand.joints import C21, RHD21, convert
+from ...support.files import check_file
 from ...support.pickles import ARRAYS, BYTES, array_of, read_pickle
 from ..crop import Crop, Frame
 from ..sample import PARTS
-from .frames import RealHands, find_root, intrinsics, split_of
+from .frames import RealHands, find_root, intrinsics_of, split_of
 from .palm import palm_visible, wrist_to_palm
 from .pictures import read_codes, read_rgb, same_size
 
@@ -38,18 +39,18 @@ PALM_RULE = "half"
 HANDS = ("mask", "visible", "left", "right")
 SHAPES = {"xyz": (42, 3), "uv_vis": (42, 3), "K": (3, 3)}
 FARTHEST_M = 5.0  # depth of the code 65535
-MAX_BYTES = 1 << 30  # of a pickle; the original's training labels have some 150 MB
-MAX_STEPS = 20_000_000  # opcodes; the original has about 100 a picture
+MAX_BYTES = 1 << 30  # of a pickle; the original training labels have about 150 MB
+MAX_STEPS = 20_000_000  # opcodes; the original has about 100 per picture
 PERSON, FIRST_FINGER, PALM, CODES = 1, {"left": 2, "right": 18}, {"left": 17, "right": 33}, 34
 
 
 def _part_table(side: str) -> UInt8[np.ndarray, "256"]:
-    """RHD's mask codes to codes of `PARTS` for one hand; the other hand and the person are "other"."""
+    """Makes the table from RHD's mask codes to codes of `PARTS` for one hand; person and other hand are "other"."""
     table = np.zeros(256, np.uint8)
     table[PERSON:CODES] = PARTS.index("other")
     table[PALM[side]] = PARTS.index("wrist")
     segments = [f"{finger}{n}" for finger in ("thumb", "index", "middle", "ring", "little") for n in (3, 2, 1)]
-    for i, segment in enumerate(segments):  # as the joints, from the tip to the base
+    for i, segment in enumerate(segments):  # from tip to base, like the joints
         table[FIRST_FINGER[side] + i] = PARTS.index(segment)
     return table
 
@@ -58,15 +59,15 @@ _PARTS = {side: _part_table(side) for side in ("left", "right")}
 
 
 class RHD(RealHands):
-    """One hand of every picture of RHD. Reading the labels of the training split takes about ten seconds, once.
+    """One hand of every picture of RHD. Reading the labels of the training split once takes about ten seconds.
 
     root: the unpacked download. split: "train" ("training") or "test" ("evaluation").
-    hand: "mask": the one with more pixels in the mask, the right one if equal, as in the field's reference code;
-    "visible": the one with more visible joints, the right one if equal; "left", "right": always that one.
-    joint0: "wrist": as annotated, and what `HandModel` has there; scores take both to ½ (wrist + middle MCP), which the
-    reference code and the paper's 21 keypoints count (`palm`). "palm": that point already, for a look at it alone.
-    depth: samples carry a depth map too. first_pixel: the coordinate of the first pixel's center in their K.
-    fingertips: the set of `joints.FINGERTIPS` to compare with. The other arguments: `Crop`, `RealHands`.
+    hand: "mask": the hand with more pixels in the mask, the right one if equal, as in the field's reference code;
+    "visible": the hand with more visible joints, the right one if equal; "left", "right": always that hand.
+    joint0: "wrist": as annotated and in `HandModel`; scores convert both sides to ½ (wrist + middle MCP), which the
+    reference code and the paper's 21 keypoints use (`palm`). "palm": samples have that point, only to look at it.
+    depth: samples also have a depth map. first_pixel: the coordinate of the first pixel's center in their K.
+    fingertips: the set of `joints.FINGERTIPS` to compare with. Other arguments: `Crop`, `RealHands`.
     """
 
     def __init__(
@@ -102,16 +103,13 @@ class RHD(RealHands):
         path, depth_path = self.folder / "mask" / file, self.folder / "depth" / file
         codes = same_size(read_codes(path), image, path)
         if codes.max(initial=0) >= CODES:
-            raise ValueError(f"{path}: the code {codes.max()}, where RHD has 0 … {CODES - 1}; download it again")
+            raise ValueError(f"{path}: code {codes.max()} is out of range 0 … {CODES - 1}; download it again")
         side = self._side(row, codes)
         hand = slice(0, 21) if side == "left" else slice(21, 42)
         joints = convert(torch.from_numpy(self.xyz[row, hand]).double(), RHD21, C21)
         visible = convert(torch.from_numpy(self.uv_vis[row, hand, 2:]), RHD21, C21)[:, 0] > 0.5
         if self.joint0 == "palm":
             joints, visible = wrist_to_palm(joints, PALM_RULE), palm_visible(visible, PALM_RULE)
-        (fx, skew, cx), (_, fy, cy) = self.K[row, :2].tolist()
-        K = intrinsics(fx, fy, cx, cy, self.first_pixel)
-        K[0, 1] = skew
         parts = _PARTS[side][codes]
         return Frame(
             name=f"rhd-{self.split}-{self.frames[row]:05d}",
@@ -119,7 +117,7 @@ class RHD(RealHands):
             image=image,
             joints_cam=joints,
             visible=visible,
-            K=K,
+            K=intrinsics_of(self.K[row], self.first_pixel),
             mask=parts > PARTS.index("other"),
             parts=parts,
             depth=same_size(read_depth(depth_path), image, depth_path) if self.with_depth else None,
@@ -138,20 +136,21 @@ class RHD(RealHands):
 
 
 def read_depth(path: str | os.PathLike[str]) -> Float[np.ndarray, "h w"]:
-    """Depth in meters from RHD's two bytes, the high one in the red channel."""
+    """Reads depth in meters from RHD's two bytes; the high byte is in the red channel."""
     picture = read_rgb(path).astype(np.uint16)
     return (picture[..., 0] * 256 + picture[..., 1]).astype(np.float32) * np.float32(FARTHEST_M / 65535)
 
 
 def read_labels(folder: Path) -> dict[str, np.ndarray]:
-    """`frames` (n), `xyz` (n, 42, 3), `uv_vis` (n, 42, 3), `K` (n, 3, 3) of a split's pickle, which is not run."""
+    """Reads `frames` (n), `xyz` (n, 42, 3), `uv_vis` (n, 42, 3), `K` (n, 3, 3) from a pickle without running it.
+
+    Raises `FileNotFoundError`, and `ValueError` with the field and the picture that are wrong.
+    """
     name = f"anno_{folder.name}.pickle"
     path = next((path for path in (folder / name, folder.parent / name) if path.is_file()), None)
     if path is None:
-        raise FileNotFoundError(f"no {name} in {folder} or beside it; is RHD unpacked completely?")
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ValueError(f"{path}: {size >> 20} MB, far more than RHD's labels have; refused unread")
+        raise FileNotFoundError(f"no {name} in {folder} or next to it; is RHD unpacked completely?")
+    check_file(path, MAX_BYTES, f"no {name} in {folder}")
     try:
         labels = read_pickle(path.read_bytes(), ARRAYS | BYTES, MAX_STEPS, "label file of RHD", SOURCE)
     except ValueError as error:

@@ -7,13 +7,13 @@ stereo pictures in 12 sequences, six rooms.
 | theirs | here |
 |---|---|
 | order STB21: palm, then little … thumb, each base → tip | C21 |
-| BB: the stereo camera; labels in the left one's frame, the right one stands 120.054 mm to its right | meters |
+| BB: the stereo camera; labels in the frame of the left camera, the right one is 120.054 mm to its right | meters |
 | SK: the depth camera's frame; its color camera: X_color = Rᵀ(X − t) | the color camera's frame |
 | SK depth in mm: R + 256 G, R the **low** byte, the opposite of RHD | `read_depth`, in the depth camera |
 | no masks; every joint of every picture is annotated | `mask` None, `visible` all true |
 
-Cameras are in pixels whose centers are whole numbers; 0.5 is added to cx and cy. Public code differs on which pictures
-are meant and on joint 0: see `STB`.
+Their intrinsics have pixel centers at whole numbers; 0.5 is added to cx and cy. Public code differs on which pictures
+to use and on joint 0: see `STB`.
 """
 
 import os
@@ -27,6 +27,7 @@ from torch import Tensor
 from ...camera import CROP_FACTOR
 from ...hand.joints import C21, STB21, convert
 from ...support import roma
+from ...support.files import check_file
 from ..crop import Crop, Frame
 from .frames import RealHands, find_root, intrinsics, split_of
 from .palm import palm_to_wrist
@@ -36,11 +37,11 @@ SEQUENCES = {
     "train": tuple(f"B{i}{what}" for i in range(2, 7) for what in ("Counting", "Random")),
     "test": ("B1Counting", "B1Random"),
 }
-FRAMES = 1500  # of a sequence
+FRAMES = 1500  # per sequence
 SOURCE = "https://sites.google.com/site/zhjw1988/"
 CAMERAS = {"BB": ("BB_left", "BB_right"), "BB_left": ("BB_left",), "BB_right": ("BB_right",), "SK": ("SK_color",)}
 JOINT0 = ("ring", "middle", "mean", "palm")
-MAX_BYTES = 64 << 20  # of a .mat file; the originals have some 0.7 MB
+MAX_BYTES = 64 << 20  # of a .mat file; the originals have about 0.7 MB
 MAX_FRAMES = 100_000
 
 INTRINSICS = {  # fx, fy, cx, cy
@@ -55,16 +56,16 @@ SK_TRANSLATION_M = (-0.0240381, -0.0004563, -0.0012326)
 
 
 class STB(RealHands):
-    """The left hand of every picture of one kind of camera: sequence by sequence, camera by camera, frame by frame.
+    """The left hand of every picture of one kind of camera, sorted by sequence, camera and frame.
 
     root: the unpacked download. split: "train" (B2–B6) or "test" (B1Counting, B1Random).
-    camera: "BB": both pictures of the stereo camera, 30,000 and 6,000, the paper's numbers; "BB_left", "BB_right": one
-    of them; "SK": the other camera's color pictures, 15,000 and 3,000, in the frame of the color camera.
-    joint0: "ring", "middle", "mean": the wrist, which `HandModel` has there, estimated from the annotated palm by that
-    rule of palm.py, three of which are in use; scores take both sides back to the palm by it, as the paper and the
-    field count it (`palm`). "palm": as annotated, for a look at it alone.
+    camera: "BB": both pictures of the stereo camera, 30,000 and 6,000 as in the paper; "BB_left", "BB_right": one of
+    them; "SK": the color pictures of the other camera, 15,000 and 3,000, in the frame of the color camera.
+    joint0: "ring", "middle", "mean": the wrist, as in `HandModel`, estimated from the annotated palm by that rule of
+    palm.py; scores convert both sides back to the palm, as in the paper and the field (`palm`). "palm": as annotated,
+    only to look at it.
     first_pixel: the coordinate of the first pixel's center in their K. fingertips: the set of `joints.FINGERTIPS` to
-    compare with. The other arguments: `Crop`, `RealHands`. Needs scipy: pip install 'handlib[data]'.
+    compare with. Other arguments: `Crop`, `RealHands`. Needs scipy: pip install 'handlib[data]'.
     """
 
     def __init__(
@@ -87,22 +88,21 @@ class STB(RealHands):
         self.split, self.camera, self.joint0, self.fingertips = split_of(split), camera, joint0, fingertips
         self.first_pixel, self.palm = first_pixel, "" if joint0 == "palm" else joint0
         self.root = find_root(root, ("labels",), "STB")
-        # Rows run through `places`: the folder of a sequence, the stem of its pictures, and the number of the frame.
-        self.places: list[tuple[str, str, int]] = []
+        self.frames: list[tuple[str, str, int]] = []  # sequence, stem of its pictures, number of the frame
         self.labels: dict[str, np.ndarray] = {}
         for sequence in SEQUENCES[self.split]:
             labels = read_labels(self.root / "labels" / f"{sequence}_{camera[:2]}.mat")
             self.labels[sequence] = labels
-            self.places += [(sequence, stem, i) for stem in CAMERAS[camera] for i in range(len(labels))]
+            self.frames += [(sequence, stem, i) for stem in CAMERAS[camera] for i in range(len(labels))]
         title = f"STB {self.split} camera={camera} joint0={joint0} fingertips={fingertips}"
-        super().__init__(title, len(self.places), size, Crop(crop, crop_factor), skip_broken)
+        super().__init__(title, len(self.frames), size, Crop(crop, crop_factor), skip_broken)
 
-    def place(self, row: int) -> float:
-        sequence, _, i = self.places[row]
+    def time(self, row: int) -> float:
+        sequence, _, i = self.frames[row]
         return i / len(self.labels[sequence])
 
     def read(self, row: int) -> Frame:
-        sequence, stem, i = self.places[row]
+        sequence, stem, i = self.frames[row]
         image = read_rgb(folder_of(self.root, sequence) / f"{stem}_{i}.png")
         label = torch.from_numpy(self.labels[sequence][i])
         if not label.isfinite().all():
@@ -121,37 +121,37 @@ class STB(RealHands):
 
 
 def folder_of(root: Path, sequence: str) -> Path:
-    """The folder of a sequence's pictures, with or without a folder `images` around it."""
+    """Returns the folder of the pictures of a sequence, in a folder `images` or not."""
     folders = (root / sequence, root / "images" / sequence)
     return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
 def to_camera(points_m: Float[Tensor, "*batch n 3"], stem: str) -> Float[Tensor, "*batch n 3"]:
-    """Labels of the frame that they are given in (BB: the left camera; SK: the depth camera) to that of a picture."""
+    """Converts labels from their frame (BB: the left camera; SK: the depth camera) to the camera of a picture."""
     if stem == "BB_right":
         return points_m - points_m.new_tensor([BASELINE_M, 0, 0])
     if stem == "SK_color":
         rotation = roma.rotvec_to_rotmat(points_m.new_tensor(SK_ROTATION))
-        return (points_m - points_m.new_tensor(SK_TRANSLATION_M)) @ rotation  # Rᵀ(X − t), points being rows
+        return (points_m - points_m.new_tensor(SK_TRANSLATION_M)) @ rotation  # Rᵀ(X − t) for points as rows
     return points_m
 
 
 def read_depth(path: str | os.PathLike[str]) -> Float[np.ndarray, "h w"]:
-    """Depth in meters of an `SK_depth` picture, in the depth camera; the low byte is in the red channel."""
+    """Reads depth in meters from an `SK_depth` picture, in the depth camera; the low byte is in the red channel."""
     picture = read_rgb(path).astype(np.uint16)
     return (picture[..., 0] + picture[..., 1] * 256).astype(np.float32) / np.float32(1000)
 
 
 def read_labels(path: Path) -> Float[np.ndarray, "n 21 3"]:
-    """`handPara` of a sequence in meters, frame by frame, in the order STB21. Shapes are checked before it is read."""
+    """Reads `handPara` of a sequence in meters, in the order STB21; its shape is checked first.
+
+    Raises `ModuleNotFoundError` without scipy, `FileNotFoundError`, or `ValueError`.
+    """
     try:
         from scipy import io
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("STB's .mat files need scipy: pip install 'handlib[data]'") from error
-    if not path.is_file():
-        raise FileNotFoundError(f"no labels at {path}; is STB unpacked completely?")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size >> 20} MB, far more than STB's labels have; refused unread")
+    check_file(path, MAX_BYTES, f"no labels at {path}; is STB unpacked completely?")
     mend = f"download it again from {SOURCE}"
     try:
         shapes = {name: shape for name, shape, _ in io.whosmat(path)}
@@ -163,8 +163,8 @@ def read_labels(path: Path) -> Float[np.ndarray, "n 21 3"]:
     except Exception as error:  # a damaged file can make scipy raise anything
         raise ValueError(f"{path}: not a readable .mat file ({' '.join(str(error).split())[:100]}); {mend}") from error
     if labels is None:
-        found = f"has shape {shape}" if shape is not None else f"is missing among {', '.join(shapes) or 'none'}"
-        raise ValueError(f"{path}: the field 'handPara' {found}, expected (3, 21, frames); {mend}")
+        fault = f"has shape {shape}" if shape is not None else f"is missing among {', '.join(shapes) or 'none'}"
+        raise ValueError(f"{path}: the field 'handPara' {fault}, expected (3, 21, frames); {mend}")
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "fiu" or labels.shape != shape:
         raise ValueError(f"{path}: the field 'handPara' must hold numbers; {mend}")
     return np.ascontiguousarray(labels.astype(np.float64).transpose(2, 1, 0) / 1000)

@@ -1,4 +1,4 @@
-"""The open benchmark: hands rendered from a seed."""
+"""The open benchmark: synthetic hands rendered from a seed."""
 
 from .hands import VERSION, SyntheticHands, digest
 

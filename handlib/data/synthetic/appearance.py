@@ -1,7 +1,7 @@
-"""How a surface looks under a light: skin tones, soft shading, and the shadow and shade of a hand on itself.
+"""The appearance of surfaces: skin tones, soft shading, and the shadows of a hand on itself.
 
-Light is linear; a picture's values are its square root, which is close to the sRGB curve and costs nothing. Batches of
-meshes in the camera frame (y down), meters.
+Light is linear. Image values are its square root, which is close to the sRGB curve and cheap. Functions take batches of
+meshes in the camera frame (y down), in meters.
 """
 
 import torch
@@ -13,28 +13,28 @@ from torch.nn import functional
 MONK_TONES = (
     "f6ede4", "f3e7db", "f7ead0", "eadaba", "d7bd96", "a07e56", "825c43", "604134", "3a312a", "292420",
 )  # fmt: skip
-REFLECTANCE = 0.75  # of skin as light as the scale's white; the rest is headroom for the sheen
+REFLECTANCE = 0.75  # of skin as light as the scale's white; the rest is room for the sheen
 TONES = torch.tensor([[int(t[i : i + 2], 16) for i in (0, 2, 4)] for t in MONK_TONES]) / 255
-BLUSH = (1.14, 0.93, 0.8)  # skin is redder than the scale's printed swatches, blood being under it
-DEEPEST = 0.8  # of its light that one thing can take from a surface
-WRAP = 0.25  # Lambert's term goes on past the terminator, as light does in skin
+BLUSH = (1.14, 0.93, 0.8)  # blood makes skin redder than the scale's printed swatches
+DEEPEST = 0.8  # fraction of its light that one object can take from a surface
+WRAP = 0.25  # Lambert's term continues past the terminator, like light in skin
 
 
 def skin_tone(tone: Float[Tensor, " b"]) -> Float[Tensor, "b 3"]:
-    """Linear color of skin: `tone` runs from 0 to 9 along the Monk scale."""
+    """Returns the linear color of skin; `tone` is 0 … 9 on the Monk scale."""
     tones = TONES.to(tone)
     low = tone.long().clamp(0, 8)
     return to_linear(torch.lerp(tones[low], tones[low + 1], (tone - low)[:, None]))
 
 
 def relief(vertex_colors: Float[Tensor, "v 3"]) -> Float[Tensor, "v 3"]:
-    """The hand's own colors (nails, knuckles, paler palm) as ratios to their mean, to multiply a tone with."""
+    """Returns the hand's own colors (nails, knuckles, paler palm) as ratios to their mean, to multiply a tone by."""
     linear = to_linear(vertex_colors)
     return linear / linear.mean(0)
 
 
 class Light:
-    """A lamp, and the sky and ground around: `light` is the unit direction towards the lamp; colors are linear."""
+    """A lamp, the sky and the ground. light: unit direction towards the lamp. The colors are linear."""
 
     def __init__(
         self,
@@ -54,9 +54,9 @@ class Light:
         lit: Float[Tensor, "b n"],
         open_: Float[Tensor, "b n"],
     ) -> Float[Tensor, "b v 3"]:
-        """Linear colors. `lit`: how much of the lamp, `open_`: how much of the sky a vertex sees; one or all of them.
+        """Computes linear colors with a Blinn–Phong sheen.
 
-        The sheen is Blinn and Phong's.
+        lit: the fraction of the lamp, and open_: the fraction of the sky, that each vertex sees (or one for all).
         """
         toward = torch.einsum("bvc,bc->bv", normals, self.light)
         diffuse = (((toward + WRAP) / (1 + WRAP)).clamp(min=0) * lit)[..., None] * self.color[:, None]
@@ -75,13 +75,13 @@ def occlusion(
     light: Float[Tensor, "b 3"],
     apart: Float[Tensor, "v s"],
 ) -> tuple[Float[Tensor, "b v"], Float[Tensor, "b v"]]:
-    """How much of a lamp and of the sky each vertex sees past some spheres: a hand's own bones, say.
+    """Computes the fractions of a lamp and of the sky that each vertex sees past spheres, such as the hand's bones.
 
-    A sphere of radius r, 0 for none, at distance d takes (r/d)² of the sky of a surface that faces it. It covers the
-    lamp softly, the more so the further it is. `apart`: 1 for the spheres that count for a vertex, else 0; a finger
-    does not shade itself.
+    A sphere of radius r (0: none) at distance d covers (r/d)² of the sky of a surface that faces it. It covers the lamp
+    with a penumbra that grows with distance. apart: 1 for the spheres that count for a vertex, else 0; a finger does
+    not shade itself.
     """
-    # Every product of two points is a matrix product: the differences, three times as many numbers, are never written.
+    # Matrix products of points avoid storing the differences, which are three times as many numbers.
     squared = (
         vertices.square().sum(-1, keepdim=True) + centers.square().sum(-1)[:, None] - 2 * vertices @ centers.mT
     ).clamp(min=1e-8)
@@ -98,10 +98,10 @@ def occlusion(
 
 
 def to_linear(picture: Tensor) -> Tensor:
-    """A picture's values in [0, 1] to linear light."""
+    """Converts image values in [0, 1] to linear light."""
     return picture.square()
 
 
 def to_picture(linear: Tensor) -> Tensor:
-    """Linear light to a picture's values in [0, 1]; what is brighter than white is cut."""
+    """Converts linear light to image values, clamped to [0, 1]."""
     return linear.clamp(0, 1).sqrt_()

@@ -1,7 +1,7 @@
-"""Random numbers for many samples at once: each a function of a text, the sample's index and its place in the row.
+"""Random numbers for batches of samples; each is a hash of a key, the index of the sample and a column.
 
-A generator with a state makes sample 7 depend on how samples 0 … 6 were made, and a batch on its size. Here a hash of
-(key, index, column) is the number, so a sample is the same alone and in any batch, on the CPU and on a GPU.
+With an ordinary generator, sample 7 would depend on how samples 0 … 6 were made, and a batch on its size. Here a sample
+is the same alone and in any batch, on the CPU and on a GPU.
 """
 
 import math
@@ -10,14 +10,14 @@ import zlib
 import torch
 from torch import Tensor
 
-_BLOCK = 256  # columns that are hashed at once
+_BLOCK = 256  # columns that are hashed together
 _MASK = 0xFFFFFFFF
 
 
 class Draws:
-    """The numbers of the samples `indices` under `key`. Every method takes the next columns: the order of calls counts.
+    """The random numbers of the samples `indices` under `key`.
 
-    All methods return one leading dimension, the samples.
+    Every method uses the next columns, so the order of calls matters. Results have one leading dimension, the samples.
     """
 
     def __init__(self, key: str, indices: Tensor):
@@ -27,36 +27,36 @@ class Draws:
         self._next = 0
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """In [low, high)."""
+        """Draws uniformly from [low, high)."""
         count = math.prod(shape)
         while self._columns.shape[1] < self._next + count:
             counter = torch.arange(_BLOCK, device=self.device) + self._columns.shape[1]
             numbers = mix(self._row[:, None] + mix(counter * 0x9E3779B1))
             self._columns = torch.cat([self._columns, (numbers >> 8).float() * 2**-24], 1)
-        taken = self._columns[:, self._next : self._next + count]
+        numbers = self._columns[:, self._next : self._next + count]
         self._next += count
-        return (low + (high - low) * taken).view(-1, *shape)
+        return (low + (high - low) * numbers).view(-1, *shape)
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal, by Box and Muller."""
+        """Draws from the standard normal distribution by the Box–Muller method."""
         radius, angle = self.uniform(2, *shape).unbind(1)
         return (-2 * torch.log1p(-radius)).sqrt() * torch.cos(2 * math.pi * angle)
 
     def integer(self, high: int, *shape: int) -> Tensor:
-        """0 … high − 1."""
+        """Draws integers 0 … high − 1."""
         return (self.uniform(*shape) * high).long().clamp(max=high - 1)
 
     def chance(self, probability: float) -> Tensor:
-        """True with this probability."""
+        """Draws True with this probability."""
         return self.uniform() < probability
 
     def direction(self) -> Tensor:
-        """Unit vectors, uniform over the sphere."""
+        """Draws unit vectors uniformly over the sphere."""
         return torch.nn.functional.normalize(self.normal(3), dim=-1)
 
 
 def mix(x: Tensor) -> Tensor:
-    """A hash of 32 bits whose outputs pass for random (two multiplications and three shifts, after C. Wellons)."""
+    """Hashes 32-bit integers to random-looking ones by two multiplications and three shifts (after C. Wellons)."""
     x = x & _MASK
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & _MASK
     x = ((x ^ (x >> 15)) * 0x846CA68B) & _MASK

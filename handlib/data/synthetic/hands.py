@@ -1,12 +1,13 @@
-"""`SyntheticHands`: the open benchmark. Rendered hands of which everything is known, made on the fly from a seed.
+"""`SyntheticHands`: the open benchmark of rendered hands with complete labels, made on the fly from a seed.
 
-A perspective camera sees the hand, as a real one would: the method's scaled orthographic camera is an assumption to be
-tested on this data, not built into it. Joints, vertices: camera frame, meters.
+The camera is perspective, like a real one: the data test the method's assumption of a scaled orthographic camera rather
+than share it. Joints and vertices are in meters in the camera frame.
 """
 
 import copy
 import hashlib
 import json
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from ...camera import CROP_FACTOR, crop_intrinsics, project
 from ...hand import HandModel
 from ...hand.joints import TIPS
 from ...renderer.backends import choose
+from ...support.arguments import at_least, checked
 from ..backgrounds import Backgrounds, BuiltinBackgrounds
 from ..sample import HandSample
 from . import motion
@@ -34,17 +36,19 @@ VERSION = "1.0"  # raised whenever a sample of the same seed changes
 class SyntheticHands(Dataset):
     """A map-style data set of `HandSample`.
 
-    split: "train", "val", or one of the tests: "diverse" (all viewpoints, poses, shapes, tones), "studio" (one person's
-    gestures before a stereo camera), "object" (one person's left hand that handles things). No two splits share a
-    person; training, validation and tests share no photograph either. size: side of the square crops in pixels. n: how
-    many samples (a default a split). seed: another one gives another data set of the same kind. backgrounds:
-    photographs to use instead of the built-in ones. crop_factor: of the crop over the tight box of the joints. box:
-    one crop (left, top, side) for all samples, in pixels of the virtual camera: a sequence as a camera at rest sees it.
+    split: "train", "val", or one of the tests: "diverse" (all viewpoints, poses, shapes, tones), "studio" (gestures of
+    one person in front of a stereo camera), "object" (the left hand of one person with objects). No two splits share a
+    person; training, validation and tests share no photographs either. size: side of the square crops in pixels. n: the
+    number of samples; each split has a default. seed: another seed gives another data set of the same kind.
+    backgrounds: photographs to use instead of the built-in ones. crop_factor: the side of the crop over that of the
+    tight box of the joints. box: one crop (left, top, side) for all samples, in pixels of the virtual camera, to see a
+    sequence as a camera at rest does.
 
-    Sample i depends on version, split, seed, i, hand and backgrounds alone: not on the size (but for its pixels), the
-    device, or what else is made with it.
+    Sample i depends only on version, split, seed, i, hand and backgrounds; not on the device or the batch, and on the
+    size only in its pixels.
     """
 
+    @checked
     def __init__(
         self,
         split: str,
@@ -56,10 +60,12 @@ class SyntheticHands(Dataset):
         crop_factor: float = CROP_FACTOR,
         box: tuple[float, float, float] | None = None,
     ):
+        at_least(0, 1 << 40, n=n or 0, seed=seed or 0)
+        at_least(1, 1 << 14, size=size)
         if split not in SETTINGS:
             raise ValueError(f"unknown split '{split}': choose one of {', '.join(SETTINGS)}")
         if not 0 < crop_factor < 100:
-            raise ValueError(f"crop_factor must be about 1 … 4 times the hand's box, not {crop_factor}")
+            raise ValueError(f"crop_factor must be above 0 and below 100, usually 1 … 4, not {crop_factor}")
         self.split, self.size, self.seed, self.setting = split, size, seed or 0, SETTINGS[split]
         self.length = self.setting.length if n is None else n
         self.crop_factor, self.box = crop_factor, box
@@ -71,7 +77,7 @@ class SyntheticHands(Dataset):
 
     @property
     def name(self) -> str:
-        """What a results file records."""
+        """The name in results files."""
         hand = f"{self.hand.name}/{self.hand.fingertips.name}"
         text = f"SyntheticHands {VERSION} {self.split} size={self.size} n={self.length} seed={self.seed} hand={hand}"
         text += "" if self.crop_factor == CROP_FACTOR else f" crop_factor={self.crop_factor:g}"
@@ -88,9 +94,9 @@ class SyntheticHands(Dataset):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: list[int]) -> list[HandSample]:
-        """Several samples in one go, which is what a DataLoader asks for."""
+        """Makes several samples together; a DataLoader calls this."""
         for index in indices:
-            if not 0 <= index < self.length:
+            if not (isinstance(index, Integral) and 0 <= index < self.length):
                 raise IndexError(f"{self.name} has no sample {index}")
         fields = self.batch(torch.tensor(indices))
         return [
@@ -104,7 +110,7 @@ class SyntheticHands(Dataset):
 
     @torch.no_grad()
     def batch(self, indices: Tensor, device: str | torch.device = "cpu") -> dict[str, Tensor]:
-        """What `collate` gives for these samples, made together on a device."""
+        """Makes these samples together on a device, in the form of `collate`."""
         indices = torch.as_tensor(indices).to(device)
         stage = self._stage(indices.device)
         key = f"{VERSION} {self.split} {self.seed}"
@@ -123,21 +129,21 @@ class SyntheticHands(Dataset):
         vertices_px = torch.cat([SAMPLES * project(scene.vertices, K), scene.vertices[..., 2:]], -1)
         rasterize = choose("auto", indices.device.type).rasterize
         face = rasterize(vertices_px, stage.faces[None], SAMPLES * self.size, SAMPLES * self.size)
-        seen = resolve(face, vertices_px, stage.faces, scene.colors, stage.part)
-        behind = self.backdrops(moved.backdrop, self.size)
-        picture = photograph(behind.mul_((1 - seen.cover)[:, None]).add_(seen.color), draws)
+        layers = resolve(face, vertices_px, stage.faces, scene.colors, stage.part)
+        background = self.backdrops(moved.backdrop, self.size)
+        picture = photograph(background.mul_((1 - layers.cover)[:, None]).add_(layers.color), draws)
         joints_px = project(scene.joints, K)
         inside = ((joints_px >= 0) & (joints_px < self.size)).all(-1)
         return {
             "image": picture,
-            "mask": seen.mask.float(),
+            "mask": layers.mask.float(),
             "joints_px": joints_px,
             "joints_cam": scene.joints,
             "visible": inside,
             "K": K,
             "vertices_cam": scene.vertices[:, :778].contiguous(),
-            "parts": seen.part,
-            "depth": seen.depth,
+            "parts": layers.part,
+            "depth": layers.depth,
             "box": box,
             "tone": subjects.tone,
         }
@@ -157,9 +163,9 @@ class SyntheticHands(Dataset):
 
 
 def digest(data: SyntheticHands) -> str:
-    """Which pictures a data set holds, in eight letters: its first sample's joints and colors, coarsely.
+    """Returns eight letters that identify the contents of a data set, from rounded numbers of its first sample.
 
-    The same on every machine, though last bits differ; another one if data of the same name are not the same.
+    Rounding makes it the same on every machine. It differs if data of the same name are different.
     """
     sample = data[0]
     joints_mm = (sample.joints_cam * 1000).flatten().round().int().tolist()

@@ -1,4 +1,4 @@
-"""How hands are posed and turned: freely, or in smooth sequences of gestures or of handling a thing. Batches."""
+"""Poses and rotations of hands: random ones, or smooth sequences of gestures or of handling an object. Batches."""
 
 import math
 from typing import NamedTuple
@@ -16,9 +16,9 @@ from ...support import roma
 from .draws import Draws
 from .views import intrinsics, random_intrinsics, random_placement
 
-CANDIDATES = 4  # poses that are drawn for one sample; the first whose digits do not overlap is taken
+CANDIDATES = 4  # poses drawn for one sample; the first one whose digits do not overlap is used
 NOISE = 0.03  # radians, added to every drawn pose
-FRAMES = {"gestures": 150, "handling": 100}  # of a sequence
+FRAMES = {"gestures": 150, "handling": 100}  # per sequence
 BEAT = 12  # frames from one posture to the next
 BASELINE = 0.12  # meters between the two cameras of a stereo pair
 STEREO_FOCAL, HANDLING_FOCAL = 822.8, 587.5  # pixels; of the cameras of STB and of Dexter+Object
@@ -27,18 +27,18 @@ HANDLING = ("grasp", "pinch", "grasp", "relaxed")
 
 
 class Motion(NamedTuple):
-    """A batch of hands before their cameras, and what stays the same around them from one picture to the next."""
+    """Poses and positions of a batch of hands, and the random numbers for everything around them."""
 
     pose: Float[Tensor, "b 45"]
-    rotation: Float[Tensor, "b 3 3"]  # of the model's axes to the camera's
-    root: Float[Tensor, "b 3"]  # of the middle MCP, meters, camera frame
-    K: Float[Tensor, "b 3 3"]  # of the whole picture
-    surroundings: Draws  # light, sleeve, things: a sequence's
-    backdrop: Draws  # a sequence's too, but for a new one with every posture
+    rotation: Float[Tensor, "b 3 3"]  # from the model's axes to the camera's
+    root: Float[Tensor, "b 3"]  # the middle MCP, meters, camera frame
+    K: Float[Tensor, "b 3 3"]  # of the whole image
+    surroundings: Draws  # for light, sleeve and objects; the same in a whole sequence
+    backdrop: Draws  # for the background; the same until the next posture of a sequence
 
 
 def free(hand: HandModel, draws: Draws, shape: Float[Tensor, "b 10"]) -> Motion:
-    """Any pose of the prior from any side; digits do not run through one another."""
+    """Draws poses in which digits do not intersect, seen from any side."""
     poses = free_pose(hand, draws, CANDIDATES)
     b, k, _ = poses.shape
     joints = hand.skeleton(poses, shape[:, None].expand(b, k, 10))
@@ -49,7 +49,7 @@ def free(hand: HandModel, draws: Draws, shape: Float[Tensor, "b 10"]) -> Motion:
 
 
 def free_pose(hand: HandModel, draws: Draws, candidates: int) -> Float[Tensor, "b k 45"]:
-    """Poses on the way between two of the model's samples, with a little noise; the last one is a bare sample."""
+    """Draws poses between two of the model's samples with a little noise; the last candidate is a sample itself."""
     samples = pose_samples(hand)
     first, second = (samples[draws.integer(len(samples), candidates)] for _ in range(2))
     part = draws.uniform(candidates, 1, high=0.5)
@@ -65,32 +65,35 @@ def pose_samples(hand: HandModel) -> Float[Tensor, "n 45"]:
 
 
 def gestures(hand: HandModel, key: str, moment: Int[Tensor, " b"], view: Int[Tensor, " b"]) -> Motion:
-    """Counting and free gestures in turn, palm or back to a stereo camera, fingers up. `moment` numbers the frames."""
+    """Makes sequences of counting and of free gestures, palm or back to a stereo camera, fingers up.
+
+    moment: number of the frame. view: 0 or 1, the camera.
+    """
     sequence, beat, part = _beats(moment, FRAMES["gestures"])
     pose = _between(lambda draws: _gesture(hand, draws, sequence), key, sequence, beat, part)
     drift = _smooth(key, sequence, beat, part, 6)
     tilt = drift[:, :3] * drift.new_tensor([0.5, 0.5, 0.35])  # radians
     start = Draws(f"{key} sequence", sequence)
-    facing = torch.where(start.chance(0.3), math.pi, 0.0)  # the back of the hand now and then
+    facing = torch.where(start.chance(0.3), math.pi, 0.0)  # sometimes the back of the hand
     turn = torch.stack([torch.zeros_like(facing), facing, torch.zeros_like(facing)], -1)
     rotation = roma.rotvec_to_rotmat(tilt) @ roma.rotvec_to_rotmat(turn) @ _frontal(drift)
-    place = drift[:, 3:] * drift.new_tensor([0.08, 0.06, 0.08]) + drift.new_tensor([0.06, 0.0, 0.55])
+    root = drift[:, 3:] * drift.new_tensor([0.08, 0.06, 0.08]) + drift.new_tensor([0.06, 0.0, 0.55])
     eye = torch.stack([BASELINE * view, torch.zeros_like(part), torch.zeros_like(part)], -1)
     K = intrinsics(torch.full_like(part, STEREO_FOCAL))
-    return Motion(pose, rotation, place - eye, K, *_surroundings(key, sequence, beat))
+    return Motion(pose, rotation, root - eye, K, *_surroundings(key, sequence, beat))
 
 
 def handling(hand: HandModel, key: str, moment: Int[Tensor, " b"]) -> Motion:
-    """A hand that grips, pinches and turns something before the camera."""
+    """Makes sequences of a hand that grips, pinches and turns an object in front of the camera."""
     sequence, beat, part = _beats(moment, FRAMES["handling"])
     pose = _between(lambda draws: _grip(hand, draws), key, sequence, beat, part)
     drift = _smooth(key, sequence, beat, part, 6)
     start = Draws(f"{key} sequence", sequence)
     base = roma.rotvec_to_rotmat(start.normal(3).clamp(-1, 1) * part.new_tensor([0.5, 0.8, 0.8])) @ _frontal(drift)
     rotation = roma.rotvec_to_rotmat(drift[:, :3] * 0.6) @ base
-    place = drift[:, 3:] * drift.new_tensor([0.06, 0.05, 0.07]) + drift.new_tensor([0.0, 0.0, 0.48])
+    root = drift[:, 3:] * drift.new_tensor([0.06, 0.05, 0.07]) + drift.new_tensor([0.0, 0.0, 0.48])
     K = intrinsics(torch.full_like(part, HANDLING_FOCAL))
-    return Motion(pose, rotation, place, K, *_surroundings(key, sequence, beat))
+    return Motion(pose, rotation, root, K, *_surroundings(key, sequence, beat))
 
 
 def _surroundings(key: str, sequence: Tensor, beat: Tensor) -> tuple[Draws, Draws]:
@@ -98,19 +101,19 @@ def _surroundings(key: str, sequence: Tensor, beat: Tensor) -> tuple[Draws, Draw
 
 
 def _beats(moment: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Sequence, posture and the part of the way to the next one."""
+    """Returns the sequence, the number of the posture, and the fraction of the way to the next posture."""
     sequence, frame = moment // frames, moment % frames
     return sequence, frame // BEAT, (frame % BEAT).float() / BEAT
 
 
 def _between(posture, key: str, sequence: Tensor, beat: Tensor, part: Tensor) -> Float[Tensor, "b 45"]:
-    """From one posture to the next, starting and stopping gently."""
+    """Interpolates from one posture to the next with a smooth start and stop."""
     first, second = (posture(Draws(f"{key} posture", sequence * 4096 + beat + k)) for k in range(2))
     return torch.lerp(first, second, (part * part * (3 - 2 * part))[:, None])
 
 
 def _smooth(key: str, sequence: Tensor, beat: Tensor, part: Tensor, n: int) -> Float[Tensor, "b n"]:
-    """n numbers of about unit size that drift, by a cubic through random points (Catmull and Rom's)."""
+    """Returns n numbers of about unit size that drift along a Catmull–Rom spline through random points."""
     before, a, b, after = (
         Draws(f"{key} drift", sequence * 4096 + beat + k).normal(n).clamp(-1.5, 1.5) for k in range(4)
     )
@@ -121,7 +124,7 @@ def _smooth(key: str, sequence: Tensor, beat: Tensor, part: Tensor, n: int) -> F
 
 
 def _gesture(hand: HandModel, draws: Draws, sequence: Tensor) -> Float[Tensor, "b 45"]:
-    """A number in even sequences, anything in odd ones."""
+    """Draws a counting gesture in even sequences, any pose in odd ones."""
     anything = free_pose(hand, draws, 1)[:, 0]
     counting = _named(hand, COUNTING)
     if counting is None:
@@ -138,11 +141,11 @@ def _grip(hand: HandModel, draws: Draws) -> Float[Tensor, "b 45"]:
 
 
 def _named(hand: HandModel, names: tuple[str, ...]) -> Tensor | None:
-    """Poses by their names; None for a hand whose file names none, as MANO's does."""
+    """Returns poses by name; None for a hand without named poses, such as MANO's."""
     poses = hand.named_poses
     return torch.stack([poses[name] for name in names]) if all(name in poses for name in names) else None
 
 
 def _frontal(like: Tensor) -> Float[Tensor, "3 3"]:
-    """Palm to the viewer, fingers up."""
+    """Returns the rotation that turns the palm to the viewer, fingers up."""
     return quaternion_to_rotation(like.new_tensor(FRONTAL)) * like.new_tensor(FLIP)[:, None]

@@ -1,11 +1,11 @@
-"""The benchmark written to disk, for programs that do not know handlib: plain files, or shards as WebDataset has them.
+"""Writes the benchmark to disk for programs without handlib, as plain files or as shards in WebDataset's format.
 
     plain     images/NAME.png  masks/NAME.png  parts/NAME.png  depth/NAME.png  vertices/NAME.npy  annotations.json
     shards    00000.tar, …: NAME.png NAME.mask.png NAME.parts.png NAME.depth.png NAME.vertices.npy NAME.json
 
-Masks are 0 and 255; parts hold codes of `sample.PARTS`; depth is in tenths of a millimeter, 0 where nothing is;
-vertices are meters in the camera frame. annotations.json, which `PhotoFolder` reads, and the .json files hold side, K,
-joints and the rest; there whole numbers are pixel centers. card.json says what was rendered.
+Masks are 0 and 255; parts are codes of `sample.PARTS`; depth is in tenths of a millimeter, 0 in the background;
+vertices are in meters in the camera frame. annotations.json, which `PhotoFolder` reads, and the .json files have side,
+K, joints and other labels, with pixel centers at whole numbers. card.json describes the data set.
 """
 
 import io
@@ -28,7 +28,7 @@ from ...support.files import atomic_path
 from ..sample import PARTS, HandSample
 from .hands import SyntheticHands, digest
 
-DEPTH_UNIT = 1e-4  # meters; 16 bits then reach 6.5 m
+DEPTH_UNIT = 1e-4  # meters; 16 bits reach 6.5 m
 _FOLDERS = {
     "png": "images",
     "mask.png": "masks",
@@ -45,10 +45,10 @@ def render(
     workers: int = 0,
     progress: bool = True,
 ) -> Path:
-    """Writes a data set to the folder `out` and returns it; `shard_size` > 0: as shards of so many samples.
+    """Writes a data set to the folder `out` and returns the folder. shard_size: samples per shard; 0: plain files.
 
-    What is already there of the same data set is not made again, so an interrupted run can be repeated. `ValueError` if
-    the folder holds another one.
+    Samples that exist are not made again, so an interrupted run can be repeated. Raises `ValueError` if the folder
+    holds another data set.
     """
     out = Path(out).expanduser()
     card = json.dumps(describe(data, shard_size), indent=1, ensure_ascii=False) + "\n"
@@ -64,7 +64,7 @@ def render(
     else:
         for sample in bar:
             files = encode(sample)
-            description = files.pop("json")  # last: a sample is complete where this is
+            description = files.pop("json")  # written last: it marks a complete sample
             for kind, content in files.items():
                 _write(out / _FOLDERS[kind] / f"{sample.name}.{kind.split('.')[-1]}", content)
             _write(out / "samples" / f"{sample.name}.json", description)
@@ -73,7 +73,7 @@ def render(
 
 
 def describe(data: SyntheticHands, shard_size: int = 0) -> dict[str, Any]:
-    """A data set in words and numbers, for its card."""
+    """Returns the contents of the card of a data set."""
     return {
         "name": data.name,
         "n": len(data),
@@ -82,12 +82,12 @@ def describe(data: SyntheticHands, shard_size: int = 0) -> dict[str, Any]:
         "parts": list(PARTS),
         "depth_unit_m": DEPTH_UNIT,
         "digest": digest(data),
-        "licence": "CC0 1.0, but for the photographs behind the hands, which keep their own",
+        "license": "CC0 1.0, but for the photographs behind the hands, which keep their own",
     }
 
 
 def encode(sample: HandSample) -> dict[str, bytes]:
-    """The files of one sample by the ends of their names."""
+    """Returns the contents of the files of a sample by suffix."""
     depth = (sample.depth / DEPTH_UNIT).round().clamp(0, 65535).numpy().astype(np.uint16)
     vertices = io.BytesIO()
     np.save(vertices, sample.vertices_cam.numpy())
@@ -95,7 +95,7 @@ def encode(sample: HandSample) -> dict[str, bytes]:
     description = {
         "name": sample.name,
         "image": f"images/{sample.name}.png",
-        # What is stored is the mirrored, right-handed crop; of which hand it was is a fact beside it.
+        # The stored crop is mirrored if it was a left hand.
         "side": "right",
         "original_side": sample.side,
         "K": (sample.K - shift).tolist(),

@@ -1,6 +1,6 @@
-"""All that stands before the camera, as one mesh: the hand, its forearm and sleeve, things, arms, another hand.
+"""Everything in front of the camera as one mesh: the hand with forearm and sleeve, objects, arms, a second hand.
 
-Meshes of a batch share their faces (props.py), which are numbered here once for a hand model. Camera frame, meters.
+The meshes of a batch share their faces (props.py), which are built once per hand model. Camera frame, meters.
 """
 
 from typing import NamedTuple
@@ -33,22 +33,22 @@ from .props import (
 )
 from .settings import Setting
 
-SPHERES = 3  # a bone, when a hand shades itself
-SMALLEST_GRIP = 0.008  # meters; a grip with less room holds nothing
+SPHERES = 3  # per bone, for the shadows of a hand on itself
+SMALLEST_GRIP = 0.008  # meters; a tighter grip holds nothing
 
 
 class Subjects(NamedTuple):
-    """Who the hands of a batch belong to."""
+    """The people of a batch: shape and skin of their hands."""
 
     shape: Float[Tensor, "b 10"]
     tone: Float[Tensor, " b"]  # 0 … 9 on the Monk scale
     tint: Float[Tensor, "b 3"]
     gloss: Float[Tensor, " b"]
-    blotch: Float[Tensor, "b 4 4"]  # waves over the hand that redden the skin
+    blotch: Float[Tensor, "b 4 4"]  # waves over the hand that make the skin redder
 
     @classmethod
     def of(cls, key: str, number: Tensor, count: int) -> "Subjects":
-        """Tones are spread evenly over the subjects."""
+        """Draws people by their numbers; tones are spread evenly over all `count` of them."""
         draws = Draws(f"{key} subject", number)
         shape = draws.normal(10).clamp(-2.5, 2.5)
         first = Draws(f"{key} first tone", torch.zeros_like(number)).uniform()
@@ -59,13 +59,15 @@ class Subjects(NamedTuple):
 
 
 class Scene(NamedTuple):
+    """The mesh in front of the camera, and the joints of the hand."""
+
     vertices: Float[Tensor, "b v 3"]
     colors: Float[Tensor, "b v 3"]  # linear light
     joints: Float[Tensor, "b 21 3"]
 
 
 class Stage:
-    """What is the same in every scene with one hand model: faces, parts, what may shade what."""
+    """The constants of all scenes with one hand model: faces, parts, and which spheres shade which vertices."""
 
     def __init__(self, hand: HandModel):
         self.hand = hand
@@ -73,7 +75,7 @@ class Stage:
         device, n = hand.faces.device, len(self.rim)
         arm = grid_faces(ARM_RINGS + 1, n)
         solid_faces, tube_faces = grid_faces(SOLID_RINGS, SOLID_SIDES), grid_faces(TUBE_RINGS, TUBE_SIDES)
-        pieces = [  # faces and how many vertices: the order in which `scene` stacks them
+        pieces = [  # faces and number of vertices, in the order of `__call__`
             (hand.faces.cpu(), 778), (arm, (ARM_RINGS + 1) * n), (grid_faces(SLEEVE_RINGS, n), SLEEVE_RINGS * n),
             *[(solid_faces, SOLID_RINGS * SOLID_SIDES)] * 4, (tube_faces, TUBE_RINGS * TUBE_SIDES),
             (hand.faces.cpu(), 778), (arm, (ARM_RINGS + 1) * n),
@@ -87,7 +89,7 @@ class Stage:
         codes = [PARTS.index(name) for name in MANO16.joints]
         corner = torch.tensor(codes, device=device)[owner[hand.faces]]
         self.part = torch.full((len(self.faces),), OTHER, device=device)
-        # A face belongs to the part of two of its corners.
+        # A face belongs to the part of at least two of its corners.
         self.part[: len(hand.faces)] = torch.where(corner[:, 1] == corner[:, 2], corner[:, 1], corner[:, 0])
         self.apart = _apart(owner)
         self.ends = torch.tensor(BONES, device=device)
@@ -119,31 +121,29 @@ class Stage:
         normals = vertex_normals(vertices, self.faces)
         normals[:, -sum(piece.shape[1] for piece in second) :] *= inside_out[:, None, None]
         lit, open_ = vertices.new_ones(b, vertices.shape[1]), vertices.new_ones(b, vertices.shape[1])
-        held = things[0].mean(1, keepdim=True)
-        reach = (things[0] - held).norm(dim=-1).mean(1, keepdim=True)
-        shade = occlusion(
-            mesh, normals[:, :778], torch.cat([spheres, held], 1), torch.cat([radii, reach], 1), lamp.light, self.apart
-        )
-        lit[:, :778], open_[:, :778] = shade
+        center = things[0].mean(1, keepdim=True)  # the object in the grip, as a sphere
+        radius = (things[0] - center).norm(dim=-1).mean(1, keepdim=True)
+        centers, radii = torch.cat([spheres, center], 1), torch.cat([radii, radius], 1)
+        lit[:, :778], open_[:, :778] = occlusion(mesh, normals[:, :778], centers, radii, lamp.light, self.apart)
         gloss = subjects.gloss[:, None].expand(-1, vertices.shape[1])
         return Scene(vertices, lamp.shade(vertices, normals, albedo, gloss, lit, open_), joints)
 
     def _placed(self, pose: Tensor, shape: Tensor, rotation: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
-        """Vertices and joints with the middle MCP at `root`."""
+        """Poses the hand with the middle MCP at `root`; returns vertices and joints."""
         mesh, joints = self.hand(pose, shape)
         mesh, joints = mesh @ rotation.mT, joints @ rotation.mT
         shift = (root - joints[:, MIDDLE_MCP])[:, None]
         return mesh + shift, joints + shift
 
     def _spheres(self, joints: Float[Tensor, "b 21 3"]) -> tuple[Tensor, Tensor]:
-        """A hand as spheres along its bones: centers, and radii (b, s)."""
+        """Returns spheres along the bones of the hand: centers, and radii (b, s)."""
         along = (torch.arange(SPHERES, device=joints.device) / (SPHERES - 1))[:, None]
         parent, child = joints[:, self.ends[:, 0]], joints[:, self.ends[:, 1]]
         centers = (parent[:, :, None] + along * (child - parent)[:, :, None]).flatten(1, 2)
         return centers, self.hand.bone_radii.repeat_interleave(SPHERES).expand(len(joints), -1)
 
     def _skin(self, subjects: Subjects) -> Float[Tensor, "b 778 3"]:
-        """The hand's own colors in the subject's tone, with blotches where the blood is."""
+        """Returns the hand's own colors in the tone of each person, with reddish blotches."""
         waves = torch.sin(torch.einsum("vk,bkj->bvj", self.waves, subjects.blotch)).mean(-1)
         blotches = 1 + waves[..., None] * waves.new_tensor([0.05, 0.09, 0.09])
         tone = skin_tone(subjects.tone) * subjects.tint * waves.new_tensor(BLUSH) * REFLECTANCE
@@ -152,16 +152,17 @@ class Stage:
     def _second_hand(
         self, setting: Setting, draws: Draws, subjects: Subjects, root: Tensor
     ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Another hand beside and mostly behind, of the same person or not: meshes, a color, and −1 for a left one.
+        """Makes a second hand, mostly behind the first, often of the same person.
 
-        The faces of a left one are inside out. Shrunk to a point for none.
+        Returns its meshes, its color, and −1 for a left hand, whose faces are inside out, else 1. Where there is none,
+        it is shrunk to a point.
         """
         shown = draws.chance(setting.second_hand)[:, None, None]
         pose = free_pose(self.hand, draws, 1)[:, 0]
         rotation = quaternion_to_rotation(draws.normal(4))
         aside = functional.normalize(draws.normal(2), dim=-1) * draws.uniform(1, low=0.12, high=0.2)
-        place = root + torch.cat([aside, draws.uniform(1, low=-0.02, high=0.12)], -1)
-        handedness = torch.where(draws.chance(0.5), 1.0, -1.0)  # a left hand is a mirrored right one
+        position = root + torch.cat([aside, draws.uniform(1, low=-0.02, high=0.12)], -1)
+        handedness = torch.where(draws.chance(0.5), 1.0, -1.0)  # a left hand is a mirrored right hand
         mesh, joints = self.hand(pose, draws.normal(10).clamp(-2, 2))
         mesh = mesh - joints[:, MIDDLE_MCP, None]
         mesh = torch.cat([mesh[..., :2], mesh[..., 2:] * handedness[:, None, None]], -1) @ rotation.mT
@@ -171,7 +172,7 @@ class Stage:
         own = skin_tone(subjects.tone) * subjects.tint
         color = own.where(draws.chance(0.6)[:, None], other)
         return (
-            [piece * shown + place[:, None] for piece in pieces],
+            [piece * shown + position[:, None] for piece in pieces],
             color * color.new_tensor(BLUSH) * REFLECTANCE,
             handedness,
         )
@@ -180,23 +181,23 @@ class Stage:
 def _things(
     setting: Setting, draws: Draws, motion: Motion, joints: Tensor, spheres: Tensor, radii: Tensor, skin: Tensor
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Meshes and colors of: what is held, what is in front, two skin-colored blobs, another's arm."""
+    """Makes meshes and colors of the object in the grip, an object in front, two skin-colored blobs and another arm."""
     root = motion.root
     turn = [quaternion_to_rotation(draws.normal(4)) for _ in range(4)]
     round_ = [torch.where(draws.uniform(2) < 0.5, 0.25, 1.0) for _ in range(4)]
 
-    # Held: as large as the grip has room for, its length across the palm.
+    # In the grip: as large as there is room, with its length across the palm.
     grip = (joints[:, list(TIPS)].mean(1) + joints[:, MIDDLE_MCP]) / 2
     room = ((spheres - grip[:, None]).norm(dim=-1) - radii).amin(1)
     across = functional.normalize(joints[:, C21.index("index1")] - joints[:, C21.index("little1")], dim=-1)
     first = functional.normalize(torch.linalg.cross(across, across.roll(1, -1) + 0.1), dim=-1)
     axes = torch.stack([first, torch.linalg.cross(across, first), across], -1)
-    held = draws.chance(setting.held) & (room > SMALLEST_GRIP)
-    thick = room.clamp(SMALLEST_GRIP, 0.045) * held
+    gripped = draws.chance(setting.held) & (room > SMALLEST_GRIP)
+    thickness = room.clamp(SMALLEST_GRIP, 0.045) * gripped
     stretch = torch.stack([torch.ones_like(room), torch.ones_like(room), draws.uniform(low=0.8, high=4.0)], -1)
-    things = [solid(grip, axes, thick[:, None] * stretch, round_[0])]
+    things = [solid(grip, axes, thickness[:, None] * stretch, round_[0])]
 
-    # In front: somewhere between the camera and a part of the hand.
+    # In front: between the camera and a joint of the hand.
     target = joints[torch.arange(len(root), device=root.device), draws.integer(21)]
     nearer = target * (1 - draws.uniform(1, low=0.04, high=0.1) / target[:, 2:])
     size = draws.uniform(3, low=0.008, high=0.035) * draws.chance(setting.occluder)[:, None]
@@ -204,9 +205,9 @@ def _things(
 
     colors = [_pattern(draws) for _ in range(2)]
     for k in (2, 3):  # blobs behind
-        place = root + torch.cat([0.12 * draws.normal(2), draws.uniform(1, low=0.05, high=0.3)], -1)
+        position = root + torch.cat([0.12 * draws.normal(2), draws.uniform(1, low=0.05, high=0.3)], -1)
         size = draws.uniform(3, low=0.015, high=0.06) * draws.chance(setting.blobs)[:, None]
-        things.append(solid(place, turn[k], size, round_[k]))
+        things.append(solid(position, turn[k], size, round_[k]))
         colors.append(_near(draws, skin)[:, None].expand(-1, SOLID_RINGS * SOLID_SIDES, -1))
 
     angle = functional.normalize(draws.normal(2), dim=-1)
@@ -220,12 +221,12 @@ def _things(
 
 
 def _near(draws: Draws, skin: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3"]:
-    """A color like the skin's."""
+    """Draws a color similar to the skin."""
     return (skin * draws.uniform(3, low=0.8, high=1.25)).clamp(0, 1)
 
 
 def _pattern(draws: Draws) -> Float[Tensor, "b m 3"]:
-    """Checks or stripes in two colors over an object's grid."""
+    """Draws checks or stripes in two colors over the grid of an object."""
     first, second = (to_linear(draws.uniform(1, 3)) for _ in range(2))
     ring, side = torch.arange(SOLID_RINGS, device=first.device), torch.arange(SOLID_SIDES, device=first.device)
     period = draws.integer(5, 2) + 1
@@ -234,14 +235,14 @@ def _pattern(draws: Draws) -> Float[Tensor, "b m 3"]:
 
 
 def _cloth(draws: Draws, rings: int, sides: int) -> Float[Tensor, "b m 3"]:
-    """One color, and rings of another for half of the sleeves."""
+    """Draws one color for a sleeve, and rings of another color for half of the sleeves."""
     first, second = (to_linear(draws.uniform(1, 1, 3)) for _ in range(2))
     striped = draws.chance(0.5)[:, None] & (torch.arange(rings, device=first.device) % 2 == 1)
     return torch.where(striped[..., None, None], second, first).expand(-1, -1, sides, -1).flatten(1, 2)
 
 
 def _light(draws: Draws) -> Light:
-    """A lamp, more often above and on the camera's side."""
+    """Draws a lamp, mostly above the hand and on the side of the camera."""
     toward = functional.normalize(draws.normal(3) + draws.normal(3).new_tensor([0.0, -0.7, -0.7]), dim=-1)
     color = draws.uniform(1, low=0.35, high=1.0) * draws.uniform(3, low=0.85, high=1.15)
     sky = draws.uniform(1, low=0.1, high=0.45) * draws.uniform(3, low=0.85, high=1.15)
@@ -249,9 +250,9 @@ def _light(draws: Draws) -> Light:
 
 
 def _apart(owner: Tensor) -> Tensor:
-    """Which spheres shade which vertices, (778, spheres + 1): not those of its own finger, and not the palm's the palm.
+    """Returns which spheres shade which vertices, (778, spheres + 1): none of the same finger, and no palm on the palm.
 
-    The last one, what is held, shades all.
+    The last sphere, the object in the grip, shades all vertices.
     """
     fingers = [-1 if name == "wrist" else (C21.index(f"{name[:-1]}1") - 1) // 4 for name in MANO16.joints]
     finger = torch.tensor(fingers, device=owner.device)[owner][:, None]

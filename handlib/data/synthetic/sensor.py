@@ -1,6 +1,6 @@
-"""What a camera does to a scene: blur, exposure, color cast, noise, and the compression of its files.
+"""The effects of a camera on a scene: blur, exposure, color cast, noise, JPEG compression. Batches.
 
-Everything is continuous in its inputs, so that a last bit that differs between two machines does not show. Batches.
+Every step is continuous in its inputs, so that rounding differences between machines stay small.
 """
 
 import math
@@ -27,18 +27,18 @@ _CHROMA = (17, 18, 24, 47, 18, 21, 26, 66, 24, 26, 56, 99, 47, 66, 99, 99)  # th
 
 
 def photograph(scene: Float[Tensor, "b 3 h w"], draws: Draws) -> Float[Tensor, "b 3 h w"]:
-    """Linear light to a picture of 256 gray levels in [0, 1]."""
+    """Converts linear light to an image in [0, 1] with 256 levels."""
     size = scene.shape[-1]
     motion = draws.uniform(low=0, high=6) * (size / 224) * draws.chance(0.3)
     defocus = draws.uniform(low=0.3, high=1.4) * (size / 224)
     scene = blur(scene, motion, draws.uniform(high=math.pi), defocus)
 
-    # A camera meters half of what it should: dark scenes stay a little dark.
+    # The exposure compensates only half of the brightness, so dark scenes stay darker.
     luma = scene.mean((1, 2, 3)).clamp(min=1e-3)
     gain = (0.22 / luma).sqrt() * draws.uniform(low=0.75, high=1.3)
     cast = gain[:, None] * draws.uniform(3, low=0.9, high=1.1)
     picture = to_picture(scene.mul_(cast[..., None, None]))
-    # Shot noise grows with the root of the light, so in the root of the light it is the same everywhere.
+    # Shot noise is proportional to the square root of the light, so it is uniform in the image values.
     sigma = draws.uniform(low=0.002, high=0.03)
     picture = noise(draws, *scene.shape[-2:]).mul_(sigma[:, None, None, None]).add_(picture)
     picture = jpeg(picture.clamp_(0, 1), draws.uniform(low=35, high=97))
@@ -51,7 +51,7 @@ def blur(
     angle: Float[Tensor, " b"],
     sigma: Float[Tensor, " b"],
 ) -> Float[Tensor, "b 3 h w"]:
-    """A straight motion of `length` pixels during the exposure, out of focus by a Gaussian of `sigma` pixels."""
+    """Blurs by a straight motion of `length` pixels during the exposure and by a Gaussian of `sigma` pixels."""
     b = len(scene)
     offset = torch.arange(PSF, device=scene.device) - PSF // 2
     time = torch.linspace(-0.5, 0.5, PSF, device=scene.device)
@@ -66,7 +66,7 @@ def blur(
 
 
 def noise(draws: Draws, height: int, width: int) -> Float[Tensor, "b 3 h w"]:
-    """Standard normal noise: windows of one large sheet of it, which repeats beyond its edge."""
+    """Returns standard normal noise: random windows of one large sheet, which repeats."""
     corners = draws.integer(_TILE, 2).tolist()
     sheet = _sheet(str(draws.device), max(height, width))
     return torch.stack([sheet[:, row : row + height, column : column + width] for row, column in corners])
@@ -74,17 +74,17 @@ def noise(draws: Draws, height: int, width: int) -> Float[Tensor, "b 3 h w"]:
 
 @lru_cache
 def _sheet(device: str, size: int) -> Float[Tensor, "3 s s"]:
-    """Windows of `size` fit in from every corner in the first tile."""
+    """Makes a sheet in which windows of `size` fit at every corner in the first tile."""
     tile = torch.randn(3, _TILE, _TILE, generator=torch.Generator().manual_seed(1))
     offset = torch.arange(_TILE + size) % _TILE
     return tile[:, offset[:, None], offset].to(device)
 
 
 def jpeg(picture: Float[Tensor, "b 3 h w"], quality: Float[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
-    """What JPEG at a quality in (0, 100] leaves of a picture in [0, 1]; color at half the resolution.
+    """Imitates JPEG at a quality in (0, 100] on an image in [0, 1], with color at half the resolution.
 
-    Its rounding jumps, and where two machines differ by a last bit, a whole block would. Here each step is steep but
-    continuous.
+    The rounding is replaced by steep but continuous steps, since a rounding difference between two machines would
+    otherwise change a whole block.
     """
     b, _, h, w = picture.shape
     rows, columns = -h % 16, -w % 16
@@ -96,14 +96,14 @@ def jpeg(picture: Float[Tensor, "b 3 h w"], quality: Float[Tensor, " b"]) -> Flo
     luma = _blocks(ycc[:, :1] - 128, luma_table).add_(128)
     chroma = _blocks(functional.avg_pool2d(ycc[:, 1:], 2), chroma_table)
     chroma = functional.interpolate(chroma, scale_factor=2, mode="bilinear")
-    back = torch.linalg.inv(to_ycc)  # its first column is that of gray: the same for all three colors
+    back = torch.linalg.inv(to_ycc)  # its first column, of gray, is the same for all three colors
     gray = luma.flatten(2) * back[0, 0]
     rgb = torch.baddbmm(gray.expand(-1, 3, -1), back[:, 1:].expand(b, 3, 2), chroma.flatten(2))
     return rgb.view(padded.shape)[..., :h, :w].clamp(0, 1)
 
 
 def _blocks(plane: Float[Tensor, "b c h w"], table: Float[Tensor, "b 1 8 8"]) -> Float[Tensor, "b c h w"]:
-    """The discrete cosine transform of blocks of 8 by 8, quantized by a table, and back."""
+    """Applies the discrete cosine transform to blocks of 8 by 8, quantizes by a table, and transforms back."""
     b, c, h, w = plane.shape
     dct = _dct(str(plane.device))
     x = (dct @ plane.view(-1, 8, w)).view(-1, 8) @ dct.T
@@ -114,7 +114,7 @@ def _blocks(plane: Float[Tensor, "b c h w"], table: Float[Tensor, "b 1 8 8"]) ->
 
 
 def _staircase(x: Tensor) -> Tensor:
-    """Nearly the nearest whole number, but continuous."""
+    """Approximates rounding by a continuous function."""
     for _ in range(2):
         x = torch.sub(x, torch.sin(2 * math.pi * x), alpha=1 / (2 * math.pi))
     return x
@@ -122,7 +122,7 @@ def _staircase(x: Tensor) -> Tensor:
 
 @lru_cache
 def _dct(device: str) -> Float[Tensor, "8 8"]:
-    """Rows are the cosines, orthonormal."""
+    """Returns the orthonormal DCT matrix, one cosine per row."""
     k, n = torch.arange(8.0)[:, None], torch.arange(8.0)
     rows = torch.cos(math.pi * (n + 0.5) * k / 8) / 2
     return torch.cat([rows[:1] / math.sqrt(2), rows[1:]]).to(device)

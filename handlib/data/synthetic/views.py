@@ -1,6 +1,6 @@
-"""Where a synthetic hand is and which crop shows it: viewpoints, distances, focal lengths, detector errors.
+"""Draws positions and crops of synthetic hands: viewpoints, distances, focal lengths, detector errors.
 
-Every function draws for a batch from `Draws`; the batch is the leading dimension of what it returns.
+Every function draws for a batch, which is the leading dimension of its results.
 """
 
 import torch
@@ -10,25 +10,25 @@ from torch import Tensor
 from ...camera import crop_box, project, quaternion_to_rotation
 from .draws import Draws
 
-IMAGE_WIDTH, IMAGE_HEIGHT = 640, 480  # of the virtual camera that the crops are cut from
+IMAGE_WIDTH, IMAGE_HEIGHT = 640, 480  # of the virtual camera
 
 
 def random_placement(draws: Draws) -> tuple[Float[Tensor, "b 3 3"], Float[Tensor, "b 3"]]:
-    """A rotation, uniform over all viewpoints, and a place of the root in meters."""
+    """Draws a rotation, uniform over all viewpoints, and a position of the root in meters."""
     rotation = quaternion_to_rotation(draws.normal(4))
     distance = draws.uniform(low=0.35, high=1.0)
-    sideways = draws.uniform(2, low=-0.5, high=0.5) * distance[:, None]  # in the middle half of the picture
+    sideways = draws.uniform(2, low=-0.5, high=0.5) * distance[:, None]  # in the middle half of the image
     sideways = sideways * sideways.new_tensor([0.5, 0.4])
     return rotation, torch.cat([sideways, distance[:, None]], -1)
 
 
 def random_intrinsics(draws: Draws) -> Float[Tensor, "b 3 3"]:
-    """K of a camera of random focal length, of pictures of `IMAGE_WIDTH` by `IMAGE_HEIGHT`."""
+    """Draws K of a camera of random focal length, for images of `IMAGE_WIDTH` by `IMAGE_HEIGHT`."""
     return intrinsics(IMAGE_WIDTH * draws.uniform(low=0.8, high=1.3))
 
 
 def intrinsics(focal: Float[Tensor, " b"]) -> Float[Tensor, "b 3 3"]:
-    """K with the principal point in the middle of the picture."""
+    """Returns K with the principal point in the center of the image."""
     K = focal.new_zeros(len(focal), 3, 3)
     K[:, 0, 0] = K[:, 1, 1] = focal
     K[:, 0, 2], K[:, 1, 2], K[:, 2, 2] = IMAGE_WIDTH / 2, IMAGE_HEIGHT / 2, 1
@@ -38,10 +38,7 @@ def intrinsics(focal: Float[Tensor, " b"]) -> Float[Tensor, "b 3 3"]:
 def random_box(
     joints_cam: Float[Tensor, "b 21 3"], K: Float[Tensor, "b 3 3"], draws: Draws, jitter: bool
 ) -> Float[Tensor, "b 3"]:
-    """The crop around a hand: left, top, side in pixels.
-
-    jitter: it is, as a detector's would be, a little too large, too small or off center.
-    """
+    """Returns the crop of a hand: left, top, side in pixels. jitter: changes size and center like a detector."""
     box = crop_box(project(joints_cam, K))
     if not jitter:
         return box

@@ -1,11 +1,11 @@
-"""The methods that the paper compares with, one file each, behind one interface.
+"""The methods that the paper compares with, one file each, with a common interface.
 
     method = BASELINES[name].fit(train_config, out, FitOptions(cache=…))
     scores(predictions(method, data))
 
-`fit` trains on the pictures, epochs and batches of a `TrainConfig`, the same ones for every method and for DHPE, and
-goes on where an interrupted run stopped. Model fitting has nothing to train: it is given the J2D of a trained DHPE.
-`DHPEMethod` puts DHPE itself behind the interface.
+`fit` trains on the images, epochs and batches of a `TrainConfig`, which are the same for every method and for DHPE, and
+resumes an interrupted run. Model fitting has nothing to train; it uses the J2D of a trained DHPE. `DHPEMethod` gives
+DHPE the same interface.
 """
 
 from collections.abc import Callable
@@ -35,17 +35,17 @@ __all__ = [
 
 
 class Baseline(NamedTuple):
-    """A method of the tables. `gives` names the fields of `Estimate` that it fills."""
+    """A method of the tables."""
 
-    title: str  # as in a table
+    title: str  # in tables
     fit: Callable[..., Method]  # (TrainConfig, folder of the run, FitOptions) → Method
-    used: Callable[[TrainConfig], TrainConfig]  # the run that `fit` makes of a config
-    gives: tuple[str, ...]
+    used: Callable[[TrainConfig], TrainConfig]  # converts a config to that of the run that `fit` makes
+    gives: tuple[str, ...]  # the fields of `Estimate` that it fills
     trained: bool  # False: model fitting on the joints of `FitOptions.detector`
 
 
 def _as_given(config: TrainConfig) -> TrainConfig:
-    """Returns the config unchanged: for methods without training, it is that of the DHPE whose J2D they are given."""
+    """Returns the config unchanged, for methods without training: it is that of the DHPE whose J2D they use."""
     return config
 
 

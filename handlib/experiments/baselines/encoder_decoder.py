@@ -1,7 +1,7 @@
-"""A plain encoder–decoder that segments: four strided convolutions down, four interpolations up, no shortcuts.
+"""A plain encoder–decoder for segmentation: four strided convolutions down, four interpolations up, no shortcuts.
 
-No original: it is the simplest network that could do it, at as many parameters as the evidence networks of DHPE;
-beside lite it sees pictures at half of their side.
+There is no original method: this is the simplest network for the task, with as many parameters as the evidence networks
+of DHPE. Compared with lite, it gets images at half their side.
 """
 
 import os
@@ -18,7 +18,7 @@ FACTORS = (1, 2, 4, 8)  # channels over width at a half, a quarter, an eighth an
 
 
 class EncoderDecoder(Segmenter):
-    """width: channels at half of the side."""
+    """An encoder–decoder for images of `size` pixels. width: channels at half the side."""
 
     def __init__(self, size: int, width: int):
         layers, inputs = [], 3
@@ -32,7 +32,7 @@ class EncoderDecoder(Segmenter):
 
 
 def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> EncoderDecoder:
-    """Trains it, at the size of DHPE's evidence networks, on the pictures and epochs of a DHPE of this config."""
+    """Trains it, with as many parameters as DHPE's evidence networks, on the images and epochs of this config."""
     size = input_size(config.model)
     width = equal_width(lambda w: EncoderDecoder(size, w), config.model)
     return train_network(lambda: EncoderDecoder(size, width), config, out, options)

@@ -1,5 +1,4 @@
-"""One loop for all methods; its numbers are those of `handlib.evaluation.evaluate`, under the same names, where they
-apply."""
+"""Measures any method by the scores of `handlib.evaluation.evaluate`, as far as they apply."""
 
 from torch import Tensor
 
@@ -13,9 +12,9 @@ from .interface import Method, view_of
 def predictions(
     method: Method, data: CachedHands, batch_size: int = 32, progress: bool = True, device: str = "cpu"
 ) -> dict[str, Tensor]:
-    """What scores and protocols are made from, sample by sample, as of `evaluate.compared`; on the CPU."""
+    """Estimates every sample and compares it with the truth: the fields of `evaluate.compared`, on the CPU."""
 
-    def answers(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def comparison(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         batch = {name: value.to(device) for name, value in batch.items()}
         estimate = method.predict(view_of(batch))
         for _ in range(data.passes - 1):
@@ -24,9 +23,9 @@ def predictions(
                 estimate = method.predict(view_of(batch))
         return compared(batch, *estimate, data.scored, data.palm)
 
-    return by_batch(answers, data, batch_size, progress)
+    return by_batch(comparison, data, batch_size, progress)
 
 
 def measure(method: Method, data: CachedHands, progress: bool = True, device: str = "cpu") -> dict[str, float]:
-    """All scores of a method on a data set."""
+    """Computes all scores of a method on a data set."""
     return scores(predictions(method, data, progress=progress, device=device))

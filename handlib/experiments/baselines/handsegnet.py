@@ -1,13 +1,13 @@
 """HandSegNet, the segmentation network of Zimmermann and Brox (ICCV 2017).
 
 3×3 convolutions of 64, 128, 256 and 512 channels in groups of 2, 2, 4 and 4, with a maximum pool after each of the
-first three, then 512, 128, 512 (1×1) and the scores of the two classes at an eighth of the side, interpolated to all
-of it.
+first three, then 512, 128, 512 (1×1) and the scores of the two classes at an eighth of the side, interpolated to the
+full side.
 
-What differs from the original: all widths are divided by one number, so that it has as many parameters as the evidence
-networks of DHPE; batch normalization, because it starts from random weights, not from a body-pose network's; it sees
-crops, as everything here does, not whole pictures, and beside lite at half of their side. Two scores under a softmax
-matter by their difference alone, which is the one that this network gives.
+Differences from the original: all widths are divided by the same number, so that it has as many parameters as the
+evidence networks of DHPE. It has batch normalization, because it starts from random weights and not from those of a
+body-pose network. It gets crops, like all methods here, instead of whole images, and compared with lite at half their
+side. It computes the difference of the two class scores, on which alone a softmax depends.
 """
 
 import os
@@ -24,7 +24,7 @@ GROUPS = ((1, 2), (2, 2), (4, 4), (8, 4))  # channels over width, layers
 
 
 class HandSegNet(Segmenter):
-    """width: channels of the first layer; 64 in the original."""
+    """HandSegNet for images of `size` pixels. width: channels of the first layer; 64 in the original."""
 
     def __init__(self, size: int, width: int = 64):
         layers, inputs = [], 3
@@ -39,7 +39,7 @@ class HandSegNet(Segmenter):
 
 
 def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> HandSegNet:
-    """Trains it, at the size of DHPE's evidence networks, on the pictures and epochs of a DHPE of this config."""
+    """Trains it, with as many parameters as DHPE's evidence networks, on the images and epochs of this config."""
     size = input_size(config.model)
     width = equal_width(lambda w: HandSegNet(size, w), config.model)
     return train_network(lambda: HandSegNet(size, width), config, out, options)

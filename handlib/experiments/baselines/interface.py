@@ -1,8 +1,8 @@
-"""What a method may see and what it may say, so that one loop measures them all.
+"""The inputs and outputs of every method, so that the same loop measures them all.
 
-Camera frame, meters, C21 order. One image does not tell how large a hand is, so protocols give away one length of the
-truth: the depth of the root (the middle MCP), or the length of one bone. A `View` holds both; a method that uses more
-than one of them says so.
+Camera frame, meters, C21 order. One image does not show how large a hand is, so protocols give one true length: the
+depth of the root (the middle MCP) or the length of one bone. A `View` has both; a method that uses more than one of
+them says so.
 """
 
 import os
@@ -25,12 +25,11 @@ from ...refinement import refine
 from ...renderer import Renderer
 
 SCALE_BONE = (MIDDLE_MCP, C21.index("middle2"))  # of Zimmermann & Brox: from the MCP to the PIP of the middle finger
-
-BONE_LENGTH = 0.03  # meters, about; of a hand where it is not annotated, whose protocols take no notice of the size
+BONE_LENGTH = 0.03  # meters; used where the bone is not annotated, whose protocols ignore the size
 
 
 class View(NamedTuple):
-    """What a method is given at test time."""
+    """The inputs of a method at test time."""
 
     images: Float[Tensor, "b 3 s s"]  # sRGB in [0, 1]
     K: Float[Tensor, "b 3 3"]  # of these images
@@ -39,11 +38,11 @@ class View(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What a method answers; None where it has no answer."""
+    """The outputs of a method; None for those that it does not estimate."""
 
     joints_cam: Float[Tensor, "b 21 3"] | None = None
     vertices_cam: Float[Tensor, "b 778 3"] | None = None
-    mask: Float[Tensor, "b s s"] | None = None  # 0 … 1; a pixel above one half is hand
+    mask: Float[Tensor, "b s s"] | None = None  # 0 … 1; above 0.5 is hand
 
 
 @runtime_checkable
@@ -53,9 +52,9 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a baseline is fitted, as opposed to what it is."""
+    """How a baseline is fitted."""
 
-    resume: bool = True  # go on where an interrupted run of the same config stopped
+    resume: bool = True  # continue an interrupted run of the same config
     cache: str | os.PathLike[str] | None = None  # folder that keeps rendered hands
     data: tuple[CachedHands, CachedHands] | None = None  # training and validation hands; by default those of the config
     detector: DHPE | None = None  # its J2D finds the joints for model fitting
@@ -67,7 +66,7 @@ DEFAULTS = FitOptions()
 
 
 def view_of(batch: dict[str, Tensor]) -> View:
-    """The part of a batch (`data.collate`) that a method may see; where the truth is not known, a stand-in."""
+    """Returns the part of a batch (`data.collate`) that a method may use; unknown lengths get typical values."""
     joints = batch["joints_cam"]
     a, b = SCALE_BONE
     length = (joints[:, a] - joints[:, b]).norm(dim=-1).nan_to_num(BONE_LENGTH)
@@ -75,7 +74,7 @@ def view_of(batch: dict[str, Tensor]) -> View:
 
 
 def estimate_of(hand: HandModel, h: Float[Tensor, "b 63"], view: View) -> Estimate:
-    """A hand h, in the crop coordinates of the view, by the inverse of Eq. 8: joints, mesh and silhouette."""
+    """Converts h, in the crop coordinates of the view, to joints, mesh and silhouette by the inverse of Eq. 8."""
     size = view.images.shape[-1]
     mesh = posed_hand(hand, h)
     root = mesh.joints[:, MIDDLE_MCP]
@@ -84,17 +83,17 @@ def estimate_of(hand: HandModel, h: Float[Tensor, "b 63"], view: View) -> Estima
 
 
 def detect(model: DHPE, images: Float[Tensor, "b 3 s s"]) -> tuple[Float[Tensor, "b 21 2"], Float[Tensor, "b 21"]]:
-    """J2D's joints in crop coordinates and how sure it is of each: the height of its heat map, within 0.05 … 1."""
+    """Returns J2D's joints in crop coordinates, and as confidence the peak of each heat map, clamped to 0.05 … 1."""
     with torch.no_grad():
         stages = model.eval().heatmaps(images)
     if not stages:
-        raise ValueError("this DHPE has no J2D, so it cannot find joints: give one whose config has evidence_2d")
+        raise ValueError("this DHPE has no J2D to find joints with: give one whose config has evidence_2d")
     heatmaps = stages[-1]
     return heatmap_peaks(heatmaps, model.config.subpixel), heatmaps.amax((-2, -1)).clamp(0.05, 1)
 
 
 def checked_detector(options: FitOptions) -> DHPE:
-    """The options' detector; `ValueError` where there is none."""
+    """Returns the detector of the options. Raises `ValueError` if there is none."""
     if options.detector is None:
         raise ValueError("model fitting needs 2D joints: pass FitOptions(detector=…), a trained DHPE")
     return options.detector

@@ -1,13 +1,13 @@
 """A hand model fitted to 2D joints by least squares: Panteleris, Oikonomidis and Argyros, "Using a single RGB frame for
 real time 3D hand pose estimation in the wild", WACV 2018.
 
-A 2D detector finds the joints, each with its confidence; Levenberg–Marquardt finds the hand whose projected joints
-meet them under the known camera K. `handlib.fit` does this.
+A 2D detector finds the joints with their confidence; `handlib.fit` finds by Levenberg–Marquardt the hand whose joints,
+projected by the known camera K, are nearest to them.
 
-What differs from the original: the detector is a DHPE's J2D, not OpenPose; the hand is the full model with its prior
-of poses and shapes and soft limits, not 26 joint angles between hard ones; `fit` starts from many places, the original
-from the previous frame or one guess. The fit's own depth of the root is replaced by the true one, as for all methods:
-the hand grows with it and its picture stays.
+Differences from the original: the detector is the J2D of a DHPE, not OpenPose. The hand is the full model with priors
+of pose and shape and soft limits, not 26 joint angles with hard limits. `fit` starts from many poses, the original from
+the previous frame or one guess. As for all methods, the fitted depth of the root is replaced by the true one; the hand
+is scaled with it, so its image stays the same.
 """
 
 import os
@@ -23,7 +23,7 @@ from .interface import DEFAULTS, Estimate, FitOptions, View, checked_detector, d
 
 
 class Panteleris:
-    """starts, iterations: of the descent."""
+    """Fits the hand model to the joints of a detector. starts, iterations: of the optimization."""
 
     def __init__(self, detector: DHPE, starts: int = 24, iterations: int = 15, seed: int = 0):
         self.detector, self.starts, self.iterations, self.seed = detector, starts, iterations, seed
@@ -31,18 +31,18 @@ class Panteleris:
     def predict(self, view: View) -> Estimate:
         size, hand = view.images.shape[-1], self.detector.hand
         joints, confidence = detect(self.detector, view.images)
-        found = fit_hand(
+        fitted = fit_hand(
             crop_to_px(joints, size), view.K, hand=hand, visible=confidence, starts=self.starts,
             iterations=self.iterations, seed=self.seed, progress=False,
         )  # fmt: skip
         with torch.no_grad():
-            closer = (view.root_depth / found.root_cam[:, 2])[:, None, None]
-            root = found.root_cam[:, None]
-            joints_cam, vertices_cam = (found.joints_3d + root) * closer, (found.vertices + root) * closer
+            scale = (view.root_depth / fitted.root_cam[:, 2])[:, None, None]
+            root = fitted.root_cam[:, None]
+            joints_cam, vertices_cam = (fitted.joints_3d + root) * scale, (fitted.vertices + root) * scale
             vertices_px = torch.cat([project(vertices_cam, view.K), vertices_cam[..., 2:]], -1)
             return Estimate(joints_cam, vertices_cam, Renderer(size).silhouette(vertices_px, hand.faces))
 
 
 def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> Panteleris:
-    """Nothing to train: it takes the joints of the options' detector, and writes nothing."""
+    """Returns the method with the detector of the options; trains and writes nothing."""
     return Panteleris(checked_detector(options), seed=config.seed)

@@ -1,4 +1,4 @@
-"""What the two networks that only segment have in common: one logit a pixel, cross-entropy, and their size."""
+"""The common part of the two segmentation networks: one logit per pixel, cross-entropy, and their size."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,19 +15,19 @@ from .training import network_run, resized
 
 
 class Segmenter(nn.Module):
-    """Image to mask. `layers` take images, centered, to one channel of logits at any resolution, above 0 for hand."""
+    """Maps images to masks. layers: map centered images to one channel of logits at any resolution; above 0 is hand."""
 
     def __init__(self, size: int, layers: nn.Module):
         super().__init__()
         self.size, self.layers = size, layers.to(memory_format=torch.channels_last)
 
     def logits(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b s s"]:
-        """At the images' own size."""
+        """Computes logits at the size of the images."""
         scores = self.layers(resized(images, self.size) - 0.5)
         return functional.interpolate(scores, images.shape[-2:], mode="bilinear")[:, 0]
 
     def loss(self, images: Float[Tensor, "b 3 s s"], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Mean cross-entropy over the pictures whose mask is known: there, and not NaN; 0 where there is none."""
+        """Computes the mean cross-entropy over the images with a known mask (present and not NaN); 0 without any."""
         masks = batch.get("mask", images.new_full((), torch.nan).expand(images[:, 0].shape))
         annotated = ~masks.isnan().flatten(1).any(1)
         logits, masks = self.logits(images)[annotated], masks[annotated]
@@ -40,27 +40,27 @@ class Segmenter(nn.Module):
 
 
 def input_size(config: DHPEConfig) -> int:
-    """The side at which they look at a picture: half of it beside lite, whose evidence networks begin at a quarter.
+    """Returns the side of the input: half the image for lite, whose evidence networks start at a quarter.
 
-    At all of it each of their layers has four times the pixels, which a CPU pays for.
+    At the full side every layer would have four times the pixels, too many for a CPU.
     """
     return config.size // 2 if config.trunk == "lite" else config.size
 
 
 def mask_run(config: TrainConfig) -> TrainConfig:
-    """A run as it is for networks that only segment: there is no J2D that could start trained."""
+    """Returns the config of a run for networks that only segment, which have no J2D to start trained."""
     return replace(network_run(config), init_pose="")
 
 
 def parameters(module: nn.Module) -> int:
-    """How many trained numbers a network has."""
+    """Counts the parameters of a network."""
     return sum(p.numel() for p in module.parameters())
 
 
 def equal_width(make: Callable[[int], nn.Module], config: DHPEConfig) -> int:
-    """The width at which a network has about as many parameters as the two evidence networks of a DHPE together.
+    """Returns the width at which a network has about as many parameters as both evidence networks of a DHPE together.
 
-    Their number grows about with the square of the width, so a guess and its neighbors will do.
+    The number of parameters grows roughly with the square of the width, so only a guess and its neighbors are tried.
     """
     with torch.device("meta"):  # shapes only
         target = sum(parameters(network) for network in new_evidence(config) if network is not None)

@@ -1,6 +1,6 @@
-"""Training of the baselines that have weights, by the same loop as DHPE's (handlib.training.train).
+"""Trains the baselines that have weights, by the same loop as DHPE (handlib.training.train).
 
-A network has `loss(images, batch) -> (loss, terms)` and is a `Method`.
+A network is a `Method` and has `loss(images, batch) -> (loss, terms)`.
 """
 
 import math
@@ -23,20 +23,20 @@ from .evaluation import measure
 from .interface import DEFAULTS, FitOptions, Method
 
 Network = TypeVar("Network", bound=nn.Module)
-FACTORS = (0.3, 1.0, 3.0)  # of the learning rates, that `best_learning_rate` tries
+FACTORS = (0.3, 1.0, 3.0)  # factors of the learning rates that `best_learning_rate` tries
 
 
 def train_network(
     make: Callable[[], Network], config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS
 ) -> Network:
-    """Trains the network that `make` makes and returns it in evaluation mode; a finished run is loaded.
+    """Trains the network that `make` returns, by `network_run(config)`; returns it in evaluation mode.
 
-    The config is taken as `network_run` makes it.
+    A finished run is loaded. Raises `ValueError` for an invalid config.
     """
     config = network_run(config)
     config.check()
     if config.epochs < 1:
-        raise ValueError("epochs must be at least 1, or there is nothing to train")
+        raise ValueError("epochs must be at least 1")
     folder = RunFolder(out)
     torch.manual_seed(config.seed)
     network = make()
@@ -51,8 +51,8 @@ def train_network(
 
 
 def network_run(config: TrainConfig) -> TrainConfig:
-    """A run without what only DHPE needs: evidence epochs with a rate of their own, lifting, an average of the weights,
-    augmentation, half precision."""
+    """Returns the config of a run without what only DHPE needs: evidence epochs with their own learning rate, lifting,
+    averaged weights, augmentation, half precision."""
     return replace(
         config, evidence_epochs=0, joint_learning_rate=config.learning_rate, lifting_steps=0, average=0.0,
         augment_from=None, feature_every=1, accumulate=1, precision="no",
@@ -64,7 +64,7 @@ def _objective(trainer: Trainer, images: Tensor, batch: dict, original: Tensor) 
 
 
 def resized(images: Float[Tensor, "b 3 h w"], size: int) -> Float[Tensor, "b 3 s s"]:
-    """Images at a network's own size."""
+    """Resizes images to the size of a network."""
     if images.shape[-2:] == (size, size):
         return images
     return functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
@@ -77,18 +77,18 @@ def best_learning_rate(
     options: FitOptions = DEFAULTS,
     factors: tuple[float, ...] = FACTORS,
 ) -> TrainConfig:
-    """The config with both learning rates times the factor whose run ends best: how every method is tuned, alike.
+    """Tunes the learning rates, for every method alike; returns the config with both times the best factor.
 
-    Judged on the validation hands by the joints' error, or by the mean IoU of a method that gives no joints. The runs
-    stay in `out` and are resumed like any other. Where the full length is too long, give it a config of fewer epochs. A
-    factor whose run diverges is out; `FloatingPointError` when all do.
+    The criterion is the joint error on the validation hands, or the mean IoU for a method without joints. The runs stay
+    in `out` and are resumed like any other. To save time, give it a config of fewer epochs. Factors whose runs diverge
+    are excluded. Raises `FloatingPointError` if all diverge.
     """
     ends, reason = {}, None
     for factor in factors:
         folder = Path(out) / f"rate-times-{factor:g}"
         try:
             fit(_faster(config, factor), folder, options)
-        except FloatingPointError as error:  # this one diverges; another may not
+        except FloatingPointError as error:  # another factor may not diverge
             ends[factor], reason = math.inf, error
             continue
         row = read_log(folder)[-1]

@@ -1,19 +1,19 @@
 """Heat maps lifted to 3D: Zimmermann and Brox, "Learning to Estimate 3D Hand Pose from Single RGB Images", ICCV 2017.
 
-A 2D network gives heat maps. From them PosePrior says the skeleton in a canonical frame, in units of one bone, and
-ViewPoint says how that frame is turned towards the camera. Joints only: there is no mesh.
+A 2D network gives heat maps. From these, PosePrior estimates the skeleton in a canonical frame, in units of one bone,
+and ViewPoint the rotation of that frame to the camera. The method gives joints, no mesh.
 
-Canonical frame: origin at the wrist; y towards the middle finger's MCP; the little finger's MCP in the plane of x and
-y, on the side of positive x. Lengths are divided by the middle finger's proximal phalanx, whose true length a protocol
-gives back.
+Canonical frame: origin at the wrist; y towards the MCP of the middle finger; the MCP of the little finger in the plane
+of x and y, with positive x. Lengths are divided by the proximal phalanx of the middle finger, whose true length a
+protocol gives.
 
-The 2D network is the J2D of the config's trunk. The paper's is the original's own convolutional pose machine, whose
-last stage is lifted and all of whose stages learn; it starts from the published weights that the config names. Lite's
-is small and has one stage.
+The 2D network is the J2D of the config's trunk. That of the trunk "paper" is the convolutional pose machine of the
+original: its last stage is lifted, all stages are trained, and it starts from the published weights that the config
+names. That of lite is small and has one stage.
 
-What differs from the original: no HandSegNet crops the picture; the lifting networks have the original's layers at
-`pose_width` 16, and learn from the heat maps that J2D gives, not from ideal ones; right hands only, so they are not
-told the side; all parts learn in one run.
+Differences from the original: the image is not cropped by HandSegNet. The lifting networks have the original's layers
+at `pose_width` 16, and are trained on the heat maps of J2D, not on ideal ones. All hands are right hands, so the
+networks do not get the side. All parts are trained in one run.
 """
 
 import os
@@ -40,7 +40,7 @@ SLOPE = 0.01  # of the leaky ReLUs
 
 
 class HeatmapNetwork(nn.Module):
-    """Heat maps to a few numbers: three pairs of convolutions, each halving the side, then two hidden layers."""
+    """Maps heat maps to a few numbers: three pairs of convolutions, each halving the side, then two hidden layers."""
 
     def __init__(self, size: int, channels: tuple[int, int, int], hidden: tuple[int, int], dropout: float, out: int):
         super().__init__()
@@ -60,6 +60,8 @@ class HeatmapNetwork(nn.Module):
 
 
 class Zimmermann(nn.Module):
+    """J2D, PosePrior and ViewPoint."""
+
     def __init__(self, config: DHPEConfig, weights: LossWeights):
         super().__init__()
         self.config, self.weights = config, weights
@@ -69,22 +71,22 @@ class Zimmermann(nn.Module):
         self.viewpoint = HeatmapNetwork(size, (4 * w, 8 * w, 16 * w), (16 * w, 8 * w), 0.25, 3)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Heat maps (b, 21, s, s), canonical joints (b, 21, 3) in bones, and the rotation (b, 3, 3) to their frame."""
+        """Computes heat maps (b, 21, s, s), canonical joints (b, 21, 3) and the rotation (b, 3, 3) to their frame."""
         heatmaps = self.heatmaps(images)[-1]
         return heatmaps, *self.lift(heatmaps)
 
     def heatmaps(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b 21 s s"]]:
-        """Those of each of J2D's stages."""
+        """Computes the heat maps of every stage of J2D."""
         return self.pose_network.stages(resized(images, self.config.pose_side))
 
     def lift(self, heatmaps: Float[Tensor, "b 21 s s"]) -> tuple[Float[Tensor, "b 21 3"], Float[Tensor, "b 3 3"]]:
-        """Canonical joints in bones, and the rotation to their frame."""
-        seen = heatmaps.detach()  # the original, too, trains the lifting without moving the heat maps
-        return self.pose_prior(seen).unflatten(1, (21, 3)), roma.rotvec_to_rotmat(self.viewpoint(seen))
+        """Computes canonical joints in units of the bone, and the rotation to their frame."""
+        maps = heatmaps.detach()  # as in the original, the lifting does not train J2D
+        return self.pose_prior(maps).unflatten(1, (21, 3)), roma.rotvec_to_rotmat(self.viewpoint(maps))
 
     def loss(self, images: Float[Tensor, "b 3 s s"], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Mean squared errors of the heat maps (Eq. 3), at earlier stages too where J2D has some, the canonical joints
-        and the entries of the rotation."""
+        """Computes the mean squared errors of the heat maps of all stages (Eq. 3), of the canonical joints, and of the
+        entries of the rotation."""
         *earlier, heatmaps = self.heatmaps(images)
         joints, rotation = self.lift(heatmaps)
         true_joints, true_rotation = canonical(batch["joints_cam"])
@@ -94,7 +96,7 @@ class Zimmermann(nn.Module):
             "canonical": functional.mse_loss(joints, true_joints),
             "rotation": functional.mse_loss(rotation, true_rotation),
         }
-        if earlier and self.weights.earlier_heatmaps:  # as DHPE's own
+        if earlier and self.weights.earlier_heatmaps:  # as for DHPE
             mean = sum(heatmap_loss(maps, points) for maps in earlier) / len(earlier)
             terms["earlier_heatmaps"] = self.weights.earlier_heatmaps * mean
         total = sum(terms.values())
@@ -102,7 +104,7 @@ class Zimmermann(nn.Module):
 
     @torch.no_grad()
     def predict(self, view: View) -> Estimate:
-        """The bone's true length gives the size; the root's depth only where the hand is, which protocols undo."""
+        """Takes the size from the true length of the bone, and only the position from the true depth of the root."""
         heatmaps, joints, rotation = self(view.images)
         joints = joints @ rotation * view.bone_length[:, None, None]
         peak = heatmap_peaks(heatmaps, self.config.subpixel)[:, MIDDLE_MCP : MIDDLE_MCP + 1]
@@ -113,7 +115,7 @@ class Zimmermann(nn.Module):
 def canonical(
     joints_cam: Float[Tensor, "*batch 21 3"],
 ) -> tuple[Float[Tensor, "*batch 21 3"], Float[Tensor, "*batch 3 3"]]:
-    """Joints in the canonical frame, in bones, and the rotation R to it: canonical = R (joint − wrist) / bone."""
+    """Returns joints in the canonical frame and the rotation R to it: canonical = R (joint − wrist) / bone."""
     relative = joints_cam - joints_cam[..., WRIST : WRIST + 1, :]
     a, b = SCALE_BONE
     bone = (relative[..., a, :] - relative[..., b, :]).norm(dim=-1)
@@ -125,7 +127,7 @@ def canonical(
 
 
 def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> Zimmermann:
-    """Trains it on the pictures and epochs of a DHPE of this config."""
+    """Trains it on the images and epochs of a DHPE of this config."""
 
     def make() -> Zimmermann:
         network = Zimmermann(config.model, config.loss)

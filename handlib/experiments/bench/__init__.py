@@ -1,5 +1,5 @@
-"""Benchmarks: handlib's speed against its peers', one file a benchmark, run by `handlib bench NAME`.
+"""Benchmarks: the speed of handlib and of comparable libraries, one file each, run by `handlib bench NAME`.
 
-Timings mean little across machines and hours, so all that is compared is timed in one run, in turns, and what is
-reported is the ratio within a turn.
+Timings from different machines or hours are not comparable. Everything that is compared is therefore timed in one run,
+in turns, and reported as ratios within a turn.
 """

@@ -1,12 +1,12 @@
-"""`handlib bench hand`: the hand model against smplx, MANO's own code.
+"""`handlib bench hand`: compares the hand model with smplx, MANO's own code.
 
-What is compared. Both get the same hand, float32, and the same 58 numbers a hand: pose (45) and rotation of the whole
-hand (3) as axis-angles, shape (10). handlib's side is `rotvec_to_rotmat` of the rotation and `HandModel`, which gives
-778 vertices and 21 joints regressed from them; where numba compiles its loops, the plain torch is timed as well.
-smplx's is `MANO(use_pca=False, flat_hand_mean=True, create_transl=False)`, which gives 778 vertices and the 16 joints
-of the tree. "Forward" records no graph. "Forward and backward" adds the derivatives of a linear function of the
-vertices by all 58 numbers. One thread; inputs are made before the clock starts. Nothing is timed before both are seen
-to agree. Milliseconds are those of the fastest round, ratios the median over all rounds.
+Both get the same hand, float32, and the same 58 numbers per hand: pose (45) and global rotation (3) as axis-angles,
+shape (10). handlib computes `rotvec_to_rotmat` of the rotation and `HandModel`, which gives 778 vertices and 21 joints
+regressed from them; if numba is used, the plain torch code is also timed. smplx computes `MANO(use_pca=False,
+flat_hand_mean=True, create_transl=False)`, which gives 778 vertices and the 16 joints of the tree. "Forward" records no
+graph. "Forward and backward" adds the derivatives of a linear function of the vertices by all 58 numbers. One thread;
+inputs are made in advance. Before timing, the results must agree. Milliseconds are those of the fastest round, ratios
+the median over all rounds.
 """
 
 import contextlib
@@ -14,22 +14,21 @@ import io
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...evaluation import results
-from ...evaluation.results import Metric
+from ...evaluation.results import Metric, device_name
 from ...hand import HandModel
 from ...hand.files import read_hand
 from ...hand.rotations import rotvec_to_rotmat
 from ...support import jit
-from .timing import in_turns, one_thread, record_name, speedup
+from .timing import bench_record, in_turns, one_thread, speedup
 
-Contestant = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]  # pose, shape, rotation to vertices, joints
+Contestant = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]  # pose, shape, rotation → vertices, joints
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,10 @@ class HandBench:
     """Settings of the benchmark.
 
     Args:
-        batches: Numbers of hands at once.
-        seconds: How long each batch size is timed in each direction; five rounds at least.
+        batches: Batch sizes.
+        seconds: Time for each batch size in each direction; at least five rounds.
         hand: "openhand", or the path of a MANO file.
-        compiled: Time what torch.compile makes of both as well; needs a C++ compiler and some minutes.
+        compiled: Also time both compiled by torch.compile; needs a C++ compiler and some minutes.
     """
 
     batches: tuple[int, ...] = (1, 32, 256)
@@ -55,24 +54,24 @@ DIRECTIONS = ("forward", "forward_backward")
 
 @dataclass
 class Comparison:
-    """Times of one batch size in one direction, in milliseconds, one list a contestant."""
+    """The times of one batch size in one direction in milliseconds, one list per contestant."""
 
     direction: str
     batch: int
     times: dict[str, list[float]]
 
     def fastest(self, name: str) -> float:
-        """The round that the machine disturbed least."""
+        """Returns the time of the fastest round, which was disturbed least."""
         return min(self.times[name])
 
     def speedups(self) -> dict[tuple[str, str], tuple[float, float, float]]:
-        """Quartiles for (ours, peer): each of handlib's over smplx, and compiled over compiled."""
+        """Returns the quartiles for (ours, peer): each variant of handlib over smplx, and compiled over compiled."""
         pairs = [(ours, "smplx") for ours in ("handlib", "handlib_reference", "handlib_compiled")]
         pairs.append(("handlib_compiled", "smplx_compiled"))
         return {pair: speedup(self.times, *pair) for pair in pairs if set(pair) <= self.times.keys()}
 
     def line(self, name: str) -> str:
-        """A row of the table."""
+        """Formats a row of the table."""
         faster = [
             f"{median:.2f}× {peer} ({low:.2f}–{high:.2f})"
             for (ours, peer), (low, median, high) in self.speedups().items()
@@ -84,14 +83,14 @@ class Comparison:
 def bench_hand(
     config: HandBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
 ) -> dict[str, Any]:
-    """Runs the benchmark and returns its record; `say` gets the table, line by line.
+    """Runs the benchmark and returns its record. say: is called with each line of the table.
 
-    Raises `ModuleNotFoundError` without smplx, and `ValueError` when the two disagree.
+    Raises `ModuleNotFoundError` without smplx, and `ValueError` if the results of the two differ.
     """
     started = time.perf_counter()
     _import_smplx()
     with one_thread():
-        say(f"{results.device_name(device)}; ms: the fastest round; ×: median (quartiles) of the rounds' ratios")
+        say(f"{device_name(device)}; ms: the fastest round; ×: median (quartiles) of the ratios of all rounds")
         say(f"{'':16} {'batch':>6} {'ms':>9}")
         cases = [(direction, batch) for direction in DIRECTIONS for batch in config.batches]
         return _record(config, profile, device, [_compare(config, *case, device, say) for case in cases], started)
@@ -109,12 +108,12 @@ def _import_smplx():
 
 
 def contestants(model: str, batch: int, device: str = "cpu") -> dict[str, Contestant]:
-    """The functions that are compared. Joints are handed out as well, so that no compiler leaves them out."""
+    """Returns the functions to compare. They also return joints, so that no compiler removes their computation."""
     smplx = _import_smplx()
     hand, plain = HandModel.load(model).to(device), HandModel.load(model, backend="reference").to(device)
     fields = smplx.utils.Struct(**read_hand(model))
     settings = {"use_pca": False, "flat_hand_mean": True, "create_transl": False, "batch_size": batch}
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints that ten shape components are few
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints a warning about only ten shape components
         mano = smplx.MANO("", data_struct=fields, **settings).to(device)
 
     def of_handlib(pose: Tensor, shape: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,13 +144,13 @@ def _compare(config: HandBench, direction: str, batch: int, device: str, say: Ca
     functions = contestants(config.hand, batch, device)
     calls = {name: call(function) for name, function in functions.items()}
     if config.compiled:
-        torch.compiler.reset()  # or what was compiled for another batch size would count as a first variant
+        torch.compiler.reset()  # forgets the code compiled for other batch sizes
         for name in ("smplx", "handlib"):
             compiled = call(torch.compile(functions[name], dynamic=False))
-            logging.disable(logging.WARNING)  # smplx's graph breaks at every joint, which is told at length
+            logging.disable(logging.WARNING)  # smplx breaks the graph at every joint, with a long warning each
             try:
                 compiled()
-            except Exception as error:  # whatever the compiler and its tools raise
+            except Exception as error:  # the compiler and its tools may raise anything
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
                 say(f"torch.compile of {name} failed and is left out: {reason}")
             else:
@@ -178,13 +177,13 @@ def _with_derivatives(function: Contestant, leaves: list[Tensor], pull: Tensor) 
     return [vertices.detach(), *torch.autograd.grad(vertices, leaves, pull)]
 
 
-def _check_agreement(name: str, found: list[Tensor], expected: list[Tensor]) -> None:
-    """Vertices to 10 µm, derivatives to a thousandth of the largest."""
-    for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+def _check_agreement(name: str, actual: list[Tensor], expected: list[Tensor]) -> None:
+    """Checks that vertices agree to 10 µm, and derivatives to a thousandth of the largest."""
+    for i, (a, b) in enumerate(zip(actual, expected, strict=True)):
         tolerance = 1e-5 if i == 0 else 1e-3 * float(b.abs().max())
-        apart = float((a - b).abs().max())
-        if not apart <= tolerance:
-            raise ValueError(f"{name} and smplx disagree by {apart:.2g}; what differs is not worth timing")
+        difference = float((a - b).abs().max())
+        if not difference <= tolerance:
+            raise ValueError(f"{name} and smplx disagree by {difference:.2g}, so their times are not comparable")
 
 
 def _record(
@@ -199,16 +198,7 @@ def _record(
             curve = curves.setdefault(f"{ours}_over_{peer}_{c.direction}", {})
             for key, number in {"batch": c.batch, "low": low, "median": median, "high": high}.items():
                 curve.setdefault(key, []).append(number)
-    hand = HandModel.load(config.hand)
-    return results.record(
-        record_name("hand", device, profile),
-        "how many times faster the hand model is than smplx's MANO with the same hand and the same numbers",
-        metrics,
-        profile=profile,
-        config=asdict(config) | {"peer": f"smplx {version('smplx')}", "threads": 1},
-        data={"name": "pose, shape and rotation normal with standard deviation 0.5", "n": max(config.batches)},
-        hand={"name": hand.name, "fingertips": hand.fingertips.name},
-        started=started,
-        curves=curves,
-        device=device,
-    )
+    claim = "how many times faster the hand model is than smplx's MANO with the same hand and the same numbers"
+    data = {"name": "pose, shape and rotation normal with standard deviation 0.5", "n": max(config.batches)}
+    more = {"peer": f"smplx {version('smplx')}", "hand": HandModel.load(config.hand), "curves": curves}
+    return bench_record("hand", claim, metrics, config, profile, device, started, data, **more)

@@ -1,4 +1,4 @@
-"""The most memory that a call holds at a time, beyond what there was before."""
+"""Measures the peak memory of a call beyond what was in use before."""
 
 import re
 from collections.abc import Callable
@@ -10,9 +10,9 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak_memory_mb(call: Callable[[], object], device: str = "cpu") -> float | None:
-    """MB that `call` adds to this process, or to the GPU; None where the system does not say (not Linux).
+    """Returns the MB that `call` adds to this process, or to the GPU; None if the system has no count (not Linux).
 
-    What an earlier call left behind in the allocator hides part of it: on the CPU, measure in a fresh process.
+    Memory that earlier calls left in the allocator hides part of it: on the CPU, measure in a fresh process.
     """
     if device.startswith("cuda"):
         before = torch.cuda.memory_allocated(device)
@@ -23,7 +23,7 @@ def peak_memory_mb(call: Callable[[], object], device: str = "cpu") -> float | N
         RESET.write_text("5")  # the peak counts from here
         before = _status("VmRSS")
         call()
-        return max(0, _status("VmHWM") - before) / 2**10  # 0: it fits in what was freed before
+        return max(0, _status("VmHWM") - before) / 2**10  # 0: it fits in memory that was freed before
     except OSError:
         return None
 

@@ -1,27 +1,25 @@
-"""`handlib bench predict`: what one photograph and a batch of hands cost, from pixels to meshes in the camera.
+"""`handlib bench predict`: times one photograph and a batch of hands, from pixels to meshes in the camera frame.
 
-One photograph: a rendered hand in a picture of 1280 × 960, one hand looked for: detection, the check of the find,
-evidence, E3D, refinement.
-A batch: turned crops of many hands at once through evidence, E3D and refinement, as in video and in evaluation.
-Milliseconds of CPU time on one thread, warm.
+Photograph: one rendered hand in an image of 1280 × 960: detection and its check, evidence, E3D, refinement.
+Batch: turned crops of many hands at once: evidence, E3D and refinement, as in video and in evaluation.
+Times are milliseconds of CPU time on one thread, after a first call.
 """
 
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn import functional
 
 from ...data import SyntheticHands
-from ...evaluation import results
 from ...evaluation.results import Metric
 from ...networks.turned_crop import TurnedCrop
 from ...photo.predict import Predictor
 from ...photo.pyramid import Pyramid
-from .timing import one_thread, record_name
+from .timing import bench_record, one_thread
 
 
 @dataclass(frozen=True)
@@ -29,9 +27,9 @@ class PredictBench:
     """Settings of the benchmark.
 
     Args:
-        hands: Hands of the batch.
-        rounds: How often each case is timed.
-        checkpoint: The model.
+        hands: Hands in the batch.
+        rounds: Repetitions of each case.
+        checkpoint: "photo" or a checkpoint.
     """
 
     hands: int = 16
@@ -40,14 +38,14 @@ class PredictBench:
 
 
 PREDICT_BENCHES = {"smoke": PredictBench(hands=2, rounds=1), "laptop": PredictBench()}
-FIRST = 18  # of the studio's hands, one that is found at once
-WIDTH, HEIGHT, SIDE = 1280, 960, 400  # of the photograph; of the hand's picture in it
+FIRST = 18  # a hand of the split studio that the detector finds
+WIDTH, HEIGHT, SIDE = 1280, 960, 400  # of the photograph, and of the square with the hand in it
 
 
 def bench_predict(
     config: PredictBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
 ) -> dict[str, Any]:
-    """Runs the benchmark and returns its record; `say` gets the table. The photo pipeline runs on the CPU alone."""
+    """Runs the benchmark, always on the CPU, and returns its record. say: is called with each line of the table."""
     started, predictor = time.perf_counter(), Predictor(config.checkpoint)
     rows = FIRST + torch.arange(config.hands)
     pictures = SyntheticHands("studio", 256, int(rows[-1]) + 1, crop_factor=2.0).batch(rows)["image"]
@@ -67,7 +65,7 @@ def bench_predict(
         predictor.of_evidence(Pyramid(pictures[0]), crop, evidence, left, K, True)
 
     if not predictor(photograph, max_hands=1):
-        raise ValueError("the photograph's hand is not found, so there is nothing to time: use another checkpoint")
+        raise ValueError("no hand was found in the photograph, so there is nothing to time: use another checkpoint")
     metrics = []
     with one_thread(), torch.no_grad():
         cases = (("photograph", lambda: predictor(photograph, max_hands=1), 1), ("batch", batch, len(points)))
@@ -79,15 +77,7 @@ def bench_predict(
                 call()
                 each.append(1000 * (time.process_time() - began) / hands)
             metrics.append(Metric(f"{name}_cpu_ms_per_hand", statistics.median(each), "ms", n=len(each)))
-            say(f"{name:12} {statistics.median(each):8.1f} ms a hand (fastest {min(each):.1f})")
-    return results.record(
-        record_name("predict", device, profile),
-        "what a photograph costs, and a hand in a batch",
-        metrics,
-        profile=profile,
-        config=asdict(config) | {"threads": 1},
-        data={"name": "SyntheticHands studio in pictures of one size", "n": config.hands},
-        hand={"name": "openhand", "fingertips": "smplx"},
-        started=started,
-        device=device,
-    )
+            say(f"{name:12} {statistics.median(each):8.1f} ms per hand (fastest {min(each):.1f})")
+    data = {"name": "SyntheticHands studio in pictures of one size", "n": config.hands}
+    claim = "how much CPU time a photograph takes, and a hand in a batch"
+    return bench_record("predict", claim, metrics, config, profile, device, started, data)

@@ -1,27 +1,28 @@
-"""`handlib bench renderer`: silhouettes of hands and their gradients, against pytorch3d.
+"""`handlib bench renderer`: compares silhouettes of hands and their gradients with pytorch3d.
 
-What is compared. The same posed hands in pixels, float32, in pictures of 224². "Forward" records no graph; "forward
-and backward" adds the derivatives by the vertices of the mean squared difference from the silhouettes of the same
-hands five pixels to the right. One thread on the CPU. Milliseconds are those of the fastest round, ratios the median
-over all.
+All render the same posed hands in pixels, float32, in images of 224². "Forward" records no graph; "forward and
+backward" adds the derivatives by the vertices of the mean squared difference from the silhouettes of the same hands
+five pixels to the right. One thread on the CPU. Milliseconds are those of the fastest round, ratios the median over
+all rounds.
 
-The peer is pytorch3d's soft silhouette with σ = 1e-4 and fifty faces a pixel; with fewer its silhouettes have holes.
-handlib's `soft` computes the same, and is not timed before both are seen to agree; `antialias` and `kato` are other
-gradients of the same picture. pytorch3d's CPU code spends most of its backward pass in nine writes through a slow
-operator; to compare with what it could be, build it after
+The peer is pytorch3d's soft silhouette with σ = 1e-4 and fifty faces per pixel; with fewer, its silhouettes have holes.
+handlib's `soft` computes the same, and both must agree before they are timed; `antialias` and `kato` are other
+gradients of the same image. pytorch3d's CPU code spends most of its backward pass in nine writes through a slow
+operator. To compare with a repaired version, build it after
 
     sed -i -e '/torch::Tensor grad_face_verts = /a auto grads = grad_face_verts.accessor<float, 3>();' \
         -e 's/grad_face_verts\\[f\\]/grads[f]/' pytorch3d/csrc/rasterize_meshes/rasterize_meshes_cpu.cpp
 
-and say so with `--variant repaired`. Without CUDA, `FORCE_CUDA=0 PYTORCH3D_FORCE_NO_CUDA=1 pip install
---no-build-isolation .` builds it in some twenty minutes of one core.
+and run with `--variant repaired`. Without CUDA, `FORCE_CUDA=0 PYTORCH3D_FORCE_NO_CUDA=1 pip install
+--no-build-isolation .` builds it in about twenty minutes on one core.
 """
 
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -30,18 +31,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...camera import crop_to_px
-from ...evaluation import results
-from ...evaluation.results import Metric
+from ...evaluation.results import Metric, device_name
 from ...hand import HandModel
 from ...parameters import MeshParameters, posed_hand
 from ...renderer import Renderer
 from ...renderer.backends import fast_serves
 from .memory import peak_memory_mb
-from .timing import in_turns, one_thread, record_name, speedup
+from .timing import bench_record, in_turns, one_thread, speedup
 
 PEER = "pytorch3d_soft"
 DIRECTIONS = ("forward", "forward_backward")
-SLOW = 0.2  # seconds of a call beside which short calls find their caches cold, and from which on two rounds must do
+SLOW = 0.2  # seconds; longer calls empty the caches for the short calls after them, and get only two rounds
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class RendererBench:
     """Settings of the benchmark.
 
     Args:
-        batches: Numbers of hands at once.
-        size: Side of the pictures in pixels.
-        seconds: How long each batch size is timed in each direction; five rounds at least, two of slow calls.
-        patience: A contestant of which one call would take longer than this many seconds is left out.
-        variant: What was done to the peer, such as "repaired"; part of the record's name.
+        batches: Batch sizes.
+        size: Side of the images in pixels.
+        seconds: Time for each batch size in each direction; at least five rounds, two for slow calls.
+        patience: A contestant is left out where one call would take longer than this many seconds.
+        variant: Build of the peer, such as "repaired"; part of the record's name.
     """
 
     batches: tuple[int, ...] = (1, 8, 64)
@@ -67,20 +67,17 @@ RENDERER_BENCHES = {"smoke": RendererBench(batches=(1, 2), size=32, seconds=0.0)
 
 
 def contestants(size: int, device: str = "cpu") -> dict[str, Renderer]:
-    """The renderers that are compared; the peer only where it is installed."""
-    fast = fast_serves(device.split(":")[0])
-    found = {name: Renderer(size, gradient=name, supersampling=1) for name in ("antialias", "soft", "kato")}
-    if fast:  # then the plain torch is another
-        found["reference_antialias"] = Renderer(size, "reference")
-    try:
-        found[PEER] = Renderer(size, "pytorch3d", gradient="soft")
-    except ModuleNotFoundError:
-        pass
-    return found
+    """Returns the renderers to compare; the peer only if it is installed."""
+    renderers = {name: Renderer(size, gradient=name, supersampling=1) for name in ("antialias", "soft", "kato")}
+    if fast_serves(device.split(":")[0]):
+        renderers["reference_antialias"] = Renderer(size, "reference")
+    with suppress(ModuleNotFoundError):
+        renderers[PEER] = Renderer(size, "pytorch3d", gradient="soft")
+    return renderers
 
 
 def hands(batch: int, size: int, device: str = "cpu") -> tuple[Tensor, Tensor]:
-    """Vertices in pixels of that many hands that fill most of the picture, and their faces."""
+    """Returns vertices in pixels of a batch of hands that fill most of the image, and their faces."""
     hand = HandModel.load("openhand")
     pose, shape = hand.sample(batch, torch.Generator().manual_seed(0))
     first = MeshParameters.split(MeshParameters.initial(hand).expand(batch, -1))
@@ -89,7 +86,7 @@ def hands(batch: int, size: int, device: str = "cpu") -> tuple[Tensor, Tensor]:
 
 
 def make_call(renderer: Renderer, direction: str, batch: int, device: str = "cpu") -> Callable[[], list[Tensor]]:
-    """What is timed: silhouettes, and in the other direction the gradient as well."""
+    """Returns the call to time: silhouettes, and for "forward_backward" also the gradient."""
     vertices, faces = hands(batch, renderer.height, device)
     if direction == "forward":
         return lambda: [renderer.silhouette(vertices, faces)]
@@ -106,16 +103,16 @@ def make_call(renderer: Renderer, direction: str, batch: int, device: str = "cpu
 def bench_renderer(
     config: RendererBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
 ) -> dict[str, Any]:
-    """Runs the benchmark and returns its record; `say` gets the table, line by line.
+    """Runs the benchmark and returns its record. say: is called with each line of the table.
 
-    Raises `ValueError` when our soft silhouettes and the peer's disagree.
+    Raises `ValueError` if handlib's soft silhouettes and the peer's differ.
     """
     started = time.perf_counter()
     with one_thread():
         renderers = contestants(config.size, device)
         peer = f"pytorch3d {version('pytorch3d')}, {config.variant}" if PEER in renderers else "none"
-        say(f"{results.device_name(device)}; ms: the fastest round; ×: median (quartiles) of the rounds' ratios")
-        say(f"peer: {peer}" if PEER in renderers else "peer: none, as pytorch3d is not installed")
+        say(f"{device_name(device)}; ms: the fastest round; ×: median (quartiles) of the ratios of all rounds")
+        say(f"peer: {peer}" if PEER in renderers else "peer: none, since pytorch3d is not installed")
         if PEER in renderers:
             _check_agreement(renderers, device)
         metrics, expected = [], dict.fromkeys(renderers, 0.0)  # seconds of a call, for one hand
@@ -134,17 +131,9 @@ def bench_renderer(
                 expected |= {name: min(column) / 1e3 / batch for name, column in times.items()}
                 metrics += _metrics(times, direction, batch, config.size, device, say)
     kind = "renderer" if config.variant == "as shipped" else f"renderer-{config.variant}"
-    return results.record(
-        record_name(kind, device, profile),
-        "how many times faster the renderer's silhouettes and gradients are than pytorch3d's",
-        metrics,
-        profile=profile,
-        config=asdict(config) | {"peer": peer, "threads": 1},
-        data={"name": "sampled poses and shapes of the open hand, palm to the viewer", "n": max(config.batches)},
-        hand={"name": "openhand", "fingertips": "smplx"},
-        started=started,
-        device=device,
-    )
+    data = {"name": "sampled poses and shapes of the open hand, palm to the viewer", "n": max(config.batches)}
+    claim = "how many times faster the renderer's silhouettes and gradients are than pytorch3d's"
+    return bench_record(kind, claim, metrics, config, profile, device, started, data, peer=peer)
 
 
 def _time(
@@ -179,11 +168,11 @@ def _metrics(
 
 
 def _check_agreement(renderers: dict[str, Renderer], device: str) -> None:
-    """Equal silhouettes, to the mean difference that the peer's fiftieth face may make."""
+    """Checks that silhouettes agree, except for the mean difference that faces beyond the peer's fifty may make."""
     ours, theirs = (make_call(renderers[name], "forward", 1, device)()[0] for name in ("soft", PEER))
-    apart = float((ours - theirs).abs().mean())
-    if not apart < 1e-5:
-        raise ValueError(f"the soft silhouettes disagree by {apart:.2g} on average; what differs is not worth timing")
+    difference = float((ours - theirs).abs().mean())
+    if not difference < 1e-5:
+        raise ValueError(f"the soft silhouettes disagree by {difference:.2g} on average, so times are not comparable")
 
 
 def _memory(name: str, direction: str, batch: int, size: int, device: str) -> float | None:
@@ -195,7 +184,7 @@ def _memory(name: str, direction: str, batch: int, size: int, device: str) -> fl
 
 
 def measure_memory(name: str, direction: str, batch: int, size: int, device: str = "cpu") -> float | None:
-    """MB of one call, after one on a tiny picture has loaded all code."""
+    """Returns the MB of one call, after a call on a tiny image has loaded all code."""
     torch.set_num_threads(1)
     make_call(contestants(8, device)[name], direction, 1, device)()
     return peak_memory_mb(make_call(contestants(size, device)[name], direction, batch, device), device)

@@ -1,17 +1,22 @@
-"""Timing several calls in turns, so that whatever else the machine is doing slows all of them alike."""
+"""Times several calls in turns, so that other work on the machine slows all of them alike."""
 
 import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
 
 import torch
+
+from ...evaluation import results
+from ...hand import HandModel
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch on one thread, so that what is compared shares nothing out."""
+    """Limits torch to one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -21,9 +26,38 @@ def one_thread() -> Iterator[None]:
 
 
 def record_name(bench: str, device: str, profile: str) -> str:
-    """Of a benchmark's results file: the usual device and profile go without saying."""
+    """Returns the name of a benchmark's results file; it omits the default device and profile."""
     parts = [f"bench-{bench}", *([] if device == "cpu" else [device]), *([] if profile == "laptop" else [profile])]
     return "-".join(parts)
+
+
+def bench_record(
+    bench: str,
+    claim: str,
+    metrics: list[results.Metric],
+    config: object,
+    profile: str,
+    device: str,
+    started: float,
+    data: dict[str, Any],
+    hand: HandModel | None = None,
+    curves: dict[str, Any] | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Makes the record of a benchmark on one thread. settings: what its config does not name, such as the peer."""
+    hand = hand or HandModel.load()
+    return results.record(
+        record_name(bench, device, profile),
+        claim,
+        metrics,
+        profile=profile,
+        config=asdict(config) | settings | {"threads": 1},
+        data=data,
+        hand={"name": hand.name, "fingertips": hand.fingertips.name},
+        started=started,
+        curves=curves,
+        device=device,
+    )
 
 
 def in_turns(
@@ -34,19 +68,20 @@ def in_turns(
     warm: int = 2,
     again: float = 0.0,
 ) -> dict[str, list[float]]:
-    """Milliseconds of each call, round by round: A B C, A B C, …, for about `seconds` and at least `least` rounds.
+    """Times each call round by round (A B C, A B C, …) in milliseconds, for `seconds` and at least `least` rounds.
 
-    Every call is made `warm` times before, unmeasured. With `again`, a turn goes on for that many seconds and counts by
-    its fastest call: next to a peer of many seconds, a single short call finds all its code and data gone from the
-    caches. On a GPU the clock stops when its work is done.
+    Every call is first made `warm` times without timing. With `again`, a turn repeats the call for that many seconds
+    and counts the fastest: after a slow call of several seconds, the caches hold nothing of the short one. On the CPU
+    it is the time that this process was given; on a GPU a time includes all work on it.
     """
+    clock = time.process_time if device == "cpu" else time.perf_counter
 
     def once(call: Callable[[], object]) -> float:
         _wait(device)
-        started = time.perf_counter()
+        started = clock()
         call()
         _wait(device)
-        return 1e3 * (time.perf_counter() - started)
+        return 1e3 * (clock() - started)
 
     def measured(call: Callable[[], object]) -> float:
         fastest = spent = once(call)
@@ -59,7 +94,7 @@ def in_turns(
         call()
     times: dict[str, list[float]] = {name: [] for name in calls}
     collecting = gc.isenabled()
-    gc.disable()  # a collection would fall on one call and not on its neighbor
+    gc.disable()  # a collection would slow one call and not the next
     try:
         ends = time.perf_counter() + seconds
         while time.perf_counter() < ends or len(times[next(iter(calls))]) < least:
@@ -77,7 +112,7 @@ def _wait(device: str) -> None:
 
 
 def speedup(times: dict[str, list[float]], ours: str, peer: str) -> tuple[float, float, float]:
-    """How many times faster than its peer: the quartiles of the ratios within the rounds, low, median, high."""
+    """Returns how many times faster than its peer a call is: the quartiles of the ratios within the rounds."""
     ratios = [theirs / own for own, theirs in zip(times[ours], times[peer], strict=True)]
     low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return low, median, high

@@ -1,12 +1,12 @@
-"""`handlib bench training`: how fast a network is trained, and what of that is not the network.
+"""`handlib bench training`: times a training step, and how much of it is not the networks.
 
 The *full step* is everything that training does for a batch: data, colors, F and J2D, the regressor, the hand, the
 renderer, all losses, their gradients, clipping, the optimizer. The *networks alone* are F (twice, as for Eq. 2), J2D
-and the regressor on tensors that stay the same, with a mean square for a loss, and again clipping and optimizer. Both
-go in turns. What the full step takes more is the overhead of data, rendering and losses.
+and the regressor on constant tensors, with a mean square as loss, clipping and the optimizer. Both are timed in turns.
+The difference is the overhead of data, rendering and losses.
 
-The matrix rate is that of one large matrix product in the precision of the networks, measured on the same device; the
-fraction of it that training reaches counts the multiplications and additions of the networks alone.
+The matrix rate is that of one large matrix product in the precision of the networks on the same device. The fraction of
+it that training reaches counts only the floating-point operations of the networks.
 """
 
 import time
@@ -39,9 +39,9 @@ class TrainingBench:
 
     Args:
         train: Profile of `handlib train` whose networks, batches and precision are used, on synthetic hands.
-        images: Different training hands.
-        matrix: Side of the matrices whose product gives the matrix rate.
-        seconds: How long steps are timed; five rounds at least.
+        images: Number of training hands.
+        matrix: Side of the matrices for the matrix rate.
+        seconds: Time for all steps; at least five rounds.
     """
 
     train: str = "laptop"
@@ -58,7 +58,7 @@ TRAINING_BENCHES = {
 
 
 def make_trainer(config: TrainConfig, device: str, folder: str) -> Trainer:
-    """A trainer in its first joint epoch."""
+    """Makes a trainer in its first joint epoch."""
     torch.manual_seed(config.seed)
     processes = Processes("cpu" if device == "cpu" else "auto", config.precision)
     trainer = Trainer(DHPE(config.model), DHPEObjective(config), config, processes, RunFolder(folder))
@@ -68,7 +68,7 @@ def make_trainer(config: TrainConfig, device: str, folder: str) -> Trainer:
 
 
 def full_step(trainer: Trainer, feed: Feed) -> Callable[[], object]:
-    """One call, one step of training on the next batch."""
+    """Returns a function that takes one training step on the next batch."""
     n = trainer.config.batch_size
 
     def batches() -> Iterator[dict[str, Tensor]]:
@@ -81,7 +81,7 @@ def full_step(trainer: Trainer, feed: Feed) -> Callable[[], object]:
 
 
 def networks_step(trainer: Trainer) -> Callable[[], object]:
-    """The same networks on fixed tensors."""
+    """Returns a function that takes one step of the networks alone, on constant tensors."""
     model, config = trainer.model, trainer.config
     generator = torch.Generator().manual_seed(0)
     size = config.model.size
@@ -104,7 +104,7 @@ def networks_step(trainer: Trainer) -> Callable[[], object]:
 
 
 def product(side: int, device: str, dtype: torch.dtype) -> Callable[[], object]:
-    """One product of two square matrices."""
+    """Returns a function that multiplies two square matrices."""
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     return lambda: a @ b
 
@@ -112,7 +112,7 @@ def product(side: int, device: str, dtype: torch.dtype) -> Callable[[], object]:
 def bench_training(
     config: TrainingBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
 ) -> dict[str, Any]:
-    """Runs the benchmark and returns its record; `say` gets the table."""
+    """Runs the benchmark and returns its record. say: is called with each line of the table."""
     started = time.perf_counter()
     run = preset(config.train)
     run = replace(run, data=("synthetic",), augment_from=None, precision="no" if device == "cpu" else run.precision)
@@ -144,7 +144,7 @@ def bench_training(
         say(f"{metric.name:28} {metric.value:10.3f} {metric.unit}")
     return results.record(
         record_name("training", device, profile),
-        "how fast a network is trained, and what of that is not the network",
+        "how fast a network is trained, and how much of the time is not the network",
         metrics,
         profile=profile,
         config={"bench": asdict(config), "train": asdict(run), "threads": torch.get_num_threads()},

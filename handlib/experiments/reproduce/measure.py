@@ -15,7 +15,7 @@ from ...evaluation.measure import Curves, measurements
 from ...evaluation.metrics import auc_on
 from ...evaluation.protocols import OWN_PROTOCOLS, PROTOCOLS
 from ...evaluation.results import Metric
-from ...refinement import RefinementWeights
+from ...refinement import METHOD, RefinementWeights
 from ...support.files import atomic_path
 from ..baselines import DHPEMethod, Method, predictions
 from .sets import HEADLINE, headline, pck_name
@@ -73,7 +73,7 @@ def keep_errors(errors: Errors, path: Path) -> str:
 
 def refinement_settings(iterations: int) -> dict[str, object]:
     """For a record."""
-    return {"iterations": iterations, **(asdict(RefinementWeights()) if iterations else {})}
+    return {"iterations": iterations, **({"method": METHOD, **asdict(RefinementWeights())} if iterations else {})}
 
 
 def on(data: CachedHands, device: str) -> CachedHands:

@@ -1,1 +1,1 @@
-"""Loops compiled for the CPU by numba, under the names of their reference."""
+"""Loops that numba compiles for the CPU, under the same file names as their references."""

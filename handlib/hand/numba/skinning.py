@@ -1,7 +1,7 @@
-"""The same as hand/skinning.py, compiled for the CPU by numba, with its derivatives written out.
+"""hand/skinning.py compiled for the CPU by numba, with its derivatives written out.
 
-The four large products are torch's. The rest is loops over sixteen bones and the vertices, which torch can only say in
-some hundred small steps, each dearer than its work.
+Torch computes the four large products. The rest are loops over sixteen bones and over the vertices, which would take
+about a hundred small torch calls, each with more overhead than work.
 """
 
 import math
@@ -35,25 +35,25 @@ class _Skin(torch.autograd.Function):
         new = pose.new_empty
         identity = torch.eye(3, 4, dtype=pose.dtype).expand(n, 3, 4)
         wrist = identity[..., :3] if rotation is None else rotation
-        place = identity if placement is None else placement
+        placement = identity if placement is None else placement
         turns = new(n, J, 3, 3)  # R − I of every joint, the wrist first
         joints, bones = new(n, J, 3), new(n, J, 3, 4)
         coefficients, placed = new(n, 145), new(n, 12, J)
-        fixed = (rig.joint_template[None], rig.joint_shapes[None])
-        parts(_all_bones, n, pose, shape, wrist, place, *fixed, turns, joints, bones, coefficients, placed)
+        constants = (rig.joint_template[None], rig.joint_shapes[None])
+        parts(_all_bones, n, pose, shape, wrist, placement, *constants, turns, joints, bones, coefficients, placed)
         rest = torch.addmm(rig.template.T.flatten(), coefficients, rig.blend_shapes).view(n, 3, v)
-        maps = (placed.view(n * 12, J) @ rig.weights.T).view(n, 12, v)  # one affine map a vertex
+        maps = (placed.view(n * 12, J) @ rig.weights.T).view(n, 12, v)  # one affine map per vertex
         coordinates, vertices = new(n, 3, v), new(n, v, 3)
         parts(_apply, n, maps, rest, coordinates, vertices)
         regressed = (coordinates.view(n * 3, v) @ rig.joint_regressor.T).view(n, 3, 21).mT.contiguous()
-        ctx.save_for_backward(pose, place, turns, joints, bones, rest, maps)
+        ctx.save_for_backward(pose, placement, turns, joints, bones, rest, maps)
         ctx.rig = rig
         return vertices, regressed
 
     @staticmethod
     @once_differentiable
     def backward(ctx, of_vertices, of_regressed):
-        pose, place, turns, joints, bones, rest, maps = ctx.saved_tensors
+        pose, placement, turns, joints, bones, rest, maps = ctx.saved_tensors
         rig, n, v = ctx.rig, len(pose), len(ctx.rig.template)
         pulls = of_vertices.mT.reshape(n * 3, v).addmm(of_regressed.mT.reshape(n * 3, 21), rig.joint_regressor)
         of_rest, of_maps = torch.empty_like(rest), torch.empty_like(maps)
@@ -61,11 +61,11 @@ class _Skin(torch.autograd.Function):
         of_placed = (of_maps.view(n * 12, v) @ rig.weights).view(n, 12, J)
         of_coefficients = of_rest.view(n, 3 * v) @ rig.blend_shapes.T
         of_pose, of_shape = torch.empty_like(pose), pose.new_empty(n, 10)
-        of_wrist, of_place = pose.new_empty(n, 3, 3), pose.new_zeros(n, 3, 4)
-        known = (pose, place, rig.joint_shapes[None], turns, joints, bones, of_placed, of_coefficients)
-        parts(_all_bones_back, n, *known, of_pose, of_shape, of_wrist, of_place)
+        of_wrist, of_placement = pose.new_empty(n, 3, 3), pose.new_zeros(n, 3, 4)
+        inputs = (pose, placement, rig.joint_shapes[None], turns, joints, bones, of_placed, of_coefficients)
+        parts(_all_bones_back, n, *inputs, of_pose, of_shape, of_wrist, of_placement)
         _, _, rotated, moved, _ = ctx.needs_input_grad
-        return of_pose, of_shape, of_wrist if rotated else None, of_place if moved else None, None
+        return of_pose, of_shape, of_wrist if rotated else None, of_placement if moved else None, None
 
 
 @jit
@@ -98,35 +98,31 @@ def _apply_back(maps, rest, pulls, of_rest, of_maps):
 
 
 @jit
-def _all_bones(pose, shape, rotation, place, joint_template, joint_shapes, turns, joints, bones, coefficients, placed):
+def _all_bones(
+    pose, shape, rotation, placement, joint_template, joint_shapes, turns, joints, bones, coefficients, placed
+):
     for n in range(len(pose)):
-        given = (pose[n], shape[n], rotation[n], place[n], joint_template[0], joint_shapes[0])
-        _pose_bones(*given, turns[n], joints[n], bones[n], coefficients[n], placed[n])
+        inputs = (pose[n], shape[n], rotation[n], placement[n], joint_template[0], joint_shapes[0])
+        _pose_bones(*inputs, turns[n], joints[n], bones[n], coefficients[n], placed[n])
 
 
 @jit
 def _all_bones_back(
-    pose,
-    place,
-    joint_shapes,
-    turns,
-    joints,
-    bones,
-    of_placed,
-    of_coefficients,
-    of_pose,
-    of_shape,
-    of_wrist,
-    of_place,
-):
+    pose, placement, joint_shapes, turns, joints, bones, of_placed, of_coefficients, of_pose, of_shape, of_wrist,
+    of_placement,
+):  # fmt: skip
     for n in range(len(pose)):
-        given = (pose[n], place[n], joint_shapes[0], turns[n], joints[n], bones[n], of_placed[n], of_coefficients[n])
-        _pose_bones_back(*given, of_pose[n], of_shape[n], of_wrist[n], of_place[n])
+        inputs = (pose[n], placement[n], joint_shapes[0], turns[n], joints[n], bones[n])
+        _pose_bones_back(
+            *inputs, of_placed[n], of_coefficients[n], of_pose[n], of_shape[n], of_wrist[n], of_placement[n]
+        )
 
 
 @jit
-def _pose_bones(pose, shape, rotation, place, joint_template, joint_shapes, turns, joints, bones, coefficients, placed):
-    """Everything of one hand but its vertices."""
+def _pose_bones(
+    pose, shape, rotation, placement, joint_template, joint_shapes, turns, joints, bones, coefficients, placed
+):
+    """Computes everything of one hand except its vertices."""
     for row in range(3):
         for column in range(3):
             turns[0, row, column] = rotation[row, column] - (row == column)
@@ -143,41 +139,31 @@ def _pose_bones(pose, shape, rotation, place, joint_template, joint_shapes, turn
             for column in range(3):
                 bones[j, row, column] = turns[j, row, column] + (row == column)
             bones[j, row, 3] = -_shift(turns, joints, j, row)
-    for j in range(1, J):  # from each joint's own move to the whole chain's
+    for j in range(1, J):  # multiplies the joints' own transforms down each chain
         own, above = bones[j].copy(), bones[_parent(j)]
         _product(above, own, bones[j])
         bones[j, :, 3] += above[:, 3]
     here = np.empty((3, 4), bones.dtype)
-    for j in range(J):  # to place the bones is to place the mesh, since the weights of a vertex sum to 1
-        _product(place, bones[j], here)
-        here[:, 3] += place[:, 3]
+    for j in range(J):  # placing the bones places the mesh, since the weights of a vertex sum to 1
+        _product(placement, bones[j], here)
+        here[:, 3] += placement[:, 3]
         placed[:, j] = here.reshape(12)
 
 
 @jit
 def _pose_bones_back(
-    pose,
-    place,
-    joint_shapes,
-    turns,
-    joints,
-    bones,
-    of_placed,
-    of_coefficients,
-    of_pose,
-    of_shape,
-    of_wrist,
-    of_place,
-):
+    pose, placement, joint_shapes, turns, joints, bones, of_placed, of_coefficients, of_pose, of_shape, of_wrist,
+    of_placement,
+):  # fmt: skip
     of_bones, of_turns, of_joints = np.empty_like(bones), np.empty_like(turns), np.empty_like(joints)
-    back = np.ascontiguousarray(place[:, :3].T)
+    back = np.ascontiguousarray(placement[:, :3].T)
     for j in range(J):
         here = np.ascontiguousarray(of_placed[:, j]).reshape(3, 4)
         for row in range(3):
             for column in range(4):
                 for k in range(3):
-                    of_place[row, k] += here[row, column] * bones[j, k, column]
-            of_place[row, 3] += here[row, 3]
+                    of_placement[row, k] += here[row, column] * bones[j, k, column]
+            of_placement[row, 3] += here[row, 3]
         _product(back, here, of_bones[j])
     _bones_back(turns, joints, bones, of_bones, of_turns, of_joints)
     of_wrist[:] = of_turns[0]
@@ -193,9 +179,9 @@ def _pose_bones_back(
 
 @jit
 def _half_angle(x, y, z):
-    """cos(θ/2), sin(θ/2)/θ and the derivative of the latter by θ, over θ."""
+    """Returns cos(θ/2), sin(θ/2)/θ, and the derivative of the latter by θ, divided by θ."""
     squared = x * x + y * y + z * z
-    if squared < 1e-4:  # by their series: the differences below would cancel
+    if squared < 1e-4:  # Taylor series, since the differences below would cancel
         return 1 - squared / 8 + squared**2 / 384, 0.5 - squared / 48 + squared**2 / 3840, -1 / 24 + squared / 960
     angle = math.sqrt(squared)
     cos, ratio = math.cos(angle / 2), math.sin(angle / 2) / angle
@@ -221,7 +207,7 @@ def _turn_back(pose, g, of_pose):
     sx, sy, sz = ratio * x, ratio * y, ratio * z
     trace = g[0, 0] + g[1, 1] + g[2, 2]
     wx, wy, wz = g[2, 1] - g[1, 2], g[0, 2] - g[2, 0], g[1, 0] - g[0, 1]
-    # Of 2 c w·s + 2 (sᵀ G s − |s|² tr G), which is ⟨G, R − I⟩.
+    # The gradient of ⟨G, R − I⟩ = 2 c w·s + 2 (sᵀ G s − |s|² tr G).
     of_sx = 2 * (c * wx + 2 * (g[0, 0] - trace) * sx + (g[0, 1] + g[1, 0]) * sy + (g[0, 2] + g[2, 0]) * sz)
     of_sy = 2 * (c * wy + 2 * (g[1, 1] - trace) * sy + (g[0, 1] + g[1, 0]) * sx + (g[1, 2] + g[2, 1]) * sz)
     of_sz = 2 * (c * wz + 2 * (g[2, 2] - trace) * sz + (g[0, 2] + g[2, 0]) * sx + (g[1, 2] + g[2, 1]) * sy)
@@ -232,7 +218,7 @@ def _turn_back(pose, g, of_pose):
 
 @jit
 def _parent(j):
-    return 0 if j % 3 == 1 else j - 1  # five chains of three hang from the wrist
+    return 0 if j % 3 == 1 else j - 1  # five chains of three joints start at the wrist
 
 
 @jit
@@ -245,14 +231,14 @@ def _product(a, b, c):
 
 @jit
 def _shift(turns, joints, j, row):
-    """A row of T j, T being R − I of a joint and j its place."""
+    """Returns a row of T j, where T is R − I of a joint and j its position."""
     return turns[j, row, 0] * joints[j, 0] + turns[j, row, 1] * joints[j, 1] + turns[j, row, 2] * joints[j, 2]
 
 
 @jit
 def _bones_back(turns, joints, bones, of_bones, of_turns, of_joints):
-    """From the bones' transforms (A | b) to the joints' turns T and places j: A = A' (I + T), b = b' − A' T j."""
-    own = np.zeros((3, 4), bones.dtype)  # the gradient of one joint's own move (T | −T j)
+    """Differentiates A = A' (I + T), b = b' − A' T j: from the transforms (A | b) to T and the joints' positions j."""
+    own = np.zeros((3, 4), bones.dtype)  # the gradient of one joint's own transform (T | −T j)
     for j in range(J - 1, -1, -1):
         here = of_bones[j]
         if j == 0:

@@ -1,5 +1,6 @@
-"""`Camera.matrix` compiled for the CPU by numba, with its derivative written out: one step instead of many."""
+"""`Camera.matrix` compiled for the CPU by numba, with its derivative written out: one call instead of many."""
 
+import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -9,12 +10,13 @@ from ...support.jit import jit, parts
 
 
 def matrix(quaternion: Tensor, scale: Tensor, translation: Tensor, constants: Float64[Tensor, "4"]) -> Tensor:
-    """Camera.matrix_reference; differentiable once.
+    """Computes `Camera.matrix_reference`; differentiable once.
 
-    constants: 10·FLIP, which multiplies a rotation's rows, and the squared length of a quaternion without a direction.
+    constants: 10·FLIP, which multiplies the rows of a rotation, and the squared length below which a quaternion has no
+    direction.
     """
     camera = (quaternion, scale, translation)
-    lead = torch.broadcast_shapes(*(part.shape[:-1] for part in camera))
+    lead = np.broadcast_shapes(*(part.shape[:-1] for part in camera))  # torch's would load sympy
     flat = (part.expand(*lead, part.shape[-1]).reshape(-1, part.shape[-1]) for part in camera)
     return _Matrix.apply(*flat, constants[None]).view(*lead, 3, 4)
 
@@ -67,14 +69,14 @@ def _matrix(quaternion, scale, translation, constants, matrix):
 def _matrix_back(quaternion, scale, gradient, constants, of_quaternion, of_scale):
     w, x, y, z = quaternion
     squared = w * w + x * x + y * y + z * z
-    if squared <= constants[3]:  # no rotation, whatever the quaternion
+    if squared <= constants[3]:  # the rotation is the identity whatever the quaternion
         for row in range(3):
             of_scale[0] += constants[row] * gradient[row, row]
         return
     g = gradient[:, :3].copy()
     for row in range(3):
         g[row] *= constants[row] / squared
-    # M = |q|² R is quadratic: of ⟨G, M⟩, half the derivative by q. Its value is half of q's product with that.
+    # M = |q|² R is quadratic in q. Below: half the derivative of ⟨G, M⟩ by q, whose product with q is ⟨G, M⟩ itself.
     diagonal = g[0, 0] + g[1, 1] + g[2, 2]
     of_w = diagonal * w + (g[2, 1] - g[1, 2]) * x + (g[0, 2] - g[2, 0]) * y + (g[1, 0] - g[0, 1]) * z
     of_x = (2 * g[0, 0] - diagonal) * x + (g[2, 1] - g[1, 2]) * w + (g[0, 1] + g[1, 0]) * y + (g[0, 2] + g[2, 0]) * z
@@ -82,7 +84,7 @@ def _matrix_back(quaternion, scale, gradient, constants, of_quaternion, of_scale
     of_z = (2 * g[2, 2] - diagonal) * z + (g[1, 0] - g[0, 1]) * w + (g[0, 2] + g[2, 0]) * x + (g[1, 2] + g[2, 1]) * y
     value = of_w * w + of_x * x + of_y * y + of_z * z
     of_scale[0] = value
-    # And M is divided by |q|².
+    # The quotient rule for R = M / |q|².
     of_quaternion[0] = 2 * scale[0] * (of_w - value / squared * w)
     of_quaternion[1] = 2 * scale[0] * (of_x - value / squared * x)
     of_quaternion[2] = 2 * scale[0] * (of_y - value / squared * y)

@@ -1,4 +1,4 @@
-"""renderer/edges.py in loops, compiled for the CPU by numba."""
+"""renderer/edges.py as loops that numba compiles for the CPU."""
 
 import math
 
@@ -17,7 +17,7 @@ def edge_push(
     faces: Int[Tensor, "#b f 3"],
     face: Int[Tensor, "b h w"],
 ) -> Float[Tensor, "b v 3"]:
-    """edges.edge_push."""
+    """Computes `edges.edge_push`."""
     push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
     each(_edge_push, len(vertices), image, gradient, vertices, faces, face, push)
     return push
@@ -63,7 +63,7 @@ def _push_outline(vertices, faces, face, push, row, column, axis, step):
 
 @jit
 def _neighbors(vertices, faces, f, g):
-    """Whether two faces have a corner in common and are seen from the same side."""
+    """Returns whether two faces share a corner and are seen from the same side."""
     for i in range(3):
         for j in range(3):
             if faces[f, i] == faces[g, j]:
@@ -73,6 +73,6 @@ def _neighbors(vertices, faces, f, g):
 
 @jit
 def _plane(vertices, faces, n, x, y):
-    """Depth of face n's plane at a point."""
+    """Returns the depth of the plane of face n at a point."""
     w0, w1, w2 = weights(vertices, faces, n, x, y)
     return w0 * vertices[faces[n, 0], 2] + w1 * vertices[faces[n, 1], 2] + w2 * vertices[faces[n, 2], 2]

@@ -1,4 +1,4 @@
-"""kato.py in loops, compiled for the CPU by numba."""
+"""renderer/kato.py as loops that numba compiles for the CPU."""
 
 import math
 
@@ -18,7 +18,7 @@ def kato_push(
     faces: Int[Tensor, "#b f 3"],
     face: Int[Tensor, "b h w"],
 ) -> Float[Tensor, "b v 3"]:
-    """kato.kato_push."""
+    """Computes `kato.kato_push`."""
     push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
     each(_kato_push, len(vertices), image, gradient, vertices, faces, face, push)
     return push
@@ -27,11 +27,11 @@ def kato_push(
 @jit
 def _kato_push(image, gradient, vertices, faces, face, push):
     for axis in range(2):
-        # Everything turned so that lines are rows and the pull is along them.
+        # Transposed for the second axis, so that the pull is always along rows.
         colors = image if axis == 0 else image.transpose(1, 0, 2)
-        wish = gradient if axis == 0 else gradient.transpose(1, 0, 2)
+        slopes = gradient if axis == 0 else gradient.transpose(1, 0, 2)
         owner = face if axis == 0 else face.T
-        wishes = _wishes(wish)
+        ranges = _nonzero_ranges(slopes)
         for n in range(len(faces)):
             for edge in range(3):
                 i, j, k = faces[n, edge], faces[n, (edge + 1) % 3], faces[n, (edge + 2) % 3]
@@ -39,29 +39,29 @@ def _kato_push(image, gradient, vertices, faces, face, push):
                 qx, qy = vertices[j, axis], vertices[j, 1 - axis]
                 tx, ty = vertices[k, axis], vertices[k, 1 - axis]
                 if py != qy:
-                    at_p, at_q = _pull_edge(colors, wish, wishes, owner, n, px, py, qx, qy, tx, ty)
+                    at_p, at_q = _pull_edge(colors, slopes, ranges, owner, n, px, py, qx, qy, tx, ty)
                     push[i, axis] += at_p
                     push[j, axis] += at_q
 
 
 @jit
-def _wishes(wish):
-    """The range of each row in which something is wished for: elsewhere there is nothing to gain."""
-    height, width, channels = wish.shape
+def _nonzero_ranges(slopes):
+    """Returns the range of columns in each row outside which the gradient is zero, so that nothing can be gained."""
+    height, width, channels = slopes.shape
     ranges = np.zeros((height, 2), np.int64)
     for row in range(height):
-        for place in range(width):
+        for column in range(width):
             for c in range(channels):
-                if wish[row, place, c] != 0:
+                if slopes[row, column, c] != 0:
                     if ranges[row, 1] == 0:
-                        ranges[row, 0] = place
-                    ranges[row, 1] = place + 1
+                        ranges[row, 0] = column
+                    ranges[row, 1] = column + 1
     return ranges
 
 
 @jit
-def _pull_edge(colors, wish, wishes, owner, n, px, py, qx, qy, tx, ty):
-    """The pull on both ends of one edge of face n; the third corner is t."""
+def _pull_edge(colors, slopes, ranges, owner, n, px, py, qx, qy, tx, ty):
+    """Computes the pull on both ends of one edge of face n; the third corner is t."""
     height, width, channels = colors.shape
     top = max(0, math.ceil(max(min(py, qy) - 0.5, -1.0)))
     bottom = min(height - 1, math.floor(min(max(py, qy) - 0.5, height)))
@@ -79,14 +79,14 @@ def _pull_edge(colors, wish, wishes, owner, n, px, py, qx, qy, tx, ty):
             continue
         pull = 0.0
         owned = owner[row, inner] == n
-        for place in range(wishes[row, 0], wishes[row, 1]):
+        for column in range(ranges[row, 0], ranges[row, 1]):
             gain = 0.0
-            if owned and (place - outer) * outwards >= 0:
-                gain += _gain(colors, wish, row, place, inner)
-            if owner[row, place] == n:
-                gain += _gain(colors, wish, row, place, outer)
+            if owned and (column - outer) * outwards >= 0:
+                gain += _gain(colors, slopes, row, column, inner)
+            if owner[row, column] == n:
+                gain += _gain(colors, slopes, row, column, outer)
             if gain > 0:
-                distance = place + 0.5 - crossing
+                distance = column + 0.5 - crossing
                 pull -= gain / (distance + (-NEAR if distance < 0 else NEAR))
         at_p += (1 - share) * pull
         at_q += share * pull
@@ -94,9 +94,9 @@ def _pull_edge(colors, wish, wishes, owner, n, px, py, qx, qy, tx, ty):
 
 
 @jit
-def _gain(colors, wish, row, place, other):
-    """By how much the loss would fall if a pixel took another's color."""
+def _gain(colors, slopes, row, column, other):
+    """Returns by how much the loss would fall if a pixel took the color of another."""
     gain = 0.0
     for c in range(colors.shape[2]):
-        gain += (colors[row, place, c] - colors[row, other, c]) * wish[row, place, c]
+        gain += (colors[row, column, c] - colors[row, other, c]) * slopes[row, column, c]
     return max(gain, 0.0)

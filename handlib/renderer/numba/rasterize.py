@@ -1,4 +1,4 @@
-"""renderer/rasterize.py in loops, compiled for the CPU by numba.
+"""renderer/rasterize.py as loops that numba compiles for the CPU.
 
 One kernel works on one image; the images of a batch are spread over torch's threads.
 """
@@ -17,7 +17,7 @@ from ..rasterize import EMPTY, TINY_AREA
 def rasterize(
     vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int
 ) -> Int[Tensor, "b h w"]:
-    """rasterize.rasterize."""
+    """Computes `rasterize.rasterize`."""
     face = torch.empty(len(vertices), height, width, dtype=torch.int32)
     each(_rasterize, len(vertices), vertices, faces, face)
     return face
@@ -31,11 +31,11 @@ def _rasterize(vertices, faces, face):
 
 @jit
 def fill(vertices, faces, nearest, face):
-    """Draws the faces over what `face` shows, whose depths are `nearest`."""
+    """Draws the faces over the image `face`, whose depths are `nearest`."""
     height, width = face.shape
     for n in range(len(faces)):
         i, j, k = faces[n]
-        # In double precision, as the reference.
+        # In double precision, like the reference.
         x0, y0, z0 = np.float64(vertices[i, 0]), np.float64(vertices[i, 1]), np.float64(vertices[i, 2])
         x1, y1, z1 = np.float64(vertices[j, 0]), np.float64(vertices[j, 1]), np.float64(vertices[j, 2])
         x2, y2, z2 = np.float64(vertices[k, 0]), np.float64(vertices[k, 1]), np.float64(vertices[k, 2])
@@ -64,7 +64,7 @@ def fill(vertices, faces, nearest, face):
             for column in range(left, right + 1):
                 px = column + 0.5
                 e0, e1, e2 = a0 * px + r0, a1 * px + r1, a2 * px + r2
-                least = e0 if e0 < e1 else e1  # one branch that is hard to foresee instead of three
+                least = e0 if e0 < e1 else e1  # one unpredictable branch instead of three
                 least = least if least < e2 else e2
                 if least >= 0:
                     z = np.float32(az * px + rz)
@@ -94,7 +94,7 @@ def twice_area(vertices, corners):
 
 @jit
 def weights(vertices, faces, n, x, y):
-    """Barycentric weights of a point in face n."""
+    """Returns the barycentric weights of a point in face n."""
     i, j, k = faces[n]
     x0, y0 = vertices[i, 0] - x, vertices[i, 1] - y
     x1, y1 = vertices[j, 0] - x, vertices[j, 1] - y

@@ -1,4 +1,4 @@
-"""soft.py in loops, compiled for the CPU by numba, with its derivative written out."""
+"""renderer/soft.py as loops that numba compiles for the CPU, with its derivative written out."""
 
 import math
 
@@ -19,7 +19,7 @@ _ZERO, _HALF, _ONE, _TWO, _TINY = (np.float32(x) for x in (0, 0.5, 1, 2, 1e-12))
 def soft_silhouette(
     vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int, sigma: float
 ) -> Float[Tensor, "b h w"]:
-    """soft.soft_silhouette."""
+    """Computes `soft.soft_silhouette`; differentiable once."""
     return _Soft.apply(vertices, faces, height, width, sigma)
 
 
@@ -43,7 +43,7 @@ class _Soft(torch.autograd.Function):
 
 @jit
 def _soft_miss(vertices, faces, miss, sigma):
-    """Multiplies up 1/Π(1 − p_j) = Π(1 + exp(±d²/σ))."""
+    """Computes 1/Π(1 − p_j) = Π(1 + exp(±d²/σ)) in `miss`."""
     height, width = miss.shape
     reach, scale = _soft_units(height, width, sigma)
     squared, edge, share = _soft_buffers(vertices, width)
@@ -59,7 +59,7 @@ def _soft_miss(vertices, faces, miss, sigma):
 
 @jit
 def _soft_push(vertices, faces, gradient, push, sigma):
-    """gradient: of the loss by the logarithm of `miss`."""
+    """Adds the gradient by the vertices to `push`. gradient: of the loss by the logarithm of `miss`."""
     height, width = gradient.shape
     reach, scale = _soft_units(height, width, sigma)
     squared, edge, share = _soft_buffers(vertices, width)
@@ -70,13 +70,13 @@ def _soft_push(vertices, faces, gradient, push, sigma):
         for row in range(top, bottom + 1):
             _soft_row(triangle, left, right, row, squared, edge, share)
             for k in range(right - left + 1):
-                signed, wish = squared[k] * scale, gradient[row, left + k]
-                if signed <= -CUT or wish == 0:
+                signed, slope = squared[k] * scale, gradient[row, left + k]
+                if signed <= -CUT or slope == 0:
                     continue
                 start, t = int(edge[k]), share[k]
                 end = start + 1 if start < 2 else 0
                 (ax, ay), (bx, by) = triangle[start], triangle[end]
-                pull = (2 if signed > 0 else -2) * scale * wish / (1 + math.exp(-signed))
+                pull = (2 if signed > 0 else -2) * scale * slope / (1 + math.exp(-signed))
                 x = pull * (ax + t * (bx - ax) - (left + k + _HALF))
                 y = pull * (ay + t * (by - ay) - (row + _HALF))
                 at[start, 0] += (1 - t) * x
@@ -90,7 +90,7 @@ def _soft_push(vertices, faces, gradient, push, sigma):
 
 @jit
 def _soft_units(height, width, sigma):
-    """How far a face reaches in pixels, and what a squared pixel is in units of σ."""
+    """Returns how far a face reaches in pixels, and a squared pixel in units of σ."""
     unit = min(height, width) / 2
     return np.float32(unit * math.sqrt(CUT * sigma)), np.float32(1 / (unit * unit * sigma))
 
@@ -102,7 +102,7 @@ def _soft_buffers(vertices, width):
 
 @jit
 def _soft_face(vertices, corners, reach, height, width):
-    """Corners of a face, and the pixels within reach of it: none of a face without an area."""
+    """Returns the corners of a face and the box of pixels within its reach, which is empty for a face without area."""
     (i, j, k) = corners
     x0, x1, x2 = vertices[i, 0], vertices[j, 0], vertices[k, 0]
     y0, y1, y2 = vertices[i, 1], vertices[j, 1], vertices[k, 1]
@@ -117,9 +117,10 @@ def _soft_face(vertices, corners, reach, height, width):
 
 @jit
 def _soft_row(triangle, left, right, row, squared, edge, share):
-    """For a row of pixels: squared distance from a triangle's outline, positive inside; the nearest edge; where on it.
+    """Computes for a row of pixels the squared distance from the outline of a triangle, positive inside, the nearest
+    edge, and the position on it.
 
-    Without branches, so that the compiler takes several pixels at a time.
+    It has no branches, so that the compiler can vectorize it.
     """
     (x0, y0), (x1, y1), (x2, y2) = triangle
     dx0, dy0, dx1, dy1, dx2, dy2 = x1 - x0, y1 - y0, x2 - x1, y2 - y1, x0 - x2, y0 - y2

@@ -1,1 +1,1 @@
-"""Kernels compiled for CUDA by Triton, under the names of their reference."""
+"""Kernels that Triton compiles for CUDA, under the same file names as their references."""

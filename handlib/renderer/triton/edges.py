@@ -1,7 +1,7 @@
-"""edges.py compiled for CUDA by Triton.
+"""renderer/edges.py compiled for CUDA by Triton.
 
-A face looks at the pixels that see it, and from each of them at the four neighbors: it is pushed where it occludes
-what the neighbor sees. Every pair of pixels has one occluder, so it is counted once.
+One program per face visits the pixels that see the face and compares each with its four neighbors. The face is pushed
+where it occludes what the neighbor sees. Every pair of pixels has one occluder, so it is counted once.
 """
 
 import triton.language as tl
@@ -18,7 +18,7 @@ def edge_push(
     faces: Int[Tensor, "#b f 3"],
     face: Int[Tensor, "b h w"],
 ) -> Float[Tensor, "b v 3"]:
-    """edges.edge_push; deterministic."""
+    """Computes `edges.edge_push`; deterministic."""
     b, h, w, c = image.shape
     v, f = vertices.shape[1], faces.shape[1]
     pulls = vertices.new_empty(b, f, 3, 2)
@@ -73,7 +73,7 @@ def _push_face(
                 px, py = column.to(step.dtype) + 0.5, row.to(step.dtype) + 0.5
                 half = 0.5 * side
                 mx, my = px + half * right_, py + half * down
-                # Against another face: in front of it at both pixels, and not the same surface going on.
+                # Against another face: in front of it at both pixels, and not a continuation of the same surface.
                 covers = pair & (other >= 0)
                 u = tl.maximum(other, 0).to(tl.int64)
                 start_u = faces + (image * own_faces * f + u) * 3
@@ -95,7 +95,7 @@ def _push_face(
 
                 w0, w1, w2 = barycentrics(x0, y0, x1, y1, x2, y2, mx, my)
                 step = tl.where((pair & (other < 0)) | outline, step, 0.0)
-                pushed = step != 0  # of a sliver without an area the others' weights are no numbers
+                pushed = step != 0  # the weights of a face without area are NaN
                 w0, w1, w2 = tl.where(pushed, w0, 0.0), tl.where(pushed, w1, 0.0), tl.where(pushed, w2, 0.0)
                 along_x, along_y = step * right_, step * down
                 at_x0, at_x1, at_x2 = at_x0 + w0 * along_x, at_x1 + w1 * along_x, at_x2 + w2 * along_x
@@ -104,12 +104,12 @@ def _push_face(
 
 
 @jit
-def _load_lanes(vertices, image, v, i, wanted):
+def _load_lanes(vertices, image, v, i, mask):
     start = vertices + (image * v + i) * 3
     return (
-        tl.load(start, mask=wanted, other=0.0),
-        tl.load(start + 1, mask=wanted, other=0.0),
-        tl.load(start + 2, mask=wanted, other=0.0),
+        tl.load(start, mask=mask, other=0.0),
+        tl.load(start + 1, mask=mask, other=0.0),
+        tl.load(start + 2, mask=mask, other=0.0),
     )
 
 
@@ -120,6 +120,6 @@ def _twice_area(x0, y0, x1, y1, x2, y2):
 
 @jit
 def _depth(x0, y0, z0, x1, y1, z1, x2, y2, z2, px, py):
-    """Depth of a triangle's plane at a point."""
+    """Returns the depth of the plane of a triangle at a point."""
     w0, w1, w2 = barycentrics(x0, y0, x1, y1, x2, y2, px, py)
     return w0 * z0 + w1 * z1 + w2 * z2

@@ -1,7 +1,7 @@
-"""What the kernels for CUDA have in common: how they are compiled, and how they find faces, boxes and vertices.
+"""Shared code of the CUDA kernels: how they are compiled, and how they find faces, boxes and vertices.
 
-One program works on one face of one mesh. What it wants of the face's corners it writes to a row of its own, and
-`at_vertices` sums these up in a fixed order: atomic additions would round in the order in which they happen to come.
+One program works on one face of one mesh. It writes the pull on the corners of the face to a row of its own, and
+`at_vertices` sums the rows in a fixed order; atomic additions would round differently from run to run.
 """
 
 import inspect
@@ -13,26 +13,26 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-LANES = 32  # pixels that a program looks at together: one a thread of a warp
-# Products are not fused with sums: being rounded otherwise than their negatives, they would tear edges apart.
+LANES = 32  # pixels that a program handles together: one per thread of a warp
+# Fused products and sums round differently from their negatives, which would leave gaps at edges.
 EXACT = {"enable_fp_fusion": False}
 
 
 def jit(function: Callable) -> Callable:
-    """triton.jit of the bare function: a checker of types, such as the tests', may have wrapped it."""
+    """Applies triton.jit to the original function, which the type checker of the tests may have wrapped."""
     return triton.jit(inspect.unwrap(function))
 
 
 @jit
 def image_and_face(f):
-    """Number of the mesh in the batch, and of the face in the mesh, that this program is for."""
+    """Returns the number of this program's mesh in the batch and of its face in the mesh."""
     n = tl.program_id(0).to(tl.int64)
     return n // f, n % f
 
 
 @jit
 def corner_of(faces, image, number, f, own_faces):
-    """The face's vertex numbers; `own_faces` is 1 where every mesh has faces of its own, else 0."""
+    """Loads the vertex numbers of a face; `own_faces` is 1 if every mesh has faces of its own, else 0."""
     start = faces + (image * own_faces * f + number) * 3
     return tl.load(start).to(tl.int64), tl.load(start + 1).to(tl.int64), tl.load(start + 2).to(tl.int64)
 
@@ -45,7 +45,7 @@ def load_corner(vertices, image, v, i):
 
 @jit
 def box(x0, x1, x2, size):
-    """rasterize.span: first and one past the last pixel whose center lies between a triangle's extremes."""
+    """Computes `rasterize.span` of one triangle."""
     low = tl.minimum(tl.minimum(x0, x1), x2).to(tl.float64)
     high = tl.maximum(tl.maximum(x0, x1), x2).to(tl.float64)
     first = tl.minimum(tl.maximum(tl.ceil(low - 0.5), 0.0), size).to(tl.int32)
@@ -55,7 +55,7 @@ def box(x0, x1, x2, size):
 
 @jit
 def barycentrics(x0, y0, x1, y1, x2, y2, px, py):
-    """interpolate.barycentrics."""
+    """Computes `interpolate.barycentrics`."""
     x0, y0, x1, y1, x2, y2 = x0 - px, y0 - py, x1 - px, y1 - py, x2 - px, y2 - py
     a0, a1, a2 = x1 * y2 - y1 * x2, x2 * y0 - y2 * x0, x0 * y1 - y0 * x1
     area = a0 + a1 + a2
@@ -64,7 +64,7 @@ def barycentrics(x0, y0, x1, y1, x2, y2, px, py):
 
 @jit
 def store_pull(pulls, image, number, f, x0, y0, x1, y1, x2, y2):
-    """The sums over the lanes of what is wanted of a face's corners."""
+    """Stores the pulls on the corners of a face, summed over the lanes."""
     start = pulls + (image * f + number) * 6
     tl.store(start, tl.sum(x0, 0))
     tl.store(start + 1, tl.sum(y0, 0))
@@ -75,12 +75,12 @@ def store_pull(pulls, image, number, f, x0, y0, x1, y1, x2, y2):
 
 
 def at_vertices(pulls: Float[Tensor, "b f 3 2"], faces: Int[Tensor, "#b f 3"], v: int) -> Float[Tensor, "b v 3"]:
-    """Sums what the faces want of their corners' x and y over the corners that are one vertex; z is never pushed."""
+    """Sums the pulls on the corners of all faces at each vertex; zero in z."""
     b, f = pulls.shape[:2]
     corner = faces.flatten(1)
     ordered, order = corner.sort(dim=1, stable=True)
     number = torch.arange(v + 1, device=faces.device, dtype=faces.dtype).expand(len(faces), -1).contiguous()
-    first = torch.searchsorted(ordered, number)  # of every vertex, in `order`
+    first = torch.searchsorted(ordered, number)  # the first corner of each vertex in `order`
     push = pulls.new_zeros(b, v, 3)
     block = 64
     if push.numel() and f:

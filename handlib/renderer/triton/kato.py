@@ -1,7 +1,7 @@
-"""kato.py compiled for CUDA by Triton.
+"""renderer/kato.py compiled for CUDA by Triton.
 
-One program works on the three edges of a face, line by line of pixels. The outer sweep runs only where the face is seen
-at the edge, the inner one only over the face's own box; of most lines, whose edge is hidden, that leaves a few pixels.
+One program works on the three edges of a face, one line of pixels at a time. The outer sweep runs only where the face
+is visible at the edge, the inner sweep only over the box of the face. Most edges are hidden, so few pixels are visited.
 """
 
 import triton.language as tl
@@ -19,7 +19,7 @@ def kato_push(
     faces: Int[Tensor, "#b f 3"],
     face: Int[Tensor, "b h w"],
 ) -> Float[Tensor, "b v 3"]:
-    """kato.kato_push; deterministic."""
+    """Computes `kato.kato_push`; deterministic."""
     b, h, w, c = image.shape
     v, f = vertices.shape[1], faces.shape[1]
     pulls = vertices.new_empty(b, f, 3, 2)
@@ -58,7 +58,7 @@ def _pull_face(
     picture += image * height * width * channels
     gradient += image * height * width * channels
 
-    # A line of pixels that pull along x is a row, and one that pulls along y a column.
+    # Pixels that pull along x form a row, those that pull along y a column.
     flat = (picture, gradient, face, number, channels)
     across = (height, width, width, 1, left, right)
     down = (width, height, 1, width, top, bottom)
@@ -73,7 +73,7 @@ def _pull_face(
 
 @jit
 def _pull_edge(flat, grid, px, py, qx, qy, tx, ty, NEAR: tl.constexpr, LANES: tl.constexpr):
-    """The pull along x on both ends of the edge from p to q, t being the third corner; sums still to be taken."""
+    """Computes the pull along x on both ends of the edge from p to q, not yet summed; t is the third corner."""
     face, number = flat[2], flat[3]
     lines, length, line_step, step, first, last = grid
     at_p = tl.zeros((LANES,), px.dtype)
@@ -89,7 +89,7 @@ def _pull_edge(flat, grid, px, py, qx, qy, tx, ty, NEAR: tl.constexpr, LANES: tl
         below = line + 0.5 - py
         share = below / (qy - py)
         crossing = px + slope * below
-        at = tl.minimum(tl.maximum(crossing - 0.5, -2.0), length + 1.0)  # beyond, it is off the picture all the same
+        at = tl.minimum(tl.maximum(crossing - 0.5, -2.0), length + 1.0)  # keeps the integers below in range
         inner = tl.where(rightwards, tl.floor(at), tl.ceil(at)).to(tl.int32)
         outer = inner + outwards
         if (inner >= 0) & (inner < length) & (outer >= 0) & (outer < length):
@@ -108,23 +108,22 @@ def _pull_edge(flat, grid, px, py, qx, qy, tx, ty, NEAR: tl.constexpr, LANES: tl
 def _sweep(
     flat, line, step, begin, end, other, crossing, share, OWN: tl.constexpr, NEAR: tl.constexpr, LANES: tl.constexpr
 ):
-    """What pixels begin … end − 1 of a line would gain from another's color, over their distance from the crossing.
-
-    With OWN, of the pixels that see the face alone.
+    """Sums what pixels begin … end − 1 of a line would gain from another pixel's color, over their distance from the
+    crossing. With OWN, only pixels that see the face count.
     """
     picture, gradient, face, number, channels = flat
     pull = tl.zeros((LANES,), tl.float64)
     for start in range(begin, end, LANES):
         index = start + tl.arange(0, LANES)
-        asked = index < end
+        mask = index < end
         if OWN:
-            asked = asked & (tl.load(face + line + index * step, mask=asked, other=-1) == number)
+            mask = mask & (tl.load(face + line + index * step, mask=mask, other=-1) == number)
         gain = tl.zeros((LANES,), picture.dtype.element_ty)
         for c in range(0, channels):
             pixel = (line + index * step) * channels + c
-            color = tl.load(picture + pixel, mask=asked, other=0.0)
-            wish = tl.load(gradient + pixel, mask=asked, other=0.0)
-            gain += (color - tl.load(picture + (line + other * step) * channels + c)) * wish
+            color = tl.load(picture + pixel, mask=mask, other=0.0)
+            slope = tl.load(gradient + pixel, mask=mask, other=0.0)
+            gain += (color - tl.load(picture + (line + other * step) * channels + c)) * slope
         distance = index.to(tl.float64) + 0.5 - crossing
         distance = tl.where(distance < 0, distance - NEAR, distance + NEAR)
         pull -= tl.maximum(gain, 0.0) / distance

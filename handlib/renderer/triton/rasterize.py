@@ -1,18 +1,17 @@
-"""Compiled for CUDA by Triton: what rasterize.py says, with the same arithmetic, so that it finds the same faces.
+"""renderer/rasterize.py compiled for CUDA by Triton, with the same arithmetic, so that it finds the same faces.
 
-Each face is one program of one warp, which walks over the pixels of the face's bounding box, a row of lanes at a time.
-Of a pixel inside, depth and face number become one 64-bit integer, of which an atomic minimum keeps the least: the
-order in which the warps come cannot matter. That takes both halves of the test, nearest and lowest number among
-equals, in one memory operation, and needs neither bins nor a second pass.
+Each face is one program of one warp, which walks over the pixels of the face's bounding box, `LANES` at a time. At a
+pixel inside the face, depth and face number form one 64-bit integer, and an atomic minimum keeps the smallest. One
+memory operation thus decides both nearest depth and lowest number among equals, whatever the order of the warps.
 
-Why not tiles. A hand in a picture of 224² is 1,538 faces whose boxes hold 40,000 to 130,000 pixels, twenty to eighty a
-face: one to three rows of lanes. 64 of them are 98,000 short programs and some 5 million tests of about thirty double
-precision operations, 0.3 GFLOP, where an H100 does 30 TFLOP/s in double precision and a T4 0.25: what bounds it are
-latency and the buffer of 64-bit keys, 26 MB that are written once, hit where a face is seen, and read once. Tiles would
-have to sort faces into bins first, which is as much traffic. The price is a face that fills the picture: one warp walks
-over all of it, slowly. Meshes of many small faces are what this is for.
+Why no tiles: a hand in an image of 224² is 1,538 faces whose boxes hold 40,000 to 130,000 pixels, 20 to 80 per face.
+A batch of 64 is 98,000 short programs and about 5 million tests of some thirty double-precision operations, 0.3 GFLOP;
+an H100 does 30 TFLOP/s in double precision and a T4 0.25. The limits are therefore latency and the 26 MB of 64-bit
+keys, which are written once and read once. Tiles would first have to sort faces into bins, which costs as much traffic.
+The disadvantage is that a face that fills the image is walked by a single warp, slowly. This code is for meshes of many
+small faces.
 
-The kernels of this and the other files here call no function that waits for the GPU.
+No kernel in this folder calls a function that waits for the GPU.
 """
 
 import torch
@@ -29,12 +28,12 @@ _FAR = torch.iinfo(torch.int64).max  # its low half, read as 32 bits, is EMPTY
 def rasterize(
     vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int
 ) -> Int[Tensor, "b h w"]:
-    """rasterize.rasterize."""
+    """Computes `rasterize.rasterize`."""
     b, v, f = len(vertices), vertices.shape[1], faces.shape[1]
     nearest = torch.full((b, height, width), _FAR, dtype=torch.int64, device=vertices.device)
     if b * f:
-        given = (vertices.detach().contiguous(), faces.contiguous(), nearest, v, f, int(len(faces) > 1))
-        _draw[(b * f,)](*given, height, width, TINY_AREA, LANES, num_warps=1, **EXACT)
+        meshes = (vertices.detach().contiguous(), faces.contiguous(), nearest, v, f, int(len(faces) > 1))
+        _draw[(b * f,)](*meshes, height, width, TINY_AREA, LANES, num_warps=1, **EXACT)
     return nearest.view(torch.int32)[..., ::2].contiguous()  # the low halves
 
 
@@ -83,7 +82,7 @@ def _draw(
 
 @jit
 def _owns(a, b):
-    """Whether centers on this edge are the face's: left edges and top ones."""
+    """Returns whether centers on this edge belong to the face: those on left and top edges do."""
     return (a > 0) | ((a == 0) & (b > 0))
 
 

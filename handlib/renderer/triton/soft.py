@@ -1,7 +1,7 @@
-"""soft.py compiled for CUDA by Triton, with its derivative written out.
+"""renderer/soft.py compiled for CUDA by Triton, with its derivative written out.
 
-Forward, a program works on a tile of pixels and looks at all faces in their order, so sums come out the same every
-time; faces are passed over in chunks, of which most do not reach the tile. Backward, a program works on one face.
+Forward, one program works on a tile of pixels and visits all faces in order, so that sums are deterministic; it skips
+chunks of faces that do not reach the tile. Backward, one program works on one face.
 """
 
 import math
@@ -24,7 +24,7 @@ CHUNK = 32  # faces
 def soft_silhouette(
     vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "#b f 3"], height: int, width: int, sigma: float
 ) -> Float[Tensor, "b h w"]:
-    """soft.soft_silhouette; deterministic, differentiable once."""
+    """Computes `soft.soft_silhouette`; deterministic, differentiable once."""
     return _Soft.apply(vertices, faces, height, width, sigma)
 
 
@@ -39,8 +39,8 @@ class _Soft(torch.autograd.Function):
         reached = _reached(vertices, faces, reach)
         if b * f:
             grid = (triton.cdiv(height, TILE) * triton.cdiv(width, TILE), b)  # the second may have 65,535 at most
-            given = (vertices, faces, reached, clear, v, f, int(len(faces) > 1), height, width)
-            _clear[grid](*given, scale, CUT, CHUNK, TILE, num_warps=4, **EXACT)
+            inputs = (vertices, faces, reached, clear, v, f, int(len(faces) > 1), height, width)
+            _clear[grid](*inputs, scale, CUT, CHUNK, TILE, num_warps=4, **EXACT)
         else:
             clear.fill_(1)
         ctx.save_for_backward(vertices, faces, reached, clear)
@@ -54,14 +54,14 @@ class _Soft(torch.autograd.Function):
         b, v, f = len(vertices), vertices.shape[1], faces.shape[1]
         pulls = vertices.new_empty(b, f, 3, 2)
         if b * f:
-            wish = (gradient * clear).contiguous()  # of the loss by the logarithm of 1/clear
-            given = (vertices, faces, reached, wish, pulls, v, f, int(len(faces) > 1), *wish.shape[1:])
-            _pull_face[(b * f,)](*given, ctx.scale, CUT, LANES, num_warps=1, **EXACT)
+            slopes = (gradient * clear).contiguous()  # gradient of the loss by the logarithm of 1/clear
+            inputs = (vertices, faces, reached, slopes, pulls, v, f, int(len(faces) > 1), *slopes.shape[1:])
+            _pull_face[(b * f,)](*inputs, ctx.scale, CUT, LANES, num_warps=1, **EXACT)
         return at_vertices(pulls, faces, v), None, None, None, None
 
 
 def _reached(vertices: Tensor, faces: Tensor, reach: float) -> Float[Tensor, "b f 4"]:
-    """The box that a face reaches, left, right, top, bottom in pixels; an empty one for a face without an area."""
+    """Returns the box within reach of each face: left, right, top, bottom in pixels; empty for a face without area."""
     triangles = corners(vertices[..., :2], faces)
     low, high = triangles.amin(2) - reach, triangles.amax(2) + reach
     flat = twice_area(triangles.flatten(0, 1)).abs().view(low.shape[:2]) <= TINY_AREA
@@ -85,7 +85,7 @@ def _clear(
     CHUNK: tl.constexpr,
     TILE: tl.constexpr,
 ):
-    """exp(−Σ_j softplus(±d²/σ)) of a tile."""
+    """Computes exp(−Σ_j softplus(±d²/σ)) of a tile."""
     image = tl.program_id(1).to(tl.int64)
     tiles = (width + TILE - 1) // TILE
     top, left = tl.program_id(0) // tiles * TILE, tl.program_id(0) % tiles * TILE
@@ -115,7 +115,7 @@ def _clear(
 
 @jit
 def _reaches(reached, exists, left, top, TILE: tl.constexpr):
-    """Whether faces may reach the tile."""
+    """Returns whether faces may reach the tile."""
     low_x, high_x = tl.load(reached, mask=exists, other=1e30), tl.load(reached + 1, mask=exists, other=-1e30)
     low_y, high_y = tl.load(reached + 2, mask=exists, other=1e30), tl.load(reached + 3, mask=exists, other=-1e30)
     return (low_x <= left + TILE) & (high_x >= left) & (low_y <= top + TILE) & (high_y >= top)
@@ -126,7 +126,7 @@ def _pull_face(
     vertices,
     faces,
     reached,
-    wish,
+    slopes,
     pulls,
     v,
     f,
@@ -146,7 +146,7 @@ def _pull_face(
     low_x, high_x, low_y, high_y = tl.load(reached), tl.load(reached + 1), tl.load(reached + 2), tl.load(reached + 3)
     left, right = box(low_x, high_x, high_x, width)
     top, bottom = box(low_y, high_y, high_y, height)
-    wish += image * height * width
+    slopes += image * height * width
 
     nothing = tl.zeros((LANES,), x0.dtype)
     at_x0, at_y0, at_x1, at_y1, at_x2, at_y2 = nothing, nothing, nothing, nothing, nothing, nothing
@@ -155,12 +155,12 @@ def _pull_face(
     for start in range(0, count, LANES):
         index = start + tl.arange(0, LANES)
         row, column = top + index // columns, left + index % columns
-        pull_on = tl.load(wish + row * width + column, mask=index < count, other=0.0)
+        slope = tl.load(slopes + row * width + column, mask=index < count, other=0.0)
         x, y = column.to(x0.dtype) + 0.5, row.to(x0.dtype) + 0.5
         signed, edge, t = _signed(x0, y0, x1, y1, x2, y2, x, y)
         signed = signed * SCALE
-        # The constant last: by itself Triton takes it for single precision.
-        pull = tl.where(signed > 0, pull_on, -pull_on) * (2 * SCALE) / (1 + tl.exp(-signed))
+        # The constant comes last: alone, Triton would treat it as single precision.
+        pull = tl.where(signed > 0, slope, -slope) * (2 * SCALE) / (1 + tl.exp(-signed))
         pull = tl.where(signed > -CUT, pull, 0.0)
         # The nearest point of the outline lies (1 − t) start + t end on that edge.
         w0 = tl.where(edge == 0, 1 - t, tl.where(edge == 2, t, 0.0))
@@ -174,7 +174,8 @@ def _pull_face(
 
 @jit
 def _signed(x0, y0, x1, y1, x2, y2, x, y):
-    """Squared distance from a triangle's outline, positive inside; number of the nearest edge; where on it."""
+    """Returns the squared distance from the outline of a triangle, positive inside, the nearest edge, and the position
+    on it."""
     x0, y0, x1, y1, x2, y2 = x0 - x, y0 - y, x1 - x, y1 - y, x2 - x, y2 - y
     d0, t0 = _to_edge(x0, y0, x1, y1)
     d1, t1 = _to_edge(x1, y1, x2, y2)
@@ -190,7 +191,7 @@ def _signed(x0, y0, x1, y1, x2, y2, x, y):
 
 @jit
 def _to_edge(ax, ay, bx, by):
-    """Squared distance of the origin from the segment a b, and where on it the nearest point lies, 0 … 1."""
+    """Returns the squared distance of the origin from the segment a b, and the position of the nearest point, 0 … 1."""
     dx, dy = bx - ax, by - ay
     t = -(ax * dx + ay * dy) / tl.maximum(dx * dx + dy * dy, 1e-12)
     t = tl.minimum(tl.maximum(t, 0.0), 1.0)

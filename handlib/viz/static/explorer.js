@@ -1,4 +1,5 @@
-// The hand explorer of handlib.viz.widgets: skins a hand in the page and draws it with plotly.js, the only thing it needs.
+// The hand explorer of handlib.viz.widgets: skins a hand in the page (live/hand.js) and draws it with plotly.js, the only
+// library it needs.
 //
 // `startExplorer(id, data)` fills the element with that id. The page can then call window.handlibExplorers[id]:
 //   vertices(pose, shape, correctives = true)  778 × 3 metres in the model's frame, one row after the other
@@ -6,6 +7,9 @@
 //   set(pose, shape)                           shows that hand
 //   state                                      what is shown: pose, shape, correctives, skeleton
 // `pose` is 45 radians, axis-angle in MANO's joint order, and `shape` 10 standard deviations, as in Python.
+
+// @ts-nocheck: not annotated
+import { Hand } from "./live/hand.js";
 
 const DEGREES = 180 / Math.PI;
 const BLEND_MS = 400; // from one named pose to the next
@@ -24,159 +28,9 @@ const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 // A number as it is printed, with a true minus and no "−0".
 const signed = (value, digits) => value.toFixed(digits).replace(/^-(?=.*[1-9])/, "−").replace("-", "");
 
-// ---- the hand: equations of handlib/hand/model.py, one vertex at a time
-
-class Hand {
-  constructor(packed) {
-    for (const [name, value] of Object.entries(packed)) this[name] = Array.isArray(value) ? unpack(value) : value;
-    this.size = this.template.length / 3;
-    this.joints = this.parents.length;
-  }
-
-  // Posed vertices.
-  vertices(pose, shape, correctives = true) {
-    const local = this.rotations(pose);
-    const rest = this.rest(shape, local, correctives);
-    return this.skin(rest, this.bones(local, this.restJoints(shape)));
-  }
-
-  // Rodrigues: R = I + sin φ [a]× + (1 − cos φ) [a]×² for a turn by φ about the unit axis a; 15 matrices, rows first.
-  rotations(pose) {
-    const matrices = new Float64Array(9 * (this.joints - 1));
-    for (let j = 0; j < this.joints - 1; j++) {
-      const angle = Math.hypot(pose[3 * j], pose[3 * j + 1], pose[3 * j + 2]);
-      const [x, y, z] = [0, 1, 2].map((c) => (angle ? pose[3 * j + c] / angle : 0));
-      const s = Math.sin(angle), c = Math.cos(angle), d = 1 - c;
-      matrices.set([c + d * x * x, d * x * y - s * z, d * x * z + s * y,
-                    d * y * x + s * z, c + d * y * y, d * y * z - s * x,
-                    d * z * x - s * y, d * z * y + s * x, c + d * z * z], 9 * j);
-    }
-    return matrices;
-  }
-
-  // T̄ + Σ β_k S_k + Σ (R − I)_n P_n. Only the vertices near a joint have correctives for it: `correctiveCounts` says
-  // how many each joint has, `correctiveVertices` which, and 3 × 9 numbers follow for each.
-  rest(shape, local, correctives) {
-    const rest = Float64Array.from(this.template);
-    shape.forEach((beta, k) => {
-      const scaled = beta * this.shapeScale, row = k * rest.length;
-      if (beta) for (let n = 0; n < rest.length; n++) rest[n] += scaled * this.shapes[row + n];
-    });
-    if (!correctives) return rest;
-    let block = 0;
-    for (let j = 0; j < this.joints - 1; j++) {
-      const turn = local.slice(9 * j, 9 * j + 9).map((r, n) => this.correctiveScale * (r - (n % 4 === 0)));
-      for (const end = block + this.correctiveCounts[j]; block < end; block++) {
-        for (let c = 0; c < 3; c++) {
-          let offset = 0;
-          for (let n = 0; n < 9; n++) offset += turn[n] * this.correctives[27 * block + 9 * c + n];
-          rest[3 * this.correctiveVertices[block] + c] += offset;
-        }
-      }
-    }
-    return rest;
-  }
-
-  restJoints(shape) {
-    return Float64Array.from(this.jointTemplate, (value, n) =>
-      shape.reduce((sum, beta, k) => sum + beta * this.jointShapes[k * this.jointTemplate.length + n], value),
-    );
-  }
-
-  // G_j = G_parent [R_j | c_j − R_j c_j], rows of 3 × 4: the motion of each bone, from rest to posed.
-  bones(local, at) {
-    const bones = new Float64Array(12 * this.joints);
-    bones.set([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]); // the wrist stays
-    const own = new Float64Array(12);
-    for (let j = 1; j < this.joints; j++) {
-      for (let r = 0; r < 3; r++) {
-        own[4 * r + 3] = at[3 * j + r];
-        for (let c = 0; c < 3; c++) {
-          own[4 * r + c] = local[9 * (j - 1) + 3 * r + c];
-          own[4 * r + 3] -= own[4 * r + c] * at[3 * j + c];
-        }
-      }
-      const parent = 12 * this.parents[j];
-      for (let r = 0; r < 3; r++) {
-        for (let c = 0; c < 4; c++) {
-          let sum = c === 3 ? bones[parent + 4 * r + 3] : 0;
-          for (let k = 0; k < 3; k++) sum += bones[parent + 4 * r + k] * own[4 * k + c];
-          bones[12 * j + 4 * r + c] = sum;
-        }
-      }
-    }
-    return bones;
-  }
-
-  // v' = (Σ w_j G_j) v. A vertex has few weights: `weightCounts` of them, for the bones `weightBones`.
-  skin(rest, bones) {
-    const posed = new Float32Array(rest.length);
-    const map = new Float64Array(12);
-    let entry = 0;
-    for (let v = 0; v < this.size; v++) {
-      map.fill(0);
-      for (const end = entry + this.weightCounts[v]; entry < end; entry++) {
-        const bone = 12 * this.weightBones[entry];
-        for (let n = 0; n < 12; n++) map[n] += this.weights[entry] * bones[bone + n];
-      }
-      for (let r = 0, n = 0; r < 3; r++, n += 4) {
-        posed[3 * v + r] =
-          map[n] * rest[3 * v] + map[n + 1] * rest[3 * v + 1] + map[n + 2] * rest[3 * v + 2] + map[n + 3];
-      }
-    }
-    return posed;
-  }
-
-  // Reg(m): 21 fixed mixtures of vertices.
-  regress(vertices) {
-    const joints = new Float32Array(3 * this.regressorCounts.length);
-    let entry = 0;
-    this.regressorCounts.forEach((count, j) => {
-      for (const end = entry + count; entry < end; entry++) {
-        const v = 3 * this.regressorVertices[entry];
-        for (let c = 0; c < 3; c++) joints[3 * j + c] += this.regressor[entry] * vertices[v + c];
-      }
-    });
-    return joints;
-  }
-
-  // Cubic metres under the surface, the wrist closed by a fan about its middle; divergence theorem.
-  volume(vertices) {
-    const middle = [0, 1, 2].map((c) => this.boundary.reduce((sum, v) => sum + vertices[3 * v + c], 0));
-    const from = vertices.map((value, n) => value - middle[n % 3] / this.boundary.length);
-    let six = 0;
-    for (let f = 0; f < this.faces.length; f += 3) {
-      const a = 3 * this.faces[f], b = 3 * this.faces[f + 1], c = 3 * this.faces[f + 2];
-      six += from[a] * (from[b + 1] * from[c + 2] - from[b + 2] * from[c + 1]);
-      six += from[a + 1] * (from[b + 2] * from[c] - from[b] * from[c + 2]);
-      six += from[a + 2] * (from[b] * from[c + 1] - from[b + 1] * from[c]);
-    }
-    return six / 6;
-  }
-
-  // Metres from the wrist to the tip of the middle finger, straight: the flat hand of that shape.
-  length(shape) {
-    const joints = this.regress(this.vertices(new Float64Array(3 * (this.joints - 1)), shape));
-    return Math.hypot(...[0, 1, 2].map((c) => joints[36 + c] - joints[c]));
-  }
-
-  // Coordinates a = A θ of the pose along the anatomical axes (twist, flexion, abduction of each joint), and back.
-  angles(pose) {
-    return Float64Array.from(pose, (_, n) => {
-      const j = n - (n % 3);
-      return this.axes[3 * n] * pose[j] + this.axes[3 * n + 1] * pose[j + 1] + this.axes[3 * n + 2] * pose[j + 2];
-    });
-  }
-
-  turn(pose, n, change) {
-    const j = n - (n % 3);
-    for (let c = 0; c < 3; c++) pose[j + c] += change * this.axes[3 * n + c];
-  }
-}
-
 // ---- small parts of the page
 
-function element(tag, attributes = {}, ...children) {
+export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
@@ -209,8 +63,9 @@ function checkbox(id, label, checked, write) {
 
 // ---- the explorer
 
-function explore(root, data, Plotly) {
-  const hand = new Hand(data.hand);
+export function explore(root, data, Plotly) {
+  const arrays = Object.entries(data.hand).map(([name, value]) => [name, Array.isArray(value) ? unpack(value) : value]);
+  const hand = new Hand(Object.fromEntries(arrays));
   const poses = data.poses.map(([name, packed]) => [name, Array.from(unpack(packed))]);
   const samples = unpack(data.samples), stride = 55;
   const state = { pose: [...poses[0][1]], shape: new Array(10).fill(0), correctives: true, skeleton: false };
@@ -454,7 +309,11 @@ function explore(root, data, Plotly) {
   return {
     vertices: (pose, shape, correctives) => hand.vertices(pose, shape, correctives),
     joints: (pose, shape, correctives) => hand.regress(hand.vertices(pose, shape, correctives)),
-    set, state, drawn,
+    set: (pose, shape) => {
+      stop();
+      set(pose, shape);
+    },
+    state, drawn, hand,
   };
 }
 

@@ -29,7 +29,7 @@ def test_every_picture_in_the_order_of_its_path(folder):
 
 def test_a_broken_picture_is_named(folder):
     (folder[0] / "b.png").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"b.png: not a readable .* \(it is not one\); take it out of the folder"):
+    with pytest.raises(ValueError, match=r"b.png: not a readable .* \(it is not one\); remove it from the folder"):
         ImageFolderBackgrounds(folder[0]).photograph(2)
 
 

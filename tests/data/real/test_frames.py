@@ -92,7 +92,7 @@ def test_roots(tmp_path):
     assert find_root(tmp_path / "b", ["mark"], "it") == tmp_path / "b"
     with pytest.raises(FileNotFoundError, match="is not it: neither it nor a folder in it has sign or token"):
         find_root(tmp_path, ["sign", "token"], "it")
-    with pytest.raises(FileNotFoundError, match="no folder at .*; give the one that it was unpacked to"):
+    with pytest.raises(FileNotFoundError, match="no folder at .*; give the folder into which it was unpacked"):
         find_root(tmp_path / "c", ["mark"], "it")
 
 

@@ -72,9 +72,9 @@ def test_a_version_may_be_named(tree):
 def test_the_last_frames_of_every_camera_are_held_out(tree):
     """The frame's number says where it is, whatever the order of the list."""
     data = HO3D(tree[0], "train")
-    places = [data.place(row) for row in range(4)]
+    places = [data.time(row) for row in range(4)]
     assert places == [0, 0, 7 / 8, 3 / 4]
-    assert HO3D(tree[0], "train").hold_out(0.2, held=True).rows == [2]
+    assert HO3D(tree[0], "train").hold_out(0.2, validation=True).rows == [2]
 
 
 def test_opengl_is_its_own_inverse():
@@ -116,7 +116,7 @@ def test_a_pickle_that_would_run_code_is_refused(small, tmp_path):
     path, _ = meta_of(small)
     there = tmp_path / "it ran"
     path.write_bytes(Python2Pickle(2).file({"camMat": Call(Name("os", "system"), (f"touch '{there}'",))}))
-    with pytest.raises(ValueError, match="0000.pkl: refused: os.system; this is no label file of HO3D"):
+    with pytest.raises(ValueError, match="0000.pkl: refused: os.system; this is not a label file of HO3D"):
         HO3D(small, "train", 32)[0]
     assert not there.exists()
 
@@ -131,17 +131,17 @@ def test_broken_labels(small):
         "the field 'handJoints3D' must hold finite numbers": good | {"handJoints3D": good["handJoints3D"] * np.nan},
         "the field 'camMat' must be an array of numbers, not of the type str": good | {"camMat": "a camera"},
         "the field 'camMat' holds Python objects": good | {"camMat": np.array([[{}]])},
-        "the pickle holds no dict": [good],
+        "the pickle is not a dict": [good],
     }
     for message, content in cases.items():
         path.write_bytes(pickle.dumps(content, protocol=2))
         with pytest.raises(ValueError, match=f"0000.pkl: {message}"):
             data[0]
     path.write_bytes(pickle.dumps(good | {"handJoints3D": good["handJoints3D"] * OPENGL}))
-    with pytest.raises(ValueError, match="joints behind the camera"):
+    with pytest.raises(ValueError, match="joints are behind the camera"):
         data[0]
     path.write_bytes(b"\x00" * (5 << 20))
-    with pytest.raises(ValueError, match="0000.pkl: 5 MB, far more than a frame's labels; refused unread"):
+    with pytest.raises(ValueError, match="0000.pkl: 5 MB is too large"):
         data[0]
     path.unlink()
     with pytest.raises(FileNotFoundError, match="no labels at .*0000.pkl"):

@@ -66,7 +66,7 @@ def test_wrong_files(file, tmp_path):
     # Bytes of other files are not read.
     refused("is missing", lambda f: f.__setitem__("images", h5py.ExternalLink(str(file[0]), "images")))
     refused(
-        "lies in other files",
+        "refers to other files",
         lambda f: f.create_dataset("images", (1, 3, 4, 4), np.uint8, external=[(str(file[0]), 0, 48)]),
     )
 

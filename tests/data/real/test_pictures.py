@@ -44,14 +44,14 @@ def test_codes(tmp_path):
     for name in ("gray.png", "palette.png"):
         np.testing.assert_array_equal(read_codes(tmp_path / name), codes)
     Image.fromarray(codes.astype(np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(ValueError, match="deep.png: a picture of mode I;16, not of one channel with 8 bits"):
+    with pytest.raises(ValueError, match="deep.png: the picture has mode I;16, not one channel"):
         read_codes(tmp_path / "deep.png")
 
 
 @pytest.mark.parametrize("width, height", [(8000, 6000), (60000, 60000), (2**31 - 1, 2)])
 def test_sizes_are_checked_before_decoding(tmp_path, width, height):
     (tmp_path / "bomb.png").write_bytes(png(width, height))
-    with pytest.raises(ValueError, match=f"bomb.png: .* {MAX_PIXELS:,}.*refused"):
+    with pytest.raises(ValueError, match=f"bomb.png: .* {MAX_PIXELS:,}"):
         read_rgb(tmp_path / "bomb.png")
 
 

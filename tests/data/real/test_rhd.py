@@ -125,7 +125,7 @@ def test_labels_beside_the_folders_and_a_folder_around(tree, tmp_path):
     (tmp_path / name).write_bytes((root / "evaluation" / name).read_bytes())
     assert len(RHD(tmp_path, "test")) == 3
     (tmp_path / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"no {name} in .*evaluation or beside it"):
+    with pytest.raises(FileNotFoundError, match=f"no {name} in .*evaluation or next to it"):
         RHD(tmp_path, "test")
 
 
@@ -155,7 +155,8 @@ def test_a_pickle_that_would_run_code_is_refused(small, tmp_path):
     for function, argument in (("os.system", f"touch '{there}'"), ("builtins.eval", f"open({str(there)!r}, 'w')")):
         module, name = function.split(".")
         path.write_bytes(Python2Pickle(2).file({0: Call(Name(module, name), (argument,))}))
-        with pytest.raises(ValueError, match=f"anno_evaluation.pickle: refused: {function}; this is no label file of"):
+        message = f"anno_evaluation.pickle: refused: {function}; this is not a label file of"
+        with pytest.raises(ValueError, match=message):
             RHD(small, "test")
 
     class Evil:
@@ -177,7 +178,7 @@ def test_broken_labels(small):
         "the field 'uv_vis' of picture 0 must hold finite numbers": {0: good | {"uv_vis": good["uv_vis"] * np.nan}},
         "the field 'K' of picture 0 must be an array of numbers": {0: good | {"K": "a camera"}},
         "its keys must be the numbers of pictures": {"first": good},
-        "the pickle holds no dict": [good],
+        "the pickle is not a dict": [good],
     }
     for message, content in cases.items():
         path.write_bytes(pickle.dumps(content, protocol=2))
@@ -200,13 +201,13 @@ def test_broken_pictures(small):
     with pytest.raises(FileNotFoundError, match="no picture at .*color.00000.png"):
         data[0]
     save(mask, np.full((64, 64), 34, np.uint8))
-    with pytest.raises(ValueError, match="mask.00001.png: the code 34, where RHD has 0 … 33"):
+    with pytest.raises(ValueError, match="mask.00001.png: code 34 is out of range 0 … 33"):
         data[1]
     save(mask, np.zeros((60, 64), np.uint8))
     with pytest.raises(ValueError, match="mask.00001.png: 64×60 pixels, its color picture has 64×64"):
         data[1]
     Image.new("RGB", (64, 64)).save(mask)
-    with pytest.raises(ValueError, match="mask.00001.png: a picture of mode RGB, not of one channel"):
+    with pytest.raises(ValueError, match="mask.00001.png: the picture has mode RGB, not one channel"):
         data[1]
 
 

@@ -62,7 +62,7 @@ def test_tube():
 
 @pytest.mark.parametrize("roundness", [(1.0, 1.0), (0.25, 1.0), (0.25, 0.25)])
 def test_solids(roundness):
-    """A point of a superquadric fulfils its equation."""
+    """A point of a superquadric fulfills its equation."""
     e, f = roundness
     radii = torch.tensor([[0.02, 0.03, 0.05]])
     mesh = solid(torch.zeros(1, 3), IDENTITY, radii, torch.tensor([roundness]))

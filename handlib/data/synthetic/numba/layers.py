@@ -1,4 +1,4 @@
-"""data/synthetic/layers.py in loops, compiled for the CPU by numba."""
+"""data/synthetic/layers.py as loops that numba compiles for the CPU."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from ...sample import OTHER
 
 
 def resolve(face: Tensor, vertices: Tensor, faces: Tensor, colors: Tensor, part: Tensor) -> tuple[Tensor, ...]:
-    """The layers of layers.resolve, in the order of `Layers`; a pixel has two by two samples."""
+    """Computes `layers.resolve`, in the order of `Layers`; a pixel has two by two samples."""
     b, h, w = len(face), face.shape[1] // 2, face.shape[2] // 2
     color = torch.zeros(b, 3, h, w)
     cover, depth = torch.zeros(b, h, w), torch.zeros(b, h, w)

@@ -1,14 +1,14 @@
-"""Measures tracking on rendered gestures: errors, trembling, lag and time.
+"""Measures tracking on rendered gestures: errors, jitter, lag and time.
 
-    python tools/measure_tracking.py
+    python tools/measure/tracking.py
 
-Two sequences of `studio` as a camera at rest sees them, each frame with noise and blur of its own, a new background
-with every posture. The settings of handlib/photo/track.py were chosen on other sequences of the same person. Compared
-are: each frame by itself; each frame by itself through the crops that tracking finds; tracking. Errors are after moving
-the middle MCP onto the true one. Trembling is the mean second difference of a joint's error. Lag is the slope of the
-error against the true velocity, in frames, with the sign of what comes late; since the network's errors follow the
-motion by chance as well, the lag that tracking adds is measured against each frame by itself. Times are CPU time.
-Writes results/tracking.json.
+The data are two sequences of `studio` from a camera at rest, with noise and blur for each frame and a new background
+for each posture. The settings of handlib/photo/track.py were chosen on other sequences of the same person. It compares
+each frame alone, each frame alone in the crops that tracking finds, and tracking. Errors are after moving the middle
+MCP to the true one. Trembling is the mean second difference of the error of a joint. Lag is the slope of the error
+against the true velocity in frames, positive if estimates are late. Since the errors of the network also follow the
+motion by chance, the lag added by tracking is measured relative to each frame alone. Times are CPU time. Writes
+results/tracking.json.
 """
 
 import tempfile
@@ -31,14 +31,14 @@ from handlib.photo.predict import Predictor
 from handlib.photo.track import Tracker
 from handlib.photo.video import VideoWriter
 
-SEQUENCES, FRAMES, LENGTH = (2, 3), 96, 150  # of each sequence so many of all its frames
-SIZE, BOX = 480, (90.0, -60.0, 600.0)  # pixels; the crop of the benchmark's picture
-VIDEO = (1280, 720)  # in which the time of all of it is measured
+SEQUENCES, FRAMES, LENGTH = (2, 3), 96, 150  # frames used, of the frames of each sequence
+SIZE, BOX = 480, (90.0, -60.0, 600.0)  # pixels; the crop of the benchmark's image
+VIDEO = (1280, 720)  # size of the clip whose total time is measured
 WAYS = {"each_frame": "each frame by itself", "followed": "the crops are tracked", "tracked": "tracking"}
 
 
 def sequence(number: int) -> dict[str, Tensor]:
-    """Its frames as bytes, its true joints and K."""
+    """Renders a sequence: its frames as bytes, its true joints and K."""
     data = SyntheticHands("studio", SIZE, n=2 * LENGTH * (number + 1), box=BOX)
     made = [data.batch(2 * part) for part in (torch.arange(FRAMES) + LENGTH * number).split(16)]
     fields = {key: torch.cat([batch[key] for batch in made]) for key in ("image", "joints_cam", "K")}
@@ -46,7 +46,7 @@ def sequence(number: int) -> dict[str, Tensor]:
 
 
 def followed(predictor: Predictor, way: str, seen: dict[str, Tensor]) -> tuple[Tensor, list[set], float]:
-    """The joints of each frame, NaN where there is no right hand; numbers and sides; seconds a frame."""
+    """Returns the joints of each frame, NaN without a right hand; track numbers and sides; seconds per frame."""
     K = seen["K"][0]
     if way == "each_frame":
         step = lambda frame: predictor(frame, K, max_hands=1)  # noqa: E731
@@ -60,12 +60,12 @@ def followed(predictor: Predictor, way: str, seen: dict[str, Tensor]) -> tuple[T
 
 
 def centered(joints_cam: Tensor) -> Tensor:
-    """Millimeters about the middle MCP."""
+    """Converts to millimeters relative to the middle MCP."""
     return 1000 * (joints_cam - joints_cam[:, MIDDLE_MCP, None])
 
 
 def lag(late: list[Tensor], velocity: list[Tensor]) -> float:
-    """How many frames' motion what is late lacks."""
+    """Returns the lag in frames: the negative slope of errors against velocities."""
     return -float(
         sum((a * v).sum() for a, v in zip(late, velocity, strict=True)) / sum(v.square().sum() for v in velocity)
     )
@@ -73,9 +73,9 @@ def lag(late: list[Tensor], velocity: list[Tensor]) -> float:
 
 def measure(predictor: Predictor) -> list[results.Metric]:
     sequences = [sequence(number) for number in tqdm(SEQUENCES, "rendering")]
-    found = {way: [followed(predictor, way, seen) for seen in sequences] for way in WAYS}
+    tracks = {way: [followed(predictor, way, seen) for seen in sequences] for way in WAYS}
     everywhere = [
-        torch.stack([found[way][i][0] for way in WAYS]).isfinite().flatten(2).all(2).all(0)
+        torch.stack([tracks[way][i][0] for way in WAYS]).isfinite().flatten(2).all(2).all(0)
         for i in range(len(SEQUENCES))
     ]
     inner = [ok[2:] & ok[1:-1] & ok[:-2] for ok in everywhere]
@@ -88,9 +88,9 @@ def measure(predictor: Predictor) -> list[results.Metric]:
         print(f"{name:32} {value:8.3f} {unit}")
 
     add("motion_mm", torch.cat(velocity).norm(dim=-1).mean(), "mm/frame", "root")
-    alone = [centered(joints)[1:-1][ok] for (joints, *_), ok in zip(found["each_frame"], inner, strict=True)]
+    alone = [centered(joints)[1:-1][ok] for (joints, *_), ok in zip(tracks["each_frame"], inner, strict=True)]
     for way in WAYS:
-        joints = [joints for joints, *_ in found[way]]
+        joints = [joints for joints, *_ in tracks[way]]
         error = [centered(j) - t for j, t in zip(joints, truth, strict=True)]
         aligned = torch.cat([
             align(j[ok], seen["joints_cam"][ok], "procrustes") - seen["joints_cam"][ok]
@@ -116,20 +116,20 @@ def measure(predictor: Predictor) -> list[results.Metric]:
             add(f"{way}_added_lag_frames", lag(late, velocity), "frames", "root")
             add(
                 f"{way}_tracks",
-                sum(len({number for number, _ in said}) for _, said, _ in found[way]),
+                sum(len({number for number, _ in ids}) for _, ids, _ in tracks[way]),
                 "tracks",
                 n=len(SEQUENCES),
             )
-        sides = [side for _, said, _ in found[way] for _, side in said]
+        sides = [side for _, ids, _ in tracks[way] for _, side in ids]
         add(f"{way}_found", len(sides) / (FRAMES * len(SEQUENCES)), "fraction", n=FRAMES * len(SEQUENCES))
         add(f"{way}_right_side", sides.count("right") / max(len(sides), 1), "fraction", n=len(sides))
-        add(f"{way}_ms", 1000 * sum(s for *_, s in found[way]) / len(SEQUENCES), "ms/frame", n=FRAMES * len(SEQUENCES))
+        add(f"{way}_ms", 1000 * sum(s for *_, s in tracks[way]) / len(SEQUENCES), "ms/frame", n=FRAMES * len(SEQUENCES))
     add("clip_fps", clip_fps(predictor, sequences[0]["image"]), "frames/s", n=FRAMES)
     return metrics
 
 
 def clip_fps(predictor: Predictor, images: Tensor) -> float:
-    """Frames a second of CPU time of a whole clip: reading, estimating, drawing and writing."""
+    """Measures frames per second of CPU time for a whole clip: reading, estimating, drawing and writing."""
     width, height = VIDEO
     margin = (width - height) // 2
     with tempfile.TemporaryDirectory() as home:
@@ -159,9 +159,9 @@ def main() -> None:
         data={"name": f"{data.name}, sequences {SEQUENCES}", "n": FRAMES * len(SEQUENCES)},
         hand={"name": hand.name, "fingertips": hand.fingertips.name},
         started=started,
-        command="python tools/measure_tracking.py",
+        command="python tools/measure/tracking.py",
     )
-    print("wrote", results.write(record, Path(__file__).resolve().parents[1] / "results"))
+    print("wrote", results.write(record, Path(__file__).resolve().parents[2] / "results"))
 
 
 if __name__ == "__main__":

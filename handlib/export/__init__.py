@@ -1,0 +1,1 @@
+"""What was estimated or trained, for other programs: meshes, parameters under smplx's names, ONNX."""

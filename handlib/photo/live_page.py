@@ -1,0 +1,135 @@
+"""The live page: the hand estimator in the reader's browser, for a site, a file, Jupyter and Colab.
+
+The page's scripts are viz/static/live, joined; what they compute with is the file of live.py, as text: a page that was
+opened from a disk may load scripts, and nothing else. Once loaded it asks no network for anything.
+"""
+
+import base64
+import html
+import json
+import os
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+from ..hand import HandModel
+from ..support.files import atomic_path
+from ..viz.scripts import joined
+from ..viz.widgets import hand_explorer
+from .live import write_live
+from .live_samples import samples
+
+SCRIPTS = ("live.js", "live-pack.js", "live.css")  # of `write_scripts`
+_NEEDS = "The live page needs JavaScript; in Jupyter, trust the notebook or run the cell."
+# Whichever of the two scripts comes first: the page waits for the event, or finds what is there already.
+_ARRIVED = 'window.dispatchEvent(new Event("handlib-live-pack"));'
+_PACK = """new Promise((resolve, reject) => {
+  const look = () => {
+    const text = window.handlibLivePack;
+    if (text === undefined) return;
+    if (text) resolve(text);
+    else reject(new Error("live-pack.js is missing"));
+  };
+  addEventListener("handlib-live-pack", look);
+  look();
+})"""
+_SHELL = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Your hand</title><link rel="icon" href="data:,"><style>
+:root{color-scheme:light dark} body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:1rem auto;padding:0 1rem}
+"""
+
+
+class LivePage:
+    """What `live_page` makes: shown by Jupyter and Colab as a frame of its own, or saved as one file."""
+
+    def __init__(self, height: int = 900):
+        self.height = height
+
+    def __repr__(self) -> str:
+        return f"LivePage(height={self.height})"
+
+    def _repr_html_(self) -> str:
+        page = html.escape(self.html(), quote=True)
+        return (
+            f'<iframe srcdoc="{page}" title="Your hand, estimated in this page" allow="camera" '
+            f'style="width:100%;height:{self.height}px;border:0"></iframe>'
+        )
+
+    def html(self) -> str:
+        """The page as one document of about 13 MB, which needs nothing else."""
+        parts = [_SHELL, _style(), "</style></head><body><h1>Your hand</h1>", _element(), "<script>", _script()]
+        return "".join([*parts, "</script><script>", _pack_script(), "</script></body></html>\n"])
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the page as one file of HTML, which a browser opens from disk."""
+        path = Path(path)
+        with atomic_path(path) as temporary:
+            temporary.write_text(self.html(), encoding="utf-8")
+        return path
+
+
+def live_page(height: int = 900) -> LivePage:
+    """A page that estimates hands in photographs and from the webcam, in the browser alone; the last line of a cell
+    shows it.
+
+    height: of its frame, in pixels. The output holds the networks, 13 MB: `live_page().save("hand.html")` makes a file
+    of it instead, which works without Python and without a network.
+    """
+    return LivePage(height)
+
+
+def write_scripts(folder: str | os.PathLike[str]) -> None:
+    """Writes `SCRIPTS` for the pages of a site, which hold `embedded`."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in zip(SCRIPTS, (_script(), _pack_script(), _style()), strict=True):
+        with atomic_path(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def embedded(folder: str) -> str:
+    """The live page as a piece of HTML; `folder`, as the page names it, holds what `write_scripts` wrote."""
+    script, pack, style = (html.escape(f"{folder}/{name}", quote=True) for name in SCRIPTS)
+    missing = html.escape(f'handlibLivePack = ""; {_ARRIVED}', quote=True)
+    return (
+        f'<link rel="stylesheet" href="{style}">{_element()}<script src="{script}"></script>'
+        f'<script async src="{pack}" onerror="{missing}"></script>'
+    )
+
+
+def _element() -> str:
+    return f'<div id="live-{uuid4().hex[:8]}" class="handlib-live">{_NEEDS}</div>'
+
+
+def _style() -> str:
+    static = files("handlib.viz") / "static"
+    return (static / "explorer.css").read_text("utf-8") + (static / "live/live.css").read_text("utf-8")
+
+
+@lru_cache(maxsize=1)
+def _script() -> str:
+    explorer = hand_explorer(HandModel.load(), height=360, include_plotlyjs=False)
+    data = {
+        "worker": joined("live/worker.js"),
+        "explorer": explorer.data,
+        "samples": [sample.packed() for sample in samples()],
+    }
+    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # nothing may end the script
+    return (
+        f"(() => {{\n{joined('live/page.js')}\nconst data = {text};\nconst pack = {_PACK};\n"
+        'for (const root of document.querySelectorAll(".handlib-live:not([data-started])")) {\n'
+        '  root.dataset.started = "";\n'
+        "  (window.handlibLive ||= {})[root.id] = startLive(root, data, pack);\n}\n})();\n"
+    )
+
+
+@lru_cache(maxsize=1)
+def _pack_script() -> str:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "pack")
+        write_live(path)
+        text = base64.b64encode(path.read_bytes()).decode()
+    return f'handlibLivePack = "{text}";\n{_ARRIVED}\n'

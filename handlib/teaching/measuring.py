@@ -1,0 +1,242 @@
+"""Assignment 3: data and measuring. Joint orders, a mirrored camera, the AUC, and four scores of masks."""
+
+import torch
+from torch import Generator
+
+from ..hand.joints import C21, RHD21
+from .exercise import Assignment, Exercise
+from .hand import bent, open_hand
+
+
+def skeleton_cam(generator: Generator):
+    """A hand (21, 3) half a meter before a camera."""
+    hand = open_hand()
+    return hand(bent(generator), torch.randn(10, generator=generator)).joints + torch.tensor([0.05, -0.02, 0.5])
+
+
+# ---- A3.1
+
+
+def to_c21(joints):
+    """Bring a skeleton from the order of RHD into C21.
+
+    `joints` (21, 3) holds the wrist, then thumb, index, middle, ring and little finger, each from **tip to base**.
+    Return the same joints, each finger from base to tip.
+    """
+    rows = [0] + [4 * finger + n for finger in range(5) for n in (4, 3, 2, 1)]
+    return joints[rows]
+
+
+def _all_reversed(joints):
+    return torch.cat([joints[:1], joints[1:].flip(0)])
+
+
+# ---- A3.2
+
+
+def flip(image, joints_cam, K):
+    """Mirror a sample as an augmentation would: the picture, the joints, and the camera.
+
+    `image` (3, h, w), `joints_cam` (21, 3) in meters, `K` (3, 3) in pixels with the center of the first pixel at 0.5.
+    Return the three so that `project(joints_cam, K)` still lies on the hand. Flipping twice changes nothing.
+    """
+    mirrored = K.clone()
+    mirrored[0, 2] = image.shape[-1] - K[0, 2]
+    return image.flip(-1), joints_cam * torch.tensor([-1.0, 1.0, 1.0]), mirrored
+
+
+def _same_camera(image, joints_cam, K):
+    return (*flip(image, joints_cam, K)[:2], K)
+
+
+def _one_off(image, joints_cam, K):
+    return flip(image, joints_cam, K)[:2] + (flip(image[..., 1:], joints_cam, K)[2],)
+
+
+def _upside_down(image, joints_cam, K):
+    return (image.flip(-2), *flip(image, joints_cam, K)[1:])
+
+
+def _sample(generator: Generator) -> tuple:
+    K = torch.tensor([[300.0, 0, 20 + 20 * float(torch.rand((), generator=generator))], [0, 310, 30], [0, 0, 1]])
+    return torch.rand(3, 48, 64, generator=generator), skeleton_cam(generator), K
+
+
+# ---- A3.3
+
+
+def area_under_pck(errors, visible, low, high):
+    """Compute the area under the PCK curve between two thresholds, divided by its width.
+
+    `errors` (n, 21) in millimeters; `visible` (n, 21) says which count. For each joint, PCK(t) is the share of its
+    visible samples with an error of at most t. Take the area of each joint's curve at 20 thresholds from `low` to
+    `high` by the trapezoid rule, and then the mean over joints. Return one number from 0 to 1.
+    """
+    thresholds = torch.linspace(low, high, 20)
+    hit = (errors[..., None] <= thresholds) & visible[..., None]
+    curves = hit.sum(0) / visible.sum(0)[:, None]
+    return torch.trapezoid(curves, thresholds, dim=-1).mean() / (high - low)
+
+
+def _pooled(errors, visible, low, high):
+    return area_under_pck(errors[visible][:, None], torch.ones(int(visible.sum()), 1, dtype=torch.bool), low, high)
+
+
+def _all_joints(errors, visible, low, high):
+    return area_under_pck(errors, torch.ones_like(visible), low, high)
+
+
+def _from_zero(errors, visible, low, high):
+    return area_under_pck(errors, visible, 0.0, high)
+
+
+def _not_divided(errors, visible, low, high):
+    return area_under_pck(errors, visible, low, high) * (high - low)
+
+
+def _errors(generator: Generator) -> tuple:
+    errors = 60 * torch.rand(40, 21, generator=generator) * torch.linspace(0.4, 1.2, 21)
+    visible = torch.rand(40, 21, generator=generator) < torch.linspace(1.0, 0.3, 21)
+    visible[0] = True
+    return errors, visible, 20.0, 50.0
+
+
+# ---- A3.4
+
+
+def mask_scores(predicted, truth):
+    """Compute pixel accuracy, mean accuracy, mean IU and frequency-weighted IU of masks, in this order.
+
+    `predicted` and `truth` (n, h, w) are booleans. All four come from **one** confusion matrix over all pixels of all
+    masks. Return a tuple of four numbers.
+    """
+    pairs = 2 * truth.long().flatten() + predicted.long().flatten()
+    n = torch.bincount(pairs, minlength=4).view(2, 2).double()
+    hit, true, said = n.diagonal(), n.sum(1), n.sum(0)
+    iou = hit / (true + said - hit)
+    return hit.sum() / n.sum(), (hit / true).mean(), iou.mean(), (true * iou).sum() / n.sum()
+
+
+def _mean_over_masks(predicted, truth):
+    scores = [torch.stack(mask_scores(*pair)) for pair in zip(predicted.split(1), truth.split(1), strict=True)]
+    return tuple(torch.stack(scores).mean(0))
+
+
+def _exchanged(predicted, truth):
+    return mask_scores(truth, predicted)
+
+
+def _hand_alone(predicted, truth):
+    scores = list(mask_scores(predicted, truth))
+    scores[2] = (predicted & truth).sum() / (predicted | truth).sum()
+    return tuple(scores)
+
+
+def _masks(generator: Generator) -> tuple:
+    truth = torch.rand(4, 8, 8, generator=generator) < torch.tensor([0.2, 0.3, 0.4, 0.5]).view(4, 1, 1)
+    return truth ^ (torch.rand(4, 8, 8, generator=generator) < 0.2), truth
+
+
+A3 = Assignment(
+    "A3",
+    "Data and measuring",
+    "data",
+    (
+        Exercise(
+            "A3.1", to_c21, points=2, gives="skeleton",
+            inputs=lambda g: (skeleton_cam(g)[[C21.index(joint) for joint in RHD21.joints]],),
+            mistakes={
+                "the fingers come out in reverse order too: reverse each finger by itself": _all_reversed,
+                "nothing has changed: the fingers still run from tip to base": lambda joints: joints,
+            },
+        ),
+        Exercise(
+            "A3.2", flip, _sample, points=3, gives="result",
+            mistakes={
+                "picture and joints are mirrored, the camera is not: its principal point moves too": _same_camera,
+                "cx is off by one: pixel centers lie at +0.5, so the middle of the picture is w / 2": _one_off,
+                "the picture stands on its head: the last axis runs to the right": _upside_down,
+            },
+        ),
+        Exercise(
+            "A3.3", area_under_pck, _errors, points=3, gives="AUC",
+            mistakes={
+                "all joints are in one curve: each joint has its own, and the mean comes last": _pooled,
+                "joints that are not visible count too": _all_joints,
+                "the curve starts at 0 mm, not at `low`": _from_zero,
+                "the area is not divided by the width of the range": _not_divided,
+            },
+        ),
+        Exercise(
+            "A3.4", mask_scores, _masks, points=2, gives="score",
+            mistakes={
+                "these are means over masks: sum the confusion matrix over all of them first": _mean_over_masks,
+                "truth and prediction are exchanged": _exchanged,
+                "the mean IU is that of the hand alone: background is a class as well": _hand_alone,
+            },
+        ),
+    ),
+    rubric=((2, "The four bugs of the lab are named, each with the picture or the number that gave it away."),),
+)  # fmt: skip
+
+
+# ---- exercises of the chapters
+
+
+def palm_gap_mm(joints):
+    """Measure how far the palm point, half-way from the wrist to the middle MCP, is from the wrist: the mean over
+    `joints` (n, 21, 3), in meters. Return millimeters."""
+    palm = (joints[:, 0] + joints[:, 9]) / 2
+    return 1000 * (palm - joints[:, 0]).norm(dim=-1).mean()
+
+
+def disparity_px():
+    """By how many pixels is a hand off, at 0.5 m and at 0.8 m, if the baseline is forgotten?"""
+    return (822.79 * 0.120054 / 0.5, 822.79 * 0.120054 / 0.8)
+
+
+def background_scores(share):
+    """Give pixel accuracy, mean accuracy, mean IU and frequency-weighted IU of the answer "everything is background",
+    where `share` of all pixels is hand. Return a tuple."""
+    return 1 - share, 0.5, (1 - share) / 2, (1 - share) ** 2
+
+
+def clean(mask):
+    """Keep the largest piece of a mask (h, w) of booleans and fill its holes; return a mask of booleans.
+
+    Pixels hold together across corners.
+    """
+    import numpy as np
+    from scipy import ndimage
+
+    labels, n = ndimage.label(np.asarray(mask), np.ones((3, 3)))
+    if not n:
+        return torch.as_tensor(labels > 0)
+    largest = np.bincount(labels.flat)[1:].argmax() + 1
+    return torch.as_tensor(ndimage.binary_fill_holes(labels == largest))
+
+
+def _pieces(generator: Generator) -> tuple:
+    mask = torch.zeros(24, 24, dtype=torch.bool)
+    mask[2:14, 3:15], mask[5:9, 6:10] = True, False  # a piece with a hole
+    top = 16 + int(torch.randint(0, 4, (), generator=generator))
+    mask[top : top + 3, 17:20] = True
+    return (mask,)
+
+
+CHAPTER = (
+    Exercise(
+        "data-palm", palm_gap_mm, lambda g: (torch.stack([skeleton_cam(g) for _ in range(3)]),), gives="distance",
+        mistakes={"that is the distance to the middle MCP: the palm point lies half-way": lambda j: 2 * palm_gap_mm(j)},
+    ),
+    Exercise("data-stb", disparity_px, gives="disparity", tolerance=5e-3),
+    Exercise(
+        "evaluation-empty", background_scores, lambda g: (0.1 + 0.4 * float(torch.rand((), generator=g)),),
+        gives="score",
+        mistakes={"the IU of the hand is 0, and it counts in the mean": lambda p: (1 - p, 0.5, 1 - p, (1 - p) ** 2)},
+    ),
+    Exercise(
+        "segmentation-clean", clean, _pieces, gives="mask",
+        mistakes={"the hole is still there": lambda m: m & clean(m)},
+    ),
+)  # fmt: skip

@@ -1,0 +1,36 @@
+// The page's side of worker.js: questions as promises.
+
+export class EngineClient {
+  /** @param {string} source the worker's script: file:// has no URL to load one from */
+  constructor(source) {
+    const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    this.worker = new Worker(url);
+    URL.revokeObjectURL(url);
+    this.count = 0;
+    /** @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void}>} */
+    this.open = new Map();
+    this.worker.onmessage = ({ data: { id, result, error } }) => {
+      const asked = this.open.get(id);
+      this.open.delete(id);
+      if (error === undefined) asked?.resolve(result);
+      else asked?.reject(new Error(error));
+    };
+    this.worker.onerror = (event) => {
+      for (const { reject } of this.open.values()) reject(new Error(event.message || "the worker stopped"));
+      this.open.clear();
+    };
+  }
+
+  /**
+   * @param {string} kind
+   * @param {Record<string, any>} message
+   * @param {Transferable[]} transfer
+   * @returns {Promise<any>}
+   */
+  ask(kind, message = {}, transfer = []) {
+    return new Promise((resolve, reject) => {
+      this.open.set(++this.count, { resolve, reject });
+      this.worker.postMessage({ id: this.count, kind, ...message }, transfer);
+    });
+  }
+}

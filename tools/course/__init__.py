@@ -1,0 +1,1 @@
+"""How `tools/notebooks.py` turns a chapter into notebooks."""

@@ -1,0 +1,200 @@
+"""Measures the live page in headless Chromium: size, times, memory, and how far it is from Python; writes
+results/browser.json.
+
+    .venv/bin/python tools/measure/browser.py [--frames 2000]
+
+Ten pictures of rendered hands are estimated by the page and by `predict`; then the fake camera of Chromium shows a hand
+that moves, for so many frames.
+"""
+
+import argparse
+import io
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from PIL import Image
+
+from handlib.data import SyntheticHands
+from handlib.evaluation import results
+from handlib.evaluation.results import Metric
+from handlib.photo.live_page import SCRIPTS, live_page, write_scripts
+from handlib.photo.live_samples import Gradient, samples
+from handlib.photo.predict import Predictor
+from handlib.viz.stills import to_image
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--no-first-run"]
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+LIVE = "Object.values(window.handlibLive)[0]"
+PATIENCE = 600_000  # ms
+SETTLED = 30  # frames after which memory should not grow any more
+ROWS = (0, 3, 12, 18, 40, 77, 120, 200, 310, 420)  # of the studio's hands
+
+
+def write_film(path: Path) -> Path:
+    """A rendered hand that wanders through the picture, as Chromium's fake camera shows it."""
+    hand = samples()[0].picture.resize((300, 300))
+    with open(path, "wb") as file:
+        for n in range(24):
+            frame = Image.new("RGB", (480, 360), (150, 155, 165))
+            frame.paste(hand, (20 + 5 * min(n, 24 - n), 30))
+            frame.save(file, "JPEG", quality=90)
+    return path
+
+
+def camera_run(url: str, frames: int, film: Path) -> dict:
+    """What the page did while the camera ran: frames, seconds, words, errors, and megabytes by which it grew."""
+    with ThreadPoolExecutor(1) as pool:  # playwright allows one browser a thread, and a test may have its own
+        return pool.submit(_camera_run, url, frames, film).result()
+
+
+def _camera_run(url: str, frames: int, film: Path) -> dict:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = [*FLAGS, *CAMERA, f"--use-file-for-fake-video-capture={film}"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        page, errors = browser.new_page(), []
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(url)
+        page.wait_for_selector(".handlib-live.ready")
+        page.get_by_role("button", name="start the camera").click()
+        page.wait_for_function(f"{LIVE}.camera.running")
+        reached = f"n => {LIVE}.camera.frames >= n || !{LIVE}.camera.running"
+        page.wait_for_function(reached, arg=SETTLED)
+        before, started = _memory_mb(), time.perf_counter()
+        page.wait_for_function(reached, arg=SETTLED + frames, timeout=PATIENCE + 2000 * frames)
+        seconds, grown = time.perf_counter() - started, _memory_mb() - before
+        words, counted = page.locator(".words").inner_text(), page.evaluate(f"{LIVE}.camera.frames") - SETTLED
+        paused = _paused(page)
+        times = page.evaluate(f"{LIVE}.estimate.times")
+        browser.close()
+    return {
+        "frames": counted, "seconds": seconds, "words": words, "paused": paused, "errors": errors, "grown_mb": grown,
+        "times": times,
+    }  # fmt: skip
+
+
+def _paused(page) -> str:
+    """What is said while the page is hidden; it goes on afterwards."""
+    page.evaluate("""() => {
+        window.out = true;
+        Object.defineProperty(document, "hidden", {get: () => window.out, configurable: true});
+    }""")
+    page.wait_for_function("document.querySelector('.words').textContent.startsWith('Paused')")
+    said, frames = page.locator(".words").inner_text(), page.evaluate(f"{LIVE}.camera.frames")
+    page.wait_for_timeout(300)
+    assert page.evaluate(f"{LIVE}.camera.frames") == frames, "a hidden page goes on estimating"
+    page.evaluate("() => { window.out = false; document.dispatchEvent(new Event('visibilitychange')) }")
+    page.wait_for_function(f"n => {LIVE}.camera.frames > n", arg=frames)
+    return said
+
+
+def _memory_mb() -> float:
+    """Private memory of the browser's page processes, which are this process's children's."""
+    total = 0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "--type=renderer" in process.cmdline():
+                total += process.memory_full_info().uss
+        except psutil.NoSuchProcess:
+            continue
+    return total / 1e6
+
+
+def parity(url: str) -> list[Metric]:
+    """Ten pictures by the page and by Python; the page is given PNGs, so that both see the same pixels."""
+    from playwright.sync_api import sync_playwright
+
+    data = SyntheticHands("studio", 448, 600, backgrounds=Gradient(), crop_factor=2.0)
+    pictures = [to_image(data[row].image) for row in ROWS]
+    predictor, h_off, vertices_off, times, first, found = Predictor(), [], [], [], [], 0
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(url)
+        page.wait_for_selector(".handlib-live.ready")
+        for n, picture in enumerate(pictures):
+            one = _estimated(page, picture, f"{n}.png")
+            expected = predictor(picture)
+            assert len(expected) == len(one["hands"]), f"picture {n}: {len(expected)} hands in Python, not in the page"
+            found += len(expected)
+            for hand, mine in zip(expected, one["hands"], strict=True):
+                vertices = np.array(mine["vertices"]).reshape(-1, 3)
+                vertices_off.append(1000 * np.linalg.norm(vertices - hand.vertices_cam.numpy(), axis=1).max())
+                h_off.append(float((torch.tensor(mine["h"]) - hand.h).abs().max()))
+            times.append(one["times"])
+        large = Image.new("RGB", (4000, 3000), (150, 155, 165))
+        large.paste(pictures[2].resize((1800, 1800)), (900, 700))
+        first = [_estimated(page, large, f"large{n}.png")["times"]["total"] for n in range(5)]
+        simd = page.evaluate(f"{LIVE}.ready.then(() => {LIVE}.simd)")
+        browser.close()
+    parts = [
+        Metric(f"milliseconds_{part}", statistics.median(one[part] for one in times), "ms", n=len(times))
+        for part in times[0]
+    ]
+    return [
+        Metric("largest_difference_of_h", max(h_off), "", n=found),
+        Metric("largest_difference_of_a_vertex", max(vertices_off), "mm", n=found),
+        *parts,
+        Metric("milliseconds_for_12_megapixels", min(first), "ms", n=len(first)),
+        Metric("simd", float(simd), "", n=1),
+    ]
+
+
+def _estimated(page, picture: Image.Image, name: str) -> dict:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    page.evaluate(f"window.before = {LIVE}.estimate")
+    page.locator("input[type=file]").first.set_input_files(
+        {"name": name, "mimeType": "image/png", "buffer": buffer.getvalue()}
+    )
+    page.wait_for_function(f"{LIVE}.estimate && {LIVE}.estimate !== window.before")
+    return page.evaluate(f"""(({{hands, times}}) => ({{times, hands: hands.map(
+        one => ({{h: Array.from(one.h), vertices: Array.from(one.vertices_cam)}}))}}))({LIVE}.estimate)""")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=2000, help="of the camera")
+    frames = parser.parse_args().frames
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        page = live_page().save(Path(folder) / "one.html")
+        write_scripts(Path(folder) / "live")
+        size = sum((Path(folder) / "live" / name).stat().st_size for name in SCRIPTS)
+        with ThreadPoolExecutor(1) as pool:
+            metrics = [Metric("first_load", size / 1e6, "MB"), *pool.submit(parity, page.as_uri()).result()]
+        run = camera_run(page.as_uri(), frames, write_film(Path(folder) / "hand.mjpeg"))
+    print(json.dumps({key: value for key, value in run.items() if key != "errors"}, indent=1))
+    assert not run["errors"], run["errors"]
+    metrics += [
+        Metric("camera_hands_per_second", run["frames"] / run["seconds"], "1/s", n=run["frames"]),
+        Metric("camera_memory_growth", run["grown_mb"], "MB", n=run["frames"]),
+    ]
+    model = Predictor().model
+    record = results.record(
+        "browser", "the live page does in a browser what predict does in Python", metrics, profile="laptop",
+        config={"frames": frames, "rows": list(ROWS), "browser": "headless Chromium"},
+        data={"name": "SyntheticHands studio 448 before a gradient", "n": len(ROWS)},
+        hand={"name": model.hand.name, "fingertips": model.hand.fingertips.name}, started=started,
+        command=f"python tools/measure/browser.py --frames {frames}",
+    )  # fmt: skip
+    for metric in metrics:
+        print(f"{metric.name:36} {metric.value:10.4g} {metric.unit}  n {metric.n}")
+    print("wrote", results.write(record, RESULTS))
+
+
+if __name__ == "__main__":
+    main()
