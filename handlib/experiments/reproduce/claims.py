@@ -1,5 +1,6 @@
-"""The claims of the paper, each with its evidence and what would show it. Written before the runs that judge them, but for
-what is marked as later.
+"""The claims of the paper, each with its evidence and what would show it.
+
+They were written before the runs that judge them, but for what is marked as later.
 """
 
 from typing import NamedTuple
@@ -107,10 +108,10 @@ CLAIMS = (
         "schedule-error", "Eq. 12 brings a lower test error than a constant weight", "Fig. 5f",
         _RULE.format("Eq. 12", "constant") + ", from the same starts", (("rows-scheduled", "rows-constant"),),
     ),
-    Claim(
+    Claim(  # later: that at least 50 steps must have been taken
         "iterations", "50 steps of refinement are enough", "Fig. 5e: the error has settled",
         f"the second half of the steps changes the mean error by less than {DELTA_MM} mm",
-        (("rows-refined", "rows-refined"), ("full", "full")), score="root_mm", other="half_mm", same=True, steps=50,  # later: at least 50 steps
+        (("rows-refined", "rows-refined"), ("full", "full")), score="root_mm", other="half_mm", same=True, steps=50,
     ),
     Claim(
         "segments-handsegnet", "segments hands much better than HandSegNet, made for it",

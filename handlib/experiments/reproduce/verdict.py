@@ -1,8 +1,8 @@
 """Each claim of the paper beside what was measured here, judged by the rules of statistics.py.
 
 A claim says "A is better than B", or "A is no different from B", of scores that every hand has. The difference is the
-mean over the test sets that the claim is about, each counting alike. Nothing else enters, and no cell of the table is written by
-hand.
+mean over the test sets that the claim is about, each counting alike. Nothing else enters, and no cell of the table is
+written by hand.
 """
 
 from typing import NamedTuple
