@@ -138,7 +138,6 @@ def parity(url: str) -> list[Metric]:
         large = Image.new("RGB", (4000, 3000), (150, 155, 165))
         large.paste(pictures[2].resize((1800, 1800)), (900, 700))
         first = [_estimated(page, large, f"large{n}.png")["times"]["total"] for n in range(5)]
-        simd = page.evaluate(f"{LIVE}.ready.then(() => {LIVE}.simd)")
         browser.close()
     parts = [
         Metric(f"milliseconds_{part}", statistics.median(one[part] for one in times), "ms", n=len(times))
@@ -149,7 +148,6 @@ def parity(url: str) -> list[Metric]:
         Metric("largest_difference_of_a_vertex", max(vertices_off), "mm", n=found),
         *parts,
         Metric("milliseconds_for_12_megapixels", min(first), "ms", n=len(first)),
-        Metric("simd", float(simd), "", n=1),
     ]
 
 
