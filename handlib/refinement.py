@@ -32,7 +32,8 @@ ITERATIONS = {"gauss-newton": 8, "gradient": 50}  # of each method, by default; 
 class RefinementWeights:
     """What Eq. 13 leaves open, and what we add to it, chosen on the validation split (results/refinement-tuning.json).
 
-    The feature term is off: it costs several times as much as all the rest and does not lower the error.
+    The feature term is off: it more than doubles the cost, and it has no gradient where F gives the same answer for
+    every masked image, as the F of lite does. What it is worth with an F that sees the mask is not measured.
     """
 
     laplacian: float = 10.0  # λ_Lap
