@@ -104,6 +104,7 @@ def augment(
     config = config or AugmentationConfig()
     images = as_tensor("images", images, "n", model.laplacian.device)
     check_images(images)
+    images = images.to(model.laplacian.dtype)
     size = images.shape[-1]
     with torch.no_grad():
         colors, usable = seed_colors(model, output, images, batch, config)

@@ -65,6 +65,7 @@ def quaternion_to_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tenso
     return (products @ _like(_ROTATION, quaternion) / squared).unflatten(-1, (3, 3))
 
 
+@checked
 def rotation_jacobian(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4 3 3"]:
     """Derivatives of `Camera.rotation` by w, x, y, z: |q|² R(q) is quadratic in q."""
     squared = quaternion.square().sum(-1)[..., None, None, None].clamp(min=SHORTEST)

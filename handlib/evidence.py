@@ -134,7 +134,7 @@ def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True
             torch.arange(maps.shape[0], device=best.device),
         )
         centers = torch.stack([column, row], -1) + 0.5
-        if subpixel:
+        if subpixel and s > 2:  # a peak has neighbors
             log = maps.clamp(min=1e-6).log()
             for axis, line in enumerate((log[map_, row], log[map_, :, column])):  # the peak's row, and its column
                 middle = torch.stack([column, row], -1)[:, axis].clamp(1, s - 2)  # the rim has but one neighbor

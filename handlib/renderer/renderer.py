@@ -161,6 +161,8 @@ class Renderer:
         vertex_normals: Float[Tensor, "*#batch v 3"],
     ) -> Float[Tensor, "*batch 3 h w"]:
         """Renders unit normals at the pixel centers, blended from those of the vertices; 0 where there is no mesh."""
+        if not (_captured(vertex_normals) or torch.isfinite(vertex_normals).all()):
+            raise ValueError("vertex_normals hold NaN or infinity: take those of faces without area as zero")
         scene = self._scene(vertices_px, faces)
         normals = vertex_normals.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
         image = interpolate(corners(normals, scene.faces), *scene[:3], normals.new_zeros(1, 1, 1, 3))

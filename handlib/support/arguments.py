@@ -273,8 +273,10 @@ def _as_whole(name: str, value: Any) -> int:
 def _as_number(name: str, value: Any) -> float:
     number = value.item() if isinstance(value, Tensor) and value.numel() == 1 and not value.is_meta else value
     real = isinstance(number, Real) and not isinstance(number, bool)
-    if not real or (isinstance(number, Integral) and number.bit_length() > 64) or math.isnan(number):
+    if not real or (isinstance(number, Integral) and number.bit_length() > 64):
         raise TypeError(f"{name} must be a number, not {value!r}"[:200])
+    if math.isnan(number):
+        raise ValueError(f"{name} must be a number, not {value!r}"[:200])
     return value
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -165,7 +166,8 @@ def drawn(*shape: int) -> st.SearchStrategy[Given]:
 
 
 def fitted(**arguments):
-    return handlib.fit(**arguments, starts=4, iterations=3, progress=False, hand=hand())
+    output = handlib.fit(**arguments, starts=4, iterations=3, progress=False, hand=hand())
+    return replace(output, joint_residual_px=output.joint_residual_px.nan_to_num())  # NaN where a joint is not visible
 
 
 def joints_2d(rng: np.random.Generator) -> np.ndarray:
