@@ -489,11 +489,11 @@ def test_a_finished_run_is_loaded_and_another_refused(tmp_path, options, monkeyp
     assert len(read_log(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("name", ["state.pt", "config.json"])
-def test_a_damaged_run_says_so(tmp_path, options, name):
+@pytest.mark.parametrize(("name", "message"), [("state.pt", "missing or damaged"), ("config.json", "not JSON")])
+def test_a_damaged_run_says_so(tmp_path, options, name, message):
     encoder_decoder(preset("smoke", epochs=1), tmp_path, options)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:40])
-    with pytest.raises(ValueError, match="missing or damaged|not JSON"):
+    with pytest.raises(ValueError, match=rf"{name}: {message}.*; choose another folder, or --no-resume"):
         encoder_decoder(preset("smoke", epochs=1), tmp_path, options)
 
 

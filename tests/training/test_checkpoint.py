@@ -85,10 +85,18 @@ def test_a_hostile_state_is_refused_and_not_run(folder, tmp_path, how):
     assert not trap.exists()
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"epoch": 1}, state(epoch="1"), state(model=torch.ones(1))])
-def test_what_is_no_state_is_refused(folder, content):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "missing or damaged"),
+        ({"epoch": 1}, "not the state of a run"),
+        (state(epoch="1"), "not the state of a run"),
+        (state(model=torch.ones(1)), "not the state of a run"),
+    ],
+)
+def test_what_is_no_state_is_refused(folder, content, message):
     torch.save(content, folder.path / "state.pt")
-    with pytest.raises(ValueError, match=r"state\.pt: (missing or damaged|not the state of a run)"):
+    with pytest.raises(ValueError, match=rf"state\.pt: {message}; choose another folder, or --no-resume"):
         folder.open(CONFIG, resume=True)
 
 

@@ -121,7 +121,7 @@ def test_rows_are_those_of_json(tmp_path, generator, layout):
         ("", "the file is empty"),
         ("<html>", "not a JSON list of matrices"),
         ("[1, 2]", "not a JSON list of matrices"),
-        ("[[[1, 2], [3, NaN]]]", "row 0"),
+        ("[[[1, 2], [3, NaN]]]", "row 0 is not a matrix"),
         ('[[[1, 2], [3, "four"]]]', "row 0 is not a matrix"),
         ("[[[1, 2], [3]]]", "row 0 is not a matrix"),
         ("[[[1, 2], [3, 4, 5]]]", "row 0 is not a matrix"),

@@ -65,8 +65,6 @@ SQUARE = [[100, 0, 50], [0, 100, 50], [0, 0, 1]]
         ({"K": SQUARE[:2]}, "the field 'K' must be rows of three numbers"),
         ({"K": [[100, 0, True], *SQUARE[1:]]}, "the field 'K' must be rows of three numbers"),
         ({"K": [[-100, 0, 50], *SQUARE[1:]]}, r"the field 'K' must be \[\[fx, skew, cx\]"),
-        ({"K": [[float("nan"), 0, 50], *SQUARE[1:]]}, "NaN is no finite number"),
-        ({"K": [[10**400, 0, 50], *SQUARE[1:]]}, "a number of 401 digits"),
         ({"xyz": [[0, 0, 0.5]] * 20}, "the field 'xyz' must be a list of 21 points"),
         ({"xyz": {"wrist": [0, 0, 1]}}, "the field 'xyz' must be a list of 21 points"),
         ({"xyz": [[0, 0]] * 21}, "the field 'xyz' must be rows of three numbers"),
@@ -77,8 +75,16 @@ SQUARE = [[100, 0, 50], [0, 100, 50], [0, 0, 1]]
     ],
 )
 def test_wrong_entries(tree, tmp_path, fields, complaint):
-    with pytest.raises(ValueError, match=rf"a\.json(, entry 1)?: .*{complaint}"):
+    with pytest.raises(ValueError, match=f"a.json, entry 1: {complaint}"):
         changed(tree, tmp_path, **fields)[1]
+
+
+@pytest.mark.parametrize(
+    ("number", "complaint"), [(float("nan"), "NaN is no finite number"), (10**400, "a number of 401 digits")]
+)
+def test_numbers_that_are_not_finite(tree, tmp_path, number, complaint):
+    with pytest.raises(ValueError, match=rf"a\.json: not JSON \({complaint}\)"):
+        changed(tree, tmp_path, K=[[number, 0, 50], *SQUARE[1:]])
 
 
 def test_wrong_entries_are_skipped(tree, tmp_path):
