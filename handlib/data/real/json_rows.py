@@ -65,8 +65,9 @@ class JsonRows:
             raise ValueError(f"{where} is longer than {MAX_ROW_BYTES:,} bytes; refused")
         text = self._map[start : int(self.ends[row])].strip()
         text = text[1:] if text[:1] == (b"," if row else b"[") else b""
+        content = parse_json(text, where, f"download it again from {self.source}")
         try:
-            array = np.array(parse_json(text, where), np.float64)
+            array = np.array(content, np.float64)
         except (ValueError, TypeError) as error:
             reason = " ".join(str(error).split())[:80]
             raise ValueError(f"{where} is not a matrix ({reason}); download it again from {self.source}") from error

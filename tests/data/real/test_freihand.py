@@ -121,13 +121,13 @@ def test_rows_are_those_of_json(tmp_path, generator, layout):
         ("", "the file is empty"),
         ("<html>", "not a JSON list of matrices"),
         ("[1, 2]", "not a JSON list of matrices"),
-        ("[[[1, 2], [3, NaN]]]", "row 0 is not a matrix"),
+        ("[[[1, 2], [3, NaN]]]", r"row 0: not JSON \(NaN is no finite number\)"),
         ('[[[1, 2], [3, "four"]]]', "row 0 is not a matrix"),
         ("[[[1, 2], [3]]]", "row 0 is not a matrix"),
         ("[[[1, 2], [3, 4, 5]]]", "row 0 is not a matrix"),
         ("[[[1, 2, 3], [3, 4, 5]]]", r"row 0 has shape \(2, 3\)"),
-        ("[[[1, 2], [3, 4] x ]]", "row 0 is not a matrix"),
-        ("[[[" * 5000 + "1" + "]" * 15000, "row 0 is not a matrix"),
+        ("[[[1, 2], [3, 4] x ]]", "row 0: not JSON"),
+        ("[[[" * 5000 + "1" + "]" * 15000, r"row 0: not JSON \(it is nested too deeply\)"),
     ],
 )
 def test_wrong_rows(tmp_path, text, complaint):

@@ -1,7 +1,7 @@
 // The networks' inner loops: WebAssembly SIMD from simd.ts, or the same in plain JavaScript, on one growing memory.
 //
-// Why not ONNX Runtime Web: its version 1.30 brings 14.2 MB of WebAssembly, which file:// cannot start, and on one core
-// of an EPYC in node 20 it takes 51 ms for the landmark network, where these 4 kB take 30 ms.
+// Why not ONNX Runtime Web: it brings more WebAssembly than the page may weigh, file:// cannot start it, and on one core
+// it is slower for the landmark network.
 
 const LINEAR = 0,
   RELU6 = 1,
