@@ -61,17 +61,22 @@ def keeping_statistics(module: nn.Module) -> Iterator[None]:
 
 
 class FeatureExtractor(nn.Module):
-    """F: image to one feature vector, by five halvings of the side and a mean over what is left."""
+    """F: image to one feature vector, by five halvings of the side and a mean over what is left.
+
+    Its layers are J2D's up to a sixteenth of the side, under the same names, so that F can start from a trained J2D.
+    """
 
     def __init__(self, width: int = 16, features: int = 256):
         super().__init__()
         w = width
-        self.layers = nn.Sequential(
-            stem(2 * w), Block(2 * w, 4 * w, 2), Block(4 * w, 8 * w, 2), Block(8 * w, features, 2)
-        )
+        self.stem = nn.Sequential(stem(2 * w), Block(2 * w, 2 * w))
+        self.down = nn.ModuleList([Block(2 * w, 4 * w, 2), Block(4 * w, 8 * w, 2), Block(8 * w, features, 2)])
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b features"]:
-        return self.layers(images - 0.5).mean((2, 3))
+        x = self.stem(images - 0.5)
+        for block in self.down:
+            x = block(x)
+        return x.mean((2, 3))
 
 
 class PoseNetwork(nn.Module):

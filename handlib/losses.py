@@ -33,6 +33,7 @@ class LossWeights:
     shape: float = 1.0  # Eq. 9, times the switch of Eq. 12
     laplacian: float = 1.0
     feature: float = 0.1  # Eq. 2
+    feature_scaled: bool = True  # Eq. 2 over the variance of F(x), which is not in the paper; False: as it stands
     heatmap: float = 100.0  # Eq. 3; large because most of a heat map is zero
     earlier_heatmaps: float = 100.0  # Eq. 3 at the first stages of the paper's J2D, as its authors train it; 0: not
     refiner: float = 1.0  # Eq. 6
@@ -43,7 +44,7 @@ class LossWeights:
     scheduled: bool = True  # Eq. 12; False: the shape loss always counts (Fig. 5f, "constant weight")
 
 
-TERMS = tuple(field.name for field in fields(LossWeights) if field.name not in ("threshold_px", "scheduled"))
+TERMS = tuple(field.name for field in fields(LossWeights) if field.type is float and field.name != "threshold_px")
 
 
 @checked
@@ -60,12 +61,19 @@ def _mean_square(difference: Tensor, valid: Tensor) -> Float[Tensor, ""]:
 
 @checked
 def feature_loss(
-    features: Float[Tensor, "b c"], masked: Float[Tensor, "b c"], valid: Bool[Tensor, " b"] | None = None
+    features: Float[Tensor, "b c"],
+    masked: Float[Tensor, "b c"],
+    valid: Bool[Tensor, " b"] | None = None,
+    scaled: bool = False,
 ) -> Float[Tensor, ""]:
-    """Eq. 2: L_Feat = ‖F(x) − F(x ⊙ y_M)‖², which teaches F to look at the hand alone. valid: which have a mask."""
+    """Eq. 2: L_Feat = ‖F(x) − F(x ⊙ y_M)‖², which teaches F to look at the hand alone. valid: which have a mask.
+
+    An F that shrinks to nothing satisfies Eq. 2. scaled: over the variance of F(x) in the batch, which settles that.
+    """
     if valid is None:
-        return (features - masked).square().mean()
-    return _mean_square(features - masked, valid[:, None])
+        valid = torch.ones(len(features), dtype=torch.bool, device=features.device)
+    loss = _mean_square(features - masked, valid[:, None])
+    return loss / features.var(0, correction=0).mean().clamp(min=1e-12) if scaled else loss
 
 
 @checked

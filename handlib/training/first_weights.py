@@ -23,8 +23,8 @@ def first_weights(
     if config.init:
         return {"init": warm_start(model, config.init)}
     notes = {}
-    if config.init_pose and model.pose_network is not None:
-        notes["init_pose"] = start_pose(model.pose_network, config)
+    if config.init_pose:
+        notes["init_pose"] = start_evidence(model.pose_network, model.feature_extractor, config)
     if config.lifting_steps:
         lifted(model, config.lifting_steps, config.loss, seed=config.seed, cache=cache, progress=progress)
     return notes
@@ -38,17 +38,23 @@ def warm_start(model: DHPE, name_or_path: str) -> str:
     return _origin(parent, name_or_path)
 
 
-def start_pose(network: nn.Module, config: TrainConfig) -> str:
-    """Loads the J2D of the checkpoint `config.init_pose`; returns what `warm_start` returns.
+def start_evidence(pose: nn.Module | None, features: nn.Module | None, config: TrainConfig) -> str:
+    """Starts J2D and F, where a method has them, from the J2D of `config.init_pose`; returns what `warm_start` returns.
 
-    The paper's J2D and F start from published weights. F of lite is no useful start: next to 2D joints it has learned
-    almost nothing.
+    The paper's start from published weights. F takes the layers that it has in common with J2D, which are most of
+    lite's: beside 2D joints, an F from random weights learns almost nothing.
     """
     parent = DHPE.from_pretrained(config.init_pose)
     _check_equal(config.model, parent, ("trunk", "pose_width"), config.init_pose)
     if parent.pose_network is None:
         raise ValueError(f"{config.init_pose} has no J2D: start from a checkpoint whose config has evidence_2d")
-    network.load_state_dict(parent.pose_network.state_dict())
+    weights = parent.pose_network.state_dict()
+    if pose is not None:
+        pose.load_state_dict(weights)
+    if features is not None:
+        own = features.state_dict()
+        common = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+        features.load_state_dict(common, strict=False)
     return _origin(parent, config.init_pose)
 
 

@@ -68,7 +68,7 @@ def dhpe_loss(
         if weights.laplacian:
             terms["laplacian"] = laplacian_loss(output.vertices, model.laplacian)
         if masked is not None:
-            terms["feature"] = feature_loss(output.features, at_least_single(masked), has_mask)
+            terms["feature"] = feature_loss(output.features, at_least_single(masked), has_mask, weights.feature_scaled)
         if weights.heatmap and output.heatmaps is not None:
             terms["heatmap"] = heatmap_loss(output.heatmaps, joints)
         if weights.earlier_heatmaps and output.earlier_heatmaps:

@@ -31,7 +31,7 @@ class TrainConfig:
     backgrounds: str = ""  # nyu:FILE or pictures:FOLDER behind training hands; "": the built-in photographs
     feed: Literal["memory", "workers", "device"] = "memory"  # read once; read by workers; rendered on the device
     init: str = ""  # checkpoint ("lite" or a path) to start from, instead of random weights and lifting
-    init_pose: str = ""  # checkpoint to start J2D alone from; the paper's J2D starts from published weights
+    init_pose: str = ""  # checkpoint whose J2D starts J2D and F; the paper's start from published weights
     epochs: int = 8  # in total
     evidence_epochs: int = 3  # the first ones, which train J2D alone; the paper's J2D starts from published weights
     batch_size: int = 16  # images in a step, over all processes
@@ -70,7 +70,7 @@ class TrainConfig:
         if self.evidence_epochs >= max(self.epochs, 1):
             raise ValueError("epochs must be more than evidence_epochs, or the regressor is never trained on images")
         if self.init and self.init_pose:
-            raise ValueError("init starts all networks from a checkpoint, init_pose J2D alone: give only one of them")
+            raise ValueError("init starts all networks from a checkpoint, init_pose J2D and F: give only one of them")
         if self.evidence_epochs and not self.model.evidence_2d:
             raise ValueError("evidence_epochs must be 0 for a model without evidence_2d, which has no J2D to train")
         if self.augment_from is not None and self.augment_from < self.evidence_epochs:

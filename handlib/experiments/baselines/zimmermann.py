@@ -30,7 +30,7 @@ from ...hand.joints import C21, MIDDLE_MCP
 from ...losses import LossWeights, heatmap_loss
 from ...networks.pretrained import load_posenet
 from ...support import roma
-from ...training.first_weights import start_pose
+from ...training.first_weights import start_evidence
 from ...training.train import TrainConfig
 from .interface import DEFAULTS, SCALE_BONE, Estimate, FitOptions, View
 from .training import resized, train_network
@@ -134,7 +134,7 @@ def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = 
         if config.model.posenet:
             load_posenet(network.pose_network, config.model.posenet)
         if config.init_pose:
-            start_pose(network.pose_network, config)
+            start_evidence(network.pose_network, None, config)
         return network
 
     return train_network(make, config, out, options)
