@@ -68,12 +68,18 @@ def feature_loss(
 ) -> Float[Tensor, ""]:
     """Eq. 2: L_Feat = ‖F(x) − F(x ⊙ y_M)‖², which teaches F to look at the hand alone. valid: which have a mask.
 
-    An F that shrinks to nothing satisfies Eq. 2. scaled: over the variance of F(x) in the batch, which settles that.
+    An F that shrinks to nothing satisfies Eq. 2. scaled: over the variance of F(x) in the batch, which settles that; of
+    one hand alone there is none.
     """
     if valid is None:
         valid = torch.ones(len(features), dtype=torch.bool, device=features.device)
     loss = _mean_square(features - masked, valid[:, None])
-    return loss / features.var(0, correction=0).mean().clamp(min=1e-12) if scaled else loss
+    if not scaled:
+        return loss
+    count = valid.sum()
+    center = torch.where(valid[:, None], features, 0).sum(0) / count.clamp(min=1)
+    variance = _mean_square(features - center, valid[:, None])
+    return torch.where(count > 1, loss / variance.clamp(min=1e-12), loss)
 
 
 @checked

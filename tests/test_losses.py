@@ -51,6 +51,15 @@ def test_feature_loss_equals_a_loop(generator):
     same(feature_loss(a, b), mean_of((a[n, k] - b[n, k]) ** 2 for n in range(B) for k in range(5)), a, b)
 
 
+def test_scaled_feature_loss_does_not_mind_how_large_f_is(generator):
+    a, b = randn(generator, B, 5), randn(generator, B, 5)
+    spread = mean_of((a[n, k] - mean_of(a[:, k])) ** 2 for n in range(B) for k in range(5))
+    same(feature_loss(a, b, scaled=True), feature_loss(a, b) / spread, a, b)
+    torch.testing.assert_close(feature_loss(1e-3 * a, 1e-3 * b, scaled=True), feature_loss(a, b, scaled=True))
+    assert feature_loss(0 * a, 0 * b, scaled=True) == 0
+    assert feature_loss(a[:1], b[:1], scaled=True) == feature_loss(a[:1], b[:1])  # one hand has no variance
+
+
 def test_heatmap_loss_equals_a_loop(generator):
     maps, joints = randn(generator, 2, 21, 3, 3), torch.rand(2, 21, 2, generator=generator, dtype=torch.float64)
     truth = target_heatmaps(joints, 3)
@@ -299,23 +308,27 @@ def test_terms_are_those_of_the_equations(trained, batch):
     model = trained.model
     with torch.no_grad():
         out = model(batch["image"])
-        _, log = total_of(model, batch, LossWeights(scheduled=False))
+        _, log = total_of(model, batch, LossWeights(scheduled=False, feature_scaled=False))
         joints = batch["joints_px"] / 32 - 1
         omega = crop_box(batch["joints_px"])[:, 2] / 32
         target = normalize_joints(batch["joints_cam"], batch["K"])
         steps = out.history[1:]
+        masked = model.feature_extractor(batch["image"] * batch["mask"][:, None])
         wanted = {
             "articulation": mean_of(articulation_loss(s.joints, target, omega) for s in steps),
             "reprojection": mean_of(((s.joints[..., :2] - joints) ** 2).mean() for s in steps),
             "refiner": sum(((s.evidence_2d - joints) ** 2).mean() for s in steps),
             "shape": ((model.render_mask(out.mesh_crop.vertices) - batch["mask"]) ** 2).mean(),
             "heatmap": ((out.heatmaps - target_heatmaps(joints, 16)) ** 2).mean(),
-            "feature": feature_loss(out.features, model.feature_extractor(batch["image"] * batch["mask"][:, None])),
+            "feature": feature_loss(out.features, masked),
             "laplacian": laplacian_loss(out.vertices, model.laplacian),
             "shape_prior": (MeshParameters.split(out.h).shape ** 2).mean(),
         }
     for name, value in wanted.items():
         assert log[name] == pytest.approx(float(value), rel=1e-4, abs=1e-7), name
+    with torch.no_grad():
+        scaled = total_of(model, batch, LossWeights())[1]["feature"]
+    assert scaled == pytest.approx(float(feature_loss(out.features, masked, scaled=True)), rel=1e-4)
 
 
 def test_schedule_switches_the_shape_term(trained, batch):
@@ -429,8 +442,9 @@ def test_images_larger_than_the_network_takes(trained, batch):
     zoom = torch.tensor([2.0, 2.0, 1.0])[:, None]
     large |= {"joints_px": 2 * batch["joints_px"], "K": zoom * batch["K"]}
     with torch.no_grad():
-        _, log = total_of(trained.model, large, LossWeights(scheduled=False, vertices=1.0))
-        _, wanted = total_of(trained.model, batch, LossWeights(scheduled=False, vertices=1.0))
+        weights = LossWeights(scheduled=False, vertices=1.0, feature_scaled=False)  # the ratio of an untrained F jumps
+        _, log = total_of(trained.model, large, weights)
+        _, wanted = total_of(trained.model, batch, weights)
     for name in wanted.keys() - {"refiner", "loss"}:  # which follow the peaks, and those of flat heat maps jump
         assert log[name] == pytest.approx(wanted[name], rel=0.05, abs=2e-3), name
 

@@ -256,14 +256,18 @@ def test_other_data_are_opened_by_their_spec(trained, tmp_path, monkeypatch):
 
 
 def test_j2d_of_a_checkpoint(trained, tmp_path):
-    """J2D is the checkpoint's, all else is the run's own, and it is written down."""
+    """J2D is the checkpoint's, and so are the layers that F has in common with it; all else is the run's own."""
     frozen = {"epochs": 1, "joint_learning_rate": 0.0, "weight_decay": 0.0}
     config = preset("smoke", init_pose=str(trained.checkpoint), **frozen)
     model = train(config, tmp_path / "a", cache=trained.cache, progress=False)
     alone = train(preset("smoke", **frozen), tmp_path / "b", cache=trained.cache, progress=False)
     parent, own = (dict(m.named_parameters()) for m in (DHPE.from_pretrained(trained.checkpoint), alone))
     for name, value in model.named_parameters():
-        assert torch.equal(value, (parent if name.startswith("pose_network") else own)[name]), name
+        twin = parent.get(name.replace("feature_extractor", "pose_network"))
+        evidence = name.startswith(("feature_extractor", "pose_network")) and twin is not None
+        expected = twin if evidence and twin.shape == value.shape else own[name]
+        assert torch.equal(value, expected), name
+    assert torch.equal(model.feature_extractor.stem[0][0].weight, parent["pose_network.stem.0.0.weight"])
     notes = DHPE.from_pretrained(tmp_path / "a" / "model.safetensors").provenance
     assert json.loads(notes["init_pose"])["name"] == str(trained.checkpoint) and "init" not in notes
 
@@ -280,8 +284,16 @@ def test_a_j2d_that_does_not_fit_is_refused(trained, tmp_path):
         train(preset("smoke", init_pose=str(tmp_path / "blind.safetensors")), tmp_path / "run", progress=False)
 
 
-def test_a_network_without_j2d_needs_no_start(trained, tmp_path):
+def test_f_of_a_network_without_j2d_starts_from_one_all_the_same(trained, tmp_path):
+    """Features alone (Kanazawa et al.) start as the full method does."""
     blind = replace(preset("smoke").model, evidence_2d=False, pose_refiner=False)
-    config = preset("smoke", init_pose="lite", epochs=1, lifting_steps=0, model=blind)
-    train(config, tmp_path, cache=trained.cache, progress=False)
-    assert "init_pose" not in DHPE.from_pretrained(tmp_path / "model.safetensors").provenance
+    start = {"init_pose": str(trained.checkpoint), "joint_learning_rate": 0.0, "weight_decay": 0.0}
+    config = preset("smoke", epochs=1, lifting_steps=0, model=blind, **start)
+    model = train(config, tmp_path, cache=trained.cache, progress=False)
+    parent = DHPE.from_pretrained(trained.checkpoint).pose_network
+    assert torch.equal(model.feature_extractor.stem[0][0].weight, parent.stem[0][0].weight)
+    assert json.loads(model_notes(tmp_path)["init_pose"])["name"] == str(trained.checkpoint)
+
+
+def model_notes(folder) -> dict[str, str]:
+    return DHPE.from_pretrained(folder / "model.safetensors").provenance
