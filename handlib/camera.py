@@ -191,8 +191,9 @@ def unproject(
 @checked
 def crop_box(joints_px: Float[Tensor, "*batch n 2"], factor: float = CROP_FACTOR) -> Float[Tensor, "*batch 3"]:
     """The square crop around some joints: left, top, side in pixels; `factor` times their tight box's larger side."""
-    if not joints_px.shape[-2] or not 0 < factor < math.inf:
-        raise ValueError(f"joints_px must hold points and factor be above 0: got {tuple(joints_px.shape)}, {factor}")
+    if not joints_px.shape[-2] or not 0 < factor < 100:
+        shape = tuple(joints_px.shape)
+        raise ValueError(f"joints_px must hold points and factor be above 0 and below 100: got {shape}, {factor}")
     low, high = joints_px.amin(-2), joints_px.amax(-2)
     side = factor * (high - low).amax(-1, keepdim=True)
     return torch.cat([(low + high - side) / 2, side], -1)
