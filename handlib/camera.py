@@ -6,7 +6,6 @@ numbers at every resolution; z is in the same unit as x and y. The hand model ha
 turns them into the camera's. What has no answer, such as a point in the camera's plane, is infinite or NaN.
 """
 
-import math
 import re
 from typing import NamedTuple
 
