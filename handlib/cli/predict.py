@@ -8,7 +8,7 @@ from typing import Literal
 import tyro
 from tqdm.auto import tqdm
 
-from ..photo.files import THUMBNAIL, Written, write_page, write_prediction
+from ..photo.files import Written, write_page, write_prediction
 from ..photo.predict import Predictor, camera_of
 from ..photo.read import read_photo
 from ..photo.video import is_clip
@@ -51,7 +51,7 @@ def predict_command(
         side: Which hand it is, instead of what the network says.
         box: LEFT TOP SIDE of the square around one hand in pixels, instead of looking for hands.
         require_hand: Exit with status 3 if a picture shows no hand; for scripts.
-        page: Write index.html (needs handlib[photo]); --no-page leaves it out.
+        page: Write index.html; --no-page leaves it out.
     """
     check(images, max_hands, refine, focal)
     with jit.left_out(len(images) <= FEW and not any(map(is_clip, images))):
@@ -68,15 +68,13 @@ def predict_command(
             one = _photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box)
             _say(one.paths)
             tqdm.write(
-                f"{path}: " + (", ".join(f"{h.side} hand (score {h.score:.2f})" for h in one.hands) or "no hand found")
+                f"{path}: "
+                + (", ".join(f"{h.side} hand (score {h.score:.2f})" for h in one.shown.hands) or "no hand found")
             )
             written.append(one)
-            missed += [] if one.hands else [path]
+            missed += [] if one.shown.hands else [path]
         if page and written:
-            try:
-                _say([write_page(written, out / "index.html")])
-            except ModuleNotFoundError as error:
-                tqdm.write(f"no page: {error}")
+            _say([write_page(written, out / "index.html")])
     if require_hand and missed:
         print(f"handlib: no hand found in {', '.join(map(str, missed))}", file=sys.stderr)
         sys.exit(3)
@@ -103,9 +101,7 @@ def _photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box)
     photo = read_photo(path)
     hands = predictor(photo, focal, max_hands, refine, box, side)
     K = hands[0].K if hands else camera_of(photo, focal)[0]
-    one = write_prediction(photo, hands, K, out / path.stem, f".{mesh}", focal is None)
-    one.overlay.thumbnail((THUMBNAIL, THUMBNAIL))  # what the page shows of it: a hundred whole ones would fill memory
-    return one
+    return write_prediction(photo, hands, K, out / path.stem, f".{mesh}", focal is None)
 
 
 def _say(paths: Sequence[Path]) -> None:

@@ -232,7 +232,10 @@ def segmentation_scores(predicted: Tensor, target: Tensor, classes: int = 2) -> 
 
 @checked
 def vertex_error(predicted: Float[Tensor, "n v 3"], truth: Float[Tensor, "n v 3"], mode: str = "procrustes") -> float:
-    """Computes the mean vertex distance in millimeters, after alignment by "procrustes" or without ("none")."""
+    """Computes the mean vertex distance in millimeters, after alignment by "procrustes" or without ("none").
+
+    NaN where there are no vertices.
+    """
     if mode not in ("procrustes", "none"):
         raise ValueError(f"unknown alignment '{mode}' for vertices: choose procrustes or none")
     moved = _procrustes(predicted, truth) if mode == "procrustes" else predicted
@@ -250,6 +253,8 @@ def f_scores(
     predicted: Float[Tensor, "v 3"], truth: Float[Tensor, "w 3"], thresholds_mm: tuple[float, ...]
 ) -> list[float]:
     """Computes `f_score` at each of several thresholds in millimeters; 0 if no point is near enough."""
+    if not len(predicted) or not len(truth):
+        raise ValueError(f"predicted and truth must hold points: got {len(predicted)} and {len(truth)}")
     # By default cdist uses a matrix product, which in single precision loses half a millimeter at half a meter.
     distance = torch.cdist(predicted, truth, compute_mode="donot_use_mm_for_euclid_dist") * 1000
     nearest, scores = (distance.amin(1), distance.amin(0)), []

@@ -18,7 +18,6 @@ COUNT, WIDTH, HEIGHT = 1449, 640, 480
 SOURCE = "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html"
 INSIDE = (slice(7, 474), slice(7, 632))  # rows, columns within the white border
 MAX_PIXELS = 40_000_000
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 class NYUBackgrounds:
