@@ -5,6 +5,7 @@ The figures work in Jupyter, in Colab and, without a kernel or a network, on HTM
 
 import base64
 import io
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -169,7 +170,8 @@ def _webp(picture: Image.Image) -> str:
 def _slider(labels: Sequence[str], prefix: str) -> dict:
     move = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
     steps = [dict(method="animate", label=label, args=[[label], move]) for label in labels]
-    return dict(steps=steps, currentvalue=dict(prefix=f"{prefix}: "), pad=dict(t=10, b=10), x=0.03, len=0.94)
+    first, last = (max(12, 3.5 * len(label)) for label in (labels[0], labels[-1]))  # half a label stands out
+    return dict(steps=steps, currentvalue=dict(prefix=f"{prefix}: "), pad=dict(t=10, b=10, l=first, r=last), x=0, len=1)
 
 
 def _xyz(points: Tensor) -> dict[str, np.ndarray]:
@@ -192,9 +194,10 @@ def pck_figure(curves: dict[str, dict[str, list[float]]], title: str = "", alt: 
     """Draws PCK curves by name, each with the lists `threshold_mm` and `pck`."""
     figure = go.Figure()
     for n, (name, curve) in enumerate(curves.items()):
-        figure.add_scatter(x=curve["threshold_mm"], y=curve["pck"], name=name, mode="lines", line_dash=DASHES[n % 4])
+        x, y = curve["threshold_mm"], curve["pck"]
+        figure.add_scatter(x=x, y=y, name=_lines(name, 38), mode="lines", line_dash=DASHES[n % 4])
     figure.update_layout(
-        title=title, height=340 + 20 * len(curves), meta=alt, xaxis_title="error threshold (mm)",
+        title=dict(text=_lines(title, 34), font_size=15), height=340 + 20 * len(curves), meta=alt, xaxis_title="error threshold (mm)",
         yaxis_title="joints within it", yaxis_range=[0, 1.01], margin=dict(l=10, r=10, t=50, b=10),
         legend=dict(orientation="h", y=-0.25),
     )  # fmt: skip
@@ -209,7 +212,8 @@ def lines_figure(
     for n, (name, y) in enumerate(series.items()):
         figure.add_scatter(x=list(x), y=list(y), name=name, mode="lines", line_dash=DASHES[n % 4])
     figure.update_layout(
-        height=360, meta=alt, xaxis_title=x_title, yaxis_title=y_title, margin=dict(l=10, r=10, t=20, b=10),
+        height=360, meta=alt, xaxis_title=x_title, yaxis_title=_lines(y_title, 26),
+        margin=dict(l=10, r=10, t=20, b=10),
         legend=dict(orientation="h", y=-0.3),
     )  # fmt: skip
     return figure
@@ -239,6 +243,11 @@ def sphere_figure(clouds: dict[str, Float[Tensor, "n 3"]], alt: str = "Direction
         )
     figure.update_layout(height=330, margin=dict(l=0, r=0, t=5, b=0), showlegend=False, meta=alt)
     return figure
+
+
+def _lines(text: str, letters: int) -> str:
+    """Breaks a text that would not fit a phone, or the height of a plot."""
+    return "<br>".join(textwrap.wrap(text, letters))
 
 
 def _css(color: Sequence[float]) -> str:
