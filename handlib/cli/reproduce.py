@@ -1,6 +1,5 @@
 """`handlib reproduce TABLE|all|show`: Snakemake does the runs, then the tables and figures of all that is there."""
 
-import json
 import os
 import shlex
 import subprocess
@@ -12,7 +11,8 @@ from typing import Literal
 import tyro
 
 from ..experiments.reproduce import show
-from ..support.files import atomic_path
+from ..support.arguments import at_least
+from ..support.files import write_json
 from ..support.locks import Busy, alone_in
 
 RULES = Path(show.__file__).with_name("rules.smk")
@@ -60,8 +60,7 @@ def reproduce_command(
     if table == "show":
         print(show.shown(out))
         return
-    if cores < 1:
-        raise ValueError(f"--cores {cores}: at least one run at once")
+    at_least(1, **{"--cores": cores})
     if find_spec("snakemake") is None:
         raise ModuleNotFoundError("Snakemake is not installed: pip install 'handlib[reproduce]' (Python 3.11 or newer)")
     from ..experiments.reproduce.suite import suite_of  # late: show needs nothing that trains
@@ -74,9 +73,7 @@ def reproduce_command(
     try:
         with alone_in(suite.out):  # one Snakemake a suite: its own lock would outlive one that is killed
             suite.claim_folder()
-            file = suite.out / "options.json"
-            with atomic_path(file) as temporary:
-                temporary.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
+            file = write_json(suite.out / "options.json", options)
             done = subprocess.run(_command(file, cores, dry_run, engine), env=_environment())
     except Busy as busy:
         raise ValueError(f"{busy}: wait for it, or choose another --out") from None

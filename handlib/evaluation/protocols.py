@@ -131,8 +131,6 @@ def root(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], vis
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named protocol."""
-
     name: str
     rule: str  # one line, for tables
     errors: Callable[[Tensor, Tensor, Tensor], Errors]
