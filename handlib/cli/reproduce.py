@@ -74,7 +74,10 @@ def reproduce_command(
         with alone_in(suite.out):  # one Snakemake a suite: its own lock would outlive one that is killed
             suite.claim_folder()
             file = write_json(suite.out / "options.json", options)
-            done = subprocess.run(_command(file, cores, dry_run, engine), env=_environment())
+            # Runs use the handlib that started them, wherever it lies, in one thread each.
+            path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
+            environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+            done = subprocess.run(_command(file, cores, dry_run, engine), env=environment)
     except Busy as busy:
         raise ValueError(f"{busy}: wait for it, or choose another --out") from None
     if dry_run:
@@ -83,12 +86,6 @@ def reproduce_command(
         print("\n" + show.shown(suite.results, show.ALL if table in ("all", "verdict") else (table,)))
     if done.returncode:
         sys.exit(done.returncode)
-
-
-def _environment() -> dict[str, str]:
-    """Runs use the handlib that started them, wherever it lies, in one thread each."""
-    path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
 
 def _command(options: Path, cores: int, dry_run: bool, engine: str) -> list[str]:

@@ -135,8 +135,8 @@ class Predictor:
         confidence = joint_confidence(score, spread, residual.float())
         hands = []
         for i, h in enumerate(outputs.h):
-            own = self.model.hand(*MeshParameters.split(h)[:2]).vertices
-            rotation, translation = roma.rigid_points_registration(own.double(), vertices[i].double())
+            posed = self.model.hand(*MeshParameters.split(h)[:2]).vertices
+            rotation, translation = roma.rigid_points_registration(posed.double(), vertices[i].double())
             vertices_cam = vertices[i] * vertices.new_tensor(_FLIP) if left[i] else vertices[i]
             hands.append(HandEstimate(
                 side=SIDES[int(left[i])],
