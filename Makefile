@@ -21,7 +21,7 @@ CODE      := $(shell find handlib -type f -not -path '*/__pycache__/*')
 CHAPTERS  := $(shell grep -ls '^jupytext:' book/*.md)
 NOTEBOOKS := $(CHAPTERS:.md=.ipynb)
 RESULTS   := $(wildcard results/*.json results/*/*.json)
-PAGES     := $(wildcard book/*.md book/*.bib book/_ext/*.py book/_static/*) _config.yml _toc.yml
+PAGES     := $(wildcard book/*.md book/*.bib book/slides/* book/_ext/*.py book/_static/*) _config.yml _toc.yml
 TESTS     := $(shell find tests tools -type f -not -path '*/__pycache__/*')
 
 # Each profile has its own site and its own cache of executed notebooks; the laptop's are at _build/html.
@@ -30,7 +30,7 @@ SITE  := $(OUT)/_build/html
 CACHE := $(OUT)/_build/.jupyter_cache
 STAMP := $(OUT)/_build/stamp
 
-.PHONY: help setup test quick fuzz lint book check-book pdf colab serve notebooks repository clean
+.PHONY: help setup test quick fuzz lint book check-book slides pdf colab serve notebooks repository clean
 .DELETE_ON_ERROR:
 
 help:
@@ -40,6 +40,7 @@ help:
 	@echo 'make fuzz         try thousands of arguments, files and options for ten minutes  (SEED=N: other ones)'
 	@echo 'make setup        only create .venv and install everything into it'
 	@echo 'make check-book   open the built site in headless Chromium and try it'
+	@echo 'make slides       write the decks anew from the built site, after a change of book/slides; make book does it too'
 	@echo 'make pdf          print the built site into _build/book.pdf'
 	@echo 'make colab        run every notebook outside of the repository against the wheel, at the smoke profile'
 	@echo 'make serve        serve the built site at http://localhost:8000'
@@ -98,6 +99,7 @@ book: $(STAMP)
 
 $(STAMP): $(STAMP)-cache $(PAGES)
 	HANDLIB_PROFILE=$(PROFILE) $(BIN)/jupyter-book build . --path-output $(OUT) --all -W --keep-going
+	$(BIN)/python tools/slides.py $(OUT)/_build
 	@touch $@
 
 # jupyter-cache knows only the text of the cells: what they call, and read, it does not see.
@@ -107,6 +109,9 @@ $(STAMP)-cache: .venv/installed $(CODE) $(RESULTS)
 
 check-book: setup
 	HANDLIB_SITE='$(abspath $(SITE))' $(BIN)/python -m pytest -rfEs tests/book/test_browser.py
+
+slides: setup
+	$(BIN)/python tools/slides.py $(OUT)/_build
 
 pdf: setup
 	$(BIN)/python tools/print_book.py $(SITE) _build/book.pdf

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
+from PIL import Image
 
 from ..data.check import check
 from ..data.sample import spread
@@ -94,6 +95,7 @@ def show_command(
     else:
         data = SyntheticHands(split or "diverse", size, seed=seed)
     sheet = sample_sheet([data[i] for i in spread(len(data), n)], size=size)
+    sheet = Image.alpha_composite(Image.new("RGBA", sheet.size, "white"), sheet).convert("RGB")
     with atomic_path(out) as temporary:
         sheet.save(temporary, {".png": "PNG", ".webp": "WEBP"}.get(out.suffix.lower(), "JPEG"))
     print("wrote", out, "of", data.name)

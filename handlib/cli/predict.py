@@ -8,7 +8,7 @@ from typing import Literal
 import tyro
 from tqdm.auto import tqdm
 
-from ..photo.files import THUMBNAIL, Written, write_page, write_prediction
+from ..photo.files import Written, write_page, write_prediction
 from ..photo.predict import Predictor, camera_of
 from ..photo.read import read_photo
 from ..photo.video import is_clip
@@ -52,7 +52,7 @@ def predict_command(
         side: Which hand it is, instead of what the network says.
         box: LEFT TOP SIDE of the square around one hand in pixels, instead of looking for hands.
         require_hand: Exit with status 3 if a picture shows no hand; for scripts.
-        page: Write index.html (needs handlib[photo]); --no-page leaves it out.
+        page: Write index.html; --no-page leaves it out.
     """
     check(images, max_hands, refine, focal)
     with jit.left_out(len(images) <= FEW and not any(map(is_clip, images))):
@@ -66,16 +66,13 @@ def predict_command(
                 said = f"{len(found)} tracked hands in {clip.frames} frames"
             else:
                 written.append(_photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box))
-                paths, found = written[-1].paths, written[-1].hands
+                paths, found = written[-1].paths, written[-1].shown.hands
                 said = ", ".join(f"{h.side} hand (score {h.score:.2f})" for h in found) or "no hand found"
             for line in (*filter(None, paths), f"{path}: {said}"):
                 tqdm.write(str(line))
             missed += [] if found else [path]
         if page and written:
-            try:
-                tqdm.write(str(write_page(written, out / "index.html")))
-            except ModuleNotFoundError as error:
-                tqdm.write(f"no page: {error}")
+            tqdm.write(str(write_page(written, out / "index.html")))
     if require_hand and missed:
         print(f"handlib: no hand found in {', '.join(map(str, missed))}", file=sys.stderr)
         sys.exit(3)
@@ -99,6 +96,4 @@ def _photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box)
     photo = read_photo(path, box)
     hands = predictor(photo, focal, max_hands, refine, box, side)
     K = hands[0].K if hands else camera_of(photo, focal)[0]
-    one = write_prediction(photo, hands, K, out / path.stem, f".{mesh}", focal is None)
-    one.overlay.thumbnail((THUMBNAIL, THUMBNAIL))  # what the page shows of it: a hundred whole ones would fill memory
-    return one
+    return write_prediction(photo, hands, K, out / path.stem, f".{mesh}", focal is None)

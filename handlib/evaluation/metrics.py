@@ -238,6 +238,8 @@ def f_scores(
 
     One for each threshold in millimeters; 0 if no point is near enough.
     """
+    if not len(predicted) or not len(truth):
+        raise ValueError(f"predicted and truth must hold points: got {len(predicted)} and {len(truth)}")
     # By default cdist uses a matrix product, which in single precision loses half a millimeter at half a meter.
     distance = torch.cdist(predicted, truth, compute_mode="donot_use_mm_for_euclid_dist") * 1000
     nearest, scores = (distance.amin(1), distance.amin(0)), []

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_LARGEST = torch.finfo(torch.float32).max
 _KINDS = {"f": "numbers", "i": "whole numbers", "b": "true and false", "n": "numbers"}
 
 
@@ -274,6 +275,8 @@ def _as_number(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a number, not {value!r}"[:200])
     if math.isnan(number):
         raise ValueError(f"{name} must be a number, not {value!r}"[:200])
+    if _LARGEST < abs(number) < math.inf:
+        raise ValueError(f"{name} must be a number of single precision, at most {_LARGEST:.1e}, not {value!r}"[:200])
     return value
 
 

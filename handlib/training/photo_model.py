@@ -19,6 +19,8 @@ from torch import Tensor
 
 from ..camera import CROP_FACTOR
 from ..dhpe import DHPE, DHPEConfig
+from ..evaluation.feature_controls import verdict_on_features
+from ..evaluation.metrics import align, joint_errors_mm
 from ..losses import articulation_loss, refiner_loss, reprojection_loss
 from ..networks.photo_trunk import spread
 from ..networks.turned_crop import HandEvidence
@@ -99,7 +101,9 @@ def train_photo(config: PhotoTraining, out: str | os.PathLike[str], progress: bo
             return loss_of(model, batches(step))
 
         train_regressor(model.regressor, loss, steps, rate, 1e-5, out / f"{name}.pt", name, progress)
-    model.save(out / "model.safetensors", {"train": json.dumps(asdict(config))})
+    some = seen_well(rows, config.tune_gate).take(slice(0, PART))
+    notes = {"train": json.dumps(asdict(config)), "features": _about_features(model, some)}
+    model.save(out / "model.safetensors", notes)
     return model.eval()
 
 
@@ -203,9 +207,22 @@ def tune_batches(
 
 
 def _conditions(model: DHPE, rows: EvidenceRows) -> Tensor:
+    return model.feature_extractor.conditions(_evidence(rows))
+
+
+def _evidence(rows: EvidenceRows) -> HandEvidence:
     nothing = torch.zeros(len(rows.points))
-    evidence = HandEvidence(rows.points, rows.presence, nothing, rows.points_3d, rows.features.float())
-    return model.feature_extractor.conditions(evidence)
+    return HandEvidence(rows.points, rows.presence, nothing, rows.points_3d, rows.features.float())
+
+
+@torch.no_grad()
+def _about_features(model: DHPE, rows: EvidenceRows) -> str:
+    """Says whether E3D uses F, by its error after Procrustes on the rendered hands that it was tuned on."""
+    own = _evidence(rows)
+    other = own._replace(features=own.features.roll(1, 0))
+    hands = (model.eval().estimate_upright(evidence).joints_3d for evidence in (own, other))
+    errors = [joint_errors_mm(align(joints, rows.joints_cam, "procrustes"), rows.joints_cam).mean() for joints in hands]
+    return verdict_on_features(float(errors[1] - errors[0]), float(errors[0]))
 
 
 # ---- the loss

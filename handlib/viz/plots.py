@@ -5,6 +5,7 @@ The figures work in Jupyter, in Colab and, without a kernel or a network, on HTM
 
 import base64
 import io
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -153,7 +154,8 @@ def _webp(picture: Image.Image) -> str:
 def _slider(labels: Sequence[str], prefix: str) -> dict:
     move = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
     steps = [dict(method="animate", label=label, args=[[label], move]) for label in labels]
-    return dict(steps=steps, currentvalue=dict(prefix=f"{prefix}: "), pad=dict(t=10, b=10), x=0.03, len=0.94)
+    first, last = (max(12, 3.5 * len(label)) for label in (labels[0], labels[-1]))  # half a label stands out
+    return dict(steps=steps, currentvalue=dict(prefix=f"{prefix}: "), pad=dict(t=10, b=10, l=first, r=last), x=0, len=1)
 
 
 def _xyz(points: Tensor) -> dict[str, np.ndarray]:
@@ -174,8 +176,9 @@ def _bones(joints: Tensor) -> list[go.Scatter3d]:
 
 def pck_figure(curves: dict[str, dict[str, list[float]]], title: str = "", alt: str = "PCK curves.") -> go.Figure:
     """Draws PCK curves by name, each with the lists `threshold_mm` and `pck`."""
-    lines = {name: (curve["threshold_mm"], curve["pck"]) for name, curve in curves.items()}
-    figure = _lines(lines, "error threshold (mm)", "joints within it", 340 + 20 * len(curves), alt)
+    lines = {_lines(name, 38): (curve["threshold_mm"], curve["pck"]) for name, curve in curves.items()}
+    figure = _curves(lines, "error threshold (mm)", "joints within it", 340 + 20 * len(curves), alt)
+    title = dict(text=_lines(title, 34), font_size=15)
     return figure.update_layout(title=title, yaxis_range=[0, 1.01], margin_t=50, legend_y=-0.25)
 
 
@@ -183,16 +186,16 @@ def lines_figure(
     x: Sequence[float], series: dict[str, Sequence[float]], x_title: str, y_title: str, alt: str = "Curves."
 ) -> go.Figure:
     """Draws named curves over a common x."""
-    return _lines({name: (list(x), list(y)) for name, y in series.items()}, x_title, y_title, 360, alt)
+    return _curves({name: (list(x), list(y)) for name, y in series.items()}, x_title, y_title, 360, alt)
 
 
-def _lines(lines: dict[str, tuple[list, list]], x_title: str, y_title: str, height: int, alt: str) -> go.Figure:
+def _curves(lines: dict[str, tuple[list, list]], x_title: str, y_title: str, height: int, alt: str) -> go.Figure:
     figure = go.Figure()
     for n, (name, (x, y)) in enumerate(lines.items()):
         figure.add_scatter(x=x, y=y, name=name, mode="lines", line_dash=DASHES[n % 4])
     return figure.update_layout(
-        height=height, meta=alt, xaxis_title=x_title, yaxis_title=y_title, margin=dict(l=10, r=10, t=20, b=10),
-        legend=dict(orientation="h", y=-0.3),
+        height=height, meta=alt, xaxis_title=x_title, yaxis_title=_lines(y_title, 26),
+        margin=dict(l=10, r=10, t=20, b=10), legend=dict(orientation="h", y=-0.3),
     )  # fmt: skip
 
 
@@ -220,3 +223,8 @@ def sphere_figure(clouds: dict[str, Float[Tensor, "n 3"]], alt: str = "Direction
         )
     figure.update_layout(height=330, margin=dict(l=0, r=0, t=5, b=0), showlegend=False, meta=alt)
     return figure
+
+
+def _lines(text: str, letters: int) -> str:
+    """Breaks a text that would not fit a phone, or the height of a plot."""
+    return "<br>".join(textwrap.wrap(text, letters))

@@ -306,6 +306,12 @@ def test_f_score_at_its_ends(generator):
     assert f_scores(a, a + 9, (5.0,)) == [0]
 
 
+@pytest.mark.parametrize("points", [(0, 5), (5, 0)])
+def test_f_score_of_no_points(points):
+    with pytest.raises(ValueError, match="predicted and truth must hold points"):
+        f_scores(*(torch.zeros(n, 3) for n in points), (5.0,))
+
+
 def test_f_scores_are_exact_at_a_distance():
     """Two vertices 4 and 20 mm off, in single precision half a meter away: one of two within 5 mm, none more in 15."""
     a = torch.zeros(40, 3) + torch.arange(40)[:, None] * torch.tensor([0.05, 0.0, 0.0]) + 0.5

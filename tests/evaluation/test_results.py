@@ -38,7 +38,7 @@ def test_record_has_every_field(record):
     assert record["minutes"] == pytest.approx(0.5, abs=0.02)
     assert record["peak_memory_mb"] > 50 and record["seed"] == 4
     assert {"handlib", "torch", "python", "platform"} <= record["versions"].keys()
-    assert "threads" in record["device"]
+    assert "thread" in record["device"]
 
 
 def test_value_by_name(record):

@@ -55,6 +55,7 @@ def test_one_precision_for_all_and_gradients_go_through():
         ((None,), "points must be"),
         ((torch.ones(2, 3), None, "x"), "factor must be a number, not 'x'"),
         ((torch.ones(2, 3), None, float("nan")), "factor must be a number"),
+        ((torch.ones(2, 3), None, -1e300), "factor must be a number of single precision, at most 3.4e.38"),
     ],
 )
 def test_what_does_not_fit_is_named(arguments, text):

@@ -1,5 +1,6 @@
 """Training of the photo trunk's E3D and Ref: from nothing, and on from wherever it was interrupted."""
 
+import re
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -105,6 +106,12 @@ def test_training_lowers_the_loss(rows, trained):
     fresh.feature_extractor.load_state_dict(trained[1].feature_extractor.state_dict())
     with torch.no_grad():
         assert loss_of(trained[1], batch) < loss_of(fresh, batch)
+
+
+def test_card_says_whether_f_matters(trained):
+    note = DHPE.from_pretrained(trained[0] / "model.safetensors").provenance["features"]
+    said = r"F is (live|inert): F of other hands changes the error of \d+\.\d mm by [+-]\d+\.\d\d mm"
+    assert re.fullmatch(said, note)
 
 
 def test_another_config_in_the_same_folder_is_refused(trained):

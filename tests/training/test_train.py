@@ -11,6 +11,7 @@ from filelock import FileLock
 from handlib import DHPE, DHPEConfig
 from handlib.data import SyntheticHands
 from handlib.data.crop import Crop
+from handlib.evaluation.feature_controls import verdict_on_features
 from handlib.support.locks import alone_in
 from handlib.training.first_weights import warm_start
 from handlib.training.lifting import pretrain_regressor
@@ -55,6 +56,13 @@ def test_checkpoint_is_the_returned_model(trained, batch):
     assert torch.equal(read(batch["image"]).vertices, trained.model(batch["image"]).vertices)
     assert json.loads(read.provenance["train"])["profile"] == "smoke"
     assert read.provenance["epochs"] == "2"
+
+
+def test_card_says_whether_f_matters(trained):
+    last = read_log(trained.folder)[-1]
+    assert {"val_feature_ratio", "val_shuffled_features_mm"} <= last.keys()
+    note = DHPE.from_pretrained(trained.checkpoint).provenance["features"]
+    assert note == verdict_on_features(last["val_shuffled_features_mm"], last["val_joints_root_mean_mm"])
 
 
 def interrupted(trained, folder, monkeypatch, owner, name):
