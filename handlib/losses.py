@@ -34,6 +34,7 @@ class LossWeights:
     laplacian: float = 1.0
     feature: float = 0.1  # Eq. 2
     feature_scaled: bool = True  # Eq. 2 over the variance of F(x), which is not in the paper; False: as it stands
+    feature_joints: float = 5.0  # not in the paper: the skeleton read off F(x) alone, or E3D learns to do without F
     heatmap: float = 100.0  # Eq. 3; large because most of a heat map is zero
     earlier_heatmaps: float = 100.0  # Eq. 3 at the first stages of the paper's J2D, as its authors train it; 0: not
     refiner: float = 1.0  # Eq. 6
@@ -79,6 +80,12 @@ def feature_loss(
     center = torch.where(valid[:, None], features, 0).sum(0) / count.clamp(min=1)
     variance = _mean_square(features - center, valid[:, None])
     return torch.where(count > 1, loss / variance.clamp(min=1e-12), loss)
+
+
+@checked
+def feature_joints_loss(joints: Float[Tensor, "b 21 3"], target: Float[Tensor, "b 21 3"]) -> Float[Tensor, ""]:
+    """Not in the paper: the skeleton that is linear in F(x), `DHPE.feature_head`, against norm(y_J) of Eq. 8."""
+    return _mean_square(joints - target, valid_points(target))
 
 
 @checked

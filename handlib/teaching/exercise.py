@@ -1,13 +1,13 @@
 """What an exercise is, and what an assignment is.
 
-    @exercise("A2.2", _masks, points=4, gives="gradient")
-    def push_right(mask, gradient):
-        \"\"\"The task.\"\"\"
-        return …the solution…
+@exercise("A2.2", _masks, points=4, gives="gradient")
+def push_right(mask, gradient):
+    \"\"\"The task.\"\"\"
+    return …the solution…
 
-    @push_right.mistake("what to say of it")
-    def _(mask, gradient):
-        return …what somebody answers who makes this mistake…
+@push_right.mistake("what to say of it")
+def _(mask, gradient):
+    return …what somebody answers who makes this mistake…
 """
 
 from collections.abc import Callable

@@ -13,6 +13,7 @@ from ..losses import (
     TERMS,
     LossWeights,
     articulation_loss,
+    feature_joints_loss,
     feature_loss,
     filled_from_root,
     heatmap_loss,
@@ -69,6 +70,9 @@ def dhpe_loss(
             terms["laplacian"] = laplacian_loss(output.vertices, model.laplacian)
         if masked is not None:
             terms["feature"] = feature_loss(output.features, at_least_single(masked), has_mask, weights.feature_scaled)
+        if weights.feature_joints and model.feature_head is not None:
+            guess = model.feature_head(output.features).unflatten(1, (21, 3))
+            terms["feature_joints"] = feature_joints_loss(guess, target)
         if weights.heatmap and output.heatmaps is not None:
             terms["heatmap"] = heatmap_loss(output.heatmaps, joints)
         if weights.earlier_heatmaps and output.earlier_heatmaps:

@@ -94,7 +94,7 @@ PROFILES = {
         data=("rhd:RHD_published_v2", "stb:STB"), val_data=("rhd:RHD_published_v2",), val_images=500, epochs=40,
         evidence_epochs=0, batch_size=64, lifting_steps=0, joint_learning_rate=1e-4, workers=8, feed="workers",
         augment_from=20, augment_cap=30_000, profile="paper", model=DHPEConfig.paper(),
-        loss=LossWeights(feature_scaled=False),
+        loss=LossWeights(feature_scaled=False, feature_joints=0.0),
     ),
 }  # fmt: skip
 

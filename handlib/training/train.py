@@ -33,12 +33,12 @@ from .average import Average
 from .checkpoint import RunFolder, read_log
 from .colors import color_noise, jitter_colors
 from .feed import Feed, Pool, open_feed
-from .first_weights import first_weights, warm_start
+from .first_weights import first_weights
 from .loss import dhpe_loss
 from .processes import Processes
 from .profiles import PROFILES, TrainConfig, preset
 
-__all__ = ["PROFILES", "TrainConfig", "Trainer", "preset", "read_log", "schedule", "train", "warm_start"]
+__all__ = ["PROFILES", "TrainConfig", "Trainer", "preset", "read_log", "schedule", "train"]
 
 # (trainer, images, batch, which images come from the data sets) → loss, and its terms for the log
 Objective = Callable[["Trainer", Tensor, dict[str, Tensor], Tensor], tuple[Tensor, dict[str, Tensor | float]]]

@@ -10,12 +10,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from chromium import CHROMIUM
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / os.environ.get("HANDLIB_SITE", "")
 PAGES = sorted((SITE / "book").glob("*.html"))
 PHONE = {"width": 390, "height": 844}
+SERIOUS = ("serious", "critical")  # of axe's four grades
 TIMEOUT_MS = 120_000  # of a page on a busy machine
 
 
@@ -91,6 +93,24 @@ def test_page_fits_a_phone(any_page):
     any_page.page.set_viewport_size(PHONE)
     width = lambda: any_page.page.evaluate("document.scrollingElement.scrollWidth")  # noqa: E731
     assert any_page.becomes(lambda: width() <= PHONE["width"]), "the page scrolls sideways"
+
+
+def test_every_figure_has_a_number_and_a_caption(any_page):
+    bare = any_page.page.evaluate(
+        """[...document.querySelectorAll("article .cell_output :is(img, .plotly-graph-div)")]
+        .filter(figure => !figure.closest("figure")?.querySelector("figcaption .caption-number"))
+        .map(figure => figure.alt || figure.getAttribute("aria-label"))"""
+    )
+    assert bare == [], "give the cell `mystnb: {figure: {caption: …}}`"
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_axe_finds_nothing_serious(any_page, mode):
+    any_page.page.emulate_media(color_scheme=mode)
+    any_page.page.wait_for_function(f"document.documentElement.dataset.theme == '{mode}'")
+    found = Axe().run(any_page.page).response["violations"]
+    serious = {v["id"]: [node["html"][:200] for node in v["nodes"]] for v in found if v["impact"] in SERIOUS}
+    assert serious == {}
 
 
 def test_page_is_light(any_page):

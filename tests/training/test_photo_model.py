@@ -37,8 +37,9 @@ def small():
     """A smaller pool of poses and chunks of skeletons, some of them a phase; every third step is kept."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photo_model, "SkeletonSource", partial(SkeletonSource, poses=200))
-        for name, value in (("CHUNK", 300), ("CHUNK_STEPS", 4), ("KEEP_EVERY", 3), ("PART", 20)):
+        for name, value in (("CHUNK", 300), ("CHUNK_STEPS", 4), ("PART", 20)):
             patch.setattr(photo_model, name, value)
+        patch.setattr("handlib.training.regressor.KEEP_EVERY", 3)
         yield
 
 

@@ -13,6 +13,7 @@ from handlib.data import SyntheticHands
 from handlib.data.crop import Crop
 from handlib.evaluation.feature_controls import verdict_on_features
 from handlib.support.locks import alone_in
+from handlib.training.first_weights import warm_start
 from handlib.training.lifting import pretrain_regressor
 from handlib.training.train import preset, read_log, train
 
@@ -194,7 +195,7 @@ def test_warm_start(trained, tmp_path):
 
 def test_lite_can_be_trained_further():
     model = DHPE(DHPEConfig())
-    assert json.loads(module.warm_start(model, "lite"))["name"] == "lite"
+    assert json.loads(warm_start(model, "lite"))["name"] == "lite"
     assert same(model, DHPE.from_pretrained("lite"))
 
 

@@ -105,7 +105,6 @@ def to_color_camera(tips_m: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batc
 
 
 def valid_tips(tips_mm: Float[np.ndarray, "*batch 3"]) -> Bool[np.ndarray, "*batch"]:
-    """Returns which tips are annotated."""
     return tips_mm[..., 2] != MISSING_Z
 
 

@@ -54,7 +54,6 @@ class RealHands(Dataset):
             self._leave_out_broken()
 
     def read(self, row: int) -> Frame:
-        """Reads the frame of a row."""
         raise NotImplementedError(f"{type(self).__name__} must implement read")
 
     def time(self, row: int) -> float:

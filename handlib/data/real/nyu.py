@@ -36,7 +36,6 @@ class NYUBackgrounds:
 
     @property
     def name(self) -> str:
-        """The name in results files."""
         return f"NYUBackgrounds n={len(self)}{' with border' if self.border else ''}"
 
     def __getstate__(self) -> dict:
@@ -46,7 +45,6 @@ class NYUBackgrounds:
         return self.length
 
     def photograph(self, i: int) -> UInt8[Tensor, "3 h w"]:
-        """Reads photograph i as sRGB bytes."""
         if not 0 <= i < len(self):
             raise IndexError(f"{self.path} has no photograph {i}; it has {len(self)}")
         try:
