@@ -12,6 +12,7 @@ from handlib.hand.joints import MIDDLE_MCP
 from handlib.losses import (
     LossWeights,
     articulation_loss,
+    feature_joints_loss,
     feature_loss,
     filled_from_root,
     heatmap_loss,
@@ -58,6 +59,13 @@ def test_scaled_feature_loss_does_not_mind_how_large_f_is(generator):
     torch.testing.assert_close(feature_loss(1e-3 * a, 1e-3 * b, scaled=True), feature_loss(a, b, scaled=True))
     assert feature_loss(0 * a, 0 * b, scaled=True) == 0
     assert feature_loss(a[:1], b[:1], scaled=True) == feature_loss(a[:1], b[:1])  # one hand has no variance
+
+
+def test_joints_of_the_features_equal_a_loop(generator):
+    joints, target = randn(generator, B, 21, 3), randn(generator, B, 21, 3).detach()
+    target[0, 4] = torch.nan
+    known = [(n, j, c) for n in range(B) for j in range(21) for c in range(3) if (n, j) != (0, 4)]
+    same(feature_joints_loss(joints, target), mean_of((joints[cell] - target[cell]) ** 2 for cell in known), joints)
 
 
 def test_heatmap_loss_equals_a_loop(generator):
@@ -357,6 +365,7 @@ def test_terms_are_those_of_the_equations(trained, batch):
             "shape": ((model.render_mask(out.mesh_crop.vertices) - batch["mask"]) ** 2).mean(),
             "heatmap": ((out.heatmaps - target_heatmaps(joints, 16)) ** 2).mean(),
             "feature": feature_loss(out.features, masked),
+            "feature_joints": ((model.feature_head(out.features).view(-1, 21, 3) - target) ** 2).mean(),
             "laplacian": laplacian_loss(out.vertices, model.laplacian),
             "shape_prior": (MeshParameters.split(out.h).shape ** 2).mean(),
         }
