@@ -37,7 +37,7 @@ help:
 	@echo 'make book         execute every notebook and build the site  (PROFILE=smoke|laptop; default laptop)'
 	@echo 'make test         ruff, the rooms of handlib, spelling, pytest, and every notebook at the smoke profile'
 	@echo 'make quick        the unit tests of what a reader would change first, without the check of shapes'
-	@echo 'make fuzz         try thousands of arguments, files and options for ten minutes  (SEED=N: other ones)'
+	@echo 'make fuzz         try thousands of arguments, files and options for ten minutes  (SEED=N: other ones; RESULTS_DIR=results: records the counts)'
 	@echo 'make setup        only create .venv and install everything into it'
 	@echo 'make check-book   open the built site in headless Chromium and try it'
 	@echo 'make slides       write the decks anew from the built site, after a change of book/slides; make book does it too'
@@ -90,7 +90,7 @@ quick: setup
 
 # Ends with counts by outcome; raw errors, silent answers and crashes must be 0. `make test` has a short form of it.
 fuzz: setup
-	PYTHONPATH=tests:tests/fuzz $(BIN)/python tests/fuzz/run.py --cases 6000 --minutes 10 $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=tests:tests/fuzz $(BIN)/python tests/fuzz/run.py --cases 6000 --minutes 10 $(if $(RESULTS_DIR),--results-dir $(RESULTS_DIR)) $(if $(SEED),--seed $(SEED))
 
 # ---- book
 

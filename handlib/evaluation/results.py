@@ -226,7 +226,12 @@ def device_name(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{_processor()}, {threads} thread{'s' if threads != 1 else ''}"
+
+
+def device_of(record: dict[str, Any]) -> str:
+    """Returns the device of a record, in words; older records say "1 threads"."""
+    return record["device"].replace(", 1 threads", ", 1 thread")
 
 
 def _processor() -> str:

@@ -4,6 +4,7 @@ import subprocess
 import time
 
 import pytest
+import torch
 
 from handlib.evaluation import results
 from handlib.evaluation.evaluate import describe
@@ -38,7 +39,17 @@ def test_record_has_every_field(record):
     assert record["minutes"] == pytest.approx(0.5, abs=0.02)
     assert record["peak_memory_mb"] > 50 and record["seed"] == 4
     assert {"handlib", "torch", "python", "platform"} <= record["versions"].keys()
-    assert "thread" in record["device"]
+
+
+@pytest.mark.parametrize("threads, said", [(1, ", 1 thread"), (2, ", 2 threads")])
+def test_the_device_says_how_many_threads_ran(monkeypatch, threads, said):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert results.device_name("cpu").endswith(said)
+
+
+@pytest.mark.parametrize("stored, said", [("CPU, 1 threads", "CPU, 1 thread"), ("CPU, 16 threads", "CPU, 16 threads")])
+def test_an_older_record_reads_well(stored, said):
+    assert results.device_of({"device": stored}) == said
 
 
 def test_value_by_name(record):

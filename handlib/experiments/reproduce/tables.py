@@ -4,6 +4,7 @@ says that there is none."""
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ...evaluation.results import device_of
 from .. import published
 from .collection import Collection, Value
 from .experiments import EXPERIMENTS, NETWORKS, TABLES
@@ -223,7 +224,7 @@ def cost_table(runs: Collection) -> Rendered:
         rate = run["learning_rate" if EXPERIMENTS[name].training in NETWORKS else "joint_learning_rate"]
         images = f"{run['images']:,}" if run["data"] == ["synthetic"] else "all"
         rows.append((EXPERIMENTS[name].training, images, str(run["epochs"]), f"{rate:.0e}", _cell(minutes, 1, runs)))
-    devices = sorted({record["device"] for record in runs.records})
+    devices = sorted({device_of(record) for record in runs.records})
     notes = (
         *_about(runs),
         f"On {', '.join(devices)}. Lifting that several runs need alike is done once and counted in the first of them; "
