@@ -197,9 +197,9 @@ def pck_figure(curves: dict[str, dict[str, list[float]]], title: str = "", alt: 
         x, y = curve["threshold_mm"], curve["pck"]
         figure.add_scatter(x=x, y=y, name=_lines(name, 38), mode="lines", line_dash=DASHES[n % 4])
     figure.update_layout(
-        title=dict(text=_lines(title, 34), font_size=15), height=340 + 20 * len(curves), meta=alt, xaxis_title="error threshold (mm)",
-        yaxis_title="joints within it", yaxis_range=[0, 1.01], margin=dict(l=10, r=10, t=50, b=10),
-        legend=dict(orientation="h", y=-0.25),
+        title=dict(text=_lines(title, 34), font_size=15), height=340 + 20 * len(curves), meta=alt,
+        xaxis_title="error threshold (mm)", yaxis_title="joints within it", yaxis_range=[0, 1.01],
+        margin=dict(l=10, r=10, t=50, b=10), legend=dict(orientation="h", y=-0.25),
     )  # fmt: skip
     return figure
 
