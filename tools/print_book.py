@@ -29,6 +29,8 @@ async () => {
   }
 }
 """
+DRAWN = "[...document.querySelectorAll('.plotly-graph-div:not(.handlib-explorer)')]"
+TIMEOUT_MS = 300_000  # of a page on a busy machine
 PAPER = """
 @page { size: A4; margin: 16mm 14mm; }
 .bd-article pre { white-space: pre-wrap !important; overflow-wrap: anywhere; font-size: 7.5pt !important; }
@@ -50,7 +52,9 @@ def print_book(site, target):
     with launched() as browser:
         for name in pages(yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))):
             page = browser.new_page(viewport={"width": 1000, "height": 1400}, color_scheme="light")
+            page.set_default_timeout(TIMEOUT_MS)
             page.goto((site / f"{name}.html").as_uri())
+            page.wait_for_function(f"{DRAWN}.length == {DRAWN}.filter(plot => plot.matches('.js-plotly-plot')).length")
             page.wait_for_timeout(1500)  # WebGL in software
             page.evaluate(STILL)
             page.add_style_tag(content=PAPER)

@@ -6,6 +6,7 @@ scripts of the live page.
 """
 
 import datetime
+import inspect
 import os
 import re
 import shutil
@@ -24,6 +25,8 @@ from handlib.photo.live_page import write_scripts
 MATHJAX = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]
 
 PICTURES = {"image/png", "image/svg+xml", "text/html"}  # what a cell shows that is no text
+SIGNATURE = re.compile(r'<dt class="sig .*?</dt>', re.S)
+NAMES = r"\w+(?:, \w+)*"
 PAPER_RANGES = {"4": "P4–P6"}  # displayed as one block here
 
 
@@ -46,7 +49,9 @@ def copy_scripts(app):
 
 def finish_page(app, pagename, templatename, context, doctree):
     if "body" in context:
-        context["body"] = wrap(context["body"])
+        # Sphinx writes the arguments of a signature as definitions without a term, which screen readers stumble over.
+        body = SIGNATURE.sub(lambda found: re.sub("<(/?)d[ld]>", r"<\1div>", found[0]), context["body"])
+        context["body"] = re.sub(r'<figure (?=class="[^"]*\bwide\b)', '<figure tabindex="0" ', wrap(body))  # it scrolls
     if "plotly-graph-div" in context.get("body", ""):
         app.add_js_file("plotly.min.js", priority=100)  # before the figures' inline scripts call it
     # Jupyter Book adds Thebe twice, to pages that have no live code: the second declaration is an error there.
@@ -89,16 +94,25 @@ def number_equations(app, env):
 
 
 def read_docstring(app, what, name, thing, options, lines):
-    """Docstrings are written for people: a line `name: what it is` is one item of a list, indentation means nothing."""
+    """Docstrings are written for people: `name: what it is` is one item of a list, indentation means nothing."""
     made = []
-    for line in (line.strip() for line in lines):
-        item = re.match(r"((?:\w+)(?:, \w+)*): (?=\S)", line)
+    for line in [part for written in lines for part in _arguments(written.strip(), thing)]:
+        item = re.match(rf"({NAMES}): (?=\S)", line)
         made += (
             ["", f"- `{item[1]}`: {line[item.end() :]}"]
             if item
             else [f"  {line}" if made[-1:] and made[-1][:2] in ("- ", "  ") and line else line]
         )
     lines[:] = [*made, ""]
+
+
+def _arguments(line, thing):
+    """A line, cut where a sentence has ended and the name of an argument follows."""
+    known = set(inspect.signature(thing).parameters) if callable(thing) else set()
+    starts = [
+        found.start() for found in re.finditer(rf"(?<=\. )({NAMES}): (?=\S)", line) if {*found[1].split(", ")} <= known
+    ]
+    return [line[i:j].strip() for i, j in zip([0, *starts], [*starts, len(line)], strict=True)]
 
 
 def state_version(app, config):
