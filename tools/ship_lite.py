@@ -18,6 +18,7 @@ from handlib.training.train import read_log
 
 CURVES = ("heatmap", "articulation", "under_threshold", "val_joints_root_mean_mm")  # in every row of the log
 CURVES += ("val_joints_root_auc_20_50_mm", "val_joints_procrustes_mean_mm", "val_mean_iou")
+CURVES += ("val_feature_ratio", "val_shuffled_features_mm")  # whether F matters
 
 
 def main(run: Path, name: str, command: str) -> None:
