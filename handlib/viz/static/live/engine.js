@@ -134,18 +134,22 @@ export class Engine {
       pyramid = new Pyramid(image);
     /** @type {Map<import("./find.js").Detection, import("./predict.js").Look>} */
     const looks = new Map();
+    let spent = 0; // on the first hand, while others were to be found
     const found = this.finder.find(pyramid, maxHands, (hand) => {
       onFound?.(this.found(hand));
       if (!onFirst || looks.size) return;
+      const from = performance.now();
       looks.set(hand, this.look(pyramid, hand));
+      times.landmarks = performance.now() - from;
       const first = this.estimated(pyramid, [...looks.values()], { ...options, onStep: undefined }, noTimes());
       times.first = performance.now() - began;
+      spent = performance.now() - from;
       onFirst({ ...first, times: { ...times, total: times.first }, tracker: null });
     });
     const detected = performance.now();
-    times.detect = detected - began;
+    times.detect = detected - began - spent;
     const all = found.map((hand) => looks.get(hand) ?? this.look(pyramid, hand));
-    times.landmarks = performance.now() - detected;
+    times.landmarks += performance.now() - detected;
     const estimate = this.estimated(pyramid, all, options, times);
     times.total = performance.now() - began;
     times.first ||= times.total;
