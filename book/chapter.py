@@ -89,7 +89,7 @@ def browser_table(folder: str | os.PathLike[str]) -> str:
         return missing
     record = found["browser"]
     rows = [
-        f"| {metric['name'].replace('_', ' ')} | {metric['value']:.3g} {metric['unit']} |"
+        f"| {metric['name'].removeprefix('milliseconds_').replace('_', ' ')} | {metric['value']:.3g} {metric['unit']} |"
         for metric in record["metrics"]
     ]
     return "\n".join(["| measured | value |", "|---|---:|", *rows, "", f"On {device_of(record)}."])

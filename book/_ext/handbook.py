@@ -12,7 +12,10 @@ import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from docutils import nodes
 from plotly_bundle import plotly_script
+from sphinx.transforms import SphinxTransform
+from wrapping import wrap
 
 import handlib
 from handlib.photo.live_page import write_scripts
@@ -20,6 +23,7 @@ from handlib.photo.live_page import write_scripts
 # The parts of MathJax that `tex-mml-chtml.js` loads: its fonts, and TeX extensions on first use.
 MATHJAX = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]
 
+PICTURES = {"image/png", "image/svg+xml", "text/html"}  # what a cell shows that is no text
 PAPER_RANGES = {"4": "P4–P6"}  # displayed as one block here
 
 
@@ -40,12 +44,35 @@ def copy_scripts(app):
     write_scripts(static / "live")
 
 
-def choose_scripts(app, pagename, templatename, context, doctree):
+def finish_page(app, pagename, templatename, context, doctree):
+    if "body" in context:
+        context["body"] = wrap(context["body"])
     if "plotly-graph-div" in context.get("body", ""):
         app.add_js_file("plotly.min.js", priority=100)  # before the figures' inline scripts call it
     # Jupyter Book adds Thebe twice, to pages that have no live code: the second declaration is an error there.
     scripts = context["script_files"]
     scripts[:] = [script for script in scripts if "thebe" not in f"{script.filename} {script.attributes}".lower()]
+
+
+class JoinFigures(SphinxTransform):
+    """What a cell shows under its caption is one figure with one number; text among it stays outside."""
+
+    default_priority = 200  # before Sphinx gives figures their ids
+
+    def apply(self):
+        for output in self.document.findall(nodes.container):
+            if output.get("nb_element") != "cell_code_output":
+                continue
+            first = None
+            for figure in [child for child in output.children if isinstance(child, nodes.figure)]:
+                bundle = figure.children[0]
+                if not any(form["mime_type"] in PICTURES for form in bundle.children):
+                    figure.replace_self(bundle)
+                elif first is None:
+                    first = figure
+                else:
+                    output.remove(figure)
+                    first.insert(-1, bundle)  # above the caption
 
 
 def number_equations(app, env):
@@ -84,9 +111,10 @@ def state_version(app, config):
 def setup(app):
     os.environ["HANDBOOK"] = "1"  # the notebooks' kernels inherit both
     os.environ["TQDM_DISABLE"] = "1"  # a progress bar is junk on a page
+    app.add_transform(JoinFigures)
     app.connect("config-inited", state_version, priority=900)
     app.connect("autodoc-process-docstring", read_docstring)
     app.connect("builder-inited", copy_scripts)
-    app.connect("html-page-context", choose_scripts)
+    app.connect("html-page-context", finish_page)
     app.connect("env-get-updated", number_equations, priority=900)  # after the numbers were given
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

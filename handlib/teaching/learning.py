@@ -189,10 +189,21 @@ def _(joints, sigma):
     return 1.0
 
 
-@exercise("evidence-parameters")
+def _not_dearest(answer) -> str | None:
+    """What is wrong with a list of the layers that make the most products."""
+    try:
+        named, right = {answer} if isinstance(answer, str) else set(answer), set(dearest())
+    except TypeError:
+        return f"a list of names is asked for; yours is a {type(answer).__name__}"
+    if named - right:
+        return f"{min(map(repr, named - right))} makes fewer products than others"
+    return f"{len(right)} layers tie, and you name {len(named)}" if named != right else None
+
+
+@exercise("evidence-parameters", judge=_not_dearest)
 def dearest():
-    """Name the layer of the paper's pose machine that makes the most products at 256²."""
-    return "conv1_2"
+    """List the names of the layers of the paper's pose machine that make the most products at 256²."""
+    return ["conv1_2", "conv2_2", "conv3_2", "conv3_3", "conv3_4", "conv4_2"]
 
 
 def _two_points(generator: Generator) -> tuple:

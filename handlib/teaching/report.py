@@ -11,7 +11,7 @@ from ..experiments.reproduce.verdict import shown
 from .exercise import Assignment, exercise
 
 FIELDS = ("claim", "rule", "command", "commit", "seeds", "with", "without", "higher_is_better", "mean", "verdict")
-VERDICTS = ("holds", "does not hold", "too close to tell")
+VERDICTS = ("holds", "contradicted", "undecided")
 FEWEST = 3
 
 
@@ -70,8 +70,8 @@ def report():
     - `seeds`: at least three; `with` and `without`: the score of each seed with the part and without it;
     - `higher_is_better`: of the score, true or false;
     - `mean`: of the differences with − without, seed by seed;
-    - `verdict`: "holds" if the part makes the score better, by Student's t (one-sided, 95 %); "does not hold" if it
-      makes it worse, by the same test; else "too close to tell".
+    - `verdict`: "holds" if the part makes the score better, by Student's t (one-sided, 95 %); "contradicted" if it
+      makes it worse, by the same test; else "undecided".
     """
     return {
         "claim": "With its 2D pose refiner, lite has a higher AUC on the split diverse than without.",

@@ -10,12 +10,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from chromium import CHROMIUM
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / os.environ.get("HANDLIB_SITE", "")
 PAGES = sorted((SITE / "book").glob("*.html"))
 PHONE = {"width": 390, "height": 844}
+SERIOUS = ("serious", "critical")  # of axe's four grades
 TIMEOUT_MS = 120_000  # of a page on a busy machine
 
 
@@ -93,6 +95,24 @@ def test_page_fits_a_phone(any_page):
     assert any_page.becomes(lambda: width() <= PHONE["width"]), "the page scrolls sideways"
 
 
+def test_every_figure_has_a_number_and_a_caption(any_page):
+    bare = any_page.page.evaluate(
+        """[...document.querySelectorAll("article .cell_output :is(img, .plotly-graph-div)")]
+        .filter(figure => !figure.closest("figure")?.querySelector("figcaption .caption-number"))
+        .map(figure => figure.alt || figure.getAttribute("aria-label"))"""
+    )
+    assert bare == [], "give the cell `mystnb: {figure: {caption: …}}`"
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_axe_finds_nothing_serious(any_page, mode):
+    any_page.page.emulate_media(color_scheme=mode)
+    any_page.page.wait_for_function(f"document.documentElement.dataset.theme == '{mode}'")
+    found = Axe().run(any_page.page).response["violations"]
+    serious = {v["id"]: [node["html"][:200] for node in v["nodes"]] for v in found if v["impact"] in SERIOUS}
+    assert serious == {}
+
+
 def test_page_is_light(any_page):
     """3 MB a page on first load; what all pages share comes once, compressed, as servers send it.
 
@@ -164,12 +184,11 @@ def test_explorer_moves_the_hand(browser):
     with Visit(browser, SITE / "book" / "hand.html") as visit:
         explorer = visit.page.locator(".handlib-explorer")
         explorer.locator("canvas").first.wait_for()
-        x = "g => Array.from(g.data[0].x).join()"
-        figure = explorer.locator(".js-plotly-plot")
-        before = figure.evaluate(x)
+        vertices = "Object.values(handlibExplorers)[0].view.scene.meshes[0].vertices.join()"
+        before = visit.page.evaluate(vertices)
         explorer.get_by_label("index curl").focus()
         visit.page.keyboard.press("End")
-        assert visit.becomes(lambda: figure.evaluate(x) != before)
+        assert visit.becomes(lambda: visit.page.evaluate(vertices) != before)
         assert visit.errors == []
 
 

@@ -141,7 +141,7 @@ def schedule_table(runs: Collection) -> Rendered:
 
 def iterations_table(runs: Collection) -> Rendered:
     """The mean error after some numbers of steps of Eq. 13."""
-    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "refinement"))}
+    curves = runs.curves("full", "refinement")
     longest = max(len(curve["iteration"]) for curve in curves.values())
     shown = sorted({0, 1, 2, 5, 10, 20, 30, 50, longest - 1} & set(range(longest)))
     rows = []
@@ -168,7 +168,7 @@ def segmentation_table(runs: Collection) -> Rendered:
 
 def joints_table(runs: Collection) -> Rendered:
     """Mean error of each joint of the full method."""
-    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "joint"))}
+    curves = runs.curves("full", "joint")
     joints = next(iter(curves.values()))["joint"]
     means = [curve["mean_mm"] for curve in curves.values()]
     rows = [
