@@ -175,6 +175,19 @@ def test_box_and_side_override_the_detector(predictor, scene, photo):
     assert [hand.side for hand in predictor(photo, K, side="left")] == ["left", "left"]
 
 
+def test_a_box_in_a_large_picture_is_seen_alike(predictor, scene, photo, tmp_path):
+    """Read at half the side, of which the box still has more pixels than the networks look at."""
+    times, (left, top) = 6, scene.joints_px[1].amin(0).tolist()
+    box = (left - 20, top - 20, float((scene.joints_px[1].amax(0) - scene.joints_px[1].amin(0)).max()) + 40)
+    large = Image.fromarray(photo.pixels.movedim(0, -1).contiguous().numpy()).resize((640 * times, 480 * times))
+    large.save(tmp_path / "large.jpg", quality=95)
+    larger = tuple(times * value for value in box)
+    assert read_photo(tmp_path / "large.jpg", larger).reduction == 2
+    (hand,) = predictor(tmp_path / "large.jpg", 500.0 * times, box=larger)
+    (same,) = predictor(photo, 500.0, box=box)
+    assert (hand.joints_px / times - same.joints_px).norm(dim=-1).mean() < 2
+
+
 def test_an_empty_list_where_there_is_no_hand(predictor):
     assert predictor(np.full((120, 160, 3), 90, np.uint8)) == []
 

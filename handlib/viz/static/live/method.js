@@ -1,6 +1,6 @@
 // The method laid open: its steps, the objective of Eq. 13, switches that leave parts out, and what each part costs.
 
-import { element } from "../explorer.js";
+import { element } from "../dom.js";
 
 /** @typedef {import("./engine.js").Stage} Step */
 /** @typedef {import("./engine.js").Estimate} Estimate */
