@@ -161,7 +161,8 @@ class _Point(NamedTuple):
 def _gauss_newton(objective: Objective, iterations: int) -> list[tuple[Iteration, Tensor]]:
     """Every step and its mesh terms. Levenberg–Marquardt: each hand has a damping, and stays where no step helps.
 
-    The curvature is that of the joints' term and of the pull; of the other terms the gradient is enough.
+    The curvature is that of the joints' term and of the pull; of the other terms the gradient is enough, though with
+    features it takes twice the steps.
     """
     from .fitting.skeleton import Skeleton, projected  # late: the equation itself does not need it
 
