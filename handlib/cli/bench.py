@@ -42,7 +42,6 @@ PROFILES = tuple({profile: None for _, profiles, _ in BENCHES.values() for profi
 
 
 def bench_command(arguments: list[str]) -> None:
-    """`handlib bench NAME`: a profile, then overrides of any of its fields."""
     profile, arguments = take_profile(arguments, PROFILES)
     commands = {name: _command(name, profile) for name in BENCHES}
     about = (

@@ -29,7 +29,7 @@ from ..networks.landmarks import LandmarkNetwork
 from ..networks.palms import BlazeBlock, PalmNetwork, Upsample
 from ..networks.same_padding import SameConv2d
 from ..support.files import atomic_path
-from ..viz.widgets import hand_arrays
+from ..viz.packing import hand_arrays, vertex_colors
 from . import confidence, find, predict, track
 
 FIT = import_module("handlib.fitting.fit")  # in its package, the name is the function's
@@ -158,7 +158,7 @@ def palm_program(network: PalmNetwork) -> Program:
 
 
 def _hand(hand: HandModel) -> tuple[dict[str, Tensor], dict[str, float]]:
-    arrays = hand_arrays(hand) | {"colors": (255 * hand.vertex_colors).round().byte().numpy()}
+    arrays = hand_arrays(hand) | {"colors": vertex_colors(hand).numpy()}
     numbers = {name: value for name, value in arrays.items() if isinstance(value, float)}
     tensors = {f"hand.{name}": torch.from_numpy(value) for name, value in arrays.items() if name not in numbers}
     return tensors, numbers

@@ -6,7 +6,6 @@ opened from a disk may load scripts, and nothing else. Once loaded it asks no ne
 
 import base64
 import html
-import json
 import os
 from functools import lru_cache
 from importlib.resources import files
@@ -16,6 +15,7 @@ from uuid import uuid4
 
 from ..hand import HandModel
 from ..support.files import atomic_path
+from ..viz.framed import FramedPage, document, script_json
 from ..viz.scripts import joined
 from ..viz.widgets import hand_explorer
 from .live import write_live
@@ -35,47 +35,23 @@ _PACK = """new Promise((resolve, reject) => {
   addEventListener("handlib-live-pack", look);
   look();
 })"""
-_SHELL = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Your hand</title><link rel="icon" href="data:,"><style>
-:root{color-scheme:light dark} body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:1rem auto;padding:0 1rem}
-"""
 
 
-class LivePage:
+class LivePage(FramedPage):
     """What `live_page` makes: shown by Jupyter and Colab as a frame of its own, or saved as one file."""
 
-    def __init__(self, height: int = 900):
-        self.height = height
-
-    def __repr__(self) -> str:
-        return f"LivePage(height={self.height})"
-
-    def _repr_html_(self) -> str:
-        page = html.escape(self.html(), quote=True)
-        return (
-            f'<iframe srcdoc="{page}" title="Your hand, estimated in this page" allow="camera" '
-            f'style="width:100%;height:{self.height}px;border:0"></iframe>'
-        )
+    title, allowed = "Your hand, estimated in this page", "camera"
 
     def html(self) -> str:
-        """The page as one document of about 13 MB, which needs nothing else."""
-        parts = [_SHELL, _style(), "</style></head><body><h1>Your hand</h1>", _element(), "<script>", _script()]
-        return "".join([*parts, "</script><script>", _pack_script(), "</script></body></html>\n"])
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the page as one file of HTML, which a browser opens from disk."""
-        path = Path(path)
-        with atomic_path(path) as temporary:
-            temporary.write_text(self.html(), encoding="utf-8")
-        return path
+        """The page as one document of about 10 MB, which needs nothing else."""
+        return document("Your hand", _style(), f"<h1>Your hand</h1>{_element()}", _script(), _pack_script())
 
 
 def live_page(height: int = 900) -> LivePage:
     """A page that estimates hands in photographs and from the webcam, in the browser alone; the last line of a cell
     shows it.
 
-    height: of its frame, in pixels. The output holds the networks, 13 MB: `live_page().save("hand.html")` makes a file
+    height: of its frame, in pixels. The output holds the networks, 10 MB: `live_page().save("hand.html")` makes a file
     of it instead, which works without Python and without a network.
     """
     return LivePage(height)
@@ -111,15 +87,14 @@ def _style() -> str:
 
 @lru_cache(maxsize=1)
 def _script() -> str:
-    explorer = hand_explorer(HandModel.load(), height=360, include_plotlyjs=False)
+    explorer = hand_explorer(HandModel.load(), height=360)
     data = {
         "worker": joined("live/worker.js"),
         "explorer": explorer.data,
         "samples": [sample.packed() for sample in samples()],
     }
-    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # nothing may end the script
     return (
-        f"(() => {{\n{joined('live/page.js')}\nconst data = {text};\nconst pack = {_PACK};\n"
+        f"(() => {{\n{joined('live/page.js')}\nconst data = {script_json(data)};\nconst pack = {_PACK};\n"
         'for (const root of document.querySelectorAll(".handlib-live:not([data-started])")) {\n'
         '  root.dataset.started = "";\n'
         "  (window.handlibLive ||= {})[root.id] = startLive(root, data, pack);\n}\n})();\n"

@@ -149,17 +149,14 @@ def _of_array(name: str, value: Any) -> Tensor:
     except (ValueError, TypeError, RuntimeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{name} must be a tensor, an array or a list whose rows are of one length") from error
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must be a tensor, an array or a list of numbers, not {_typed(value)}")
+        given = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"{name} must be a tensor, an array or a list of numbers, not {given}")
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):  # infinity, which the function judges
             array = array.astype(np.float32)
     elif array.dtype.kind in "iu":
         array = array.astype(np.int64)
     return torch.from_numpy(np.array(array, order="C"))  # a copy: torch wants positive strides and leave to write
-
-
-def _typed(value: Any) -> str:
-    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _word(dtype: torch.dtype) -> str:

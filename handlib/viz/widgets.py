@@ -1,29 +1,23 @@
 """The hand explorer: a hand to pose and shape in the browser, without a kernel.
 
-The output contains the model's numbers and `static/explorer.js`, which skins the hand as `HandModel` does. It works on
-HTML pages without a network, in Jupyter and in Colab.
+The output contains the model's numbers and `static/explorer.js`, which skins the hand as `HandModel` does and draws it
+as the live page does. It works on HTML pages without a network, in Jupyter and in Colab.
 """
 
-import base64
-import hashlib
-import json
 from importlib.resources import files
 from uuid import uuid4
 
-import numpy as np
-import plotly.io as pio
 import torch
 from jaxtyping import Float
-from plotly.offline import get_plotlyjs, get_plotlyjs_version
 from torch import Tensor
 
 from ..hand import HandModel
 from ..hand.anatomy import joint_angles, joint_axes, joint_limits
-from ..hand.files import PARENTS, V
 from ..hand.joints import FINGERS, MANO16
-from ..hand.mesh import boundary_loop
-from .plots import FINGER_COLORS, LIGHT, LIGHT_POSITION
+from .framed import script_json
+from .packing import hand_arrays, packed, vertex_colors
 from .scripts import joined
+from .stills import FINGER_COLORS
 
 SAMPLES = 36  # random hands in the output
 SPREAD_LOW = -50  # percent; fingers also close
@@ -42,8 +36,8 @@ _PRESETS = {
 class HandExplorer:
     """The result of `hand_explorer`, which Jupyter, Colab and Sphinx show as HTML."""
 
-    def __init__(self, data: dict, include_plotlyjs: bool | str):
-        self.data, self.include_plotlyjs = data, include_plotlyjs
+    def __init__(self, data: dict):
+        self.data = data
 
     def __repr__(self) -> str:
         return f"HandExplorer({self.data['name']}, {len(self.data['poses'])} poses)"
@@ -55,38 +49,21 @@ class HandExplorer:
         """Returns the explorer as an HTML fragment for any page; each call uses a new id."""
         style, script = (files("handlib.viz") / "static/explorer.css").read_text("utf-8"), joined("explorer.js")
         name = f"hand-explorer-{uuid4().hex[:8]}"
-        data = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")  # so that no name ends the script
-        plotly = f"<script>{get_plotlyjs()}</script>\n" if self.include_plotlyjs is True else ""
-        # The class of plotly's figures tells a page that it needs plotly.js.
         return (
-            f'{plotly}<style>\n{style}</style>\n<div id="{name}" class="handlib-explorer plotly-graph-div">'
+            f'<style>\n{style}</style>\n<div id="{name}" class="handlib-explorer">'
             "The hand explorer needs JavaScript; in Jupyter, trust the notebook or run the cell.</div>\n"
-            f'<script>\n(() => {{\n{script}\nstartExplorer("{name}", {data});\n}})();\n</script>'
+            f'<script>\n(() => {{\n{script}\nstartExplorer("{name}", {script_json(self.data)});\n}})();\n</script>'
         )
 
 
-def hand_explorer(
-    hand: HandModel,
-    poses: dict[str, Tensor] | None = None,
-    height: int = 460,
-    include_plotlyjs: bool | str | None = None,
-) -> HandExplorer:
+def hand_explorer(hand: HandModel, poses: dict[str, Tensor] | None = None, height: int = 460) -> HandExplorer:
     """Makes a hand with sliders for pose and shape, computed in the reader's browser; end a cell with it to show it.
 
     poses: by name, each of 45 radians; the first one is shown first. By default the mean and the flat hand, then the
     poses that the model names, or else a few bends. height: of the figure in pixels.
-    include_plotlyjs, as in plotly: "cdn" loads plotly.js if the page has none, True puts it into the output (5 MB, no
-    network), False expects it on the page. By default the attribute of this name of plotly's default renderer, or
-    "cdn" if there is none.
 
     The output contains the whole model: do not publish it if the model's license forbids distribution (MANO's does).
     """
-    if include_plotlyjs is None:
-        # The default may also be empty, or several names.
-        renderer = pio.renderers[pio.renderers.default] if pio.renderers.default in pio.renderers else None
-        include_plotlyjs = getattr(renderer, "include_plotlyjs", "cdn")
-    if include_plotlyjs not in (True, False, "cdn"):
-        raise ValueError(f"include_plotlyjs must be True, False or 'cdn', not {include_plotlyjs!r}")
     poses = named_poses(hand) if poses is None else dict(poses)
     if not poses:
         raise ValueError("poses is empty: give at least one named pose, or None for the usual ones")
@@ -102,28 +79,21 @@ def hand_explorer(
     arrays = hand_arrays(hand) | {"axes": axes.numpy(), "limits": _limits(axes, [*poses.values(), pose]).numpy()}
     data = {
         "name": hand.name,
-        "hand": {name: _pack(value) if isinstance(value, np.ndarray) else value for name, value in arrays.items()},
-        "poses": [[name, _pack(pose)] for name, pose in poses.items()],
-        "samples": _pack(torch.cat([pose, shape], 1)),
+        "hand": {name: value if isinstance(value, float) else packed(value) for name, value in arrays.items()},
+        "poses": [[name, packed(pose)] for name, pose in poses.items()],
+        "samples": packed(torch.cat([pose, shape], 1)),
         "synergies": [
-            [f"{name} curl", _pack(full), 0] if name in FINGERS else [name, _pack(full), SPREAD_LOW]
+            [f"{name} curl", packed(full), 0] if name in FINGERS else [name, packed(full), SPREAD_LOW]
             for name, full in synergies().items()
         ],
         "fingers": [[finger, _joints_of(finger)] for finger in FINGERS],
-        "colors": _pack((255 * hand.vertex_colors).round().byte()),
+        "colors": packed(vertex_colors(hand)),
         "fingerColors": FINGER_COLORS,
-        "lighting": LIGHT,
-        "lightposition": LIGHT_POSITION,
         "center": center,
         "span": span,
         "height": height,
-        "plotly": {},
     }
-    if include_plotlyjs == "cdn":
-        digest = base64.b64encode(hashlib.sha256(get_plotlyjs().encode()).digest()).decode()
-        url = f"https://cdn.plot.ly/plotly-{get_plotlyjs_version()}.min.js"
-        data["plotly"] = {"url": url, "integrity": f"sha256-{digest}"}
-    return HandExplorer(data, include_plotlyjs)
+    return HandExplorer(data)
 
 
 def named_poses(hand: HandModel) -> dict[str, Float[Tensor, "45"]]:
@@ -170,49 +140,3 @@ def _view(hand: HandModel) -> tuple[list[float], float]:
     low, high = hand.template.amin(0), hand.template.amax(0)
     x, y, z = ((low + high) / 2).tolist()
     return [-z, -x, y], 0.56 * float((high - low).max())
-
-
-# ---- numbers as text
-
-
-def _pack(values: Tensor | np.ndarray) -> list[str]:
-    """Encodes a typed array for JavaScript: its type and its little-endian bytes in base64."""
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
-    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return [array.dtype.str[1:], base64.b64encode(array.tobytes()).decode()]
-
-
-def _quantize(values: np.ndarray) -> tuple[np.ndarray, float]:
-    """Rounds to int16 and returns the unit; the error is 0.1 µm for the open hand's largest corrective."""
-    scale = float(np.abs(values).max()) / 32767 or 1.0
-    return np.round(values / scale).astype(np.int16), scale
-
-
-def hand_arrays(hand: HandModel) -> dict[str, np.ndarray | float]:
-    """Packs what `Hand` (live/hand.js) needs: blend shapes as int16; correctives, weights and Reg without zeros."""
-    blend = hand.blend_shapes.unflatten(1, (3, V)).transpose(1, 2).cpu().numpy()  # vertex by vertex
-    shapes, shape_scale = _quantize(blend[:10])
-    correctives, corrective_scale = _quantize(blend[10:])
-    blocks = correctives.reshape(15, 9, V, 3).transpose(0, 2, 3, 1)  # joint, vertex: 3 × 9 entries
-    near = blocks.any((2, 3))
-    weights, regressor = hand.weights.cpu().numpy(), hand.joint_regressor.cpu().numpy()
-    return {
-        "parents": np.array(PARENTS, np.int16),
-        "template": hand.template.cpu().numpy(),
-        "faces": hand.faces.cpu().numpy().astype(np.uint16),
-        "boundary": np.asarray(boundary_loop(hand.faces)).astype(np.uint16),
-        "shapeScale": shape_scale,
-        "shapes": shapes,
-        "correctiveScale": corrective_scale,
-        "correctives": blocks[near],
-        "correctiveCounts": near.sum(1).astype(np.uint16),
-        "correctiveVertices": near.nonzero()[1].astype(np.uint16),
-        "jointTemplate": hand.joint_template.cpu().numpy(),
-        "jointShapes": hand.joint_shapes.cpu().numpy(),
-        "weights": weights[weights != 0],
-        "weightCounts": (weights != 0).sum(1).astype(np.uint8),
-        "weightBones": weights.nonzero()[1].astype(np.uint8),
-        "regressor": regressor[regressor != 0],
-        "regressorCounts": (regressor != 0).sum(1).astype(np.uint16),
-        "regressorVertices": regressor.nonzero()[1].astype(np.uint16),
-    }

@@ -123,7 +123,7 @@ def test_record_of_the_hand(smoke, lines, tmp_path):
     assert_complete(record, smoke, ["smplx", *OURS], [f"{name}_over_smplx" for name in OURS])
     assert record["name"] == "bench-hand-smoke" and record["profile"] == "smoke"
     assert record["config"]["peer"].startswith("smplx 0.") and record["config"]["threads"] == 1
-    assert record["device"].endswith("1 threads")
+    assert record["device"].endswith(", 1 thread")
     assert record["hand"] == {"name": "openhand", "fingertips": "smplx"}
     assert results.read(results.write(record, tmp_path))["metrics"] == record["metrics"]
     table = [line for line in lines if line.startswith("forward")]

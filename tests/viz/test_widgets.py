@@ -1,22 +1,15 @@
 """The hand explorer: its numbers in Python, and in headless Chromium what a reader of its page computes and moves."""
 
-import functools
-from pathlib import Path
-
-import plotly
-import plotly.io as pio
 import pytest
 import torch
 from chromium import CHROMIUM
-from plotly.io.base_renderers import MimetypeRenderer
 
 from handlib.hand import HandModel
 from handlib.hand.anatomy import joint_angles, joint_axes
 from handlib.hand.collision import penetration_depth
+from handlib.hand.joints import BONES
 from handlib.viz.widgets import SAMPLES, bend, hand_explorer, named_poses, synergies
 
-PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-HAS_PLOTLY = f'<script src="{PLOTLY_JS.as_uri()}"></script>'
 WIDE = {"width": 1000, "height": 700}
 PHONE = {"width": 390, "height": 844}
 TOLERANCE = 1e-4  # meters between the page's vertices and Python's
@@ -53,7 +46,7 @@ def test_bend_turns_each_joint_by_its_share(hand):
 
 
 def test_page_is_light_and_the_same_on_each_call(hand):
-    explorer = hand_explorer(hand, include_plotlyjs=False)
+    explorer = hand_explorer(hand)
     first, second = explorer.html(), explorer._repr_html_()
     assert len(first.encode()) < 600_000
     ids = [html.split('<div id="')[1].split('"')[0] for html in (first, second)]
@@ -62,18 +55,8 @@ def test_page_is_light_and_the_same_on_each_call(hand):
 
 
 def test_names_cannot_leave_the_script(hand):
-    html = hand_explorer(hand, {"</script><b>fist": torch.zeros(45)}, include_plotlyjs=False).html()
+    html = hand_explorer(hand, {"</script><b>fist": torch.zeros(45)}).html()
     assert html.count("</script>") == 1 and "<b>" not in html
-
-
-def test_plotly_comes_from_where_it_is_asked_for(hand, monkeypatch):
-    assert "https://cdn.plot.ly/plotly-" in hand_explorer(hand).html()
-    page = type("Page", (MimetypeRenderer,), {"include_plotlyjs": False})()
-    pio.renderers["page"] = page
-    monkeypatch.setattr(pio.renderers, "default", "page")
-    assert "cdn.plot.ly" not in hand_explorer(hand).html()
-    inline = hand_explorer(hand, include_plotlyjs=True).html()
-    assert "cdn.plot.ly" not in inline.replace(PLOTLY_JS.read_text("utf-8"), "") and len(inline) > 1e6
 
 
 @pytest.mark.parametrize(
@@ -82,7 +65,6 @@ def test_plotly_comes_from_where_it_is_asked_for(hand, monkeypatch):
         ({"poses": {}}, "poses is empty"),
         ({"poses": {"fist": torch.zeros(15, 3)}}, r"pose 'fist' must be 45 finite numbers.*\(15, 3\)"),
         ({"poses": {"fist": torch.full((45,), torch.nan)}}, "pose 'fist' must be 45 finite numbers"),
-        ({"include_plotlyjs": "local"}, "include_plotlyjs must be True, False or 'cdn', not 'local'"),
     ],
 )
 def test_wrong_arguments(hand, wrong, message):
@@ -93,19 +75,19 @@ def test_wrong_arguments(hand, wrong, message):
 # ---- in the browser
 
 
-def open_page(browser, path, body, head=HAS_PLOTLY, cdn=None, wait=True, **options):
-    """A page of HTML; its `errors` hold what went wrong. The file `cdn` is the whole network."""
+def open_page(browser, path, body, wait=True, **options):
+    """A page of HTML without a network; its `errors` hold what went wrong."""
     path.write_text(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A hand</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"{head}</head><body>{body}</body></html>",
+        f"</head><body>{body}</body></html>",
         "utf-8",
     )
     page = browser.new_page(**({"viewport": WIDE} | options))
-    page.errors, page.requests = [], []
+    page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
-    page.route("http*://**/*", functools.partial(network, page, cdn))
+    page.route("http*://**/*", lambda route: route.abort())
     page.goto(path.as_uri())
     if wait:
         ready(page)
@@ -126,24 +108,15 @@ def visit(browser, tmp_path):
         page.close()
 
 
-def network(page, cdn, route):
-    page.requests.append(route.request.url)
-    if cdn is None:
-        route.abort()
-    else:
-        route.fulfill(path=cdn, headers={"Access-Control-Allow-Origin": "*", "Content-Type": "text/javascript"})
-
-
 def ready(frame):
     frame.wait_for_function(f"window.handlibExplorers && {SHOWN}", timeout=30_000)
-    frame.evaluate(f"{SHOWN}.drawn.then(() => true)")
 
 
 @pytest.fixture(scope="module")
 def opened(browser, hand, tmp_path_factory):
-    """The explorer of the open hand, on a page that has plotly.js, where nothing waits for animations."""
+    """The explorer of the open hand, where nothing waits for animations."""
     path = tmp_path_factory.mktemp("explorer") / "page.html"
-    html = hand_explorer(hand, include_plotlyjs=False).html()
+    html = hand_explorer(hand).html()
     page = open_page(browser, path, html, reduced_motion="reduce")
     yield page
     page.close()
@@ -178,8 +151,8 @@ def next_frame(page):
 def drawn(page):
     """Vertices in the figure, back in the model's frame."""
     next_frame(page)
-    x, y, z = page.evaluate("[...'xyz'].map(c => Array.from(document.querySelector('.js-plotly-plot').data[0][c]))")
-    return torch.tensor([[-v for v in y], z, [-v for v in x]]).T
+    x, y, z = torch.tensor(page.evaluate(f"Array.from({SHOWN}.view.scene.meshes.at(-1).vertices)")).view(-1, 3).T
+    return torch.stack([-y, z, -x], 1)
 
 
 def pose_of(page):
@@ -213,7 +186,7 @@ def test_other_models_have_the_same_hand_on_their_page(visit, generator):
         hand.blend_shapes += 1e-3 * torch.randn(145, 2334, generator=generator)
         hand.weights.copy_(torch.softmax(torch.randn(778, 16, generator=generator), 1))
         hand.pose_samples = hand.pose_samples[:0]
-    page = visit(hand_explorer(hand, include_plotlyjs=False).html())
+    page = visit(hand_explorer(hand).html())
     pose, shape = torch.randn(45, generator=generator), torch.randn(10, generator=generator)
     wanted = hand(pose, shape)
     assert (ask(page, "vertices", pose, shape) - wanted.vertices).norm(dim=1).max() < TOLERANCE
@@ -247,7 +220,7 @@ def test_named_poses_can_be_chosen(page, hand):
 
 @in_browser
 def test_poses_blend_unless_motion_is_unwelcome(visit, hand):
-    page = visit(hand_explorer(hand, include_plotlyjs=False).html())
+    page = visit(hand_explorer(hand).html())
     page.evaluate(f"""
         const now = performance.now.bind(performance), start = now();
         performance.now = () => start + (now() - start) / 10;  // slow: frames fall into the blend on any machine
@@ -348,17 +321,17 @@ def test_skeleton_is_drawn_inside_the_hand(page, hand):
     page.get_by_label("skeleton").check()
     page.get_by_label("named pose").select_option("fist")
     drawn(page)
-    mesh, bones = page.evaluate("""document.querySelector('.js-plotly-plot')._fullData.map(t => ({
-        visible: t.visible, opacity: t.opacity, x: Array.from(t.x), y: Array.from(t.y), z: Array.from(t.z)}))""")
-    assert bones["visible"] is True and mesh["opacity"] < 1
+    bones, mesh = page.evaluate(f"""{SHOWN}.view.scene.meshes.map(
+        one => ({{opacity: one.opacity, vertices: Array.from(one.vertices)}}))""")
+    assert mesh["opacity"] < 1
     joints = hand(named_poses(hand)["fist"], torch.zeros(10)).joints
-    for finger in range(5):
-        for n in range(5):
-            at = torch.tensor([-bones["y"][6 * finger + n], bones["z"][6 * finger + n], -bones["x"][6 * finger + n]])
-            assert (at - joints[4 * finger + n if n else 0]).norm() < TOLERANCE
+    x, y, z = torch.tensor(bones["vertices"]).view(-1, 6, 3)[:, :2].unbind(-1)  # of each bone, its ends first
+    ends = torch.stack([-y, z, -x], -1)
+    for n, (parent, child) in enumerate(BONES):
+        assert (ends[n] - joints[[parent, child]]).norm(dim=1).max() < TOLERANCE
     page.get_by_label("skeleton").uncheck()
     next_frame(page)
-    assert page.evaluate("document.querySelector('.js-plotly-plot').data[1].visible") is False
+    assert page.evaluate(f"{SHOWN}.view.scene.meshes.length") == 1
 
 
 @in_browser
@@ -383,17 +356,17 @@ def test_readout_measures_the_hand(page, hand):
 
 @in_browser
 def test_arrow_keys_turn_the_figure(page):
-    eye = "JSON.stringify(document.querySelector('.js-plotly-plot').layout.scene.camera.eye)"
+    eye = f"JSON.stringify({SHOWN}.view.eye)"
     seen = {page.evaluate(eye)}
-    page.locator(".js-plotly-plot").focus()
-    for key in ("ArrowLeft", "ArrowLeft", "ArrowUp"):
+    page.locator(".scene").focus()
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "+"):
         page.keyboard.press(key)
         next_frame(page)
         seen.add(page.evaluate(eye))
     page.get_by_role("button", name="palm").click()
     next_frame(page)
     seen.add(page.evaluate(eye))
-    assert len(seen) == 5
+    assert len(seen) == 6
     page.get_by_label("index curl").fill("50")
     drawn(page)
     assert page.evaluate(eye) in seen, "moving the hand may not turn it"
@@ -413,7 +386,7 @@ def test_every_control_has_a_name_and_can_be_reached(page):
     controls = page.locator(".handlib-explorer :is(input, select, button, summary)")
     assert controls.count() > 60
     reached = set()
-    page.locator(".js-plotly-plot").focus()
+    page.locator(".scene").focus()
     for _ in range(controls.count() + 5):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
@@ -426,56 +399,32 @@ def test_every_control_has_a_name_and_can_be_reached(page):
 @in_browser
 @pytest.mark.parametrize("open_all", [False, True])
 def test_fits_a_phone(visit, hand, open_all):
-    page = visit(hand_explorer(hand, include_plotlyjs=False).html(), viewport=PHONE, has_touch=True)
+    page = visit(hand_explorer(hand).html(), viewport=PHONE, has_touch=True)
     if open_all:
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"], "the page scrolls sideways"
-    figure, controls = (page.locator(c).bounding_box() for c in (".js-plotly-plot", ".controls"))
+    figure, controls = (page.locator(c).bounding_box() for c in (".scene", ".controls"))
     assert controls["y"] >= figure["y"] + figure["height"], "the controls are not under the figure"
     assert controls["y"] + controls["height"] <= PHONE["height"], "the hand is out of sight while a slider moves"
 
 
 @in_browser
 def test_controls_stand_beside_the_figure_on_a_wide_page(page):
-    figure, controls = (page.locator(c).bounding_box() for c in (".js-plotly-plot", ".controls"))
+    figure, controls = (page.locator(c).bounding_box() for c in (".scene", ".controls"))
     assert controls["x"] >= figure["x"] + figure["width"]
     page.set_viewport_size(PHONE)
     narrow = "document.querySelector('.handlib-explorer canvas').getBoundingClientRect().width <= innerWidth"
     page.wait_for_function(narrow)  # the figure does not keep its width
 
 
-# ---- where the page has no plotly.js
-
-
-@in_browser
-def test_plotly_is_fetched_where_the_page_has_none(visit, hand):
-    page = visit(hand_explorer(hand).html(), head="", cdn=PLOTLY_JS)
-    assert len(page.requests) == 1 and page.errors == []
-    assert page.locator("canvas").count() > 0
-
-
-@in_browser
-def test_a_changed_plotly_is_refused_and_no_network_is_explained(visit, hand, tmp_path):
-    forged = tmp_path / "forged.js"
-    forged.write_text(PLOTLY_JS.read_text("utf-8") + "//", "utf-8")
-    html = hand_explorer(hand, include_plotlyjs="cdn").html()
-    for cdn in (forged, None):
-        page = visit(html, head="", cdn=cdn, wait=False)
-        page.get_by_text("include_plotlyjs=True").wait_for()
-        assert page.evaluate("window.Plotly === undefined")
-
-
-@in_browser
-def test_plotly_inside_the_output_needs_no_network(visit, hand):
-    page = visit(hand_explorer(hand, include_plotlyjs=True).html(), head="")
-    assert page.requests == [] and page.errors == []
+# ---- where outputs are shown
 
 
 @in_browser
 def test_output_in_a_sandbox(visit, hand):
     """Colab shows an output in a frame that may run scripts and no more."""
-    page = visit('<iframe sandbox="allow-scripts" width="900" height="600"></iframe>', cdn=PLOTLY_JS, wait=False)
-    html = hand_explorer(hand, include_plotlyjs="cdn").html()
+    page = visit('<iframe sandbox="allow-scripts" width="900" height="600"></iframe>', wait=False)
+    html = hand_explorer(hand).html()
     page.evaluate("html => { document.querySelector('iframe').srcdoc = html }", html)
     page.locator("iframe").content_frame.locator("canvas").first.wait_for()
     ready(page.frames[1])
@@ -485,7 +434,7 @@ def test_output_in_a_sandbox(visit, hand):
 @in_browser
 def test_output_set_into_a_page_that_is_already_there(visit, hand):
     """JupyterLab and VS Code fill an element that is not on the page yet, renew its scripts, then show it."""
-    page = visit("<main></main>", head="", cdn=PLOTLY_JS, wait=False)
+    page = visit("<main></main>", wait=False)
     page.evaluate(
         """html => {
         const output = document.createElement('div');
@@ -497,7 +446,7 @@ def test_output_set_into_a_page_that_is_already_there(visit, hand):
         }
         document.querySelector('main').append(output);
     }""",
-        hand_explorer(hand, include_plotlyjs="cdn").html(),
+        hand_explorer(hand).html(),
     )
     ready(page)
     assert page.errors == [] and page.locator("canvas").first.bounding_box()["width"] > 100
@@ -505,7 +454,7 @@ def test_output_set_into_a_page_that_is_already_there(visit, hand):
 
 @in_browser
 def test_two_explorers_on_a_page(visit, hand):
-    explorer = hand_explorer(hand, include_plotlyjs=False)
+    explorer = hand_explorer(hand)
     page = visit(explorer.html() + explorer.html())
     page.wait_for_function("Object.keys(window.handlibExplorers).length == 2")
     page.get_by_label("named pose").nth(1).select_option("fist")

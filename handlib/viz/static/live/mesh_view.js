@@ -1,4 +1,6 @@
 // Meshes drawn by WebGL: smooth, lit from the viewer, over a picture or turning on their own.
+//
+// A browser gives a page about sixteen WebGL contexts. One is enough: it draws unseen, and each view copies its picture.
 
 /**
  * @typedef {object} Mesh
@@ -28,19 +30,59 @@ varying vec3 shaded;
 uniform float opacity;
 void main() { gl_FragColor = vec4(shaded, 1.0) * opacity; }`;
 
+/** A canvas on which meshes are drawn. */
 export class MeshView {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.canvas = canvas;
-    this.gl = canvas.getContext("webgl", { antialias: true, preserveDrawingBuffer: true });
+    this.pen = canvas.getContext("2d");
     /** @type {[Mesh[], View] | null} */
     this.drawn = null;
-    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
-    canvas.addEventListener("webglcontextrestored", () => {
+    painter ??= new Painter();
+  }
+
+  /** Whether this browser draws meshes at all. */
+  get works() {
+    return Boolean(painter?.gl);
+  }
+
+  /**
+   * Draws meshes on a transparent ground.
+   * @param {Mesh[]} meshes
+   * @param {View} view
+   */
+  draw(meshes, view) {
+    this.drawn = [meshes, view];
+    const { width, height } = this.canvas;
+    this.pen?.clearRect(0, 0, width, height);
+    if (!painter || !this.pen || !meshes.length) return;
+    painter.keep(this);
+    painter.draw(meshes, view, width, height);
+    this.pen.drawImage(painter.canvas, 0, painter.canvas.height - height, width, height, 0, 0, width, height);
+  }
+}
+
+/** @type {Painter | null} */
+let painter = null;
+
+class Painter {
+  constructor() {
+    this.canvas = document.createElement("canvas");
+    this.gl = this.canvas.getContext("webgl", { antialias: true });
+    /** @type {Set<MeshView>} */
+    this.views = new Set();
+    this.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+    this.canvas.addEventListener("webglcontextrestored", () => {
       this.prepare();
-      if (this.drawn) this.draw(...this.drawn);
+      for (const view of this.views) if (view.drawn) view.draw(...view.drawn);
     });
     this.prepare();
+  }
+
+  /** A view to draw again should the context be lost; those that left the page are not. @param {MeshView} view */
+  keep(view) {
+    for (const other of this.views) if (!other.canvas.isConnected) this.views.delete(other);
+    this.views.add(view);
   }
 
   prepare() {
@@ -71,15 +113,18 @@ export class MeshView {
   }
 
   /**
-   * Draws meshes on a transparent ground; `canvas.width` and `height` are the picture's.
+   * Draws into the lower left corner of the canvas, which only grows.
    * @param {Mesh[]} meshes
    * @param {View} view
+   * @param {number} width
+   * @param {number} height
    */
-  draw(meshes, view) {
-    const { gl, buffers, uniforms } = this;
-    this.drawn = [meshes, view];
+  draw(meshes, view, width, height) {
+    const { canvas, gl, buffers, uniforms } = this;
+    if (canvas.width < width) canvas.width = width;
+    if (canvas.height < height) canvas.height = height;
     if (!gl || !buffers || !uniforms) return;
-    gl.viewport(0, 0, this.canvas.width, this.canvas.height);
+    gl.viewport(0, 0, width, height);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     gl.uniformMatrix4fv(uniforms.matrix, false, view.matrix);

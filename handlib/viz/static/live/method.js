@@ -1,6 +1,6 @@
 // The method laid open: its steps, the objective of Eq. 13, switches that leave parts out, and what each part costs.
 
-import { element } from "../explorer.js";
+import { element } from "../dom.js";
 
 /** @typedef {import("./engine.js").Stage} Step */
 /** @typedef {import("./engine.js").Estimate} Estimate */
@@ -19,7 +19,7 @@ const SWITCHES = [
 ];
 
 /** @type {[keyof Estimate["times"], string][]} */
-const PARTS = [["detect", "finding palms"], ["landmarks", "landmarks and features"], ["e3d", "E3D and Ref"], ["refine", "refinement"], ["total", "in all"]];
+const PARTS = [["detect", "finding palms"], ["landmarks", "landmarks and features"], ["e3d", "E3D and Ref"], ["refine", "refinement"], ["first", "until the first hand"], ["total", "in all"]];
 
 export class Method {
   /**

@@ -3,15 +3,15 @@
 // `startLive(root, data)` fills an element. What it needs comes with it or by scripts of the page that holds it, since
 // file:// allows nothing else; once they are there, nothing is asked of any network.
 
-import { element, explore } from "../explorer.js";
+import { button, element } from "../dom.js";
+import { explore } from "../explorer.js";
 import { EngineClient } from "./client.js";
 import { Method, meanDistance } from "./method.js";
 import { toGlb, toJson, toObj, upright } from "./save.js";
 import { Camera, cameraSentence, readPhoto } from "./sources.js";
 import { PhotoError } from "./photo_file.js";
 import { Stage } from "./stage.js";
-import { plotlyLike } from "./turn_view.js";
-import { handInWords, handsInWords } from "./words.js";
+import { handsInWords } from "./words.js";
 
 /** @typedef {import("./engine.js").Estimate} Estimate */
 /** @typedef {import("./sources.js").Photograph} Photograph */
@@ -38,18 +38,15 @@ export function startLive(root, data, pack) {
   let whole = null; // the same photograph with no part left out
   /** @type {Photograph | null} */
   let photograph = null;
-  /** @type {import("./stage.js").Model} */
-  let model;
-  let chosen = 0, step = -1, turn = 0, speaking = 0, spoken = "";
-  const shown = { mesh: true, skeleton: true, landmarks: false };
+  /** @type {string[]} */
+  let jointNames = [];
+  let turn = 0, speaking = 0, spoken = "";
 
   // ---- what is on the page
 
-  const stage = new Stage();
-  const method = new Method(root.id, again, (n) => { step = n; draw(); });
+  const method = new Method(root.id, again, (n) => stage.draw(atStep(n)));
   const words = element("p", { class: "words" }, "Loading the networks …");
   const status = element("p", { class: "spoken", role: "status", "aria-live": "polite" });
-  const button = (/** @type {string} */ label, /** @type {() => void} */ onclick) => element("button", { type: "button", onclick }, label);
 
   const file = element("input", { id: `${root.id}-file`, type: "file", accept: "image/*", class: "hidden-file" });
   const take = element("input", { id: `${root.id}-take`, type: "file", accept: "image/*", capture: "environment", class: "hidden-file take" });
@@ -70,28 +67,21 @@ export function startLive(root, data, pack) {
       return element("button", { type: "button", onclick: () => open(sampleFile(jpeg, alt)) }, picture);
     }));
 
-  const which = element("div", { class: "buttons which", role: "group", "aria-label": "the hand that turns" });
-  const show = element("div", { class: "buttons" }, ...Object.keys(shown).map((name) => {
-    const key = /** @type {keyof typeof shown} */ (name);
-    const input = element("input", { id: `${root.id}-${key}`, type: "checkbox" });
-    input.checked = shown[key];
-    input.addEventListener("change", () => { shown[key] = input.checked; draw(); });
-    return element("label", { for: input.id, class: "check" }, input, key);
-  }));
   const saves = element("div", { class: "buttons" }, "save:",
     button("OBJ", () => save("obj", () => toObj(meshes()))),
     button("GLB", () => save("glb", () => toGlb(meshes()))),
     button("JSON", () => save("json", () => described())));
   const mover = element("div", { id: `${root.id}-explorer`, class: "handlib-explorer" });
-  const explorer = explore(mover, data.explorer, plotlyLike);
+  const explorer = explore(mover, data.explorer);
   const move = element("details", {}, element("summary", {}, "Move this hand"),
     element("p", {}, "The sliders start at the estimate. A left hand is shown as its mirror image."), mover);
   move.addEventListener("toggle", handOver);
+  const stage = new Stage(root.id, { mesh: true, skeleton: true, landmarks: false }, chosenHand);
 
   root.replaceChildren(
     element("p", { class: "private" }, PRIVATE), inputs, samples, words, status, stage.root,
-    element("div", { class: "under" }, show, which, saves), method.root, move);
-  if (!stage.draws) say("This browser has no WebGL: skeletons are drawn, meshes are not.");
+    element("div", { class: "under" }, stage.show, stage.which, saves), method.root, move);
+  if (!stage.view.works) say("This browser has no WebGL: skeletons are drawn, meshes are not.");
 
   root.addEventListener("dragover", (event) => { event.preventDefault(); root.classList.add("dropping"); });
   root.addEventListener("dragleave", () => root.classList.remove("dropping"));
@@ -106,7 +96,8 @@ export function startLive(root, data, pack) {
   // ---- the engine
 
   const ready = pack.then((text) => client.ask("load", { pack: text })).then((loaded) => {
-    model = loaded.hand;
+    stage.model = loaded.hand;
+    jointNames = loaded.hand.jointNames;
     root.classList.add("ready");
     if (!photograph && !camera.running) {
       say(`Choose a photo with a hand in it${data.samples.length ? ", or one of the rendered hands" : ""}.` +
@@ -126,13 +117,14 @@ export function startLive(root, data, pack) {
       photograph = read;
       whole = null;
       stage.mirror(false);
-      stage.show(read.shown);
+      stage.hold(read.shown);
       forget();
       say("Looking for hands …");
       await ready;
       const { picture, focal_px } = read;
       const asked = { picture, options: { ...method.options, focal_px } };
-      const answer = await client.ask("photo", asked, picture instanceof ImageBitmap ? [picture] : [picture.data.buffer]);
+      const moved = picture instanceof ImageBitmap ? [picture] : [picture.data.buffer];
+      const answer = await client.ask("photo", asked, moved, (first) => { if (mine === turn) arrived(first, true); });
       if (mine === turn) arrived(answer.estimate);
     } catch (error) {
       if (mine === turn) failed(error);
@@ -151,21 +143,19 @@ export function startLive(root, data, pack) {
     }
   }
 
-  /** @param {Estimate} next */
-  function arrived(next) {
+  /** @param {Estimate} next @param {boolean} more others are still being looked for */
+  function arrived(next, more = false) {
     estimate = next;
     if (method.whole) whole = next;
-    chosen = Math.min(chosen, Math.max(next.hands.length - 1, 0));
-    say(handsInWords(next.hands));
+    say(`${handsInWords(next.hands)}${more ? " Looking for another …" : ""}`);
     method.time(next.times);
-    choose(chosen, !camera.running);
-    if (!camera.running && next.hands.length) method.play();
+    stage.set(next.hands, next.K, photograph ? (stage.picture.width * photograph.reduction) / photograph.width : 1);
+    if (!more && !camera.running && next.hands.length) method.play();
   }
 
   function forget() {
     estimate = null;
-    method.set([]);
-    draw();
+    stage.set([]);
   }
 
   /** @param {unknown} error */
@@ -216,7 +206,7 @@ export function startLive(root, data, pack) {
       const { estimate: next, picture: back } = await client.ask(
         "frame", { picture, options: method.options, first }, picture instanceof ImageBitmap ? [picture] : []);
       if (mine !== turn || !camera.running) return back instanceof ImageBitmap ? back.close() : undefined;
-      stage.show(back);
+      stage.hold(back);
       arrived(next);
     } catch (error) {
       stopCamera();
@@ -226,35 +216,20 @@ export function startLive(root, data, pack) {
 
   // ---- an estimate is shown
 
-  /** @param {number} hand @param {boolean} stepwise */
-  function choose(hand, stepwise = true) {
-    chosen = hand;
-    const hands = estimate?.hands ?? [];
-    const labels = hands.map((one) => `${one.side} hand`);
-    if (which.textContent !== (labels.length > 1 ? labels.join("") : "")) {
-      which.replaceChildren(...(labels.length > 1 ? labels.map((label, n) => button(label, () => choose(n))) : []));
-    }
-    for (const [n, one] of [...which.children].entries()) one.setAttribute("aria-pressed", String(n === hand));
-    step = -1;
-    method.set(stepwise && hands[hand] ? hands[hand].stages : []);
-    const before = whole?.hands[hand];
-    method.compare(before && hands[hand]?.side === before.side ? meanDistance(hands[hand].vertices_cam, before.vertices_cam) : null);
-    saves.classList.toggle("off", !hands.length);
-    draw();
+  /** @param {number} n */
+  function chosenHand(n) {
+    const hand = estimate?.hands[n], before = whole?.hands[n];
+    method.set(hand && !camera.running ? hand.stages : []);
+    method.compare(before && hand?.side === before.side ? meanDistance(hand.vertices_cam, before.vertices_cam) : null);
+    saves.classList.toggle("off", !hand);
     handOver();
   }
 
-  function draw() {
-    const hands = estimate?.hands ?? [];
-    const posed = hands.map((hand) => ({ hand, ...(hand.stages[step] ?? hand) }));
-    const scale = photograph ? stage.picture.width / (photograph.width / photograph.reduction) : 1;
-    stage.draw(posed, estimate?.K ?? [1, 0, 0, 0, 1, 0, 0, 0, 1], scale, model, shown, chosen);
-    const name = !stage.shown ? "No picture yet." : `The picture, and drawn over it: ${hands.map(handInWords).join("; ") || "no hand"}.`;
-    if (stage.picture.getAttribute("aria-label") !== name) stage.picture.setAttribute("aria-label", name);
-  }
+  /** The hands as they are at a step of the one that turns. @param {number} n */
+  const atStep = (n) => (estimate?.hands ?? []).map((hand) => hand.stages[n] ?? hand);
 
   function handOver() {
-    const hand = estimate?.hands[chosen];
+    const hand = estimate?.hands[stage.chosen];
     if (hand && /** @type {HTMLDetailsElement} */ (move).open) explorer.set(hand.h.slice(0, 45), hand.h.slice(45, 55));
   }
 
@@ -271,16 +246,18 @@ export function startLive(root, data, pack) {
 
   // ---- saving
 
-  const meshes = () =>
-    (estimate?.hands ?? []).map((hand) =>
+  function meshes() {
+    const model = /** @type {import("./stage.js").Model} */ (stage.model);
+    return (estimate?.hands ?? []).map((hand) =>
       ({ vertices: upright(hand.vertices_cam), faces: model[hand.side], colors: model.colors, name: `${hand.side} hand` }));
+  }
 
   function described() {
     const { hands, K, assumed } = /** @type {Estimate} */ (estimate);
     const f = photograph?.reduction ?? 1, size = photograph ?? stage.picture;
     const enlarged = hands.map((hand) => ({ ...hand, joints_px: hand.joints_px.map((value) => f * value) }));
     const camera = Array.from(K ?? [], (value, n) => (n < 6 ? f * value : value));
-    return toJson({ hands: enlarged, K: camera, assumed }, size, model.jointNames, (shape) => explorer.hand.restJoints(Array.from(shape)));
+    return toJson({ hands: enlarged, K: camera, assumed }, size, jointNames, (shape) => explorer.hand.restJoints(Array.from(shape)));
   }
 
   /** @param {string} suffix @param {() => BlobPart} content */

@@ -1,36 +1,68 @@
 // What is seen: the picture with meshes, skeletons and landmarks over it, and beside it one mesh that turns.
+//
+// The live page and the page of `handlib predict` have the same.
 
-import { element } from "../explorer.js";
+import { button, checkbox, element } from "../dom.js";
 import { MeshView, photographed } from "./mesh_view.js";
 import { upright } from "./save.js";
 import { TurnView } from "./turn_view.js";
+import { handInWords } from "./words.js";
 
-/** @typedef {import("./engine.js").Hand} Hand */
-/** @typedef {{right: Uint16Array, left: Uint16Array, colors: Uint8Array, jointNames: string[]}} Model */
-/** @typedef {{mesh: boolean, skeleton: boolean, landmarks: boolean}} Shown */
-/** @typedef {{hand: Hand, vertices_cam: Float32Array, joints_px: Float32Array}} Posed a hand at one of its steps */
+/**
+ * @typedef {object} SeenHand a `Hand` of engine.js, or as much of one as is drawn
+ * @property {"right" | "left"} side
+ * @property {ArrayLike<number>} vertices_cam 2334, meters
+ * @property {ArrayLike<number>} joints_cam 63, meters
+ * @property {ArrayLike<number>} joints_px 42
+ * @property {ArrayLike<number>} [landmarks_px] 42
+ * @property {Float32Array} [confidence] 21
+ *
+ * @typedef {{vertices_cam: ArrayLike<number>, joints_px: ArrayLike<number>}} Posed a hand as it is, or at another step
+ * @typedef {{right: Uint16Array, left: Uint16Array, colors: Uint8Array}} Model faces of either side; a color a vertex
+ */
 
 const FINGER_COLORS = ["#e4572e", "#f3a712", "#3f8f5f", "#2e86ab", "#7b4b94"]; // thumb … little, as in Python
 const PALM = [0, 5, 9, 13, 17]; // the hand turns about their middle: it stays where fingers move
 const FINE = 900; // pixels of a drawing's longer side, at least: small pictures are shown large
 const SPAN = 0.125; // meters: half the cube that the turning hand has
+const NO_CAMERA = [1, 0, 0, 0, 1, 0, 0, 0, 1];
+const EYE = { x: 0.4, y: 0.2, z: 1.35 };
 
 export class Stage {
-  constructor() {
+  /**
+   * @param {string} id for the controls' own
+   * @param {Record<string, boolean>} shown of mesh, skeleton and landmarks those that may be shown, and whether they are
+   * @param {(hand: number) => void} [onChoose] another hand, or another estimate, is the one that turns
+   */
+  constructor(id, shown, onChoose = () => {}) {
+    this.layers = shown;
+    this.onChoose = onChoose;
     this.picture = element("canvas", { width: 640, height: 480, role: "img", "aria-label": "No picture yet." });
     this.over = element("canvas", { class: "over mesh", "aria-hidden": "true" });
     this.lines = element("canvas", { class: "over", "aria-hidden": "true" });
     this.pen = this.lines.getContext("2d");
     this.view = new MeshView(this.over);
     this.turning = element("div", { class: "turning", tabindex: 0, role: "group" });
-    this.turning.setAttribute("aria-label", "The mesh alone; drag it or press the arrow keys to turn it.");
-    this.turner = new TurnView(this.turning, { eye: { x: 0.4, y: 0.2, z: 1.35 } });
+    this.turning.setAttribute("aria-label", "The mesh alone; drag it or press the arrow keys to turn it, plus and minus to come nearer and to step back.");
+    this.turner = new TurnView(this.turning, EYE);
     this.root = element("div", { class: "views" },
       element("div", { class: "photograph" }, this.picture, this.over, this.lines), this.turning);
-    this.draws = Boolean(this.view.gl);
+    this.show = element("div", { class: "buttons" }, ...Object.keys(shown).map((name) =>
+      checkbox(`${id}-${name}`, name, shown[name], (on) => { shown[name] = on; this.draw(); })));
+    this.which = element("div", { class: "buttons which", role: "group", "aria-label": "the hand that turns" });
     this.fine = 1; // pixels of a drawing over those of the picture
+    this.chosen = 0;
+    /** @type {SeenHand[]} */
+    this.hands = [];
+    /** @type {Posed[]} */
+    this.posed = [];
+    /** @type {ArrayLike<number>} */
+    this.K = NO_CAMERA;
+    this.reduced = 1;
     /** @type {ImageBitmap | ImageData | null} */
-    this.shown = null;
+    this.held = null;
+    /** @type {Model | null} */
+    this.model = null;
   }
 
   /** @param {boolean} mirrored as a mirror shows it: for a camera that looks at its user */
@@ -38,10 +70,10 @@ export class Stage {
     this.root.classList.toggle("mirrored", mirrored);
   }
 
-  /** The stage is kept by it until the next one comes. @param {ImageBitmap | ImageData} picture */
-  show(picture) {
-    if (this.shown instanceof ImageBitmap && this.shown !== picture) this.shown.close();
-    this.shown = picture;
+  /** The stage keeps a picture until the next one comes. @param {ImageBitmap | ImageData} picture */
+  hold(picture) {
+    if (this.held instanceof ImageBitmap && this.held !== picture) this.held.close();
+    this.held = picture;
     const { width, height } = picture;
     this.fine = Math.max(1, FINE / Math.max(width, height));
     resize(this.picture, width, height);
@@ -53,27 +85,47 @@ export class Stage {
   }
 
   /**
-   * @param {Posed[]} posed
-   * @param {ArrayLike<number>} K of the pixels that `hands` count in
-   * @param {number} reduced the shown picture over those pixels
-   * @param {Model} model
-   * @param {Shown} shown
-   * @param {number} chosen which hand turns
+   * @param {SeenHand[]} hands
+   * @param {ArrayLike<number> | null} K of the pixels that `hands` count in; null where there is none
+   * @param {number} reduced the picture over those pixels
    */
-  draw(posed, K, reduced, model, shown, chosen) {
-    const { width, height } = this.lines, scale = reduced * this.fine;
-    this.pen.clearRect(0, 0, width, height);
-    const meshes = shown.mesh ? posed.map(({ hand, vertices_cam }) => ({ vertices: vertices_cam, faces: model[hand.side] })) : [];
-    this.view.draw(meshes, photographed(K, width / scale, height / scale));
-    for (const { hand, joints_px } of posed) {
-      if (shown.skeleton) this.drawSkeleton(joints_px, scale);
-      if (shown.landmarks) this.drawLandmarks(hand, scale);
+  set(hands, K = NO_CAMERA, reduced = 1) {
+    this.hands = hands;
+    this.K = K ?? NO_CAMERA;
+    this.reduced = reduced;
+    const labels = hands.length > 1 ? hands.map((one) => `${one.side} hand`) : [];
+    if (this.which.textContent !== labels.join("")) {
+      this.which.replaceChildren(...labels.map((label, n) => button(label, () => this.choose(n))));
     }
-    const one = posed[chosen];
+    const name = !this.held ? "No picture yet." : `The picture, and drawn over it: ${hands.map(handInWords).join("; ") || "no hand"}.`;
+    if (this.picture.getAttribute("aria-label") !== name) this.picture.setAttribute("aria-label", name);
+    this.choose(Math.min(this.chosen, Math.max(hands.length - 1, 0)));
+  }
+
+  /** @param {number} hand */
+  choose(hand) {
+    this.chosen = hand;
+    this.posed = this.hands;
+    for (const [n, one] of [...this.which.children].entries()) one.setAttribute("aria-pressed", String(n === hand));
+    this.onChoose(hand);
+    this.draw();
+  }
+
+  /** @param {Posed[]} [posed] the hands at one of their steps */
+  draw(posed = this.posed) {
+    this.posed = posed;
+    const { width, height } = this.lines, { hands, model, layers, K } = this, scale = this.reduced * this.fine;
+    this.pen.clearRect(0, 0, width, height);
+    if (!model) return;
+    const meshes = posed.map(({ vertices_cam }, n) => ({ vertices: vertices_cam, faces: model[hands[n].side] }));
+    this.view.draw(layers.mesh ? meshes : [], photographed(K, width / scale, height / scale));
+    if (layers.skeleton) for (const { joints_px } of posed) this.drawSkeleton(joints_px, scale);
+    if (layers.landmarks) for (const hand of hands) this.drawLandmarks(hand, scale);
+    const one = posed[this.chosen];
     if (!one) return this.turner.show([], [0, 0, 0], SPAN);
-    const vertices = upright(one.vertices_cam), joints = upright(one.hand.joints_cam);
+    const { side, joints_cam } = hands[this.chosen], joints = upright(joints_cam);
     const center = [0, 1, 2].map((c) => PALM.reduce((sum, j) => sum + joints[3 * j + c], 0) / PALM.length);
-    this.turner.show([{ vertices, faces: model[one.hand.side], colors: model.colors }], center, SPAN);
+    this.turner.show([{ vertices: upright(one.vertices_cam), faces: model[side], colors: model.colors }], center, SPAN);
   }
 
   /** @param {ArrayLike<number>} joints_px @param {number} scale */
@@ -89,10 +141,11 @@ export class Stage {
     });
   }
 
-  /** The network's points, the fainter the less sure. @param {Hand} hand @param {number} scale */
+  /** The network's points, the fainter the less sure. @param {SeenHand} hand @param {number} scale */
   drawLandmarks({ landmarks_px, confidence }, scale) {
     const { pen } = this, radius = Math.max(3, this.lines.width / 130);
-    confidence.forEach((sure, j) => {
+    if (!landmarks_px) return;
+    confidence?.forEach((sure, j) => {
       pen.beginPath();
       pen.arc(scale * landmarks_px[2 * j], scale * landmarks_px[2 * j + 1], radius, 0, 2 * Math.PI);
       pen.globalAlpha = 0.25 + 0.75 * sure;

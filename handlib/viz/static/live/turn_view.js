@@ -1,4 +1,4 @@
-// A mesh that turns: dragged by mouse or finger, or by the arrow keys.
+// A mesh that turns: dragged by mouse or finger, or by the arrow keys; plus and minus bring it nearer and farther.
 
 import { MeshView, lookingAt } from "./mesh_view.js";
 
@@ -7,6 +7,8 @@ import { MeshView, lookingAt } from "./mesh_view.js";
 
 const STEP = Math.PI / 18; // an arrow key turns the camera by so much
 const STEEPEST = 1.5; // radians above or below
+const ZOOM = 1.15; // how much nearer plus brings the camera
+const NEAREST = 0.5, FARTHEST = 4; // in sides of the cube
 const BONE = 0.003; // meters: half the thickness of a drawn bone
 
 /**
@@ -26,15 +28,14 @@ export function turned({ x, y, z }, around, over) {
 export class TurnView {
   /**
    * @param {HTMLElement} figure filled with the canvas; takes the keys
-   * @param {{eye: Eye, onTurn?: (eye: Eye) => void, keys?: boolean}} options keys: false where another listens to them
+   * @param {Eye} eye
    */
-  constructor(figure, { eye, onTurn = () => {}, keys = true }) {
+  constructor(figure, eye) {
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("aria-hidden", "true"); // the figure says what it shows
     figure.append(this.canvas);
     this.view = new MeshView(this.canvas);
     this.eye = eye;
-    this.onTurn = onTurn;
     /** @type {{meshes: Mesh[], center: ArrayLike<number>, span: number}} */
     this.scene = { meshes: [], center: [0, 0, 0], span: 0.12 };
     this.waiting = 0;
@@ -45,15 +46,10 @@ export class TurnView {
       const scale = Math.PI / Math.max(this.canvas.clientWidth, 1);
       this.turn(-event.movementX * scale, event.movementY * scale);
     });
-    if (keys) {
-      figure.addEventListener("keydown", (event) => {
-        /** @type {Record<string, [number, number]>} */
-        const turns = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-        if (!(event.key in turns)) return;
-        event.preventDefault();
-        this.turn(STEP * turns[event.key][0], STEP * turns[event.key][1]);
-      });
-    }
+    figure.addEventListener("keydown", (event) => {
+      const known = event.target === figure && !event.ctrlKey && !event.metaKey && this.key(event.key);
+      if (known) event.preventDefault();
+    });
     new ResizeObserver(() => this.redraw()).observe(figure);
   }
 
@@ -67,13 +63,30 @@ export class TurnView {
     this.redraw();
   }
 
+  /** Whether a key means something here; it is then done. @param {string} key */
+  key(key) {
+    /** @type {Record<string, [number, number]>} */
+    const turns = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, STEP], ArrowDown: [0, -STEP] };
+    if (key in turns) this.turn(...turns[key]);
+    else if (key === "+" || key === "=") this.zoom(1 / ZOOM);
+    else if (key === "-") this.zoom(ZOOM);
+    else return false;
+    return true;
+  }
+
   /**
    * @param {number} around
    * @param {number} over
    */
   turn(around, over) {
     this.look(turned(this.eye, around, over));
-    this.onTurn(this.eye);
+  }
+
+  /** @param {number} factor of the distance */
+  zoom(factor) {
+    const { x, y, z } = this.eye, radius = Math.hypot(x, y, z);
+    const scale = Math.min(Math.max(radius * factor, NEAREST), FARTHEST) / radius;
+    this.look({ x: x * scale, y: y * scale, z: z * scale });
   }
 
   /** @param {Eye} eye */
@@ -98,69 +111,26 @@ export class TurnView {
 }
 
 /**
- * What explorer.js asks of plotly.js, drawn by a `TurnView`: this page does without a library of 4 MB.
- *
- * The traces are a mesh and a skeleton.
- */
-export const plotlyLike = {
-  /** @param {any} figure @param {any[]} traces @param {any} layout */
-  newPlot(figure, traces, layout) {
-    const { camera, xaxis, yaxis, zaxis } = layout.scene;
-    figure.layout = { scene: { camera } };
-    figure.data = traces;
-    const ranges = [xaxis, yaxis, zaxis].map(({ range: [low, high] }) => [low, high]);
-    figure.turnView = new TurnView(figure, {
-      eye: camera.eye, keys: false, onTurn: (eye) => (figure.layout.scene.camera.eye = eye),
-    });
-    figure.middle = ranges.map(([low, high]) => (low + high) / 2);
-    figure.span = (ranges[0][1] - ranges[0][0]) / 2;
-    this.redraw(figure);
-    return Promise.resolve(figure);
-  },
-  /** @param {any} figure @param {Record<string, any[]>} changes @param {number[]} rows */
-  restyle(figure, changes, rows) {
-    for (const [name, values] of Object.entries(changes)) rows.forEach((row, n) => (figure.data[row][name] = values[n]));
-    this.redraw(figure);
-  },
-  /** @param {any} figure @param {any} change */
-  relayout(figure, change) {
-    figure.layout.scene.camera = change["scene.camera"];
-    figure.turnView.look(figure.layout.scene.camera.eye);
-  },
-  Plots: { resize: (/** @type {any} */ figure) => figure.turnView.redraw() },
-  /** @param {any} figure */
-  redraw(figure) {
-    const [mesh, bones] = figure.data;
-    const faces = Uint16Array.from({ length: 3 * mesh.i.length }, (_, n) => mesh["ijk"[n % 3]][Math.floor(n / 3)]);
-    const colors = mesh.vertexcolor.flatMap((/** @type {string} */ text) => (text.match(/\d+/g) ?? []).map(Number));
-    const rows = (/** @type {any} */ t) => Array.from(t.x, (x, n) => [x, t.y[n], t.z[n]]);
-    const skin = { vertices: rows(mesh).flat(), faces, colors, opacity: mesh.opacity };
-    const meshes = bones.visible ? [skeleton(rows(bones), bones.line.color), skin] : [skin];
-    figure.turnView.show(meshes, figure.middle, figure.span);
-  },
-};
-
-/**
- * Bones as slim double pyramids between the points that follow one another; NaN keeps chains apart.
- * @param {number[][]} points
- * @param {string[]} css their colors, #rrggbb
+ * The bones of five fingers as slim double pyramids, each from the wrist to its tip.
+ * @param {ArrayLike<number>} joints 21 × 3, C21 order
+ * @param {string[]} css a color for each finger, #rrggbb
  * @returns {Mesh}
  */
-function skeleton(points, css) {
+export function bones(joints, css) {
   /** @type {number[]} */
   const vertices = [], faces = [], colors = [];
-  for (let n = 0; n + 1 < points.length; n++) {
-    const [a, b] = [points[n], points[n + 1]], along = a.map((value, k) => b[k] - value);
-    const length = Math.hypot(...along);
-    if (!(length > 0)) continue;
-    const first = vertices.length / 3, thin = along.map(Math.abs).indexOf(Math.min(...along.map(Math.abs)));
-    const across = unit(cross(along, [0, 1, 2].map((k) => Number(k === thin)))), over = unit(cross(along, across));
+  for (let joint = 1; joint < 21; joint++) {
+    const finger = Math.floor((joint - 1) / 4), parent = (joint - 1) % 4 ? joint - 1 : 0;
+    const [a, b] = [parent, joint].map((j) => [0, 1, 2].map((c) => joints[3 * j + c]));
+    const along = a.map((value, c) => b[c] - value), first = vertices.length / 3;
+    const thin = along.map(Math.abs).indexOf(Math.min(...along.map(Math.abs)));
+    const across = unit(cross(along, [0, 1, 2].map((c) => Number(c === thin)))), over = unit(cross(along, across));
     vertices.push(...a, ...b);
     for (const [u, v] of [[1, 0], [0, 1], [-1, 0], [0, -1]]) {
-      vertices.push(...a.map((value, k) => value + along[k] / 4 + BONE * (u * across[k] + v * over[k])));
+      vertices.push(...a.map((value, c) => value + along[c] / 4 + BONE * (u * across[c] + v * over[c])));
     }
     for (let k = 0; k < 4; k++) for (const end of [0, 1]) faces.push(first + end, first + 2 + k, first + 2 + ((k + 1) % 4));
-    const rgb = [1, 3, 5].map((at) => parseInt(css[n].slice(at, at + 2), 16));
+    const rgb = [1, 3, 5].map((at) => parseInt(css[finger].slice(at, at + 2), 16));
     for (let k = 0; k < 6; k++) colors.push(...rgb);
   }
   return { vertices, faces: Uint16Array.from(faces), colors };
@@ -170,4 +140,4 @@ function skeleton(points, css) {
 const cross = (a, b) => [0, 1, 2].map((k) => a[(k + 1) % 3] * b[(k + 2) % 3] - a[(k + 2) % 3] * b[(k + 1) % 3]);
 
 /** @param {number[]} a */
-const unit = (a) => a.map((value) => value / Math.hypot(...a));
+const unit = (a) => a.map((value) => value / (Math.hypot(...a) || 1));
