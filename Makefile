@@ -21,7 +21,7 @@ CODE      := $(shell find handlib -type f -not -path '*/__pycache__/*')
 CHAPTERS  := $(shell grep -ls '^jupytext:' book/*.md)
 NOTEBOOKS := $(CHAPTERS:.md=.ipynb)
 RESULTS   := $(wildcard results/*.json results/*/*.json)
-PAGES     := $(wildcard book/*.md book/*.bib book/_ext/*.py book/_static/*) _config.yml _toc.yml
+PAGES     := $(wildcard book/*.md book/*.bib book/slides/* book/_ext/*.py book/_static/*) _config.yml _toc.yml
 TESTS     := $(shell find tests tools -type f -not -path '*/__pycache__/*')
 
 # Each profile has its own site and its own cache of executed notebooks; the laptop's are at _build/html.
@@ -30,16 +30,17 @@ SITE  := $(OUT)/_build/html
 CACHE := $(OUT)/_build/.jupyter_cache
 STAMP := $(OUT)/_build/stamp
 
-.PHONY: help setup test quick fuzz lint book check-book pdf colab serve notebooks repository clean
+.PHONY: help setup test quick fuzz lint book check-book slides pdf colab serve notebooks repository clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make book         execute every notebook and build the site  (PROFILE=smoke|laptop; default laptop)'
 	@echo 'make test         ruff, the rooms of handlib, spelling, pytest, and every notebook at the smoke profile'
 	@echo 'make quick        the unit tests of what a reader would change first, without the check of shapes'
-	@echo 'make fuzz         try thousands of arguments, files and options for ten minutes  (SEED=N: other ones)'
+	@echo 'make fuzz         try thousands of arguments, files and options for ten minutes  (SEED=N: other ones; RESULTS_DIR=results: records the counts)'
 	@echo 'make setup        only create .venv and install everything into it'
 	@echo 'make check-book   open the built site in headless Chromium and try it'
+	@echo 'make slides       write the decks anew from the built site, after a change of book/slides; make book does it too'
 	@echo 'make pdf          print the built site into _build/book.pdf'
 	@echo 'make colab        run every notebook outside of the repository against the wheel, at the smoke profile'
 	@echo 'make serve        serve the built site at http://localhost:8000'
@@ -61,6 +62,9 @@ setup: .venv/installed
 
 # ---- test
 
+# `make test WORKERS=2` runs two files of tests at once; the chapters are run one after the other.
+WORKERS ?= 1
+
 test: lint _build/tested-code _build/tested-notebooks
 	@echo 'make test: everything passes. What is unchanged was not run again; make clean test runs all.'
 
@@ -70,7 +74,7 @@ lint: setup
 	$(BIN)/codespell -D - -D tools/words.txt book handlib tools tests README.md CONTRIBUTING.md
 
 _build/tested-code: .venv/installed $(CODE) $(TESTS) $(PAGES) $(NOTEBOOKS) $(RESULTS)
-	$(BIN)/python -m pytest -rfEs
+	$(BIN)/python -m pytest -rfEs $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile)
 	@mkdir -p $(@D) && touch $@
 
 # No outputs are stored, so nbval has none to compare: a chapter's checks are the asserts in its cells.
@@ -82,11 +86,11 @@ _build/tested-notebooks: .venv/installed $(CODE) $(NOTEBOOKS) $(RESULTS)
 NOT_QUICK := training experiments kernels fuzz book cli tools viz teaching export photo test_dhpe_photo.py test_losses.py \
              test_augmentation.py test_refinement.py test_package.py support/test_jit.py data/test_cache_folder.py
 quick: setup
-	HANDLIB_UNCHECKED=1 $(BIN)/python -m pytest -q -m 'not slow' tests $(NOT_QUICK:%=--ignore=tests/%)
+	HANDLIB_UNCHECKED=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow' tests $(NOT_QUICK:%=--ignore=tests/%)
 
 # Ends with counts by outcome; raw errors, silent answers and crashes must be 0. `make test` has a short form of it.
 fuzz: setup
-	PYTHONPATH=tests:tests/fuzz $(BIN)/python tests/fuzz/run.py --cases 6000 --minutes 10 $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=tests:tests/fuzz $(BIN)/python tests/fuzz/run.py --cases 6000 --minutes 10 $(if $(RESULTS_DIR),--results-dir $(RESULTS_DIR)) $(if $(SEED),--seed $(SEED))
 
 # ---- book
 
@@ -95,6 +99,7 @@ book: $(STAMP)
 
 $(STAMP): $(STAMP)-cache $(PAGES)
 	HANDLIB_PROFILE=$(PROFILE) $(BIN)/jupyter-book build . --path-output $(OUT) --all -W --keep-going
+	$(BIN)/python tools/slides.py $(OUT)/_build
 	@touch $@
 
 # jupyter-cache knows only the text of the cells: what they call, and read, it does not see.
@@ -104,6 +109,9 @@ $(STAMP)-cache: .venv/installed $(CODE) $(RESULTS)
 
 check-book: setup
 	HANDLIB_SITE='$(abspath $(SITE))' $(BIN)/python -m pytest -rfEs tests/book/test_browser.py
+
+slides: setup
+	$(BIN)/python tools/slides.py $(OUT)/_build
 
 pdf: setup
 	$(BIN)/python tools/print_book.py $(SITE) _build/book.pdf

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from plotly.io.base_renderers import MimetypeRenderer
 
 from handlib.data import BuiltinBackgrounds, SyntheticHands
-from handlib.evaluation.results import present, read, value
+from handlib.evaluation.results import device_of, present, read, value
 from handlib.photo.live_page import LivePage, embedded, live_page
 from handlib.viz.plots import ACCESS
 from handlib.viz.stills import to_image
@@ -64,7 +64,7 @@ def chapter_cost(folder: str | os.PathLike[str], chapter: str) -> str:
     minutes, memory = value(measured, f"{chapter}_minutes"), value(measured, f"{chapter}_peak_memory_mb")
     return (
         f"Running this notebook at the {measured['profile']} profile took {minutes:.1f} min and {memory / 1000:.1f} GB "
-        f"of memory on {measured['device']}."
+        f"of memory on {device_of(measured)}."
     )
 
 
@@ -88,11 +88,11 @@ def browser_table(folder: str | os.PathLike[str]) -> str:
     if not found:
         return missing
     rows = [
-        f"| {metric['name'].replace('_', ' ')} | {metric['value']:.3g} {metric['unit']} |"
+        f"| {metric['name'].removeprefix('milliseconds_').replace('_', ' ')} | {metric['value']:.3g} {metric['unit']} |"
         for record in found.values()
         for metric in record["metrics"]
     ]
-    devices = " and ".join(sorted({record["device"] for record in found.values()}))
+    devices = " and ".join(sorted({device_of(record) for record in found.values()}))
     return "\n".join(["| measured | value |", "|---|---:|", *rows, "", f"On {devices}.", "", missing])
 
 

@@ -6,7 +6,6 @@ numbers at every resolution; z is in the same unit as x and y. The hand model ha
 turns them into the camera's. What has no answer, such as a point in the camera's plane, is infinite or NaN.
 """
 
-import math
 import re
 from typing import NamedTuple
 
@@ -191,8 +190,9 @@ def unproject(
 @checked
 def crop_box(joints_px: Float[Tensor, "*batch n 2"], factor: float = CROP_FACTOR) -> Float[Tensor, "*batch 3"]:
     """The square crop around some joints: left, top, side in pixels; `factor` times their tight box's larger side."""
-    if not joints_px.shape[-2] or not 0 < factor < math.inf:
-        raise ValueError(f"joints_px must hold points and factor be above 0: got {tuple(joints_px.shape)}, {factor}")
+    if not joints_px.shape[-2] or not 0 < factor < 100:
+        shape = tuple(joints_px.shape)
+        raise ValueError(f"joints_px must hold points and factor be above 0 and below 100: got {shape}, {factor}")
     low, high = joints_px.amin(-2), joints_px.amax(-2)
     side = factor * (high - low).amax(-1, keepdim=True)
     return torch.cat([(low + high - side) / 2, side], -1)

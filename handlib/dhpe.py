@@ -32,7 +32,7 @@ PHOTO_SIZE, PHOTO_FEATURES = 224, 1152  # of the photo trunk: side of its input,
 OVERSHOOT = 0.1  # how far beyond [0, 1] an interpolated image may be
 RANGES = {  # of a config's numbers, so that one from a file cannot ask for all memory
     "size": (8, 4096), "pose_size": (0, 4096), "feature_width": (1, 1024), "features": (1, 8192),
-    "pose_width": (1, 1024), "hidden": (0, 8192), "iterations": (1, 100), "principal": (0, PHOTO_FEATURES),
+    "pose_width": (1, 1024), "hidden": (0, 8192), "iterations": (1, 100), "principal": (0, PHOTO_FEATURES - 1),
 }  # fmt: skip
 LAYOUT = torch.channels_last  # in which a CPU, and tensor cores, convolve fastest
 
@@ -72,8 +72,6 @@ class DHPEConfig:
             raise ValueError(f"unknown gradient '{self.gradient}': choose one of {', '.join(GRADIENTS)}")
         if self.trunk == "photo" and (self.features, self.size) != (PHOTO_FEATURES, PHOTO_SIZE):
             raise ValueError("the photo trunk has its own size and features: start from DHPEConfig.photo()")
-        if self.trunk == "photo" and not 0 <= self.principal < PHOTO_FEATURES:
-            raise ValueError(f"principal must be 0 … {PHOTO_FEATURES - 1} directions, not {self.principal}")
         if self.trunk == "paper" and self.features != PAPER_FEATURES:
             raise ValueError(
                 f"the paper's F gives {PAPER_FEATURES} features, not {self.features}: set features={PAPER_FEATURES}"

@@ -54,7 +54,7 @@ def valid_points(target: Float[Tensor, "*batch c"]) -> Bool[Tensor, "*batch 1"]:
 
 def _mean_square(difference: Tensor, valid: Tensor) -> Float[Tensor, ""]:
     """Mean of the squares where `valid`, which is broadcast; 0 where nothing is."""
-    count = valid.sum() * (difference.numel() // valid.numel())
+    count = valid.sum() * (difference.numel() // max(valid.numel(), 1))
     return torch.where(valid, difference, 0).square().sum() / count.clamp(min=1)
 
 
@@ -63,8 +63,7 @@ def feature_loss(
     features: Float[Tensor, "b c"], masked: Float[Tensor, "b c"], valid: Bool[Tensor, " b"] | None = None
 ) -> Float[Tensor, ""]:
     """Eq. 2: L_Feat = ‖F(x) − F(x ⊙ y_M)‖², which teaches F to look at the hand alone. valid: which have a mask."""
-    if valid is None:
-        return (features - masked).square().mean()
+    valid = features.new_ones(len(features), dtype=torch.bool) if valid is None else valid
     return _mean_square(features - masked, valid[:, None])
 
 
@@ -88,11 +87,13 @@ def articulation_loss(
     """Eq. 8: L_Art = ‖norm(Reg(m)) − norm(y_J)‖².
 
     `target` is `normalize_joints` of the truth and `omega` (b) its ω in crop units. Under the scaled orthographic
-    camera all axes share one unit, so the estimate is normalized by its root and ω alone.
+    camera all axes share one unit, so the estimate is normalized by its root and ω alone. An ω that is not above 0 is
+    unknown, too.
     """
     relative = joints - joints[:, MIDDLE_MCP : MIDDLE_MCP + 1]
-    valid = valid_points(target) & ~omega.isnan()[:, None, None]
-    return _mean_square(relative / omega.nan_to_num(1.0)[:, None, None] - target, valid)
+    known = omega > 0
+    unit = torch.where(known, omega, 1.0)[:, None, None]
+    return _mean_square(relative / unit - target, valid_points(target) & known[:, None, None])
 
 
 @checked
@@ -101,7 +102,8 @@ def shape_loss(
 ) -> Float[Tensor, ""]:
     """Eq. 9: L_Sh = ‖Ren(m) − y_M‖², each instance with its weight of Eq. 12; the mean over those with a mask."""
     valid = ~mask.isnan().flatten(1).any(1)
-    instances = torch.where(valid[:, None, None], silhouette - mask, 0).square().mean((1, 2))
+    squares = torch.where(valid[:, None, None], silhouette - mask, 0).square()
+    instances = squares.sum((1, 2)) / max(mask.shape[-1] ** 2, 1)
     return (weight * instances).sum() / valid.sum().clamp(min=1)
 
 
@@ -150,12 +152,14 @@ def relative_vertices(
 ) -> Float[Tensor, "b v 3"]:
     """True vertices relative to the root (middle MCP), in crop units of a crop of `size` pixels.
 
-    As norm of Eq. 8 treats joints, but in crop units: x and y as projected, z by the scale at the root's depth.
+    As norm of Eq. 8 treats joints, but in crop units: x and y as projected, z by the scale at the root's depth. What is
+    not in front of the camera has no projection: such a vertex is NaN, unknown, and with such a root all are.
     """
     at_least(1, size=size)
     both = torch.cat([vertices_cam, root_cam[:, None]], 1)
+    both = torch.where(both[..., 2:] > 0, both, torch.nan)
     xy = project(both, K) / (size / 2)
-    z = both[..., 2:] * (focal_length(K) / root_cam[:, 2] / (size / 2))[:, None, None]
+    z = both[..., 2:] * (focal_length(K) / both[:, -1, 2] / (size / 2))[:, None, None]
     points = torch.cat([xy, z], -1)
     return points[:, :-1] - points[:, -1:]
 

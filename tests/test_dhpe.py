@@ -297,6 +297,7 @@ def test_each_network_gets_its_own_size(paper, generator, size):
     torch.testing.assert_close(pixels, pixels.round(), rtol=0, atol=1e-4)  # argmax: centers of pixels
 
 
+@pytest.mark.slow
 def test_all_weights_of_the_paper_s_networks_learn():
     """By the full loss, every stage of J2D included. At a small size, since depth is what matters here."""
     torch.manual_seed(0)

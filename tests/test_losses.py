@@ -164,6 +164,27 @@ def test_relative_vertices_are_the_inverse_of_the_inverse_normalization(generato
     torch.testing.assert_close(relative_vertices(cam, cam[:, 0], K, size), points - points[:, :1])
 
 
+@pytest.mark.parametrize("depth", [0.0, -0.5])
+def test_what_is_not_in_front_of_the_camera_is_unknown(depth, generator):
+    K = torch.tensor([[100.0, 0, 32], [0, 100, 30], [0, 0, 1]]).expand(2, 3, 3)
+    cam = 0.1 * torch.rand(2, 6, 3, generator=generator) + torch.tensor([0, 0, 0.5])
+    root = cam[:, 5].clone()
+    root[0, 2] = cam[1, 3, 2] = depth
+    relative = relative_vertices(cam, root, K, 64)
+    assert relative.isnan().any(-1).tolist() == [[True] * 6, [False, False, False, True, False, False]]
+    known = [0, 1, 2, 4, 5]
+    alone = relative_vertices(cam[1:, known], root[1:], K[1:], 64)
+    torch.testing.assert_close(relative[1:, known], alone)
+    torch.testing.assert_close(vertex_loss(cam, root, relative), vertex_loss(cam[1:, known], root[1:], alone))
+
+
+@pytest.mark.parametrize("unknown", [0.0, -1.0, math.nan])
+def test_a_hand_without_an_extent_is_left_out(unknown, generator):
+    joints, target = randn(generator, B, 21, 3), randn(generator, B, 21, 3).detach()
+    omega = torch.tensor([0.7, unknown, 1.2], dtype=torch.float64)
+    same(articulation_loss(joints, target, omega), articulation_loss(joints[::2], target[::2], omega[::2]), joints)
+
+
 # ---- what is not known
 
 
@@ -220,6 +241,21 @@ def test_where_nothing_is_known_there_is_nothing_to_learn(generator):
     assert total == 0
     assert not any(gradient.any() for gradient in torch.autograd.grad(total, (joints, maps, seen)))
     assert shape_weight(joints[..., :2], nothing[..., :2], 1e9).tolist() == [0] * B
+
+
+def test_of_no_hands_every_loss_is_0():
+    joints, flat, maps, one = (torch.zeros(0, *shape) for shape in ((21, 3), (21, 2), (21, 4, 4), ()))
+    losses = (
+        articulation_loss(joints, joints, one),
+        reprojection_loss(flat, flat),
+        refiner_loss([flat], flat),
+        heatmap_loss(maps, flat),
+        vertex_loss(joints, joints[:, 0], joints),
+        shape_loss(maps[:, 0], maps[:, 0], one),
+        feature_loss(flat[:, 0], flat[:, 0]),
+        laplacian_loss(joints, torch.eye(21)),
+    )
+    assert [loss.item() for loss in losses] == [0] * len(losses)
 
 
 def test_an_estimate_that_is_nan_is_not_taken_for_unknown(generator):

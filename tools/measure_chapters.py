@@ -1,8 +1,10 @@
 """Runs every chapter at the laptop profile in its own process and writes results/chapters-laptop.json.
 
-The boxes with time and memory in the chapters read that file. Run it with `.venv/bin/python tools/measure_chapters.py`.
+The boxes with time and memory in the chapters read that file. Time is that of the processor, all cores together, so
+what else the machine does hardly counts. Run it with `.venv/bin/python tools/measure_chapters.py`.
 """
 
+import resource
 import subprocess
 import sys
 import time
@@ -17,32 +19,30 @@ ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "laptop"
 
 
+def chapters() -> list[Path]:
+    sources = sorted((ROOT / "book").glob("*.md"))
+    return [path for path in sources if path.read_text("utf-8").startswith("---\njupytext:")]
+
+
 def run(chapter: Path) -> None:
-    notebook = jupytext.read(chapter)
-    NotebookClient(
-        notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": ROOT / "book"}}
-    ).execute()
-    # The kernel is the only child of this process.
-    print(results.peak_memory_mb(children=True))
+    """Executes a chapter and prints the minutes and the megabytes of its kernel, the only child of this process."""
+    client = NotebookClient(
+        jupytext.read(chapter), timeout=3600, kernel_name="python3", resources={"metadata": {"path": ROOT / "book"}}
+    )
+    client.execute()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print((used.ru_utime + used.ru_stime) / 60, results.peak_memory_mb(children=True))
 
 
-def main() -> None:
-    started, metrics = time.perf_counter(), []
-    for chapter in sorted((ROOT / "book").glob("*.md")):
-        if not chapter.read_text("utf-8").startswith("---\njupytext:"):
-            continue
-        clock = time.perf_counter()
-        process = subprocess.run([sys.executable, __file__, str(chapter)], capture_output=True, text=True)
-        if process.returncode:
-            sys.exit(f"{chapter.name} failed:\n{process.stderr[-2000:]}")
-        minutes = (time.perf_counter() - clock) / 60
-        memory = float(process.stdout.splitlines()[-1])
-        metrics.append(results.Metric(f"{chapter.stem}_minutes", round(minutes, 2), "minutes"))
-        metrics.append(results.Metric(f"{chapter.stem}_peak_memory_mb", round(memory), "MB"))
-        print(f"{chapter.stem:12} {minutes:6.2f} minutes {memory:7.0f} MB")
+def write(measured: dict[str, tuple[float, float]], started: float) -> Path:
+    """Writes (minutes, megabytes) by chapter."""
+    metrics = []
+    for name, (minutes, memory) in measured.items():
+        metrics.append(results.Metric(f"{name}_minutes", round(minutes, 2), "minutes"))
+        metrics.append(results.Metric(f"{name}_peak_memory_mb", round(memory), "MB"))
     record = results.record(
         "chapters-laptop",
-        "what running each chapter of the book costs",
+        "what running each chapter of the book costs, in processor time",
         metrics,
         profile=PROFILE,
         config={},
@@ -51,7 +51,19 @@ def main() -> None:
         started=started,
         command="python tools/measure_chapters.py",
     )
-    print("wrote", results.write(record, ROOT / "results"))
+    return results.write(record, ROOT / "results")
+
+
+def main() -> None:
+    started, measured = time.perf_counter(), {}
+    for chapter in chapters():
+        process = subprocess.run([sys.executable, __file__, str(chapter)], capture_output=True, text=True)
+        if process.returncode:
+            sys.exit(f"{chapter.name} failed:\n{process.stderr[-2000:]}")
+        minutes, memory = map(float, process.stdout.splitlines()[-1].split())
+        measured[chapter.stem] = minutes, memory
+        print(f"{chapter.stem:12} {minutes:6.2f} minutes {memory:7.0f} MB", flush=True)
+    print("wrote", write(measured, started))
 
 
 if __name__ == "__main__":

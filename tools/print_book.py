@@ -29,10 +29,14 @@ async () => {
   }
 }
 """
+TIMEOUT_MS = 300_000  # of a page on a busy machine
 PAPER = """
 @page { size: A4; margin: 16mm 14mm; }
 .bd-article pre { white-space: pre-wrap !important; overflow-wrap: anywhere; font-size: 7.5pt !important; }
-.bd-article img { max-height: 240mm; break-inside: avoid; }
+.bd-article pre, .bd-article div.highlight { break-inside: auto !important; }
+.bd-article img { max-height: 240mm; }
+.bd-article :is(img, figure, tr) { break-inside: avoid; }
+.bd-article :is(h1, h2, h3, h4) { break-after: avoid; }
 .bd-sidebar-primary, .bd-sidebar-secondary, .header-article, .prev-next-footer { display: none !important; }
 """
 
@@ -50,6 +54,7 @@ def print_book(site, target):
     with launched() as browser:
         for name in pages(yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))):
             page = browser.new_page(viewport={"width": 1000, "height": 1400}, color_scheme="light")
+            page.set_default_timeout(TIMEOUT_MS)
             page.goto((site / f"{name}.html").as_uri())
             page.wait_for_timeout(1500)  # WebGL in software
             page.evaluate(STILL)

@@ -6,13 +6,17 @@ scripts of the live page.
 """
 
 import datetime
+import inspect
 import os
 import re
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from docutils import nodes
 from plotly_bundle import plotly_script
+from sphinx.transforms import SphinxTransform
+from wrapping import wrap
 
 import handlib
 from handlib.photo.live_page import write_scripts
@@ -20,6 +24,9 @@ from handlib.photo.live_page import write_scripts
 # The parts of MathJax that `tex-mml-chtml.js` loads: its fonts, and TeX extensions on first use.
 MATHJAX = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]
 
+PICTURES = {"image/png", "image/svg+xml", "text/html"}  # what a cell shows that is no text
+SIGNATURE = re.compile(r'<dt class="sig .*?</dt>', re.S)
+NAMES = r"\w+(?:, \w+)*"
 PAPER_RANGES = {"4": "P4–P6"}  # displayed as one block here
 
 
@@ -40,12 +47,37 @@ def copy_scripts(app):
     write_scripts(static / "live")
 
 
-def choose_scripts(app, pagename, templatename, context, doctree):
+def finish_page(app, pagename, templatename, context, doctree):
+    if "body" in context:
+        # Sphinx writes the arguments of a signature as definitions without a term, which screen readers stumble over.
+        body = SIGNATURE.sub(lambda found: re.sub("<(/?)d[ld]>", r"<\1div>", found[0]), context["body"])
+        context["body"] = re.sub(r'<figure (?=class="[^"]*\bwide\b)', '<figure tabindex="0" ', wrap(body))  # it scrolls
     if "plotly-graph-div" in context.get("body", ""):
         app.add_js_file("plotly.min.js", priority=100)  # before the figures' inline scripts call it
     # Jupyter Book adds Thebe twice, to pages that have no live code: the second declaration is an error there.
     scripts = context["script_files"]
     scripts[:] = [script for script in scripts if "thebe" not in f"{script.filename} {script.attributes}".lower()]
+
+
+class JoinFigures(SphinxTransform):
+    """What a cell shows under its caption is one figure with one number; text among it stays outside."""
+
+    default_priority = 200  # before Sphinx gives figures their ids
+
+    def apply(self):
+        for output in self.document.findall(nodes.container):
+            if output.get("nb_element") != "cell_code_output":
+                continue
+            first = None
+            for figure in [child for child in output.children if isinstance(child, nodes.figure)]:
+                bundle = figure.children[0]
+                if not any(form["mime_type"] in PICTURES for form in bundle.children):
+                    figure.replace_self(bundle)
+                elif first is None:
+                    first = figure
+                else:
+                    output.remove(figure)
+                    first.insert(-1, bundle)  # above the caption
 
 
 def number_equations(app, env):
@@ -62,16 +94,25 @@ def number_equations(app, env):
 
 
 def read_docstring(app, what, name, thing, options, lines):
-    """Docstrings are written for people: a line `name: what it is` is one item of a list, indentation means nothing."""
+    """Docstrings are written for people: `name: what it is` is one item of a list, indentation means nothing."""
     made = []
-    for line in (line.strip() for line in lines):
-        item = re.match(r"((?:\w+)(?:, \w+)*): (?=\S)", line)
+    for line in [part for written in lines for part in _arguments(written.strip(), thing)]:
+        item = re.match(rf"({NAMES}): (?=\S)", line)
         made += (
             ["", f"- `{item[1]}`: {line[item.end() :]}"]
             if item
             else [f"  {line}" if made[-1:] and made[-1][:2] in ("- ", "  ") and line else line]
         )
     lines[:] = [*made, ""]
+
+
+def _arguments(line, thing):
+    """A line, cut where a sentence has ended and the name of an argument follows."""
+    known = set(inspect.signature(thing).parameters) if callable(thing) else set()
+    starts = [
+        found.start() for found in re.finditer(rf"(?<=\. )({NAMES}): (?=\S)", line) if {*found[1].split(", ")} <= known
+    ]
+    return [line[i:j].strip() for i, j in zip([0, *starts], [*starts, len(line)], strict=True)]
 
 
 def state_version(app, config):
@@ -84,9 +125,10 @@ def state_version(app, config):
 def setup(app):
     os.environ["HANDBOOK"] = "1"  # the notebooks' kernels inherit both
     os.environ["TQDM_DISABLE"] = "1"  # a progress bar is junk on a page
+    app.add_transform(JoinFigures)
     app.connect("config-inited", state_version, priority=900)
     app.connect("autodoc-process-docstring", read_docstring)
     app.connect("builder-inited", copy_scripts)
-    app.connect("html-page-context", choose_scripts)
+    app.connect("html-page-context", finish_page)
     app.connect("env-get-updated", number_equations, priority=900)  # after the numbers were given
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,6 +8,7 @@ import torch
 import tyro
 
 from ..evaluation import results
+from ..experiments.bench.checks import CHECKS_BENCHES, bench_checks
 from ..experiments.bench.data import DATA_BENCHES, bench_data
 from ..experiments.bench.hand import HAND_BENCHES, bench_hand
 from ..experiments.bench.predict import PREDICT_BENCHES, bench_predict
@@ -17,6 +18,7 @@ from ..experiments.bench.training import TRAINING_BENCHES, bench_training
 from .profiles import take_profile
 
 BENCHES = {  # name → function, its profiles, its help
+    "checks": (bench_checks, CHECKS_BENCHES, "Measures which share of a silhouette goes into checks of its arguments."),
     "data": (bench_data, DATA_BENCHES, "Times the rendering of the benchmark's images, in images per second."),
     "hand": (
         bench_hand,
@@ -40,7 +42,6 @@ PROFILES = tuple({profile: None for _, profiles, _ in BENCHES.values() for profi
 
 
 def bench_command(arguments: list[str]) -> None:
-    """`handlib bench NAME`: a profile, then overrides of any of its fields."""
     profile, arguments = take_profile(arguments, PROFILES)
     commands = {name: _command(name, profile) for name in BENCHES}
     about = (
@@ -62,7 +63,9 @@ def _command(name: str, profile: str) -> Callable[..., None]:
         if profile not in profiles:
             raise ValueError(f"unknown profile '{profile}': choose one of {', '.join(profiles)}")
         for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-            print("wrote", results.write(bench(config, profile, device), results_dir))
+            record = bench(config, profile, device)
+            if record is not None:
+                print("wrote", results.write(record, results_dir))
 
     run.__doc__ = f"""{summary} Profiles: {", ".join(profiles)}.
 

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
+from PIL import Image
 
 from ..data.check import check
 from ..data.sample import spread
 from ..data.specs import BACKGROUNDS, HANDS, open_backgrounds, open_spec
 from ..data.synthetic import SyntheticHands
 from ..data.synthetic.render import render
+from ..support.arguments import at_least
 from ..support.files import atomic_path
 from ..viz.sheet import sample_sheet
 
@@ -57,8 +59,8 @@ def render_command(
         workers: Processes that render; 0: this one alone.
         backgrounds: nyu:FILE or pictures:FOLDER instead of the photographs that come with the packages.
     """
-    _at_least(1, n=1 if n is None else n, size=size)
-    _at_least(0, seed=seed, shard_size=shard_size, workers=workers)
+    at_least(1, **{"--n": 1 if n is None else n, "--size": size})
+    at_least(0, **{"--seed": seed, "--shard-size": shard_size, "--workers": workers})
     source = None if backgrounds is None else open_backgrounds(backgrounds)
     data = SyntheticHands(split, size, n, seed, backgrounds=source)
     print("wrote", render(data, out, shard_size, workers), "with", data.name)
@@ -83,8 +85,7 @@ def show_command(
         size: Side of each picture in pixels.
         seed: Of the synthetic benchmark.
     """
-    _at_least(1, n=n, size=size)
-    _at_least(0, seed=seed)
+    at_least(1, **{"--n": n, "--size": size})
     if out.suffix.lower() not in PICTURES:
         raise ValueError(f"--out {out}: name a picture that ends in {', '.join(PICTURES)}")
     if spec:
@@ -94,18 +95,12 @@ def show_command(
     else:
         data = SyntheticHands(split or "diverse", size, seed=seed)
     sheet = sample_sheet([data[i] for i in spread(len(data), n)], size=size)
+    sheet = Image.alpha_composite(Image.new("RGBA", sheet.size, "white"), sheet).convert("RGB")
     with atomic_path(out) as temporary:
         sheet.save(temporary, {".png": "PNG", ".webp": "WEBP"}.get(out.suffix.lower(), "JPEG"))
     print("wrote", out, "of", data.name)
 
 
-def _at_least(low: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < low:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {low}, not {value}")
-
-
 def data_command(arguments: list[str]) -> None:
-    """`handlib data VERB …`"""
     verbs = {"check": check_command, "render": render_command, "show": show_command}
     tyro.extras.subcommand_cli_from_dict(verbs, prog="handlib data", args=arguments or ["--help"])

@@ -13,10 +13,10 @@ from ..data.specs import HANDS, parse_spec
 from ..data.synthetic import digest
 from ..dhpe import DHPE
 from ..evaluation import results
-from ..evaluation.evaluate import predictions
-from ..evaluation.measure import measurements
+from ..evaluation.evaluate import measurements, predictions
 from ..evaluation.protocols import OWN_PROTOCOLS
 from ..refinement import METHOD, RefinementWeights
+from ..support.arguments import at_least
 from ..support.json_text import parse_json
 from ..training.feed import evenly, in_memory
 
@@ -45,10 +45,8 @@ def evaluate_command(
         results_dir: Folder that holds results files.
     """
     started = time.perf_counter()
-    if n is not None and n < 1:
-        raise ValueError(f"--n {n}: there must be at least one sample")
-    if refine < 0:
-        raise ValueError(f"--refine {refine}: the number of iterations cannot be negative")
+    at_least(1, **{"--n": 1 if n is None else n})
+    at_least(0, **{"--refine": refine})
     model = DHPE.from_pretrained(checkpoint)
     trained = parse_json(model.provenance.get("train", "{}"), f"{checkpoint}: its notes", "train it again")
     trained = trained if isinstance(trained, dict) else {}

@@ -66,7 +66,10 @@ def export_command(
     if kind == ".onnx":
         given = (hand, frame, side, hand_model) != (None, None, None, "openhand")
         _refuse(given, "--hand, --frame, --side or --hand-model", "for hands")
-        _model(source, out)
+        off = export_onnx(DHPE.from_pretrained(source), out)
+        print("wrote", out, "with the outputs", ", ".join(off))
+        name = max(off, key=off.get)
+        print(f"largest difference from torch: {off[name]:.1e} in {name}; vertices {off['vertices']:.1e} m")
         return
     if source == "openhand":
         write_open_hand(out, side or "right")
@@ -99,13 +102,6 @@ def _placed(source: str, model: HandModel, hand: int | None, frame: int | None, 
     if not 0 <= hand < len(placed):
         raise ValueError(f"--hand {hand}: {source} has the hands 0 … {len(placed) - 1}")
     return [placed[hand]]
-
-
-def _model(source: str, out: Path) -> None:
-    differences = export_onnx(DHPE.from_pretrained(source), out)
-    name = max(differences, key=differences.get)
-    print("wrote", out, "with the outputs", ", ".join(differences))
-    print(f"largest difference from torch: {differences[name]:.1e} in {name}; vertices {differences['vertices']:.1e} m")
 
 
 def _refuse(wrong: bool, option: str, what_for: str) -> None:

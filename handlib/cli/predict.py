@@ -13,6 +13,7 @@ from ..photo.predict import Predictor, camera_of
 from ..photo.read import read_photo
 from ..photo.video import is_clip
 from ..support import jit
+from ..support.arguments import at_least
 
 FEW = 8  # photographs whose plain torch costs less than loading numba
 Mesh = Literal["obj", "ply", "glb", "stl"]
@@ -61,20 +62,17 @@ def predict_command(
                 from ..photo.clip import predict_clip
 
                 clip = predict_clip(path, out, predictor, max_hands, focal)
-                _say([file for file in clip[:3] if file is not None])
-                tqdm.write(f"{path}: {len(clip.tracks)} tracked hands in {clip.frames} frames")
-                missed += [] if clip.tracks else [path]
-                continue
-            one = _photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box)
-            _say(one.paths)
-            tqdm.write(
-                f"{path}: "
-                + (", ".join(f"{h.side} hand (score {h.score:.2f})" for h in one.shown.hands) or "no hand found")
-            )
-            written.append(one)
-            missed += [] if one.shown.hands else [path]
+                paths, found = clip[:3], clip.tracks
+                said = f"{len(found)} tracked hands in {clip.frames} frames"
+            else:
+                written.append(_photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box))
+                paths, found = written[-1].paths, written[-1].shown.hands
+                said = ", ".join(f"{h.side} hand (score {h.score:.2f})" for h in found) or "no hand found"
+            for line in (*filter(None, paths), f"{path}: {said}"):
+                tqdm.write(str(line))
+            missed += [] if found else [path]
         if page and written:
-            _say([write_page(written, out / "index.html")])
+            tqdm.write(str(write_page(written, out / "index.html")))
     if require_hand and missed:
         print(f"handlib: no hand found in {', '.join(map(str, missed))}", file=sys.stderr)
         sys.exit(3)
@@ -84,26 +82,18 @@ def check(images: Sequence[Path], max_hands: int, refine: int | None, focal: flo
     """What can be seen to be wrong before anything is computed."""
     if not images:
         raise ValueError("no image given: handlib predict IMAGE [IMAGE ...] --out DIR")
-    names = [path.stem for path in images]
-    if len(set(names)) < len(names):
+    if len({path.stem for path in images}) < len(images):
         raise ValueError("two of the images have the same name, so their results would overwrite each other")
-    for option, value, least in (("--max-hands", max_hands, 1), ("--refine", refine, 0)):
-        if value is not None and value < least:
-            raise ValueError(f"{option} must be at least {least}, not {value}")
-    if focal is not None and not 1 <= focal <= 1e6:
-        raise ValueError(f"--focal must be a length in pixels from 1 to 1,000,000, not {focal}")
+    at_least(1, **{"--max-hands": max_hands})
+    at_least(0, **{"--refine": refine or 0})
+    at_least(1, 10**6, **{"--focal": 1 if focal is None else focal})
     for path in images:
         if not path.exists():
             raise FileNotFoundError(f"no image at {path}")
 
 
 def _photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box) -> Written:
-    photo = read_photo(path)
+    photo = read_photo(path, box)
     hands = predictor(photo, focal, max_hands, refine, box, side)
     K = hands[0].K if hands else camera_of(photo, focal)[0]
     return write_prediction(photo, hands, K, out / path.stem, f".{mesh}", focal is None)
-
-
-def _say(paths: Sequence[Path]) -> None:
-    for path in paths:
-        tqdm.write(str(path))

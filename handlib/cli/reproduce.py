@@ -1,6 +1,5 @@
 """`handlib reproduce TABLE|all|show`: Snakemake does the runs, then the tables and figures of all that is there."""
 
-import json
 import os
 import shlex
 import subprocess
@@ -12,7 +11,8 @@ from typing import Literal
 import tyro
 
 from ..experiments.reproduce import show
-from ..support.files import atomic_path
+from ..support.arguments import at_least
+from ..support.files import write_json
 from ..support.locks import Busy, alone_in
 
 RULES = Path(show.__file__).with_name("rules.smk")
@@ -60,8 +60,7 @@ def reproduce_command(
     if table == "show":
         print(show.shown(out))
         return
-    if cores < 1:
-        raise ValueError(f"--cores {cores}: at least one run at once")
+    at_least(1, **{"--cores": cores})
     if find_spec("snakemake") is None:
         raise ModuleNotFoundError("Snakemake is not installed: pip install 'handlib[reproduce]' (Python 3.11 or newer)")
     from ..experiments.reproduce.suite import suite_of  # late: show needs nothing that trains
@@ -74,10 +73,11 @@ def reproduce_command(
     try:
         with alone_in(suite.out):  # one Snakemake a suite: its own lock would outlive one that is killed
             suite.claim_folder()
-            file = suite.out / "options.json"
-            with atomic_path(file) as temporary:
-                temporary.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
-            done = subprocess.run(_command(file, cores, dry_run, engine), env=_environment())
+            file = write_json(suite.out / "options.json", options)
+            # Runs use the handlib that started them, wherever it lies, in one thread each.
+            path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
+            environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+            done = subprocess.run(_command(file, cores, dry_run, engine), env=environment)
     except Busy as busy:
         raise ValueError(f"{busy}: wait for it, or choose another --out") from None
     if dry_run:
@@ -86,12 +86,6 @@ def reproduce_command(
         print("\n" + show.shown(suite.results, show.ALL if table in ("all", "verdict") else (table,)))
     if done.returncode:
         sys.exit(done.returncode)
-
-
-def _environment() -> dict[str, str]:
-    """Runs use the handlib that started them, wherever it lies, in one thread each."""
-    path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
 
 def _command(options: Path, cores: int, dry_run: bool, engine: str) -> list[str]:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 
 from ..data.cache import CACHE
@@ -12,12 +13,9 @@ from .profiles import take_profile
 
 
 def train_command(arguments: list[str]) -> None:
-    """`handlib train`: a profile, then overrides of any of its fields."""
     profile, arguments = take_profile(arguments, (*PROFILES, "photo"))
     if profile == "photo":
-        from .train_photo import train_photo_command  # late: it brings the photo room
-
-        return train_photo_command(arguments)
+        return _photo(arguments)
 
     def run(
         config: tyro.conf.OmitArgPrefixes[Annotated[TrainConfig, tyro.conf.arg(name="")]] = PROFILES[profile],
@@ -44,3 +42,29 @@ def train_command(arguments: list[str]) -> None:
         print("wrote", out / "model.safetensors")
 
     tyro.cli(run, prog="handlib train", args=arguments)
+
+
+def _photo(arguments: list[str]) -> None:
+    from ..training.photo_model import PhotoTraining, train_photo  # late: it brings the photo room
+
+    default = PhotoTraining()
+
+    def run(
+        config: tyro.conf.OmitArgPrefixes[Annotated[PhotoTraining, tyro.conf.arg(name="")]] = default,
+        out: Path = Path("runs") / "photo",
+    ) -> None:
+        """Trains E3D and Ref of the photo model, whose evidence networks are published ones and stay as they are.
+
+        Evidence of rendered hands is cached first, then skeletons with its errors are lifted, then E3D is tuned on the
+        evidence itself and, with --photographs, on photographs without labels. Interrupted, it goes on where it
+        stopped. Half an hour on one core. Then: handlib predict PHOTO --checkpoint OUT/model.safetensors.
+
+        Args:
+            config: Every field, to override.
+            out: Folder of the run: config.json, the cached rows, the states of both phases, model.safetensors.
+        """
+        torch.set_flush_denormal(True)  # weights that fade would make a step three times as slow
+        train_photo(config, out)
+        print("wrote", out / "model.safetensors")
+
+    tyro.cli(run, prog="handlib train --profile photo", args=arguments)

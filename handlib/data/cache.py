@@ -54,7 +54,6 @@ class CachedHands:
         return from_bytes({key: value[indices] for key, value in self.tensors.items()})
 
     def first(self, n: int) -> "CachedHands":
-        """Returns a data set of the first n samples."""
         return self.each(lambda value: value[:n])
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "CachedHands":

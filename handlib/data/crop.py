@@ -11,7 +11,7 @@ the same camera frame: cropping changes only K.
 """
 
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -90,17 +90,16 @@ class Frame:
     def mirrored(self) -> "Frame":
         """Mirrors the frame: a left hand becomes a right hand and the reverse."""
         width = self.size[0]
-        changed = {
-            "side": {"left": "right", "right": "left"}[self.side],
-            "joints_cam": mirror_cam(self.joints_cam),
-            "K": mirror_intrinsics(self.K, width),
-            "vertices_cam": None if self.vertices_cam is None else mirror_cam(self.vertices_cam),
-            "box_px": None if self.box_px is None else mirror_px(self.box_px, width),
-        }
-        for name in ("image", "mask", "parts", "depth"):
-            picture = getattr(self, name)
-            changed[name] = None if picture is None else picture[:, ::-1]
-        return Frame(**{field.name: getattr(self, field.name) for field in fields(Frame)} | changed)
+        pictures = {name: getattr(self, name) for name in ("image", "mask", "parts", "depth")}
+        return replace(
+            self,
+            side={"left": "right", "right": "left"}[self.side],
+            joints_cam=mirror_cam(self.joints_cam),
+            K=mirror_intrinsics(self.K, width),
+            vertices_cam=None if self.vertices_cam is None else mirror_cam(self.vertices_cam),
+            box_px=None if self.box_px is None else mirror_px(self.box_px, width),
+            **{name: picture[:, ::-1] for name, picture in pictures.items() if picture is not None},
+        )
 
 
 # ---- mirror

@@ -1,18 +1,7 @@
 """Specs name data sets on the command line: `rhd:PATH`, or with arguments of the reader, `stb,camera=SK:PATH`.
 
-| kind | reader | splits |
-|---|---|---|
-| `rhd` | `RHD` | train, test |
-| `stb` | `STB` | train, test |
-| `do` | `DexterObject` | test |
-| `freihand` | `FreiHAND` | train, test |
-| `ho3d` | `HO3D` | train, test |
-| `interhand` | `InterHand26M` | train, val, test |
-| `photos` | `PhotoFolder` | test |
-| `nyu`, `pictures` | `NYUBackgrounds`, `ImageFolderBackgrounds`: backgrounds | |
-
-Of the real data sets, only `interhand` has a validation split. The argument `hold=0.05` makes one from the last
-twentieth of the recordings of the training split, and removes it from there: `rhd,hold=0.05:PATH`.
+`HANDS` and `BACKGROUNDS` list the kinds. Only `interhand` has a validation split. The argument `hold=0.05` makes one
+from the last twentieth of the recordings of the training split, and removes it from there: `rhd,hold=0.05:PATH`.
 """
 
 import inspect

@@ -54,7 +54,8 @@ def _described(record: dict[str, Any]) -> str:
     lines = [
         f"{record['name']}: {record['claim']}",
         f"  command   {record['command']}",
-        f"  profile   {record['profile']}, seed {record['seed']}, {record['minutes']:.1f} min on {record['device']}",
+        f"  profile   {record['profile']}, seed {record['seed']}, "
+        f"{record['minutes']:.1f} min on {results.device_of(record)}",
         f"  data      {json.dumps(record['data'], ensure_ascii=False)}",
         f"  hand      {json.dumps(record['hand'], ensure_ascii=False)}",
         f"  code      {commit}, {record['created']}",

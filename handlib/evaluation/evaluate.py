@@ -5,12 +5,9 @@ Missing truth (NaN joints, missing masks) does not count, nor do joints that the
 (`scored`). If joint 0 of the data set is a point of the palm (`palm`), estimate and truth are both converted to it.
 """
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..data import CachedHands
 from ..data.crop import recropped
@@ -30,11 +27,13 @@ from .metrics import (
     segmentation_scores,
     without_rounding,
 )
-from .refinement_report import RefinementReport, trajectory
+from .protocols import PROTOCOLS, freihand_mesh
+from .refinement_report import RefinementReport, by_batch, trajectory
 from .results import Metric
 
 ALL = tuple(range(21))
 FEWEST_FITTED = 3  # points that determine a similarity in 3D
+Curves = dict[str, dict[str, list]]
 PCK_GRID_MM = torch.linspace(0, 50, 51)
 
 
@@ -66,17 +65,6 @@ def predictions(
         return samples
 
     return by_batch(measure, data, batch_size, progress)
-
-
-def by_batch(
-    measure: Callable[[dict[str, Tensor]], dict[str, Tensor]], data: CachedHands, batch_size: int, progress: bool
-) -> dict[str, Tensor]:
-    """Applies `measure` to every batch and joins the results on the CPU."""
-    rows: dict[str, list] = {}
-    for indices in tqdm(torch.arange(len(data)).split(batch_size), "evaluating", unit="batch", disable=not progress):
-        for name, value in measure(data.batch(indices)).items():
-            rows.setdefault(name, []).append(value.cpu())
-    return {name: torch.cat(values) for name, values in rows.items()}
 
 
 def depth_of_root(joints_cam: Float[Tensor, "b 21 3"]) -> Float[Tensor, " b"]:
@@ -218,3 +206,33 @@ def refinement_of(samples: dict[str, Tensor]) -> RefinementReport | None:
 def evaluate(model: DHPE, data: CachedHands, iterations: int = 0, progress: bool = True) -> dict[str, float]:
     """Computes all scores of a model on a data set; `iterations` > 0 adds test-time refinement."""
     return scores(predictions(model, data, iterations, progress=progress))
+
+
+def measurements(samples: dict[str, Tensor], n: int, protocols: tuple[str, ...] = ()) -> tuple[list[Metric], Curves]:
+    """Computes all metrics and curves for which `predictions` of n hands have estimates.
+
+    protocols: names of `PROTOCOLS` to add to handlib's own scores.
+    """
+    metrics, tables = describe(scores(samples), n), {}
+    if "joints_cam" in samples:
+        tables = curves(samples)
+        joints = samples["joints_cam"], samples["truth_cam"], samples["visible"]
+        for name in protocols if samples["visible"].any() else ():
+            metrics += PROTOCOLS[name].scores(*joints)
+            if name == "dexter_object":  # has no annotated root, so its PCK curve uses its own errors
+                errors = PROTOCOLS[name].errors(*joints)
+                tables[f"pck_{name}"] = pck_curve({"joints_mm": errors.mm, "visible": errors.counted})
+    if "freihand" in protocols and "truth_vertices_cam" in samples:
+        metrics += freihand_mesh(samples["vertices_cam"], samples["truth_vertices_cam"])
+    if report := refinement_of(samples):
+        metrics, tables = metrics + report.metrics(), tables | report.curves()
+    return metrics, {name: _without_nan(curve) for name, curve in tables.items()}
+
+
+def _without_nan(curve: dict[str, list]) -> dict[str, list]:
+    """Replaces NaN by None, which JSON can represent."""
+
+    def number(value: object) -> object:
+        return None if isinstance(value, float) and value != value else value
+
+    return {name: [number(value) for value in column] for name, column in curve.items()}

@@ -231,25 +231,15 @@ def segmentation_scores(predicted: Tensor, target: Tensor, classes: int = 2) -> 
 
 
 @checked
-def vertex_error(predicted: Float[Tensor, "n v 3"], truth: Float[Tensor, "n v 3"], mode: str = "procrustes") -> float:
-    """Computes the mean vertex distance in millimeters, after alignment by "procrustes" or without ("none")."""
-    if mode not in ("procrustes", "none"):
-        raise ValueError(f"unknown alignment '{mode}' for vertices: choose procrustes or none")
-    moved = _procrustes(predicted, truth) if mode == "procrustes" else predicted
-    return float(joint_errors_mm(moved, truth).mean())
-
-
-@checked
-def f_score(predicted: Float[Tensor, "v 3"], truth: Float[Tensor, "w 3"], threshold_mm: float) -> float:
-    """Computes the harmonic mean of precision and recall: fractions of points within a threshold of the other set."""
-    return f_scores(predicted, truth, (threshold_mm,))[0]
-
-
-@checked
 def f_scores(
     predicted: Float[Tensor, "v 3"], truth: Float[Tensor, "w 3"], thresholds_mm: tuple[float, ...]
 ) -> list[float]:
-    """Computes `f_score` at each of several thresholds in millimeters; 0 if no point is near enough."""
+    """Computes the harmonic mean of precision and recall, the fractions of points within a threshold of the other set.
+
+    One for each threshold in millimeters; 0 if no point is near enough.
+    """
+    if not len(predicted) or not len(truth):
+        raise ValueError(f"predicted and truth must hold points: got {len(predicted)} and {len(truth)}")
     # By default cdist uses a matrix product, which in single precision loses half a millimeter at half a meter.
     distance = torch.cdist(predicted, truth, compute_mode="donot_use_mm_for_euclid_dist") * 1000
     nearest, scores = (distance.amin(1), distance.amin(0)), []

@@ -19,6 +19,8 @@ from ..hand.joints import C21, MIDDLE_MCP, TIPS
 from .metrics import align, auc_on, f_scores, joint_errors_mm, without_rounding
 from .results import Metric
 
+Joints = Float[Tensor, "n 21 3"]
+Visible = Bool[Tensor, "n 21"]
 PHALANX = (C21.index("middle2"), MIDDLE_MCP)  # RHD's joints 11 and 12
 PALM = (C21.index("wrist"), MIDDLE_MCP)  # C21's joints 0 and 9
 FEWEST_TIPS = 2  # annotated fingertips that a frame of Dexter+Object needs to count
@@ -55,27 +57,17 @@ class Errors(NamedTuple):
 # ---- alignments
 
 
-def rhd_hand3d(
-    predicted: Float[Tensor, "n 21 3"],
-    truth: Float[Tensor, "n 21 3"],
-    visible: Bool[Tensor, "n 21"],
-    in_bones: bool = False,
-) -> Errors:
+def rhd_hand3d(predicted: Joints, truth: Joints, visible: Visible) -> Errors:
     """Measures RHD as in hand3d, the code of Zimmermann & Brox: relative to joint 0, scaled by the middle phalanx.
 
     Joint 0 is the wrist or, in their code, a palm point; `evaluate.compared` converts both sides to that of the data
-    set. A prediction is divided by its own middle proximal phalanx and multiplied by the true one. in_bones: the
-    prediction, like theirs, is already in units of the phalanx.
+    set. A prediction is divided by its own middle proximal phalanx and multiplied by the true one.
     """
-    relative = predicted - predicted[:, :1]
-    if not in_bones:
-        relative = relative / _bone(predicted, PHALANX).clamp(min=1e-9)
+    relative = (predicted - predicted[:, :1]) / _bone(predicted, PHALANX).clamp(min=1e-9)
     return _errors(relative * _bone(truth, PHALANX), truth - truth[:, :1], visible)
 
 
-def minimal_hand(
-    predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]
-) -> Errors:
+def minimal_hand(predicted: Joints, truth: Joints, visible: Visible) -> Errors:
     """Measures RHD and STB as in Minimal-Hand's code: the middle MCPs coincide and the bones 0–9 have equal length.
 
     That code counts every joint; here joints that are not visible are left out, as in all protocols.
@@ -83,9 +75,7 @@ def minimal_hand(
     return _errors(align(predicted, truth, "root_scale"), truth, visible)
 
 
-def dexter_object(
-    predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]
-) -> Errors:
+def dexter_object(predicted: Joints, truth: Joints, visible: Visible) -> Errors:
     """Measures Dexter+Object as in Minimal-Hand's code: annotated fingertips in frames with at least two of them.
 
     The centroids of these tips coincide, and so do their mean distances from it. This is very forgiving: with two tips,
@@ -113,34 +103,30 @@ def freihand(
     )
 
 
-def wrist(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
+def wrist(predicted: Joints, truth: Joints, visible: Visible) -> Errors:
     """Measures InterHand2.6M and root-relative HO3D: the wrists coincide. Frames without a wrist do not count."""
     visible = visible & torch.isfinite(truth[:, :1]).all(-1)
     return _errors(align(predicted, truth, "wrist"), truth, visible)
 
 
-def ho3d(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
+def ho3d(predicted: Joints, truth: Joints, visible: Visible) -> Errors:
     """Measures HO3D's "scale and translation": the wrists coincide and the bones 0–9 have equal length."""
     return _errors(align(predicted, truth, "wrist_scale"), truth, visible)
 
 
-def root(predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]) -> Errors:
+def root(predicted: Joints, truth: Joints, visible: Visible) -> Errors:
     """Measures handlib's own protocol: the middle MCPs coincide; only the depth of that joint was given."""
     return _errors(align(predicted, truth, "root"), truth, visible)
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named protocol."""
-
     name: str
     rule: str  # one line, for tables
     errors: Callable[[Tensor, Tensor, Tensor], Errors]
     grids: tuple[Grid, ...]
 
-    def scores(
-        self, predicted: Float[Tensor, "n 21 3"], truth: Float[Tensor, "n 21 3"], visible: Bool[Tensor, "n 21"]
-    ) -> list[Metric]:
+    def scores(self, predicted: Joints, truth: Joints, visible: Visible) -> list[Metric]:
         """Computes mean and median error and an AUC for each grid. Raises `ValueError` if no joint counts."""
         return _metrics(self.name, self.rule, self.errors(predicted, truth, visible), self.grids)
 

@@ -4,7 +4,8 @@ Refinement does not know the truth, so it may lower its objective and raise the 
 that happens on data with known truth. Joints are placed and aligned as in evaluate.py.
 """
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..camera import crop_to_cam
+from ..data import CachedHands
 from ..data.real.palm import wrist_to_palm
 from ..dhpe import DHPE
 from ..hand.joints import MIDDLE_MCP
@@ -21,15 +23,6 @@ from .metrics import align, joint_errors_mm
 from .results import Metric
 
 CHANGES_MM = [float(edge) for edge in range(-20, 21, 2)]  # bin edges of the histogram of changes of the error
-
-
-@runtime_checkable
-class Hands(Protocol):
-    """A data set with `batch`, such as `CachedHands`."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, indices: Tensor) -> dict[str, Tensor]: ...
 
 
 class RefinementReport(NamedTuple):
@@ -95,7 +88,7 @@ class RefinementReport(NamedTuple):
 
 def refinement_report(
     model: DHPE,
-    data: Hands,
+    data: CachedHands,
     iterations: int | None = None,
     weights: RefinementWeights | None = None,
     batch_size: int = 32,
@@ -110,19 +103,28 @@ def refinement_report(
     if not len(data):
         raise ValueError("there are no hands to refine")
     model.eval()
-    scored, palm = tuple(getattr(data, "scored", range(21))), getattr(data, "palm", "")
-    errors, objectives = [], []
-    for indices in tqdm(torch.arange(len(data)).split(batch_size), "refining", unit="batch", disable=not progress):
-        batch = data.batch(indices)
+
+    def measure(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         with torch.no_grad():
             output = model(batch["image"])
         refined = refine(model, batch["image"], output, iterations, weights, method)
-        part = trajectory(refined, batch, scored, palm)
-        if not torch.isfinite(part.error_mm).all():
-            raise ValueError("a hand has no joint with a known error: are its root and its camera annotated?")
-        errors.append(part.error_mm.cpu())
-        objectives.append(part.objective.cpu())
-    return RefinementReport(torch.cat(errors), torch.cat(objectives))
+        return trajectory(refined, batch, data.scored, data.palm)._asdict()
+
+    report = RefinementReport(**by_batch(measure, data, batch_size, progress))
+    if not torch.isfinite(report.error_mm).all():
+        raise ValueError("a hand has no joint with a known error: are its root and its camera annotated?")
+    return report
+
+
+def by_batch(
+    measure: Callable[[dict[str, Tensor]], dict[str, Tensor]], data: CachedHands, batch_size: int, progress: bool
+) -> dict[str, Tensor]:
+    """Applies `measure` to every batch and joins the results on the CPU."""
+    rows: dict[str, list] = {}
+    for indices in tqdm(torch.arange(len(data)).split(batch_size), "evaluating", unit="batch", disable=not progress):
+        for name, value in measure(data.batch(indices)).items():
+            rows.setdefault(name, []).append(value.cpu())
+    return {name: torch.cat(values) for name, values in rows.items()}
 
 
 def trajectory(

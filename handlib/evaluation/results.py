@@ -11,7 +11,6 @@ import math
 import os
 import platform
 import shlex
-import statistics
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ from typing import Any
 import torch
 
 from ..support.arguments import check_fields
-from ..support.files import atomic_path
+from ..support.files import write_file
 from ..support.json_text import read_json
 
 SCHEMA = {
@@ -71,13 +70,8 @@ class Metric:
     seeds: int = 1
 
 
-def over_seeds(records: list[dict[str, Any]]) -> list[Metric]:
-    """Averages the metrics of runs that differ only in their seed; the spread has n − 1 in its denominator.
-
-    Raises `ValueError` if two runs have the same seed, or if their configs, data or metrics differ.
-    """
-    if not records:
-        raise ValueError("no records to average")
+def check_alike(records: list[dict[str, Any]]) -> None:
+    """Raises `ValueError` unless records differ in their seed and what was measured alone, as those to average must."""
     first = records[0]
     names = [metric["name"] for metric in first["metrics"]]
     if len({r["seed"] for r in records}) < len(records):
@@ -87,13 +81,6 @@ def over_seeds(records: list[dict[str, Any]]) -> list[Metric]:
             raise ValueError(f"{first['name']} and {other['name']} do not measure the same on the same data")
         if _without_seed(other["config"]) != _without_seed(first["config"]):
             raise ValueError(f"{first['name']} and {other['name']} differ in more than their seed")
-    metrics = []
-    for i, metric in enumerate(first["metrics"]):
-        values = [r["metrics"][i]["value"] for r in records]
-        mean = sum(values) / len(values)
-        spread = statistics.stdev(values) if len(values) > 1 else None
-        metrics.append(Metric(**{**metric, "value": mean, "spread": spread, "seeds": len(values)}))
-    return metrics
 
 
 def _without_seed(config: Any) -> Any:
@@ -146,10 +133,8 @@ def write(record: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
     """Checks a record and writes it, with its digest, as `folder/name.json`."""
     _check(record, "record")
     record = {**record, "digest": digest(record)}
-    path = Path(folder) / f"{record['name']}.json"
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    return path
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return write_file(Path(folder) / f"{record['name']}.json", text)
 
 
 def digest(record: dict[str, Any]) -> str:
@@ -240,7 +225,13 @@ def device_name(device: str) -> str:
     """Describes the device of a measurement in words."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{_processor()}, {threads} thread{'s' if threads != 1 else ''}"
+
+
+def device_of(record: dict[str, Any]) -> str:
+    """Returns the device of a record, in words; older records say "1 threads"."""
+    return record["device"].replace(", 1 threads", ", 1 thread")
 
 
 def _processor() -> str:

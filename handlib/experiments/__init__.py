@@ -1,1 +1,1 @@
-"""What the results are made by: reproduction, ablations, tuning, baselines, benches."""
+"""What the results are made by: reproduction, ablations, baselines, benches."""

@@ -44,7 +44,7 @@ def schedule_study(
 ) -> dict[str, Any]:
     """Trains `config` with the weight of Eq. 12 and with a constant one; returns the record of both.
 
-    out: folder of the runs, one folder each. say: called with the plan, then with a line an epoch. The record's curves
+    out: folder of the runs, one folder each. say: called with a line an epoch. The record's curves
     have a list an entry of `CURVES`, one number an epoch of joint training: `under_threshold`, the fraction of training
     instances whose 2D error was at most T when they were seen, and the validation scores after the epoch.
 
@@ -57,30 +57,12 @@ def schedule_study(
     if runs["scheduled"] == runs["constant"]:
         raise ValueError("loss.scheduled is False, so both runs would have a constant weight: leave it at True")
     config.check()
-    for line in plan(config, out, resume):
-        say(line)
     logs = {}
     for name, run in runs.items():
         folder = Path(out) / name
         train(run, folder, resume, cache, progress, lambda name=name, folder=folder: say(_line(name, config, folder)))
         logs[name] = [row for row in read_log(folder) if "under_threshold" in row]
     return _record(config, logs, started, command)
-
-
-def plan(config: TrainConfig, out: str | os.PathLike[str], resume: bool = True) -> list[str]:
-    """What a study is about to do, in lines: its runs, how far each has come."""
-    steps = -(-config.images // config.batch_size)
-    joint = config.epochs - config.evidence_epochs
-    lines = [
-        f"schedule: {len(VARIANTS)} runs from seed {config.seed}, each {config.evidence_epochs} epochs of J2D alone "
-        f"and {joint} of joint training, {steps} steps an epoch ({config.images} images)"
-    ]
-    for name in VARIANTS:
-        log = Path(out) / name / "log.jsonl"
-        done = len(read_log(log.parent)) if resume and log.is_file() else 0
-        status = f"{done} of {config.epochs} epochs are there" if done else f"{config.epochs} epochs to train"
-        lines.append(f"  {log.parent}: {status}")
-    return lines
 
 
 def _line(name: str, config: TrainConfig, folder: Path) -> str:

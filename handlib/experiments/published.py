@@ -15,8 +15,6 @@ ELSEWHERE = "the method's own paper, or a later one that compares with it"
 
 
 class Published(NamedTuple):
-    """One published number."""
-
     method: str
     data: str
     metric: str
@@ -63,19 +61,6 @@ RHD_CURVE = {
     "pck": [0.790, 0.874, 0.925, 0.956, 0.974, 0.986, 0.994],
 }
 
-ABLATIONS = (  # beside the full method, which is in AUC
-    "without test refinement",
-    "without test refinement and augmentation",
-    "without test refinement and pose refiner",
-    "without test refinement and 2D losses",
-    "without shape loss",
-)
-ABLATION_AUC = tuple(
-    Published(variant, data, "auc", None, source=f"{PAPER}, Fig. 5 ({panel})", note="drawn as a curve, no number found")
-    for panel, data in (("d", "DO"), ("e", "RHD"))
-    for variant in ABLATIONS
-)
-
 SEGMENTERS = (OURS, "Zimmermann & Brox 2017", "Khan & Borji 2018")
 CRITERIA = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
 SEGMENTATION = tuple(
@@ -87,7 +72,7 @@ SEGMENTATION = tuple(
 
 def find(method: str, data: str, metric: str = "auc", low: float | None = 20, high: float | None = 50) -> Published:
     """The one published number of a method; `KeyError` when none is listed, not even as missing."""
-    for entry in (*AUC, *ABLATION_AUC, *SEGMENTATION):
+    for entry in (*AUC, *SEGMENTATION):
         if (entry.method, entry.data, entry.metric, entry.low, entry.high) == (method, data, metric, low, high):
             return entry
     raise KeyError(f"no published {metric} of {method} on {data} is listed")

@@ -4,7 +4,6 @@ A hand is placed as its parameters say, in the camera frame of the photograph; t
 the axes of the hand model.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,8 +18,8 @@ from ..hand.files import mirrored, read_hand
 from ..photo.arrays import read_hands, write_hands
 from ..photo.mano_parameters import SIZES, PlacedHand, from_mano_parameters, mano_parameters
 from ..photo.meshes import Mesh
-from ..support.files import atomic_path
-from ..support.json_text import parse_json
+from ..support.files import atomic_path, write_json
+from ..support.json_text import read_json
 
 MAX_BYTES = 64 << 20  # of a JSON file; one hand has 10 kB
 MEAN = "mean"  # the name of the mean hand
@@ -41,7 +40,7 @@ def read_placed(path: str | os.PathLike[str], hand: HandModel, frame: int | None
     else:
         if frame is not None:
             raise ValueError(f"{path}: only the .npz of a video has frames")
-        described = _listed(_json(path), path)
+        described = _listed(read_json(path, _WANTED, MAX_BYTES), path)
     placed = []
     for i, parameters in enumerate(described):
         try:
@@ -73,10 +72,7 @@ def write_parameters(path: str | os.PathLike[str], hand: HandModel, hands: Seque
     if path.suffix.lower() == ".npz":
         arrays = {key: np.stack([np.asarray(row[key]) for row in rows]) for key in (*SIZES, "is_rhand")}
         return write_hands(path, arrays | {"frame": np.zeros(len(rows), int)})
-    plain = [{key: value.tolist() if key in SIZES else value for key, value in row.items()} for row in rows]
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    return path
+    return write_json(path, [{key: row[key].tolist() if key in SIZES else row[key] for key in row} for row in rows])
 
 
 def write_open_hand(path: str | os.PathLike[str], side: str = "right") -> Path:
@@ -88,14 +84,6 @@ def write_open_hand(path: str | os.PathLike[str], side: str = "right") -> Path:
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **(mirrored(fields) if side == "left" else fields))
     return path
-
-
-def _json(path: Path) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"no file of hands at {path}")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: a file of {path.stat().st_size >> 20} MB, which no prediction is; refused unread")
-    return parse_json(path.read_bytes(), path, _WANTED)
 
 
 def _listed(content: Any, path: Path) -> list[Mapping[str, Any]]:

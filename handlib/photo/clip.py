@@ -5,7 +5,6 @@ NAME.json       a summary: frames, camera, tracks
 NAME_overlay    the meshes over the frames: an .mp4, or for a folder of frames a folder of numbered PNGs
 """
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..hand.joints import C21
-from ..support.files import atomic_path
+from ..support.files import write_json
 from .arrays import write_hands
 from .draw import draw_hands
 from .predict import Predictor
@@ -89,9 +88,8 @@ def predict_clip(
         "parameters": parameters.name,
         "overlay": drawn.name if overlay else None,
     }
-    with atomic_path(out / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return Clip(parameters, out / f"{name}.json", drawn if overlay else None, count, tracks)
+    path = write_json(out / f"{name}.json", summary)
+    return Clip(parameters, path, drawn if overlay else None, count, tracks)
 
 
 def summary_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

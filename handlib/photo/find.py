@@ -34,8 +34,6 @@ SAME_POINTS = 0.25  # sides of the tight box between the points of two hands
 
 
 class Detection(NamedTuple):
-    """One hand of an image."""
-
     crop: TurnedCrop  # through which it was looked at last; one row
     evidence: HandEvidence  # one row
     score: float = 0.0  # probability that the points are right; 0 where it was not checked
@@ -83,7 +81,7 @@ class Finder:
                 if any(same_place(crop, TurnedCrop.around_points(other.points_px[None])) for other in hands):
                     continue
                 hand = self.settled(image, crop)
-                if hand.score >= ACCEPTED and not any(same_hand(hand, other) for other in hands):
+                if hand.score >= ACCEPTED and not any(same_points(hand.points_px, other.points_px) for other in hands):
                     hands.append(hand)
                 if len(hands) == most:
                     return _surest_first(hands)
@@ -153,11 +151,6 @@ class Finder:
 
 def _surest_first(hands: list[Detection]) -> list[Detection]:
     return sorted(hands, key=lambda hand: -hand.score)
-
-
-def same_hand(one: Detection, other: Detection) -> bool:
-    """Whether the points of two detections lie on one another."""
-    return same_points(one.points_px, other.points_px)
 
 
 def same_points(one: Float[Tensor, "21 2"], other: Float[Tensor, "21 2"]) -> bool:

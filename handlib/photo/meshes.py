@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..hand.mesh import boundary_loop, vertex_normals
-from ..support.files import atomic_path
+from ..support.files import write_file
 
 FRAME = "x right, y up, z towards the viewer"
 UNITS = {"m": ("meters", 1.0), "mm": ("millimeters", 1000.0)}
@@ -29,8 +29,6 @@ _FLOAT, _UINT, _VERTICES, _INDICES = 5126, 5125, 34962, 34963  # names of glTF 2
 
 
 class Mesh(NamedTuple):
-    """One hand of a file."""
-
     vertices_cam: Float[Tensor, "v 3"]
     faces: Int[Tensor, "f 3"]
     colors: Float[Tensor, "v 3"] | None = None  # sRGB in [0, 1]
@@ -66,10 +64,7 @@ def write_meshes(
         raise ValueError(f"{path}: the unit must be m, or for .obj, .ply and .stl mm; not '{unit}'")
     word, factor = UNITS[unit]
     ready = [_ready(mesh, kind == ".stl" if closed is None else closed, factor, path) for mesh in meshes]
-    content = WRITERS[kind](ready, f"{word}; {FRAME}")
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
-    return path
+    return write_file(path, WRITERS[kind](ready, f"{word}; {FRAME}"))
 
 
 class _Ready(NamedTuple):

@@ -76,7 +76,7 @@ class Predictor:
             raise ValueError(f"max_hands must be at least 1, not {max_hands}")
         if refine is not None and refine < 0:
             raise ValueError(f"refine must be 0 or more iterations, not {refine}")
-        photo = image if isinstance(image, Photo) else read_photo(image)
+        photo = image if isinstance(image, Photo) else read_photo(image, box)
         pyramid = Pyramid(photo.pixels, photo.reduction)
         found = self.finder.find(pyramid, max_hands) if box is None else [self.in_box(photo, pyramid, box)]
         return self.estimate(photo, pyramid, found, K, refine, side)
@@ -133,7 +133,24 @@ class Predictor:
         score = evidence.presence if score is None else score
         spread = torch.full((len(left), 21), UNCHECKED) if spread is None else spread
         confidence = joint_confidence(score, spread, residual.float())
-        return [self._describe(i, outputs, vertices, left, score, confidence, K, assumed) for i in range(len(left))]
+        hands = []
+        for i, h in enumerate(outputs.h):
+            posed = self.model.hand(*MeshParameters.split(h)[:2]).vertices
+            rotation, translation = roma.rigid_points_registration(posed.double(), vertices[i].double())
+            vertices_cam = vertices[i] * vertices.new_tensor(_FLIP) if left[i] else vertices[i]
+            hands.append(HandEstimate(
+                side=SIDES[int(left[i])],
+                score=float(score[i]),
+                confidence=confidence[i],
+                vertices_cam=vertices_cam,
+                joints_cam=self.model.hand.regress_joints(vertices_cam),
+                K=K,
+                K_assumed=assumed,
+                h=h,
+                placement=(rotation.float(), translation.float()),
+                hand=self.model.hand,
+            ))  # fmt: skip
+        return hands
 
     def last_look(
         self, pyramid: Pyramid, points_px: Float[Tensor, "n 21 2"], left: Tensor
@@ -189,37 +206,8 @@ class Predictor:
         if refine is None or refine > 0:
             with torch.enable_grad():
                 output = refine_by_gradient(self.model, pictures, output, 50 if refine is None else refine)
-        residual = (output.joints_2d - crop_px(points, upright, pictures.shape[-1])).norm(dim=-1)
+        residual = (output.joints_2d - (upright.from_px(points) + 1) * (pictures.shape[-1] / 2)).norm(dim=-1)
         return output, in_camera(output, upright, K), residual / (0.02 * pictures.shape[-1])
-
-    def _describe(
-        self,
-        i: int,
-        outputs: DHPEOutput,
-        vertices: Float[Tensor, "n 778 3"],
-        left: Tensor,
-        score: Tensor,
-        confidence: Tensor,
-        K: Tensor,
-        assumed: bool,
-    ) -> HandEstimate:
-        hand, h = self.model.hand, outputs.h[i]
-        parts = MeshParameters.split(h)
-        own = hand(parts.pose, parts.shape).vertices
-        rotation, translation = roma.rigid_points_registration(own.double(), vertices[i].double())
-        cam = vertices[i] * vertices.new_tensor(_FLIP) if left[i] else vertices[i]
-        return HandEstimate(
-            side=SIDES[int(left[i])],
-            score=float(score[i]),
-            confidence=confidence[i],
-            vertices_cam=cam,
-            joints_cam=hand.regress_joints(cam),
-            K=K,
-            K_assumed=assumed,
-            h=h,
-            placement=(rotation.float(), translation.float()),
-            hand=hand,
-        )
 
 
 def predict(
@@ -295,8 +283,3 @@ def mirrored(crop: TurnedCrop, left: Tensor, width: float) -> TurnedCrop:
     center = crop.center.clone()
     center[left, 0] = width - center[left, 0]
     return TurnedCrop(center, crop.side, torch.where(left, -crop.angle, crop.angle))
-
-
-def crop_px(points: Float[Tensor, "n 21 2"], crop: TurnedCrop, size: int) -> Float[Tensor, "n 21 2"]:
-    """Pixels of the photograph to pixels of a crop of `size`."""
-    return (crop.from_px(points) + 1) * (size / 2)

@@ -20,8 +20,6 @@ from torch import Tensor
 
 from ..support.arguments import as_numbers, as_path
 from ..support.images import (
-    GRAY,
-    MAX_PIXELS,
     SUFFIXES,
     ImageError,
     check_size,
@@ -38,7 +36,8 @@ from ..support.images import (
 ImageSource = str | os.PathLike | Image.Image | np.ndarray | Tensor
 Box = tuple[float, float, float]  # left, top, side
 SMALLEST = 8  # pixels of a box: fewer show no hand
-LARGEST = 4  # sides of the photograph that a box may have: the rest is gray
+LARGEST = 4  # sides of the photograph that a box may have
+BOX_PX, WHOLE_PX = 448, 1600  # left of a box: twice what the networks see; of the longer side: an overlay's
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,58 +54,30 @@ class Photo:
         """All of `pixels` as sRGB in [0, 1]."""
         return self.pixels.float() / 255
 
-    def crop(self, box: Box, size: int | None = None) -> Float[Tensor, "3 s s"]:
-        """Cuts out a square box, gray outside of the photograph, and scales it to `size` pixels.
 
-        Without `size` the box is rounded to whole pixels, and nothing is scaled.
-        """
-        left, top, side = (value / self.reduction for value in check_box(box, self.size, self.path or "the image"))
-        if size is None:
-            left, top, side = round(left), round(top), round(side)
-        x, y = math.floor(left), math.floor(top)
-        length = math.ceil(max(left - x, top - y) + side)
-        if max(length, size or 0) ** 2 > MAX_PIXELS:
-            raise ValueError(f"{self.path or 'the image'}: a box of {box[2]:g} pixels is too large; make it smaller")
-        _, height, width = self.pixels.shape
-        (top_in, bottom), (left_in, right) = ((max(0, a), min(a + length, n)) for a, n in ((y, height), (x, width)))
-        canvas = torch.full((length, length, 3), GRAY, dtype=torch.uint8)
-        inside = self.pixels[:, top_in:bottom, left_in:right].movedim(0, -1)
-        canvas[top_in - y : bottom - y, left_in - x : right - x] = inside
-        if size is not None:
-            corners = (left - x, top - y, left - x + side, top - y + side)
-            scaled = Image.fromarray(canvas.numpy()).resize((size, size), Image.Resampling.BILINEAR, corners)
-            canvas = torch.from_numpy(np.array(scaled))
-        return canvas.movedim(-1, 0).float().contiguous() / 255
+def read_photo(source: ImageSource, box: Box | None = None) -> Photo:
+    """Reads a photograph. box: the part that will be looked at, so that a large picture is read no larger than needed.
 
-
-def read_photo(source: ImageSource, at_least: int | None = None) -> Photo:
-    """Reads a photograph. `at_least`: a smaller view will do, whose longer side has at least so many pixels.
-
-    A view is smaller by 2, 4 or 8; a JPEG is decoded at that size, in a fraction of the time and memory. Raises
-    `FileNotFoundError` or `IsADirectoryError` where there is no such file, and `ImageError`, a `ValueError`, where it
-    cannot be used.
+    It is made smaller by 2, 4 or 8 as long as `BOX_PX` are left to the box and `WHOLE_PX` to the whole; a JPEG is
+    decoded at that size, in a fraction of the time and memory. Raises `FileNotFoundError` or `IsADirectoryError` where
+    there is no such file, and `ImageError`, a `ValueError`, where it cannot be used.
     """
-    return _read(source, lambda size: 1 if at_least is None else max(size) / max(at_least, 1))
+    side = 0.0 if box is None else (0.0, *as_numbers("box", box))[-1]
 
+    def coarsest(size: tuple[int, int]) -> float:
+        return min(side / BOX_PX, max(size) / WHOLE_PX)
 
-def read_image(source: ImageSource) -> Float[Tensor, "3 h w"]:
-    """Reads an image as upright sRGB in [0, 1]; errors as in `read_photo`. Real numbers in memory are not rounded."""
     if isinstance(source, np.ndarray | Tensor):
         values = _array(source)
-        if values.dtype != np.uint8:
-            unit_bytes(values, "the image")  # which checks them
-            return torch.from_numpy(values.astype(np.float32)).movedim(-1, 0)
-    return read_photo(source).image()
-
-
-def read_box(source: ImageSource | Photo, box: Box, size: int | None = None) -> Float[Tensor, "3 s s"]:
-    """Reads one square box of a photograph; `Photo.crop` says how. A large box of a JPEG is decoded near `size`.
-
-    To cut several boxes out of one photograph, give what `read_photo` returned.
-    """
-    if not isinstance(source, Photo):
-        source = _read(source, lambda _: 1 if size is None else box[2] / max(size, 1))
-    return source.crop(box, size)
+        pixels = values if values.dtype == np.uint8 else unit_bytes(values, "the image")
+        return _photo(pixels, (pixels.shape[1], pixels.shape[0]), coarsest, {})
+    if isinstance(source, Image.Image):
+        check_size(source.size, "the image")
+        return _photo(rgb(source), source.size, coarsest, exif(source))
+    with open_image(as_path("image", source), coarsest=coarsest) as (image, size):
+        tags = exif(image)
+        pixels = rgb(image, source)
+    return _photo(pixels, size, coarsest, tags, Path(source))
 
 
 def check_box(box: Box, size: tuple[int, int], where: object = "the image") -> Box:
@@ -138,20 +109,6 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
 def natural_key(name: str) -> list[tuple[int, str]]:
     """To sort names as people number them: 2.png before 10.png."""
     return [(int(digits or -1), text) for text, digits in re.findall(r"(\D*)(\d*)", name)]
-
-
-def _read(source: ImageSource, coarsest: Callable[[tuple[int, int]], float]) -> Photo:
-    if isinstance(source, np.ndarray | Tensor):
-        values = _array(source)
-        pixels = values if values.dtype == np.uint8 else unit_bytes(values, "the image")
-        return _photo(pixels, (pixels.shape[1], pixels.shape[0]), coarsest, {})
-    if isinstance(source, Image.Image):
-        check_size(source.size, "the image")
-        return _photo(rgb(source), source.size, coarsest, exif(source))
-    with open_image(as_path("image", source), coarsest=coarsest) as (image, size):
-        tags = exif(image)
-        pixels = rgb(image, source)
-    return _photo(pixels, size, coarsest, tags, Path(source))
 
 
 def _photo(

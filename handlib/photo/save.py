@@ -1,6 +1,5 @@
 """Hands to one file: a mesh, or their numbers."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ..support.arguments import as_path
-from ..support.files import atomic_path
+from ..support.files import write_json
 from .arrays import OPTIONAL, REQUIRED, write_hands
 from .meshes import WRITERS, write_meshes
 
@@ -23,9 +22,7 @@ def save_hands(hands: Sequence[Any], path: str | Path) -> Path:
     if suffix == ".npz":
         return write_hands(path, stacked([row_of(hand) for hand in hands]))
     if suffix == ".json":
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps([hand.described() for hand in hands], indent=1) + "\n", encoding="utf-8")
-        return path
+        return write_json(path, [hand.described() for hand in hands])
     raise ValueError(f"{path}: name it .npz, .json or {', '.join(WRITERS)}")
 
 

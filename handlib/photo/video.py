@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,18 +47,10 @@ def timing(path: str | os.PathLike[str], fps: float = 30.0) -> Timing:
     path = Path(path)
     if path.is_dir():
         return Timing(fps, len(image_files(path)))
-    if not path.is_file():
-        raise FileNotFoundError(f"no video at {path}")
-    av = _av()
-    try:
-        with av.open(str(path.absolute()), options=_READ, metadata_errors="ignore") as container:
-            if not container.streams.video:
-                raise ValueError("it holds no video")
-            stream = container.streams.video[0]
-            rate = float(stream.average_rate or 0)
-            return Timing(rate if 0.01 <= rate <= 1000 else fps, stream.frames or None)
-    except Exception as error:
-        raise _unreadable(path, 0, error) from error
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        rate = float(stream.average_rate or 0)
+        return Timing(rate if 0.01 <= rate <= 1000 else fps, stream.frames or None)
 
 
 def frames(path: str | os.PathLike[str], fps: float = 30.0) -> Iterator[Frame]:
@@ -72,10 +64,7 @@ def frames(path: str | os.PathLike[str], fps: float = 30.0) -> Iterator[Frame]:
         if not 0 < fps < float("inf"):
             raise ValueError(f"fps must be a positive number, not {fps}")
         return (Frame(read_photo(file).pixels, i / fps) for i, file in enumerate(image_files(path)))
-    if not path.is_file():
-        raise FileNotFoundError(f"no video at {path}")
-    _av()
-    return _decoded(path)
+    return _decoded(path, _opened(path))
 
 
 def is_clip(path: str | os.PathLike[str]) -> bool:
@@ -84,12 +73,24 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
     return path.is_dir() or path.suffix.lower() in SUFFIXES
 
 
-def _decoded(path: Path) -> Iterator[Frame]:
-    av, count, time = _av(), 0, 0.0
+def _opened(path: Path) -> Any:
+    """A container that holds a video."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no video at {path}")
+    av = _av()
     try:
-        with av.open(str(path.absolute()), options=_READ, metadata_errors="ignore") as container:
-            if not container.streams.video:
-                raise ValueError("it holds no video")
+        container = av.open(str(path.absolute()), options=_READ, metadata_errors="ignore")
+        if not container.streams.video:
+            raise ValueError("it holds no video")
+    except Exception as error:
+        raise _unreadable(path, 0, error) from error
+    return container
+
+
+def _decoded(path: Path, container: Any) -> Iterator[Frame]:
+    count, time = 0, 0.0
+    try:
+        with container:
             stream = container.streams.video[0]
             context = stream.codec_context
             if context is None:

@@ -36,13 +36,17 @@ VOLTA = (7, 0)  # compute capability of the oldest GPUs that Triton compiles for
 
 
 class Backend(NamedTuple):
-    """The functions of a backend; those of `REFERENCE` are documented in their modules."""
+    """The functions of a backend; those of `REFERENCE` are documented in their modules.
+
+    checks: they refuse, themselves, a mesh that cannot be drawn.
+    """
 
     name: str
     rasterize: Callable[..., Tensor]
     edge_push: Callable[..., Tensor]
     kato_push: Callable[..., Tensor]
     soft_silhouette: Callable[..., Tensor]
+    checks: bool = False
 
 
 REFERENCE = Backend("reference", rasterize.rasterize, edges.edge_push, kato.kato_push, soft.soft_silhouette)
@@ -105,7 +109,7 @@ def _missing(device: str) -> str:
 def _numba() -> Backend:
     from .numba import edges, kato, rasterize, soft  # late: importing numba takes half a second
 
-    return Backend("fast", rasterize.rasterize, edges.edge_push, kato.kato_push, soft.soft_silhouette)
+    return Backend("fast", rasterize.rasterize, edges.edge_push, kato.kato_push, soft.soft_silhouette, checks=True)
 
 
 def _triton() -> Backend:

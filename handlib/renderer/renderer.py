@@ -11,12 +11,12 @@ from torch.nn import functional
 
 from ..support.arguments import checked
 from .backends import Backend, check, choose
+from .checks import captured, check_faces, check_mesh
 from .edges import VisibilityGradient
 from .interpolate import barycentrics, interpolate
 from .rasterize import corners
 
 LARGEST = 1 << 14  # side of an image in pixels
-FARTHEST = 1e9  # pixels, and depth: areas of larger ones overflow single precision
 GRADIENTS = ("antialias", "kato", "soft")
 
 
@@ -120,7 +120,7 @@ class Renderer:
         Differentiable in the colors, in the vertices (shading and outlines) and in the background.
         """
         scene = self._scene(vertices_px, faces, self.supersampling)
-        colors = vertex_colors.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
+        colors = vertex_colors.expand(*vertices_px.shape[:-2], -1, -1).reshape(scene.vertices.shape)
         image = interpolate(
             corners(colors, scene.faces), *scene[:3], self._behind(background, scene, vertices_px.shape[:-2])
         )
@@ -141,7 +141,8 @@ class Renderer:
         uv: texture coordinates in [0, 1], u to the right and v up, as in .obj files. uv_faces: the three rows of `uv`
         of each face; a vertex may have different coordinates in different faces.
         """
-        _check_faces(uv_faces, len(uv), "uv_faces")
+        uv_faces = uv_faces.long()  # bytes would be read as a mask
+        check_faces(uv_faces, len(uv), "uv_faces")
         scene = self._scene(vertices_px, faces, self.supersampling)
         outside = scene.vertices.new_full((1, 1, 1, 2), 0.5)
         lookup = interpolate(uv[uv_faces][None], *scene[:3], outside) * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])
@@ -161,10 +162,10 @@ class Renderer:
         vertex_normals: Float[Tensor, "*#batch v 3"],
     ) -> Float[Tensor, "*batch 3 h w"]:
         """Renders unit normals at the pixel centers, blended from those of the vertices; 0 where there is no mesh."""
-        if not (_captured(vertex_normals) or torch.isfinite(vertex_normals).all()):
+        if not (captured(vertex_normals) or torch.isfinite(vertex_normals).all()):
             raise ValueError("vertex_normals hold NaN or infinity: take those of faces without area as zero")
         scene = self._scene(vertices_px, faces)
-        normals = vertex_normals.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
+        normals = vertex_normals.expand(*vertices_px.shape[:-2], -1, -1).reshape(scene.vertices.shape)
         image = interpolate(corners(normals, scene.faces), *scene[:3], normals.new_zeros(1, 1, 1, 3))
         image = functional.normalize(image, dim=-1)
         return image.movedim(-1, 1).view(*vertices_px.shape[:-2], 3, self.height, self.width)
@@ -178,7 +179,7 @@ class Renderer:
         vertices, faces, face, _ = self._scene(vertices_px, faces)
         weights = vertices.new_zeros(*face.shape, 3)
         image, row, column = (face >= 0).nonzero(as_tuple=True)
-        corner = faces[image if len(faces) > 1 else 0, face[image, row, column]]
+        corner = faces[image if len(faces) != 1 else 0, face[image, row, column]]
         center = torch.stack([column, row], -1).to(vertices) + 0.5
         shares = barycentrics(vertices[image[:, None], corner, :2], center)
         weights = weights.index_put((image, row, column), shares)
@@ -189,25 +190,24 @@ class Renderer:
 
     def _flat(self, vertices_px: Tensor, faces: Tensor, supersampling: int) -> tuple[Tensor, Tensor, Backend]:
         """Converts the inputs to one batch dimension, with x and y in samples."""
-        if vertices_px.numel() and not _captured(vertices_px):
-            low, high = map(float, vertices_px.detach().aminmax())
-            if not -FARTHEST <= low <= high <= FARTHEST:  # false for NaN
-                raise ValueError(
-                    f"vertices_px hold {low:.3g} … {high:.3g}: the mesh diverged, or a point lies in the camera's plane"
-                )
-        _check_faces(faces, vertices_px.shape[-2])
+        if faces.dtype not in (torch.int64, torch.int32):
+            faces = faces.long()
         single = torch.promote_types(vertices_px.dtype, torch.float32)  # half precision would move outlines
-        vertices = vertices_px.to(single).reshape(-1, *vertices_px.shape[-2:])
+        lead = vertices_px.shape[:-2]
+        vertices = vertices_px.to(single).reshape(lead.numel(), *vertices_px.shape[-2:])
         if faces.ndim == 2:
             faces = faces[None]
         else:
-            faces = faces.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(vertices), -1, 3)
+            faces = faces.expand(*lead, -1, -1).reshape(lead.numel(), *faces.shape[-2:])
+        backend = choose(self.backend, vertices.device.type)
+        if not backend.checks or self.near is not None or not len(vertices):
+            check_mesh(vertices, faces)
         if self.near is not None:  # a face whose three corners are the same vertex is not drawn
             far = (corners(vertices[..., 2:], faces)[..., 0] > self.near).all(-1, keepdim=True)
             faces = faces.where(far, faces[..., :1])
         if supersampling > 1:
             vertices = torch.cat([vertices[..., :2] * supersampling, vertices[..., 2:]], -1)
-        return vertices, faces, choose(self.backend, vertices.device.type)
+        return vertices, faces, backend
 
     def _scene(self, vertices_px: Tensor, faces: Tensor, supersampling: int = 1) -> _Scene:
         vertices, faces, backend = self._flat(vertices_px, faces, supersampling)
@@ -241,19 +241,3 @@ class Renderer:
         """Averages samples to pixels."""
         image = image.movedim(-1, 1)
         return image if self.supersampling == 1 else functional.avg_pool2d(image, self.supersampling)
-
-
-def _check_faces(faces: Tensor, count: int, name: str = "faces") -> None:
-    """Raises `ValueError` for corners out of range, for which a compiled loop would access foreign memory."""
-    if faces.ndim < 2 or faces.shape[-1] != 3 or faces.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"{name} must be integers (…, F, 3): got {faces.dtype} {tuple(faces.shape)}")
-    if faces.numel() == 0 or _captured(faces):
-        return
-    low, high = map(int, faces.aminmax())
-    if low < 0 or high >= count:
-        raise ValueError(f"{name} must be vertex numbers, 0 … {count - 1}: got {low} … {high}")
-
-
-def _captured(tensor: Tensor) -> bool:
-    """Returns whether a CUDA graph is being captured, during which reading a value is an error."""
-    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()

@@ -4,6 +4,7 @@ annotation, so that an error names the argument rather than a step inside of tor
 
 import inspect
 import math
+import operator
 import os
 import types
 import typing
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_LARGEST = torch.finfo(torch.float32).max
 _KINDS = {"f": "numbers", "i": "whole numbers", "b": "true and false", "n": "numbers"}
 
 
@@ -31,9 +33,13 @@ def checked(function: Callable) -> Callable:
     parameters = inspect.signature(function).parameters
     names = tuple(parameters)
     rules = {name: rule for name, p in parameters.items() if (rule := _rule(p.annotation)) is not None}
+    accepted: set[tuple] = set()  # forms of arguments that were checked and needed no change: inner loops repeat them
 
     @wraps(function)
     def call(*args, **kwargs):
+        form = None if kwargs else tuple([_form(value) if type(value) is Tensor else type(value) for value in args])
+        if form in accepted:
+            return function(*args)
         given = dict(zip(names, args, strict=False), **kwargs)
         if len(given) < len(args) + len(kwargs):
             return function(*args, **kwargs)  # Python's own error: too many
@@ -61,9 +67,18 @@ def checked(function: Callable) -> Callable:
                 if name in rules and isinstance(value, Tensor):
                     real = rules[name].kind in "fn" and value.is_floating_point()
                     given[name] = value.to(device or value.device, single if real else value.dtype)
+        if form is not None and len(accepted) < 1000:
+            by_form = (name not in rules or value is None or type(value) is Tensor for name, value in given.items())
+            if all(by_form) and all(map(operator.is_, args, given.values())):
+                accepted.add(form)
         return function(**given)
 
     return call
+
+
+def _form(tensor: Tensor) -> tuple:
+    """Everything about a tensor but its values."""
+    return tensor.shape, tensor.dtype, tensor.device, tensor.layout
 
 
 def check_fields(config: Any) -> None:
@@ -134,17 +149,14 @@ def _of_array(name: str, value: Any) -> Tensor:
     except (ValueError, TypeError, RuntimeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{name} must be a tensor, an array or a list whose rows are of one length") from error
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must be a tensor, an array or a list of numbers, not {_typed(value)}")
+        given = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"{name} must be a tensor, an array or a list of numbers, not {given}")
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):  # infinity, which the function judges
             array = array.astype(np.float32)
     elif array.dtype.kind in "iu":
         array = array.astype(np.int64)
     return torch.from_numpy(np.array(array, order="C"))  # a copy: torch wants positive strides and leave to write
-
-
-def _typed(value: Any) -> str:
-    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _word(dtype: torch.dtype) -> str:
@@ -154,9 +166,16 @@ def _word(dtype: torch.dtype) -> str:
 # ---- annotations
 
 
+class _End(NamedTuple):
+    name: str
+    size: int | None  # of "3"; None: any, the same for every argument that has this name
+    or_one: bool  # "#f"
+
+
 class _Shape(NamedTuple):
-    lead: str  # "", "*batch", "*#batch"
-    ends: tuple[str, ...]
+    lead: str | None  # the name of "*batch" and "*#batch"
+    broadcast: bool  # "*#batch"
+    ends: tuple[_End, ...]
 
 
 class _Rule(NamedTuple):
@@ -188,9 +207,10 @@ def _rule(annotation: Any) -> _Rule | None:
     if any(getattr(part, "array_type", None) is not Tensor for part in parts):
         return None
     first = parts[0]
-    dims = tuple(first.dim_str.split())
-    lead = dims[0] if dims and dims[0][0] == "*" else ""
-    shape = _Shape(lead, dims[1:] if lead else dims)
+    lead, *dims = first.dim_str.split() if first.dim_str.startswith("*") else (None, *first.dim_str.split())
+    names = [dim.lstrip("#") for dim in dims]
+    ends = (_End(n, int(n) if n.isdecimal() else None, n != dim) for n, dim in zip(names, dims, strict=True))
+    shape = _Shape(lead and lead.lstrip("*#"), lead is not None and lead[1] == "#", tuple(ends))
     real, whole = "float32" in first.dtypes, "int64" in first.dtypes
     return _Rule("n" if real and whole else "f" if real else "i" if whole else "b", shape, None, optional, many)
 
@@ -206,26 +226,25 @@ def _each(name: str, value: Any, rule: _Rule, sizes: dict[str, Any]) -> list[Ten
 
 def _check_shape(name: str, shape: torch.Size, wanted: _Shape, sizes: dict[str, Any]) -> None:
     """`sizes` are those of the arguments before, by name; they are added to."""
-    count = len(wanted.ends)
-    lead, ends = shape[: len(shape) - count], shape[len(shape) - count :]
-    fits, before = len(shape) >= count if wanted.lead else len(shape) == count, len(sizes)
-    for want, have in zip(wanted.ends, ends, strict=False):
-        key = want.lstrip("#")
-        if fits and not (want[0] == "#" and have == 1):
-            fits = have == (int(key) if key.isdecimal() else sizes.setdefault(key, have))
-    if fits and wanted.lead:
-        first = sizes.setdefault(wanted.lead.lstrip("*#"), lead)
-        fits = lead == first or (wanted.lead[1] == "#" and _broadcasts(lead, first))
+    lead_name, broadcast, ends = wanted
+    before, count = len(sizes), len(shape) - len(ends)
+    fits = count == 0 or (count > 0 and lead_name is not None)
+    if fits:
+        for have, (key, size, or_one) in zip(shape[count:] if count else shape, ends, strict=True):
+            if size is None:
+                size = sizes.setdefault(key, have) if not or_one or have != 1 else 1
+            if have != size and not (or_one and have == 1):
+                fits = False
+    if fits and lead_name is not None:
+        lead = shape[:count]
+        first = sizes.setdefault(lead_name, lead)
+        fits = lead == first or (broadcast and _broadcasts(lead, first))
     if not fits:
         known = dict(list(sizes.items())[:before])
-        text = ", ".join(["…"] * bool(wanted.lead) + [_size(want, known) for want in wanted.ends])
-        first = known.get(wanted.lead.lstrip("*#"), ()) if wanted.lead else ()
+        text = ", ".join(["…"] * (lead_name is not None) + [str(known.get(end.name, end.name)) for end in ends])
+        first = known.get(lead_name, ())
         like = f" with … = {', '.join(map(str, first))}" if first else ""
         raise ValueError(f"{name} must have the shape ({text}){like}, got {tuple(shape)}")
-
-
-def _size(want: str, sizes: dict[str, Any]) -> str:
-    return f"{sizes[key]}" if (key := want.lstrip("#")) in sizes else key
 
 
 def _broadcasts(lead: tuple[int, ...], to: tuple[int, ...]) -> bool:
@@ -277,6 +296,8 @@ def _as_number(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a number, not {value!r}"[:200])
     if math.isnan(number):
         raise ValueError(f"{name} must be a number, not {value!r}"[:200])
+    if _LARGEST < abs(number) < math.inf:
+        raise ValueError(f"{name} must be a number of single precision, at most {_LARGEST:.1e}, not {value!r}"[:200])
     return value
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from .files import atomic_path, write_tensors
+
+MAX_BYTES = 16 << 30  # of a file
 
 
 def digest_of(content: Any) -> str:
@@ -43,9 +46,12 @@ def save_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor]) -> No
     write_tensors(path, tensors, {"digest": digest_of(tensors)})
 
 
-def load_tensors(path: Path, mend: str, most: int = 16 << 30) -> dict[str, Tensor]:
+def load_tensors(path: Path, mend: str, most: int = MAX_BYTES) -> dict[str, Tensor]:
     """Reads a file of `save_tensors`; `ValueError` where it is damaged. Files of older versions have no digest."""
-    return _read(path, _tensors_of, mend, most)
+    with _undamaged(path, mend, most), safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        _check((file.metadata() or {}).get("digest"), tensors)
+    return tensors
 
 
 def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
@@ -54,39 +60,26 @@ def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
         torch.save(state | {"digest": digest_of(state)}, temporary)
 
 
-MAX_BYTES = 16 << 30  # of a state
-
-
 def load_state(path: Path, fields: dict[str, type], mend: str) -> dict[str, Any]:
     """Reads a file of `save_state` without running it; `ValueError` where it is damaged or lacks one of the fields."""
-    state = _read(path, _state_of, mend, MAX_BYTES)
+    with _undamaged(path, mend, MAX_BYTES):
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        _check(state.pop("digest", None), state)
     if any(not isinstance(state.get(name), kind) for name, kind in fields.items()):
         raise ValueError(f"{path}: not the state of a run; {mend}")
     return state
 
 
-def _read(path: Path, reader: Callable[[Path], dict[str, Any]], mend: str, most: int) -> dict[str, Any]:
+@contextmanager
+def _undamaged(path: Path, mend: str, most: int) -> Iterator[None]:
     try:
         if path.stat().st_size > most:
             raise ValueError("too large")
-        content = reader(path)
-        digest = content.pop("digest", None)
-        if digest is not None and digest != digest_of(content):
-            raise ValueError("its content is not what was written")
+        yield
     except Exception as error:  # torch, zipfile and safetensors raise whatever damage leads them to
         raise ValueError(f"{path}: missing or damaged; {mend}") from error
-    return content
 
 
-def _tensors_of(path: Path) -> dict[str, Any]:
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        digest = (file.metadata() or {}).get("digest")
-    return tensors if digest is None else tensors | {"digest": digest}
-
-
-def _state_of(path: Path) -> dict[str, Any]:
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict):
-        raise ValueError("no dict")
-    return state
+def _check(digest: str | None, content: dict[str, Any]) -> None:
+    if digest is not None and digest != digest_of(content):
+        raise ValueError("its content is not what was written")

@@ -68,7 +68,9 @@ def open_image(
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: more than {max_pixels:,} pixels, the limit: scale it down") from error
     except UnidentifiedImageError as error:
-        reason = "it is HEIC: export it as JPEG" if _is_heic(path) else "it is not one"
+        with open(path, "rb") as file:
+            heic = file.read(12)[4:] in _HEIC
+        reason = "it is HEIC: export it as JPEG" if heic else "it is not one"
         raise ImageError(f"{path}: not a readable {kinds} image ({reason}); {mend}") from error
     except Exception as error:  # on a damaged file a decoder may raise anything: struct.error, KeyError, …
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -176,8 +178,3 @@ def _number(tags: dict[int, object], tag: int) -> float:
     except (TypeError, ValueError, ZeroDivisionError):
         return 0.0
     return value if math.isfinite(value) else 0.0
-
-
-def _is_heic(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(12)[4:] in _HEIC

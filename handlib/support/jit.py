@@ -69,14 +69,14 @@ def jit(function: Callable) -> Callable:
         return njit(**options)(bare)
 
 
-def each(kernel: Callable, batch: int, *arguments: Tensor | float) -> None:
-    """Runs a kernel on every element of a batch, spread over torch's threads.
+def each(kernel: Callable, batch: int, *arguments: Tensor | float) -> list:
+    """Runs a kernel on every element of a batch, spread over torch's threads; returns what it returns.
 
     The kernel gets tensors as numpy arrays without their batch dimension, and numbers as they are. A tensor of length 1
     is shared by all elements.
     """
     arrays = _arrays(arguments, batch)
-    _threads(
+    return _threads(
         lambda n: kernel(*((a[n] if len(a) > 1 else a[0]) if hasattr(a, "shape") else a for a in arrays)), range(batch)
     )
 
@@ -103,11 +103,9 @@ def _array(tensor: Tensor) -> np.ndarray:
     return (tensor.detach() if tensor.requires_grad else tensor).contiguous().numpy()
 
 
-def _threads(work: Callable[[int], None], items: range) -> None:
+def _threads(work: Callable[[int], object], items: range) -> list:
     threads = min(torch.get_num_threads(), len(items))
     if threads < 2:
-        for item in items:
-            work(item)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, items))
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, items))

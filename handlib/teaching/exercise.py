@@ -1,12 +1,23 @@
-"""What an exercise is, and what an assignment is."""
+"""What an exercise is, and what an assignment is.
 
-from collections.abc import Callable, Mapping
+@exercise("A2.2", _masks, points=4, gives="gradient")
+def push_right(mask, gradient):
+    \"\"\"The task.\"\"\"
+    return …the solution…
+
+@push_right.mistake("what to say of it")
+def _(mask, gradient):
+    return …what somebody answers who makes this mistake…
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Generator
 
 Inputs = Callable[[Generator], tuple]
+Function = TypeVar("Function", bound=Callable)
 
 
 def nothing(generator: Generator) -> tuple:
@@ -26,13 +37,26 @@ class Exercise:
     name: str  # "A2.1": a task of an assignment; "hand-linear": exercise of a chapter, by its label
     solution: Callable
     inputs: Inputs = nothing
-    mistakes: Mapping[str, Callable] = field(default_factory=dict)  # what to say of an answer -> who would answer so
     judge: Callable[..., str | None] | None = None  # of (answer, *inputs): what is wrong with it
     gives: str = "answer"  # what an answer is called in messages: "your gradient …"
     tolerance: float = 1e-4  # relative to the largest number in the solution
     points: int = 1
     trials: int = 3  # draws of inputs
     hidden: int = 0  # of the inputs the last ones, which `judge` alone sees
+    mistakes: dict[str, Callable] = field(default_factory=dict)  # what to say of an answer -> who would answer so
+
+    def __call__(self, *inputs: Any) -> Any:
+        """The right answer."""
+        return self.solution(*inputs)
+
+    def mistake(self, message: str) -> Callable[[Function], Function]:
+        """Decorates a function that gives a wrong answer, of which `message` says what is wrong."""
+
+        def known(function: Function) -> Function:
+            self.mistakes[message] = function
+            return function
+
+        return known
 
     @property
     def task(self) -> str:
@@ -67,6 +91,11 @@ class Exercise:
             if difference(given, mistake(*copied(inputs)), self.gives, self.tolerance) is None:
                 return message
         return said
+
+
+def exercise(name: str, inputs: Inputs = nothing, **fields: Any) -> Callable[[Callable], Exercise]:
+    """Makes an `Exercise` of the function that is its solution."""
+    return lambda solution: Exercise(name, solution, inputs, **fields)
 
 
 @dataclass(frozen=True)

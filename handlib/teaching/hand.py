@@ -9,7 +9,7 @@ from torch.nn import functional
 from ..hand import HandModel
 from ..hand.files import PARENTS
 from ..hand.rotations import rotvec_to_rotmat
-from .exercise import Assignment, Exercise
+from .exercise import Assignment, exercise
 
 
 @functools.cache
@@ -28,6 +28,14 @@ def bent(generator: Generator, most: float = 1.0) -> Tensor:
 # ---- A1.1
 
 
+def _skeleton(generator: Generator) -> tuple:
+    hand = open_hand()
+    some = torch.randperm(778, generator=generator)[:100]
+    turns = torch.randn(16, 3, generator=generator) * 0.5
+    return hand.template[some], hand.joint_template, hand.weights[some], rotvec_to_rotmat(turns), list(PARENTS)
+
+
+@exercise("A1.1", _skeleton, points=4, gives="mesh")
 def skin(rest, joints, weights, rotations, parents):
     """Write linear blend skinning: turn each joint relative to its parent, and let each vertex follow its bones.
 
@@ -45,19 +53,23 @@ def skin(rest, joints, weights, rotations, parents):
     return (blended[:, :3, :3] @ rest[..., None])[..., 0] + blended[:, :3, 3]
 
 
-def _about_the_origin(rest, joints, weights, rotations, parents):
+@skin.mistake("each joint must turn about itself, not about the origin: x goes to R (x − j) + j")
+def _(rest, joints, weights, rotations, parents):
     return skin(rest, torch.zeros_like(joints), weights, rotations, parents)
 
 
-def _no_tree(rest, joints, weights, rotations, parents):
+@skin.mistake("each joint moves with its own rotation alone: put the motion of its parent before it")
+def _(rest, joints, weights, rotations, parents):
     return skin(rest, joints, weights, rotations, [-1] * len(parents))
 
 
-def _inverse(rest, joints, weights, rotations, parents):
+@skin.mistake("the rotations are applied the wrong way round: R, not its transpose")
+def _(rest, joints, weights, rotations, parents):
     return skin(rest, joints, weights, rotations.mT, parents)
 
 
-def _child_first(rest, joints, weights, rotations, parents):
+@skin.mistake("the order of the product is wrong: the parent's motion stands on the left")
+def _(rest, joints, weights, rotations, parents):
     motions = []
     for j, parent in enumerate(parents):
         local = torch.eye(4)
@@ -68,16 +80,22 @@ def _child_first(rest, joints, weights, rotations, parents):
     return (blended[:, :3, :3] @ rest[..., None])[..., 0] + blended[:, :3, 3]
 
 
-def _skeleton(generator: Generator) -> tuple:
-    hand = open_hand()
-    some = torch.randperm(778, generator=generator)[:100]
-    turns = torch.randn(16, 3, generator=generator) * 0.5
-    return hand.template[some], hand.joint_template, hand.weights[some], rotvec_to_rotmat(turns), list(PARENTS)
-
-
 # ---- A1.2
 
 
+def _pinches(answer, hand, pose) -> str | None:
+    given = torch.as_tensor(answer).detach().float()
+    if given.shape != (45,):
+        return f"a pose of 45 numbers is asked for; yours has shape {tuple(given.shape)}"
+    changed = [n for n in range(45) if not 36 <= n < 39 and abs(given[n] - pose[n]) > 1e-6]
+    if changed:
+        return f"only entries 36, 37 and 38 may change; you also change {changed[0]}"
+    joints = hand(given, torch.zeros(10)).joints
+    gap_mm = 1000 * float((joints[4] - joints[8]).norm())
+    return None if gap_mm < 15 else f"the tips of thumb and index finger are {gap_mm:.0f} mm apart"
+
+
+@exercise("A1.2", lambda g: (open_hand(), bent(g)), judge=_pinches, points=3, trials=2)
 def pinch(hand, pose):
     """Let the thumb touch the index finger: change the first joint of the thumb, and nothing else.
 
@@ -97,21 +115,10 @@ def pinch(hand, pose):
     return torch.cat([start[:36], turn.detach(), start[39:]])
 
 
-def _pinches(answer, hand, pose) -> str | None:
-    given = torch.as_tensor(answer).detach().float()
-    if given.shape != (45,):
-        return f"a pose of 45 numbers is asked for; yours has shape {tuple(given.shape)}"
-    changed = [n for n in range(45) if not 36 <= n < 39 and abs(given[n] - pose[n]) > 1e-6]
-    if changed:
-        return f"only entries 36, 37 and 38 may change; you also change {changed[0]}"
-    joints = hand(given, torch.zeros(10)).joints
-    gap_mm = 1000 * float((joints[4] - joints[8]).norm())
-    return None if gap_mm < 15 else f"the tips of thumb and index finger are {gap_mm:.0f} mm apart"
-
-
 # ---- A1.3
 
 
+@exercise("A1.3", lambda g: (torch.randn(5, 3, 2, generator=g),), points=3, gives="matrix")
 def rotation_from_6d(columns):
     """Make rotation matrices (n, 3, 3) of two columns each, `columns` (n, 3, 2).
 
@@ -124,50 +131,40 @@ def rotation_from_6d(columns):
     return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
 
 
-def _only_normalized(columns):
+@rotation_from_6d.mistake(
+    "the columns have length one, but no right angle: subtract from the second its part along the first"
+)
+def _(columns):
     first, second = functional.normalize(columns, dim=-2).unbind(-1)
     return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
 
 
-def _mirror(columns):
+@rotation_from_6d.mistake("the determinant is −1, which is a mirror: exchange the factors of the cross product")
+def _(columns):
     return rotation_from_6d(columns) * torch.tensor([1.0, 1.0, -1.0])
+
+
+@rotation_from_6d.mistake("the matrix is transposed: the vectors are its columns")
+def _(columns):
+    return rotation_from_6d(columns).mT
 
 
 A1 = Assignment(
     "A1",
     "The hand",
     "hand",
-    (
-        Exercise(
-            "A1.1", skin, _skeleton, points=4, gives="mesh",
-            mistakes={
-                "each joint must turn about itself, not about the origin: x goes to R (x − j) + j": _about_the_origin,
-                "each joint moves with its own rotation alone: put the motion of its parent before it": _no_tree,
-                "the rotations are applied the wrong way round: R, not its transpose": _inverse,
-                "the order of the product is wrong: the parent's motion stands on the left": _child_first,
-            },
-        ),
-        Exercise("A1.2", pinch, lambda g: (open_hand(), bent(g)), judge=_pinches, points=3, trials=2),
-        Exercise(
-            "A1.3", rotation_from_6d, lambda g: (torch.randn(5, 3, 2, generator=g),), points=3, gives="matrix",
-            mistakes={
-                "the columns have length one, but no right angle: subtract from the second its part along the "
-                "first": _only_normalized,
-                "the determinant is −1, which is a mirror: exchange the factors of the cross product": _mirror,
-                "the matrix is transposed: the vectors are its columns": lambda c: rotation_from_6d(c).mT,
-            },
-        ),
-    ),
+    (skin, pinch, rotation_from_6d),
     rubric=((2, "Two sentences and a number say what skinning alone does to a bent knuckle, and why."),),
-)  # fmt: skip
+)
 
 
 # ---- exercises of the chapter
 
 
+@exercise("hand-linear", gives="factor")
 def growth():
     """How many times as far as `b` does the shape `2 * b` move the joints from those of the mean shape?"""
     return 2.0
 
 
-CHAPTER = (Exercise("hand-linear", growth, gives="factor"),)
+CHAPTER = (growth,)

@@ -5,11 +5,20 @@ import math
 import torch
 from torch import Generator, nn
 
-from .exercise import Assignment, Exercise
+from .exercise import Assignment, exercise
 
 # ---- A4.1
 
 
+def _maps(generator: Generator) -> tuple:
+    """Gaussians, of which the rims cut off a part, so that their centers of mass are elsewhere."""
+    place = torch.arange(16) + 0.5
+    center = 3 + 4 * torch.rand(5, 2, generator=generator)
+    x, y = (torch.exp(-((place - center[:, axis, None]) ** 2) / 8) for axis in (0, 1))
+    return (y[:, :, None] * x[:, None, :] + 1e-6,)
+
+
+@exercise("A4.1", _maps, points=4, gives="peak", tolerance=1e-3)
 def peaks(maps):
     """Find the peak of each heat map to a fraction of a pixel.
 
@@ -28,64 +37,36 @@ def peaks(maps):
     return torch.stack(found, -1)
 
 
-def _highest_pixel(maps):
+@peaks.mistake("these are the highest pixels: go on to the top of the parabola")
+def _(maps):
     s = maps.shape[-1]
     best = maps.flatten(1).argmax(1)
     return torch.stack([best % s, best // s], -1) + 0.5
 
 
-def _no_logarithm(maps):
+@peaks.mistake("a parabola fits the logarithm of a Gaussian, not the Gaussian itself")
+def _(maps):
     return peaks(maps.exp())
 
 
-def _center_of_mass(maps):
+@peaks.mistake("this is the center of mass, which the rim of the map pulls away")
+def _(maps):
     place = torch.arange(maps.shape[-1]) + 0.5
     weight = maps / maps.sum((1, 2), keepdim=True)
     return torch.stack([(weight.sum(1) * place).sum(1), (weight.sum(2) * place).sum(1)], -1)
 
 
-def _maps(generator: Generator) -> tuple:
-    """Gaussians, of which the rims cut off a part, so that their centers of mass are elsewhere."""
-    place = torch.arange(16) + 0.5
-    center = 3 + 4 * torch.rand(5, 2, generator=generator)
-    x, y = (torch.exp(-((place - center[:, axis, None]) ** 2) / 8) for axis in (0, 1))
-    return (y[:, :, None] * x[:, None, :] + 1e-6,)
+@peaks.mistake("x and y are exchanged: x is the column")
+def _(maps):
+    return peaks(maps).flip(-1)
+
+
+@peaks.mistake("the center of the first pixel is at 0.5")
+def _(maps):
+    return peaks(maps) - 0.5
 
 
 # ---- A4.2
-
-
-def iterate(h, features, j2d, estimate, refiner, skeleton):
-    """Take one step of the regressor, Eq. 4 to 6.
-
-    `h` (b, 63), `features` (b, f), `j2d` (b, 21, 2). `estimate` is a layer that reads features, 2D joints, h; `refiner`
-    one that reads h, features, the joints of the mesh, 2D joints. Each reads its inputs side by side, in this order,
-    and gives what is to be **added**. `skeleton(h)` gives the joints of the mesh (b, 21, 3). Both layers see the old
-    h and the old 2D joints. Return the new h and the new 2D joints.
-    """
-    step = estimate(torch.cat([features, j2d.flatten(1), h], 1))
-    offset = refiner(torch.cat([h, features, skeleton(h).flatten(1), j2d.flatten(1)], 1))
-    return h + step, j2d + offset.unflatten(1, (21, 2))
-
-
-def _new_h(h, features, j2d, estimate, refiner, skeleton):
-    new = iterate(h, features, j2d, estimate, refiner, skeleton)[0]
-    return new, iterate(new, features, j2d, estimate, refiner, skeleton)[1]
-
-
-def _new_j2d(h, features, j2d, estimate, refiner, skeleton):
-    new = iterate(h, features, j2d, estimate, refiner, skeleton)[1]
-    return iterate(h, features, new, estimate, refiner, skeleton)[0], new
-
-
-def _replaced(h, features, j2d, estimate, refiner, skeleton):
-    new_h, new_j2d = iterate(h, features, j2d, estimate, refiner, skeleton)
-    return new_h - h, new_j2d - j2d
-
-
-def _h_first(h, features, j2d, estimate, refiner, skeleton):
-    new_j2d = iterate(h, features, j2d, estimate, refiner, skeleton)[1]
-    return h + estimate(torch.cat([h, features, j2d.flatten(1)], 1)), new_j2d
 
 
 def _state(generator: Generator) -> tuple:
@@ -105,9 +86,52 @@ def _state(generator: Generator) -> tuple:
     )  # fmt: skip
 
 
+@exercise("A4.2", _state, points=3, gives="result")
+def iterate(h, features, j2d, estimate, refiner, skeleton):
+    """Take one step of the regressor, Eq. 4 to 6.
+
+    `h` (b, 63), `features` (b, f), `j2d` (b, 21, 2). `estimate` is a layer that reads features, 2D joints, h; `refiner`
+    one that reads h, features, the joints of the mesh, 2D joints. Each reads its inputs side by side, in this order,
+    and gives what is to be **added**. `skeleton(h)` gives the joints of the mesh (b, 21, 3). Both layers see the old
+    h and the old 2D joints. Return the new h and the new 2D joints.
+    """
+    step = estimate(torch.cat([features, j2d.flatten(1), h], 1))
+    offset = refiner(torch.cat([h, features, skeleton(h).flatten(1), j2d.flatten(1)], 1))
+    return h + step, j2d + offset.unflatten(1, (21, 2))
+
+
+@iterate.mistake("the refiner must see the old h, not the new one")
+def _(h, features, j2d, estimate, refiner, skeleton):
+    new = iterate(h, features, j2d, estimate, refiner, skeleton)[0]
+    return new, iterate(new, features, j2d, estimate, refiner, skeleton)[1]
+
+
+@iterate.mistake("E3D must see the old 2D joints, not the new ones")
+def _(h, features, j2d, estimate, refiner, skeleton):
+    new = iterate(h, features, j2d, estimate, refiner, skeleton)[1]
+    return iterate(h, features, new, estimate, refiner, skeleton)[0], new
+
+
+@iterate.mistake("the layers give changes: add them to h and to the 2D joints")
+def _(h, features, j2d, estimate, refiner, skeleton):
+    new_h, new_j2d = iterate(h, features, j2d, estimate, refiner, skeleton)
+    return new_h - h, new_j2d - j2d
+
+
+@iterate.mistake("E3D reads features, 2D joints, h, in this order")
+def _(h, features, j2d, estimate, refiner, skeleton):
+    new_j2d = iterate(h, features, j2d, estimate, refiner, skeleton)[1]
+    return h + estimate(torch.cat([h, features, j2d.flatten(1)], 1)), new_j2d
+
+
 # ---- A4.3
 
 
+def _sizes(generator: Generator) -> tuple:
+    return tuple(int(torch.randint(8, 512, (), generator=generator)) for _ in range(2))
+
+
+@exercise("A4.3", _sizes, points=3, gives="number", tolerance=1e-9)
 def parameters(f, w):
     """Count the parameters of a regressor: E3D and Ref, each with two hidden layers of `w` units, with `f` features.
 
@@ -121,57 +145,33 @@ def parameters(f, w):
     return three(f + 42 + 63, 63) + three(63 + f + 63 + 42, 42)
 
 
-def _no_biases(f, w):
+@parameters.mistake("the biases are missing: one for every output of every layer")
+def _(f, w):
     return parameters(f, w) - 4 * w - 63 - 42
 
 
-def _one_hidden(f, w):
+@parameters.mistake("two hidden layers have a layer between them, from w to w")
+def _(f, w):
     return parameters(f, w) - 2 * (w + 1) * w
-
-
-def _sizes(generator: Generator) -> tuple:
-    return tuple(int(torch.randint(8, 512, (), generator=generator)) for _ in range(2))
 
 
 A4 = Assignment(
     "A4",
     "Learning",
     "regressor",
-    (
-        Exercise(
-            "A4.1", peaks, _maps, points=4, gives="peak", tolerance=1e-3,
-            mistakes={
-                "these are the highest pixels: go on to the top of the parabola": _highest_pixel,
-                "a parabola fits the logarithm of a Gaussian, not the Gaussian itself": _no_logarithm,
-                "this is the center of mass, which the rim of the map pulls away": _center_of_mass,
-                "x and y are exchanged: x is the column": lambda maps: peaks(maps).flip(-1),
-                "the center of the first pixel is at 0.5": lambda maps: peaks(maps) - 0.5,
-            },
-        ),
-        Exercise(
-            "A4.2", iterate, _state, points=3, gives="result",
-            mistakes={
-                "the refiner must see the old h, not the new one": _new_h,
-                "E3D must see the old 2D joints, not the new ones": _new_j2d,
-                "the layers give changes: add them to h and to the 2D joints": _replaced,
-                "E3D reads features, 2D joints, h, in this order": _h_first,
-            },
-        ),
-        Exercise(
-            "A4.3", parameters, _sizes, points=3, gives="number", tolerance=1e-9,
-            mistakes={
-                "the biases are missing: one for every output of every layer": _no_biases,
-                "two hidden layers have a layer between them, from w to w": _one_hidden,
-            },
-        ),
-    ),
+    (peaks, iterate, parameters),
     rubric=((2, "Errors on training and on new hands stand side by side, with one sentence on what each says."),),
-)  # fmt: skip
+)
 
 
 # ---- exercises of the chapters
 
 
+@exercise(
+    "evidence-sigma",
+    lambda g: (32 * torch.rand(12, 21, 2, generator=g), 1 + 3 * float(torch.rand((), generator=g))),
+    gives="ratio",
+)
 def best_constant(joints, sigma):
     """Compute the loss of Eq. 3, relative to that of an empty map, of the *best* map that is the same for all hands.
 
@@ -184,22 +184,72 @@ def best_constant(joints, sigma):
     return (maps - maps.mean(0)).square().mean() / maps.square().mean()
 
 
+@best_constant.mistake("that is the loss of an empty map over itself")
+def _(joints, sigma):
+    return 1.0
+
+
+def _not_dearest(answer) -> str | None:
+    """What is wrong with a list of the layers that make the most products."""
+    try:
+        named, right = {answer} if isinstance(answer, str) else set(answer), set(dearest())
+    except TypeError:
+        return f"a list of names is asked for; yours is a {type(answer).__name__}"
+    if named - right:
+        return f"{min(map(repr, named - right))} makes fewer products than others"
+    return f"{len(right)} layers tie, and you name {len(named)}" if named != right else None
+
+
+@exercise("evidence-parameters", judge=_not_dearest)
 def dearest():
-    """Name the layer of the paper's pose machine that makes the most products at 256²."""
-    return "conv1_2"
+    """List the names of the layers of the paper's pose machine that make the most products at 256²."""
+    return ["conv1_2", "conv2_2", "conv3_2", "conv3_3", "conv3_4", "conv4_2"]
 
 
+def _two_points(generator: Generator) -> tuple:
+    return tuple((100 * torch.rand(2, 2, generator=generator)).tolist())
+
+
+@exercise("photographs-turn", _two_points, gives="angle")
 def turn(wrist, middle):
     """Give the angle in radians, clockwise in the image, by which a crop must be turned so that the base of the middle
     finger lies straight above the wrist. Both are pixels (x, y), y down."""
     return math.atan2(middle[0] - wrist[0], wrist[1] - middle[1])
 
 
+@turn.mistake("the turn goes the other way: y points down in an image")
+def _(wrist, middle):
+    return math.atan2(middle[0] - wrist[0], middle[1] - wrist[1])
+
+
+@turn.mistake("that is the angle from the x axis: a hand that points up needs no turn")
+def _(wrist, middle):
+    return math.atan2(middle[1] - wrist[1], middle[0] - wrist[0])
+
+
+@exercise("photographs-depth", lambda g: tuple((0.3 + torch.rand(3, generator=g)).tolist()), gives="depth")
 def corrected(depth, assumed, true):
     """Correct a depth in meters that was estimated with the focal length `assumed`, now that it is `true`."""
     return depth * true / assumed
 
 
+@corrected.mistake("a longer focal length means a hand farther away, not nearer")
+def _(depth, assumed, true):
+    return depth * assumed / true
+
+
+def _refiner(generator: Generator) -> tuple:
+    return (_state(generator)[4],)
+
+
+def _adds(answer, refiner) -> str | None:
+    x = torch.randn(5, refiner.in_features, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        off = float((answer(x) - x[:, -42:] - refiner(x)).abs().max())
+    return None if off < 1e-3 else f"your layer differs from j2D plus the refiner's offset by up to {off:.2g}"
+
+
+@exercise("regressor-offset", _refiner, judge=_adds)
 def direct(refiner):
     """Turn a layer that gives an offset to its last 42 inputs into one that gives the sum; return a `Linear`."""
     layer = nn.Linear(refiner.in_features, 42)
@@ -210,41 +260,4 @@ def direct(refiner):
     return layer
 
 
-def _adds(answer, refiner) -> str | None:
-    x = torch.randn(5, refiner.in_features, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        off = float((answer(x) - x[:, -42:] - refiner(x)).abs().max())
-    return None if off < 1e-3 else f"your layer differs from j2D plus the refiner's offset by up to {off:.2g}"
-
-
-def _two_points(generator: Generator) -> tuple:
-    return tuple((100 * torch.rand(2, 2, generator=generator)).tolist())
-
-
-def _refiner(generator: Generator) -> tuple:
-    return (_state(generator)[4],)
-
-
-CHAPTER = (
-    Exercise(
-        "evidence-sigma", best_constant, gives="ratio",
-        inputs=lambda g: (32 * torch.rand(12, 21, 2, generator=g), 1 + 3 * float(torch.rand((), generator=g))),
-        mistakes={"that is the loss of an empty map over itself": lambda joints, sigma: 1.0},
-    ),
-    Exercise("evidence-parameters", dearest),
-    Exercise(
-        "photographs-turn", turn, _two_points, gives="angle",
-        mistakes={
-            "the turn goes the other way: y points down in an image": lambda w, m: math.atan2(m[0] - w[0], m[1] - w[1]),
-            "that is the angle from the x axis: a hand that points up needs no turn": lambda w, m: math.atan2(
-                m[1] - w[1], m[0] - w[0]
-            ),
-        },
-    ),
-    Exercise(
-        "photographs-depth", corrected, gives="depth",
-        inputs=lambda g: tuple((0.3 + torch.rand(3, generator=g)).tolist()),
-        mistakes={"a longer focal length means a hand farther away, not nearer": lambda d, a, t: d * a / t},
-    ),
-    Exercise("regressor-offset", direct, _refiner, judge=_adds),
-)  # fmt: skip
+CHAPTER = (best_constant, dearest, turn, corrected, direct)

@@ -4,7 +4,7 @@ import torch
 from torch import Generator
 
 from ..hand.joints import C21, RHD21
-from .exercise import Assignment, Exercise
+from .exercise import Assignment, exercise
 from .hand import bent, open_hand
 
 
@@ -17,6 +17,9 @@ def skeleton_cam(generator: Generator):
 # ---- A3.1
 
 
+@exercise(
+    "A3.1", lambda g: (skeleton_cam(g)[[C21.index(joint) for joint in RHD21.joints]],), points=2, gives="skeleton"
+)
 def to_c21(joints):
     """Bring a skeleton from the order of RHD into C21.
 
@@ -27,13 +30,25 @@ def to_c21(joints):
     return joints[rows]
 
 
-def _all_reversed(joints):
+@to_c21.mistake("the fingers come out in reverse order too: reverse each finger by itself")
+def _(joints):
     return torch.cat([joints[:1], joints[1:].flip(0)])
+
+
+@to_c21.mistake("nothing has changed: the fingers still run from tip to base")
+def _(joints):
+    return joints
 
 
 # ---- A3.2
 
 
+def _sample(generator: Generator) -> tuple:
+    K = torch.tensor([[300.0, 0, 20 + 20 * float(torch.rand((), generator=generator))], [0, 310, 30], [0, 0, 1]])
+    return torch.rand(3, 48, 64, generator=generator), skeleton_cam(generator), K
+
+
+@exercise("A3.2", _sample, points=3, gives="result")
 def flip(image, joints_cam, K):
     """Mirror a sample as an augmentation would: the picture, the joints, and the camera.
 
@@ -45,26 +60,32 @@ def flip(image, joints_cam, K):
     return image.flip(-1), joints_cam * torch.tensor([-1.0, 1.0, 1.0]), mirrored
 
 
-def _same_camera(image, joints_cam, K):
+@flip.mistake("picture and joints are mirrored, the camera is not: its principal point moves too")
+def _(image, joints_cam, K):
     return (*flip(image, joints_cam, K)[:2], K)
 
 
-def _one_off(image, joints_cam, K):
+@flip.mistake("cx is off by one: pixel centers lie at +0.5, so the middle of the picture is w / 2")
+def _(image, joints_cam, K):
     return flip(image, joints_cam, K)[:2] + (flip(image[..., 1:], joints_cam, K)[2],)
 
 
-def _upside_down(image, joints_cam, K):
+@flip.mistake("the picture stands on its head: the last axis runs to the right")
+def _(image, joints_cam, K):
     return (image.flip(-2), *flip(image, joints_cam, K)[1:])
-
-
-def _sample(generator: Generator) -> tuple:
-    K = torch.tensor([[300.0, 0, 20 + 20 * float(torch.rand((), generator=generator))], [0, 310, 30], [0, 0, 1]])
-    return torch.rand(3, 48, 64, generator=generator), skeleton_cam(generator), K
 
 
 # ---- A3.3
 
 
+def _errors(generator: Generator) -> tuple:
+    errors = 60 * torch.rand(40, 21, generator=generator) * torch.linspace(0.4, 1.2, 21)
+    visible = torch.rand(40, 21, generator=generator) < torch.linspace(1.0, 0.3, 21)
+    visible[0] = True
+    return errors, visible, 20.0, 50.0
+
+
+@exercise("A3.3", _errors, points=3, gives="AUC")
 def area_under_pck(errors, visible, low, high):
     """Compute the area under the PCK curve between two thresholds, divided by its width.
 
@@ -78,32 +99,35 @@ def area_under_pck(errors, visible, low, high):
     return torch.trapezoid(curves, thresholds, dim=-1).mean() / (high - low)
 
 
-def _pooled(errors, visible, low, high):
+@area_under_pck.mistake("all joints are in one curve: each joint has its own, and the mean comes last")
+def _(errors, visible, low, high):
     return area_under_pck(errors[visible][:, None], torch.ones(int(visible.sum()), 1, dtype=torch.bool), low, high)
 
 
-def _all_joints(errors, visible, low, high):
+@area_under_pck.mistake("joints that are not visible count too")
+def _(errors, visible, low, high):
     return area_under_pck(errors, torch.ones_like(visible), low, high)
 
 
-def _from_zero(errors, visible, low, high):
+@area_under_pck.mistake("the curve starts at 0 mm, not at `low`")
+def _(errors, visible, low, high):
     return area_under_pck(errors, visible, 0.0, high)
 
 
-def _not_divided(errors, visible, low, high):
+@area_under_pck.mistake("the area is not divided by the width of the range")
+def _(errors, visible, low, high):
     return area_under_pck(errors, visible, low, high) * (high - low)
-
-
-def _errors(generator: Generator) -> tuple:
-    errors = 60 * torch.rand(40, 21, generator=generator) * torch.linspace(0.4, 1.2, 21)
-    visible = torch.rand(40, 21, generator=generator) < torch.linspace(1.0, 0.3, 21)
-    visible[0] = True
-    return errors, visible, 20.0, 50.0
 
 
 # ---- A3.4
 
 
+def _masks(generator: Generator) -> tuple:
+    truth = torch.rand(4, 8, 8, generator=generator) < torch.tensor([0.2, 0.3, 0.4, 0.5]).view(4, 1, 1)
+    return truth ^ (torch.rand(4, 8, 8, generator=generator) < 0.2), truth
+
+
+@exercise("A3.4", _masks, points=2, gives="score")
 def mask_scores(predicted, truth):
     """Compute pixel accuracy, mean accuracy, mean IU and frequency-weighted IU of masks, in this order.
 
@@ -117,72 +141,37 @@ def mask_scores(predicted, truth):
     return hit.sum() / n.sum(), (hit / true).mean(), iou.mean(), (true * iou).sum() / n.sum()
 
 
-def _mean_over_masks(predicted, truth):
+@mask_scores.mistake("these are means over masks: sum the confusion matrix over all of them first")
+def _(predicted, truth):
     scores = [torch.stack(mask_scores(*pair)) for pair in zip(predicted.split(1), truth.split(1), strict=True)]
     return tuple(torch.stack(scores).mean(0))
 
 
-def _exchanged(predicted, truth):
+@mask_scores.mistake("truth and prediction are exchanged")
+def _(predicted, truth):
     return mask_scores(truth, predicted)
 
 
-def _hand_alone(predicted, truth):
+@mask_scores.mistake("the mean IU is that of the hand alone: background is a class as well")
+def _(predicted, truth):
     scores = list(mask_scores(predicted, truth))
     scores[2] = (predicted & truth).sum() / (predicted | truth).sum()
     return tuple(scores)
-
-
-def _masks(generator: Generator) -> tuple:
-    truth = torch.rand(4, 8, 8, generator=generator) < torch.tensor([0.2, 0.3, 0.4, 0.5]).view(4, 1, 1)
-    return truth ^ (torch.rand(4, 8, 8, generator=generator) < 0.2), truth
 
 
 A3 = Assignment(
     "A3",
     "Data and measuring",
     "data",
-    (
-        Exercise(
-            "A3.1", to_c21, points=2, gives="skeleton",
-            inputs=lambda g: (skeleton_cam(g)[[C21.index(joint) for joint in RHD21.joints]],),
-            mistakes={
-                "the fingers come out in reverse order too: reverse each finger by itself": _all_reversed,
-                "nothing has changed: the fingers still run from tip to base": lambda joints: joints,
-            },
-        ),
-        Exercise(
-            "A3.2", flip, _sample, points=3, gives="result",
-            mistakes={
-                "picture and joints are mirrored, the camera is not: its principal point moves too": _same_camera,
-                "cx is off by one: pixel centers lie at +0.5, so the middle of the picture is w / 2": _one_off,
-                "the picture stands on its head: the last axis runs to the right": _upside_down,
-            },
-        ),
-        Exercise(
-            "A3.3", area_under_pck, _errors, points=3, gives="AUC",
-            mistakes={
-                "all joints are in one curve: each joint has its own, and the mean comes last": _pooled,
-                "joints that are not visible count too": _all_joints,
-                "the curve starts at 0 mm, not at `low`": _from_zero,
-                "the area is not divided by the width of the range": _not_divided,
-            },
-        ),
-        Exercise(
-            "A3.4", mask_scores, _masks, points=2, gives="score",
-            mistakes={
-                "these are means over masks: sum the confusion matrix over all of them first": _mean_over_masks,
-                "truth and prediction are exchanged": _exchanged,
-                "the mean IU is that of the hand alone: background is a class as well": _hand_alone,
-            },
-        ),
-    ),
+    (to_c21, flip, area_under_pck, mask_scores),
     rubric=((2, "The four bugs of the lab are named, each with the picture or the number that gave it away."),),
-)  # fmt: skip
+)
 
 
 # ---- exercises of the chapters
 
 
+@exercise("data-palm", lambda g: (torch.stack([skeleton_cam(g) for _ in range(3)]),), gives="distance")
 def palm_gap_mm(joints):
     """Measure how far the palm point, half-way from the wrist to the middle MCP, is from the wrist: the mean over
     `joints` (n, 21, 3), in meters. Return millimeters."""
@@ -190,17 +179,38 @@ def palm_gap_mm(joints):
     return 1000 * (palm - joints[:, 0]).norm(dim=-1).mean()
 
 
+@palm_gap_mm.mistake("that is the distance to the middle MCP: the palm point lies half-way")
+def _(joints):
+    return 2 * palm_gap_mm(joints)
+
+
+@exercise("data-stb", gives="disparity", tolerance=5e-3)
 def disparity_px():
     """By how many pixels is a hand off, at 0.5 m and at 0.8 m, if the baseline is forgotten?"""
     return (822.79 * 0.120054 / 0.5, 822.79 * 0.120054 / 0.8)
 
 
+@exercise("evaluation-empty", lambda g: (0.1 + 0.4 * float(torch.rand((), generator=g)),), gives="score")
 def background_scores(share):
     """Give pixel accuracy, mean accuracy, mean IU and frequency-weighted IU of the answer "everything is background",
     where `share` of all pixels is hand. Return a tuple."""
     return 1 - share, 0.5, (1 - share) / 2, (1 - share) ** 2
 
 
+@background_scores.mistake("the IU of the hand is 0, and it counts in the mean")
+def _(share):
+    return 1 - share, 0.5, 1 - share, (1 - share) ** 2
+
+
+def _pieces(generator: Generator) -> tuple:
+    mask = torch.zeros(24, 24, dtype=torch.bool)
+    mask[2:14, 3:15], mask[5:9, 6:10] = True, False  # a piece with a hole
+    top = 16 + int(torch.randint(0, 4, (), generator=generator))
+    mask[top : top + 3, 17:20] = True
+    return (mask,)
+
+
+@exercise("segmentation-clean", _pieces, gives="mask")
 def clean(mask):
     """Keep the largest piece of a mask (h, w) of booleans and fill its holes; return a mask of booleans.
 
@@ -216,27 +226,9 @@ def clean(mask):
     return torch.as_tensor(ndimage.binary_fill_holes(labels == largest))
 
 
-def _pieces(generator: Generator) -> tuple:
-    mask = torch.zeros(24, 24, dtype=torch.bool)
-    mask[2:14, 3:15], mask[5:9, 6:10] = True, False  # a piece with a hole
-    top = 16 + int(torch.randint(0, 4, (), generator=generator))
-    mask[top : top + 3, 17:20] = True
-    return (mask,)
+@clean.mistake("the hole is still there")
+def _(mask):
+    return mask & clean(mask)
 
 
-CHAPTER = (
-    Exercise(
-        "data-palm", palm_gap_mm, lambda g: (torch.stack([skeleton_cam(g) for _ in range(3)]),), gives="distance",
-        mistakes={"that is the distance to the middle MCP: the palm point lies half-way": lambda j: 2 * palm_gap_mm(j)},
-    ),
-    Exercise("data-stb", disparity_px, gives="disparity", tolerance=5e-3),
-    Exercise(
-        "evaluation-empty", background_scores, lambda g: (0.1 + 0.4 * float(torch.rand((), generator=g)),),
-        gives="score",
-        mistakes={"the IU of the hand is 0, and it counts in the mean": lambda p: (1 - p, 0.5, 1 - p, (1 - p) ** 2)},
-    ),
-    Exercise(
-        "segmentation-clean", clean, _pieces, gives="mask",
-        mistakes={"the hole is still there": lambda m: m & clean(m)},
-    ),
-)  # fmt: skip
+CHAPTER = (palm_gap_mm, disparity_px, background_scores, clean)

@@ -4,12 +4,19 @@ import torch
 from torch import Generator
 
 from ..parameters import MeshParameters, posed_skeleton
-from .exercise import Assignment, Exercise
+from .exercise import Assignment, exercise
 from .hand import open_hand
 
 # ---- A5.1
 
 
+def _blunders(generator: Generator) -> tuple:
+    errors = 12 * torch.rand(173, 21, generator=generator) * (0.5 + 1.5 * torch.rand(173, 1, generator=generator))
+    errors[::5, 8] = 300.0  # a fingertip that is far off
+    return errors, 8.0
+
+
+@exercise("A5.1", _blunders, points=2, gives="fraction")
 def fraction_under(errors, T):
     """Compute the fraction of images under the threshold of Eq. 12.
 
@@ -19,27 +26,31 @@ def fraction_under(errors, T):
     return (errors.mean(1) <= T).float().mean()
 
 
-def _joint_by_joint(errors, T):
+@fraction_under.mistake("this counts joints: the mean over an image's joints decides")
+def _(errors, T):
     return (errors <= T).float().mean()
 
 
-def _median(errors, T):
+@fraction_under.mistake("this takes the median, which a blunder does not move: Eq. 12 has the mean")
+def _(errors, T):
     return (errors.median(1).values <= T).float().mean()
 
 
-def _all_under(errors, T):
+@fraction_under.mistake("this wants every joint under T: Eq. 12 has the mean")
+def _(errors, T):
     return (errors <= T).all(1).float().mean()
-
-
-def _blunders(generator: Generator) -> tuple:
-    errors = 12 * torch.rand(173, 21, generator=generator) * (0.5 + 1.5 * torch.rand(173, 1, generator=generator))
-    errors[::5, 8] = 300.0  # a fingertip that is far off
-    return errors, 8.0
 
 
 # ---- A5.2
 
 
+def _objective(generator: Generator) -> tuple:
+    target = torch.randn(63, generator=generator)
+    h = torch.randn(4, 63, generator=generator)
+    return h, lambda x: (x - target).square().sum(1) + x.sin().sum(1), 0.1
+
+
+@exercise("A5.2", _objective, points=3, gives="h")
 def step(h, objective, rate):
     """Take one step of Eq. 13: plain gradient descent on h.
 
@@ -51,39 +62,22 @@ def step(h, objective, rate):
     return (h - rate * gradient).detach()
 
 
-def _uphill(h, objective, rate):
+@step.mistake("the step goes uphill: subtract the gradient")
+def _(h, objective, rate):
     return 2 * h - step(h, objective, rate)
 
 
-def _of_mean(h, objective, rate):
+@step.mistake("the step depends on how many hands there are: take the sum of the objectives, not the mean")
+def _(h, objective, rate):
     return step(h, objective, rate / len(h))
 
 
-def _objective(generator: Generator) -> tuple:
-    target = torch.randn(63, generator=generator)
-    h = torch.randn(4, 63, generator=generator)
-    return h, lambda x: (x - target).square().sum(1) + x.sin().sum(1), 0.1
+@step.mistake("nothing has moved")
+def _(h, objective, rate):
+    return h
 
 
 # ---- A5.3
-
-
-def refined(hand, h, j2d, skeleton):
-    """Refine estimates so that their error falls.
-
-    `h` (b, 63) are estimates, `j2d` (b, 21, 2) the joints that were found in the image, in crop units and a little
-    off; `skeleton(hand, h)` gives the joints of the mesh (b, 21, 3) in the same units. Return better h (b, 63). It is
-    graded on hands that you do not see: their true joints must be met better than by the estimates.
-    """
-    h = h.clone().requires_grad_()
-    start = h.detach()
-    optimizer = torch.optim.Adam([h], 0.01)
-    for _ in range(60):
-        optimizer.zero_grad()
-        off = (skeleton(hand, h)[..., :2] - j2d).square().sum((1, 2))
-        (off + 0.02 * (h - start).square().sum(1)).sum().backward()
-        optimizer.step()
-    return h.detach()
 
 
 def _held_out(generator: Generator) -> tuple:
@@ -115,41 +109,51 @@ def _error_falls(answer, hand, h, j2d, skeleton, joints) -> str | None:
     return None
 
 
+@exercise("A5.3", _held_out, judge=_error_falls, points=5, trials=2, hidden=1)
+def refined(hand, h, j2d, skeleton):
+    """Refine estimates so that their error falls.
+
+    `h` (b, 63) are estimates, `j2d` (b, 21, 2) the joints that were found in the image, in crop units and a little
+    off; `skeleton(hand, h)` gives the joints of the mesh (b, 21, 3) in the same units. Return better h (b, 63). It is
+    graded on hands that you do not see: their true joints must be met better than by the estimates.
+    """
+    h = h.clone().requires_grad_()
+    start = h.detach()
+    optimizer = torch.optim.Adam([h], 0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        off = (skeleton(hand, h)[..., :2] - j2d).square().sum((1, 2))
+        (off + 0.02 * (h - start).square().sum(1)).sum().backward()
+        optimizer.step()
+    return h.detach()
+
+
 A5 = Assignment(
     "A5",
     "Training and refinement",
     "refinement",
-    (
-        Exercise(
-            "A5.1", fraction_under, _blunders, points=2, gives="fraction",
-            mistakes={
-                "this counts joints: the mean over an image's joints decides": _joint_by_joint,
-                "this takes the median, which a blunder does not move: Eq. 12 has the mean": _median,
-                "this wants every joint under T: Eq. 12 has the mean": _all_under,
-            },
-        ),
-        Exercise(
-            "A5.2", step, _objective, points=3, gives="h",
-            mistakes={
-                "the step goes uphill: subtract the gradient": _uphill,
-                "the step depends on how many hands there are: take the sum of the objectives, not the mean": _of_mean,
-                "nothing has moved": lambda h, objective, rate: h,
-            },
-        ),
-        Exercise("A5.3", refined, _held_out, judge=_error_falls, points=5, trials=2, hidden=1),
-    ),
+    (fraction_under, step, refined),
     rubric=((2, "The curve of the fraction under T is shown with the error, and read."),),
-)  # fmt: skip
+)
 
 
 # ---- exercises of the chapters
 
 
+@exercise(
+    "training-processes", lambda g: (torch.rand(3, generator=g), torch.randint(1, 9, (3,), generator=g)), gives="loss"
+)
 def batch_loss(means, sizes):
     """Compute the mean loss of a batch from the mean losses of its parts, `means` (p), and their `sizes` (p)."""
     return (means * sizes).sum() / sizes.sum()
 
 
+@batch_loss.mistake("the mean of means counts each image of a small part more")
+def _(means, sizes):
+    return means.mean()
+
+
+@exercise("refinement-depth", lambda g: (torch.randn(4, 21, 3, generator=g),), gives="skeleton")
 def mirrored_in_depth(joints):
     """Mirror joints (b, 21, 3) in depth about the root, joint 9; x and y stay."""
     mirrored = joints.clone()
@@ -157,23 +161,20 @@ def mirrored_in_depth(joints):
     return mirrored
 
 
+@mirrored_in_depth.mistake("this mirrors about zero: the root must stay where it is")
+def _(joints):
+    return joints * torch.tensor([1.0, 1, -1])
+
+
+@exercise("augmentation-count", lambda g: (torch.rand(10, generator=g) < 0.7, 3), gives="number")
 def instances(usable, per_seed):
     """Say how many new instances augmentation makes of seeds; `usable` (n) says which are usable."""
     return int(usable.sum()) * per_seed
 
 
-CHAPTER = (
-    Exercise(
-        "training-processes", batch_loss, gives="loss",
-        inputs=lambda g: (torch.rand(3, generator=g), torch.randint(1, 9, (3,), generator=g)),
-        mistakes={"the mean of means counts each image of a small part more": lambda means, sizes: means.mean()},
-    ),
-    Exercise(
-        "refinement-depth", mirrored_in_depth, lambda g: (torch.randn(4, 21, 3, generator=g),), gives="skeleton",
-        mistakes={"this mirrors about zero: the root must stay where it is": lambda j: j * torch.tensor([1.0, 1, -1])},
-    ),
-    Exercise(
-        "augmentation-count", instances, lambda g: (torch.rand(10, generator=g) < 0.7, 3), gives="number",
-        mistakes={"seeds that are not usable have no instances": lambda usable, per_seed: len(usable) * per_seed},
-    ),
-)  # fmt: skip
+@instances.mistake("seeds that are not usable have no instances")
+def _(usable, per_seed):
+    return len(usable) * per_seed
+
+
+CHAPTER = (batch_loss, mirrored_in_depth, instances)

@@ -7,7 +7,7 @@ from ..camera import crop_to_px
 from ..hand.model import HandModel
 from ..parameters import MeshParameters, posed_hand
 from ..renderer import Renderer
-from .exercise import Assignment, Exercise
+from .exercise import Assignment, exercise
 from .hand import open_hand
 
 SIZE = 48
@@ -29,6 +29,10 @@ def some_hand(generator: Generator) -> Tensor:
 # ---- A2.1
 
 
+@exercise(
+    "A2.1", lambda g: (10 * torch.rand(3, 2, generator=g), 10 * torch.rand(6, 2, generator=g)),
+    points=3, gives="weights", tolerance=1e-3,
+)  # fmt: skip
 def barycentric(corners, points):
     """Compute the barycentric weights (n, 3) of `points` (n, 2) in the triangle `corners` (3, 2).
 
@@ -44,13 +48,15 @@ def barycentric(corners, points):
     return areas / areas.sum(-1, keepdim=True)
 
 
+@barycentric.mistake("these are areas: divide them by their sum")
 def _areas(corners, points):
     a, b, c = corners
     whole = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
     return barycentric(corners, points) * whole
 
 
-def _unsigned(corners, points):
+@barycentric.mistake("the areas have lost their signs, and with them whether a point is inside")
+def _(corners, points):
     areas = _areas(corners, points).abs()
     return areas / areas.sum(-1, keepdim=True)
 
@@ -58,6 +64,13 @@ def _unsigned(corners, points):
 # ---- A2.2
 
 
+def _masks(generator: Generator) -> tuple:
+    with torch.no_grad():
+        mask = silhouette(open_hand(), some_hand(generator))
+    return mask, torch.rand(SIZE, SIZE, generator=generator)
+
+
+@exercise("A2.2", _masks, points=4, gives="gradient")
 def push_right(mask, gradient):
     """Differentiate a loss of a mask with respect to a shift of the hand to the right, in pixels.
 
@@ -69,29 +82,51 @@ def push_right(mask, gradient):
     return ((left - right) * (gradient[:, :-1] + gradient[:, 1:])).sum() / 2
 
 
-def _unsigned_edges(mask, gradient):
+@push_right.mistake("at the left outline a shift to the right takes pixels away: its sign is negative")
+def _(mask, gradient):
     left, right = mask[:, :-1], mask[:, 1:]
     return ((left - right).abs() * (gradient[:, :-1] + gradient[:, 1:])).sum() / 2
 
 
-def _of_left_pixel(mask, gradient):
+@push_right.mistake("only one of the two pixels counts: the outline lies between them, so take their mean")
+def _(mask, gradient):
     return ((mask[:, :-1] - mask[:, 1:]) * gradient[:, :-1]).sum()
 
 
-def _right_outline(mask, gradient):
+@push_right.mistake("the left outline is missing: it moves as well")
+def _(mask, gradient):
     edges = (mask[:, :-1] - mask[:, 1:]).clamp(min=0)
     return (edges * (gradient[:, :-1] + gradient[:, 1:])).sum() / 2
-
-
-def _masks(generator: Generator) -> tuple:
-    with torch.no_grad():
-        mask = silhouette(open_hand(), some_hand(generator))
-    return mask, torch.rand(SIZE, SIZE, generator=generator)
 
 
 # ---- A2.3
 
 
+def _iou(mask: Tensor, target: Tensor) -> float:
+    return float(torch.minimum(mask, target).sum() / torch.maximum(mask, target).sum())
+
+
+def _covers(answer, hand, h, target, mask_of) -> str | None:
+    given = torch.as_tensor(answer).detach().float()
+    if given.shape != (63,):
+        return f"an h of 63 numbers is asked for; yours has shape {tuple(given.shape)}"
+    with torch.no_grad():
+        before, after = (_iou(mask_of(hand, x), target) for x in (h, given))
+    if after >= 0.85:
+        return None
+    way = "away from the target: is a sign wrong?" if after < before - 0.02 else "not far enough: more steps?"
+    return f"the IoU went from {before:.2f} to {after:.2f}, {way}"
+
+
+def _beside(generator: Generator) -> tuple:
+    hand, h = open_hand(), some_hand(generator)
+    moved = h.clone()
+    moved[60:62] += 0.12 * torch.where(torch.rand(2, generator=generator) < 0.5, -1.0, 1.0)
+    with torch.no_grad():
+        return hand, moved, silhouette(hand, h), silhouette
+
+
+@exercise("A2.3", _beside, judge=_covers, points=3, trials=2)
 def fit_place(hand, h, target, mask_of):
     """Move a hand onto a silhouette by gradient descent.
 
@@ -110,52 +145,10 @@ def fit_place(hand, h, target, mask_of):
     return h.detach()
 
 
-def _covers(answer, hand, h, target, mask_of) -> str | None:
-    given = torch.as_tensor(answer).detach().float()
-    if given.shape != (63,):
-        return f"an h of 63 numbers is asked for; yours has shape {tuple(given.shape)}"
-    with torch.no_grad():
-        before, after = (_iou(mask_of(hand, x), target) for x in (h, given))
-    if after >= 0.85:
-        return None
-    way = "away from the target: is a sign wrong?" if after < before - 0.02 else "not far enough: more steps?"
-    return f"the IoU went from {before:.2f} to {after:.2f}, {way}"
-
-
-def _iou(mask: Tensor, target: Tensor) -> float:
-    return float(torch.minimum(mask, target).sum() / torch.maximum(mask, target).sum())
-
-
-def _beside(generator: Generator) -> tuple:
-    hand, h = open_hand(), some_hand(generator)
-    moved = h.clone()
-    moved[60:62] += 0.12 * torch.where(torch.rand(2, generator=generator) < 0.5, -1.0, 1.0)
-    with torch.no_grad():
-        return hand, moved, silhouette(hand, h), silhouette
-
-
 A2 = Assignment(
     "A2",
     "Rendering",
     "renderer",
-    (
-        Exercise(
-            "A2.1", barycentric, points=3, gives="weights", tolerance=1e-3,
-            inputs=lambda g: (10 * torch.rand(3, 2, generator=g), 10 * torch.rand(6, 2, generator=g)),
-            mistakes={
-                "these are areas: divide them by their sum": _areas,
-                "the areas have lost their signs, and with them whether a point is inside": _unsigned,
-            },
-        ),
-        Exercise(
-            "A2.2", push_right, _masks, points=4, gives="gradient",
-            mistakes={
-                "at the left outline a shift to the right takes pixels away: its sign is negative": _unsigned_edges,
-                "only one of the two pixels counts: the outline lies between them, so take their mean": _of_left_pixel,
-                "the left outline is missing: it moves as well": _right_outline,
-            },
-        ),
-        Exercise("A2.3", fit_place, _beside, judge=_covers, points=3, trials=2),
-    ),
+    (barycentric, push_right, fit_place),
     rubric=((2, "A plot compares the gradient with finite differences of a mask rendered finer, and says how close."),),
-)  # fmt: skip
+)

@@ -8,38 +8,11 @@ import torch
 
 from ..experiments.reproduce.collection import Value
 from ..experiments.reproduce.verdict import shown
-from .exercise import Assignment, Exercise
+from .exercise import Assignment, exercise
 
 FIELDS = ("claim", "rule", "command", "commit", "seeds", "with", "without", "higher_is_better", "mean", "verdict")
-VERDICTS = ("holds", "does not hold", "too close to tell")
+VERDICTS = ("holds", "contradicted", "undecided")
 FEWEST = 3
-
-
-def report():
-    """Report one ablation as a dictionary, which `json.dumps` can write:
-
-    - `claim`: a sentence that can be false;
-    - `rule`: `{"written": "2026-01-31T10:00", "text": …}`, how the verdict follows from the runs;
-    - `command`, `commit`, `started` (a time, after the rule was written): what ran;
-    - `seeds`: at least three; `with` and `without`: the score of each seed with the part and without it;
-    - `higher_is_better`: of the score, true or false;
-    - `mean`: of the differences with − without, seed by seed;
-    - `verdict`: "holds" if the part makes the score better, by Student's t (one-sided, 95 %); "does not hold" if it
-      makes it worse, by the same test; else "too close to tell".
-    """
-    return {
-        "claim": "With its 2D pose refiner, lite has a higher AUC on the split diverse than without.",
-        "rule": {"written": "2026-01-31T10:00", "text": "Student's t over the seeds, one-sided, at 95 %"},
-        "command": "handlib reproduce ablations --profile laptop",
-        "commit": "0123abc",
-        "started": "2026-01-31T11:00",
-        "seeds": [0, 1, 2],
-        "with": [0.612, 0.605, 0.618],
-        "without": [0.590, 0.588, 0.593],
-        "higher_is_better": True,
-        "mean": 0.02133,
-        "verdict": "holds",
-    }
 
 
 def wrong_with(answer) -> str | None:
@@ -87,11 +60,39 @@ def _wrong_numbers(answer: Mapping) -> str | None:
     return None
 
 
+@exercise("A6.1", judge=wrong_with, points=4)
+def report():
+    """Report one ablation as a dictionary, which `json.dumps` can write:
+
+    - `claim`: a sentence that can be false;
+    - `rule`: `{"written": "2026-01-31T10:00", "text": …}`, how the verdict follows from the runs;
+    - `command`, `commit`, `started` (a time, after the rule was written): what ran;
+    - `seeds`: at least three; `with` and `without`: the score of each seed with the part and without it;
+    - `higher_is_better`: of the score, true or false;
+    - `mean`: of the differences with − without, seed by seed;
+    - `verdict`: "holds" if the part makes the score better, by Student's t (one-sided, 95 %); "contradicted" if it
+      makes it worse, by the same test; else "undecided".
+    """
+    return {
+        "claim": "With its 2D pose refiner, lite has a higher AUC on the split diverse than without.",
+        "rule": {"written": "2026-01-31T10:00", "text": "Student's t over the seeds, one-sided, at 95 %"},
+        "command": "handlib reproduce ablations --profile laptop",
+        "commit": "0123abc",
+        "started": "2026-01-31T11:00",
+        "seeds": [0, 1, 2],
+        "with": [0.612, 0.605, 0.618],
+        "without": [0.590, 0.588, 0.593],
+        "higher_is_better": True,
+        "mean": 0.02133,
+        "verdict": "holds",
+    }
+
+
 A6 = Assignment(
     "A6",
     "A verdict",
     "ablations",
-    (Exercise("A6.1", report, judge=wrong_with, points=4),),
+    (report,),
     rubric=(
         (2, "The claim names the score, the data and the size of the networks, and could have come out false."),
         (2, "The runs differ in one thing; the report says what else was held equal and what was not."),

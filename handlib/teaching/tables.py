@@ -1,6 +1,6 @@
 """All exercises by name, and the six assignments."""
 
-from . import hand, learning, measuring, refining, rendering, report
+from . import hand, judging, learning, measuring, refining, rendering, report
 from .exercise import Assignment, Exercise
 
 ASSIGNMENTS: dict[str, Assignment] = {
@@ -12,7 +12,7 @@ EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise
     for group in (
         *(assignment.exercises for assignment in ASSIGNMENTS.values()),
-        *(module.CHAPTER for module in (hand, measuring, learning, refining)),
+        *(module.CHAPTER for module in (hand, measuring, learning, refining, judging)),
     )
     for exercise in group
 }

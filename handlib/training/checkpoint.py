@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ..support.digests import load_state, load_tensors, save_state, save_tensors
-from ..support.files import atomic_path, naming_full_disk
+from ..support.files import naming_full_disk, write_file, write_json
 from ..support.json_text import parse_json, read_json
 
 STATE = {"model": dict, "optimizer": dict, "average": dict, "sums": dict, "epoch": int, "step": int, "updates": int,
@@ -45,8 +45,7 @@ class RunFolder:
             state = self.state()
             self._trim_log(state["epoch"], state["step"])
             return state
-        with atomic_path(self.path / "config.json") as temporary:
-            temporary.write_text(json.dumps(config, indent=1))
+        write_json(self.path / "config.json", config)
         for old in ("state.pt", "model.safetensors"):
             (self.path / old).unlink(missing_ok=True)
         self.drop_rows(0)
@@ -93,8 +92,7 @@ class RunFolder:
             return done or (row["epoch"] == epoch + 1 and row.get("step", step + 1) <= step)
 
         rows = [row for row in read_log(self.path, steps=True) if kept(row)]
-        with atomic_path(self.path / "log.jsonl") as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write_file(self.path / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
     def save_batch(self, batch: dict[str, Tensor], process: int) -> Path:
         """Saves the batch at which a run diverged; returns the path."""

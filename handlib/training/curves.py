@@ -10,11 +10,26 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSSES = ("loss",)
+GRAY = "#808080"  # is read on a light page and on a dark one
+STYLE = {
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "legend.frameon": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+} | dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), GRAY)
 SCORES = {"val_joints_root_mean_mm": "validation error (mm)", "val_mean_iou": "validation mean IoU"}
 
 
 def curve(out: str | os.PathLike[str], terms: tuple[str, ...] = LOSSES) -> "Figure":
     """Draws loss terms over the epochs, including the rows within epochs, beside the validation scores."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        return _curve(out, terms)
+
+
+def _curve(out: str | os.PathLike[str], terms: tuple[str, ...]) -> "Figure":
     from matplotlib.figure import Figure  # unlike pyplot, needs no display and keeps no list of figures
 
     rows, epochs = read_log(out, steps=True), read_log(out)

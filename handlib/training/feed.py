@@ -154,7 +154,6 @@ def with_masks(rows: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
 
 
 def common(rows: Sequence[dict[str, Tensor]]) -> list[str]:
-    """Returns the fields that all batches have."""
     return [name for name in rows[0] if all(name in other for other in rows)]
 
 
@@ -204,7 +203,6 @@ class Pool:
         return {name: value[first : self.count].clone() for name, value in self.rows.items()}
 
     def restore(self, parts: Sequence[dict[str, Tensor]]) -> None:
-        """Adds the parts that were saved."""
         for part in parts:
             self.add(part)
         self.saved = self.count

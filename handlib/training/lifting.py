@@ -12,8 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from tqdm.auto import tqdm
+from torch import Tensor
 
 from ..camera import crop_box, crop_intrinsics, normalize_joints, project, px_to_crop
 from ..data.cache import keep
@@ -24,6 +23,7 @@ from ..hand.joints import MIDDLE_MCP
 from ..losses import LossWeights, articulation_loss, refiner_loss, reprojection_loss
 from ..parameters import MeshParameters
 from ..support.digests import load_tensors
+from .regressor import ignore_features, train_regressor
 
 VERSION = 1  # of the code below; a new version makes cached regressors invalid
 POOL = 20_000  # different poses; each is seen from many viewpoints
@@ -76,12 +76,9 @@ def pretrain_regressor(
     generator = torch.Generator().manual_seed(seed)
     pool, _ = model.hand.sample(min(POOL, steps * batch_size), generator)
     features = torch.zeros(batch_size, model.config.features)
-    _ignore_features(model)
-    optimizer = torch.optim.Adam(model.regressor.parameters(), learning_rate)
-    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=0.1)
-    losses = []
-    bar = tqdm(range(steps), "lifting", unit="step", disable=not progress, leave=False)
-    for step in bar:
+    ignore_features(model.regressor, model.config.features)
+
+    def loss_of(step: int) -> Tensor:
         draws = Draws(f"lifting {seed}", step * batch_size + torch.arange(batch_size))
         joints_cam, K = _hands(model, pool, draws)
         joints_px = project(joints_cam, K)
@@ -89,20 +86,14 @@ def pretrain_regressor(
         omega = crop_box(joints)[:, 2]
         target = normalize_joints(joints_cam, K)
         states = model.regressor(model.hand, features, _corrupt(joints, draws))[1:]
-        loss = (
+        return (
             weights.articulation * sum(articulation_loss(s.joints, target, omega) for s in states) / len(states)
             + weights.reprojection * sum(reprojection_loss(s.joints[..., :2], joints) for s in states) / len(states)
             + weights.refiner * refiner_loss([s.evidence_2d for s in states], joints)
             + weights.shape_prior * MeshParameters.split(states[-1].h).shape.square().mean()
         )
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.regressor.parameters(), 1.0)
-        optimizer.step()
-        rates.step()
-        losses.append(loss.item())
-        bar.set_postfix(loss=f"{losses[-1]:.3f}")
-    return losses
+
+    return train_regressor(model.regressor, loss_of, steps, learning_rate, name="lifting", progress=progress)
 
 
 def _hands(model: DHPE, pool: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
@@ -122,12 +113,3 @@ def _corrupt(joints: Tensor, draws: Draws) -> Tensor:
     noise = 0.06 * draws.uniform(1, 1) * draws.normal(21, 2)
     blunder = (draws.uniform(21, 1) < 0.05) * 0.4 * draws.normal(21, 2)
     return joints + noise + blunder
-
-
-def _ignore_features(model: DHPE) -> None:
-    """Zeroes the weights of F(x) in the first layers, so that joint training starts without an effect of F."""
-    c = model.config.features
-    for module, first in ((model.regressor.estimate, 0), (model.regressor.refiner, 63)):
-        layer = module if isinstance(module, nn.Linear) else module[0]
-        with torch.no_grad():
-            layer.weight[:, first : first + c] = 0

@@ -15,27 +15,26 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from tqdm.auto import tqdm
+from torch import Tensor
 
 from ..camera import CROP_FACTOR
 from ..dhpe import DHPE, DHPEConfig
+from ..evaluation.feature_controls import verdict_on_features
+from ..evaluation.metrics import align, joint_errors_mm
 from ..losses import articulation_loss, refiner_loss, reprojection_loss
 from ..networks.photo_trunk import spread
 from ..networks.turned_crop import HandEvidence
 from ..parameters import MeshParameters
 from ..support.arguments import check_fields
-from ..support.digests import load_state, load_tensors, save_state, save_tensors
-from ..support.files import atomic_path
+from ..support.digests import load_tensors, save_tensors
+from ..support.files import write_json
 from ..support.json_text import read_json
 from .evidence_rows import EvidenceRows, evidence_rows
+from .regressor import MEND, ignore_features, train_regressor
 from .skeletons import CropTruth, ErrorBank, Seen, Skeletons, SkeletonSource, crop_truth
 
 PART = 2000  # rows a file, so that an interrupted run goes on
 CHUNK, CHUNK_STEPS = 10_000, 78  # skeletons at once, and for how many steps of 128
-KEEP_EVERY = 1000  # steps
-STATE = {"net": dict, "optimizer": dict, "rates": dict, "step": int}  # of a phase
-MEND = "delete it, or choose another folder"
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,19 @@ def train_photo(config: PhotoTraining, out: str | os.PathLike[str], progress: bo
     model = DHPE(config.model())
     rows = cached_rows(model, config, out, progress)
     model.feature_extractor.learn_directions(seen_well(rows, config.tune_gate).features.float())
-    _silence_features(model)
-    step = _Steps(model, out, progress)
-    step("lift", lift_batches(model, rows, config), config.lift_steps, config.lift_rate)
-    step("tune", tune_batches(model, rows, config, progress), config.tune_steps, config.tune_rate)
-    model.save(out / "model.safetensors", {"train": json.dumps(asdict(config))})
+    ignore_features(model.regressor, config.principal)
+    for name, batches, steps, rate in (
+        ("lift", lift_batches(model, rows, config), config.lift_steps, config.lift_rate),
+        ("tune", tune_batches(model, rows, config, progress), config.tune_steps, config.tune_rate),
+    ):
+
+        def loss(step: int, batches: Callable[[int], Batch] = batches) -> Tensor:
+            return loss_of(model, batches(step))
+
+        train_regressor(model.regressor, loss, steps, rate, 1e-5, out / f"{name}.pt", name, progress)
+    some = seen_well(rows, config.tune_gate).take(slice(0, PART))
+    notes = {"train": json.dumps(asdict(config)), "features": _about_features(model, some)}
+    model.save(out / "model.safetensors", notes)
     return model.eval()
 
 
@@ -104,8 +111,7 @@ def _check_config(config: PhotoTraining, path: Path) -> None:
     """Writes the config into a new folder; what is in an old one must be of the same, or its steps would be mixed."""
     own = asdict(config)
     if not path.is_file():
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")
+        write_json(path, own)
         return
     kept = read_json(path, MEND)
     if not isinstance(kept, dict):
@@ -125,15 +131,11 @@ def cached_rows(model: DHPE, config: PhotoTraining, out: Path, progress: bool) -
         if not path.is_file():
             rows = evidence_rows(network, "train", count, first, config.seed, progress)
             save_tensors(path, rows._asdict())
-        parts.append(_rows_of(path, count))
+        tensors = load_tensors(path, MEND)
+        if tensors.keys() != set(EvidenceRows._fields) or any(len(value) != count for value in tensors.values()):
+            raise ValueError(f"{path}: must hold {count} rows of {', '.join(EvidenceRows._fields)}; {MEND}")
+        parts.append(EvidenceRows(**tensors))
     return EvidenceRows(*(torch.cat(values) for values in zip(*parts, strict=True)))
-
-
-def _rows_of(path: Path, count: int) -> EvidenceRows:
-    tensors = load_tensors(path, MEND)
-    if tensors.keys() != set(EvidenceRows._fields) or any(len(value) != count for value in tensors.values()):
-        raise ValueError(f"{path}: must hold {count} rows of {', '.join(EvidenceRows._fields)}; {MEND}")
-    return EvidenceRows(**tensors)
 
 
 def seen_well(rows: EvidenceRows, gate: float, presence: float = 0.0) -> EvidenceRows:
@@ -205,21 +207,25 @@ def tune_batches(
 
 
 def _conditions(model: DHPE, rows: EvidenceRows) -> Tensor:
+    return model.feature_extractor.conditions(_evidence(rows))
+
+
+def _evidence(rows: EvidenceRows) -> HandEvidence:
     nothing = torch.zeros(len(rows.points))
-    evidence = HandEvidence(rows.points, rows.presence, nothing, rows.points_3d, rows.features.float())
-    return model.feature_extractor.conditions(evidence)
+    return HandEvidence(rows.points, rows.presence, nothing, rows.points_3d, rows.features.float())
 
 
-def _silence_features(model: DHPE) -> None:
-    """Zeroes the weights on F, so that its directions, once they come, at first change nothing."""
-    principal = model.config.principal
-    for module, first in ((model.regressor.estimate, 0), (model.regressor.refiner, 63)):
-        layer = module if isinstance(module, nn.Linear) else module[0]
-        with torch.no_grad():
-            layer.weight[:, first : first + principal] = 0
+@torch.no_grad()
+def _about_features(model: DHPE, rows: EvidenceRows) -> str:
+    """Says whether E3D uses F, by its error after Procrustes on the rendered hands that it was tuned on."""
+    own = _evidence(rows)
+    other = own._replace(features=own.features.roll(1, 0))
+    hands = (model.eval().estimate_upright(evidence).joints_3d for evidence in (own, other))
+    errors = [joint_errors_mm(align(joints, rows.joints_cam, "procrustes"), rows.joints_cam).mean() for joints in hands]
+    return verdict_on_features(float(errors[1] - errors[0]), float(errors[0]))
 
 
-# ---- the steps
+# ---- the loss
 
 
 def loss_of(model: DHPE, batch: Batch) -> Tensor:
@@ -236,34 +242,3 @@ def loss_of(model: DHPE, batch: Batch) -> Tensor:
     if model.config.pose_refiner:
         loss = loss + refiner_loss([s.evidence_2d for s in states], truth.joints_crop)
     return loss
-
-
-class _Steps:
-    """One phase of training after the other, each kept when it is done and, meanwhile, every `KEEP_EVERY` steps."""
-
-    def __init__(self, model: DHPE, out: Path, progress: bool):
-        self.model, self.out, self.progress = model, out, progress
-
-    def __call__(self, name: str, batches: Callable[[int], Batch], steps: int, rate: float) -> None:
-        net = self.model.regressor
-        optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=1e-5)
-        rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.1)
-        path, first = self.out / f"{name}.pt", 0
-        if path.is_file():
-            state = load_state(path, STATE, MEND)
-            net.load_state_dict(state["net"])
-            optimizer.load_state_dict(state["optimizer"])
-            rates.load_state_dict(state["rates"])
-            first = state["step"]
-        bar = tqdm(range(first, steps), name, initial=first, total=steps, unit="step", disable=not self.progress)
-        for step in bar:
-            loss = loss_of(self.model, batches(step))
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimizer.step()
-            rates.step()
-            if (step + 1) % KEEP_EVERY == 0 or step + 1 == steps:
-                bar.set_postfix(loss=f"{loss.item():.4f}")
-                state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "rates": rates.state_dict()}
-                save_state(path, state | {"step": step + 1})

@@ -67,7 +67,6 @@ class Processes:
         return items.tensor_split(self.count)[self.index]
 
     def wait(self) -> None:
-        """Waits until every process has called this."""
         if self.count > 1:
             self.accelerator.wait_for_everyone()
 
@@ -81,7 +80,6 @@ class Processes:
             self.wait()
 
     def sum(self, value: Tensor) -> Tensor:
-        """Sums a value over all processes."""
         return value if self.count == 1 else self.accelerator.reduce(value, "sum")
 
     def prepared(self, model: nn.Module) -> nn.Module:

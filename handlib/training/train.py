@@ -25,6 +25,7 @@ from ..camera import px_to_crop
 from ..data import BuiltinBackgrounds, open_backgrounds
 from ..dhpe import DHPE
 from ..evaluation.evaluate import evaluate
+from ..evaluation.feature_controls import feature_controls, verdict_on_features
 from ..losses import heatmap_loss
 from ..output import DHPEOutput
 from ..support.locks import Busy, alone_in
@@ -32,23 +33,12 @@ from .average import Average
 from .checkpoint import RunFolder, read_log
 from .colors import color_noise, jitter_colors
 from .feed import Feed, Pool, open_feed
-from .first_weights import first_weights, warm_start
+from .first_weights import first_weights
 from .loss import dhpe_loss
 from .processes import Processes
 from .profiles import PROFILES, TrainConfig, preset
 
-__all__ = [
-    "PROFILES",
-    "TrainConfig",
-    "Trainer",
-    "color_noise",
-    "jitter_colors",
-    "preset",
-    "read_log",
-    "schedule",
-    "train",
-    "warm_start",
-]
+__all__ = ["PROFILES", "TrainConfig", "Trainer", "preset", "read_log", "schedule", "train"]
 
 # (trainer, images, batch, which images come from the data sets) → loss, and its terms for the log
 Objective = Callable[["Trainer", Tensor, dict[str, Tensor], Tensor], tuple[Tensor, dict[str, Tensor | float]]]
@@ -91,11 +81,18 @@ def train(
 
             def save_model() -> None:
                 about = {"train": json.dumps(asdict(config)), "epochs": str(trainer.epoch), **notes}
+                scores = read_log(out)[-1]
+                change, error = scores["val_shuffled_features_mm"], scores["val_joints_root_mean_mm"]
+                about["features"] = verdict_on_features(change, error)
                 model.save(folder.path / "model.safetensors", about)
 
             if trainer.epoch < config.epochs:
                 feed, val = open_feed(config, trainer.pool, processes, cache, progress)
-                trainer.run(feed, lambda: evaluate(model, val, progress=False), progress, save_model, each_epoch)
+
+                def validate() -> dict[str, float]:
+                    return evaluate(model, val, progress=False) | feature_controls(model, val)
+
+                trainer.run(feed, validate, progress, save_model, each_epoch)
             trainer.average.apply()
             if processes.is_main and not (folder.path / "model.safetensors").is_file():
                 save_model()  # the run was killed right after it had written its last state

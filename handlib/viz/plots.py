@@ -5,6 +5,7 @@ The figures work in Jupyter, in Colab and, without a kernel or a network, on HTM
 
 import base64
 import io
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..hand.joints import BONES
-from .stills import (
+from .stills import (  # noqa: F401  # fmt: skip
     FINGER_COLORS,
     augmentation_sheet,
     contact_sheet,
@@ -26,24 +27,8 @@ from .stills import (
     to_image,
 )
 
-__all__ = [
-    "FINGER_COLORS",
-    "augmentation_sheet",
-    "contact_sheet",
-    "draw_arrows",
-    "draw_skeleton",
-    "film",
-    "lines_figure",
-    "mesh_figure",
-    "overlay",
-    "pck_figure",
-    "sphere_figure",
-    "to_image",
-    "upright",
-]
-
 DASHES = ("solid", "dash", "dot", "dashdot")  # curves differ by more than color
-SKIN = (0.87, 0.66, 0.56)
+SKIN = "rgb(222,168,143)"
 LIGHT = dict(ambient=0.5, diffuse=0.7, specular=0.15, roughness=0.6)
 LIGHT_POSITION = dict(x=1, y=3, z=3)
 
@@ -94,7 +79,7 @@ def mesh_figure(
     labels = list(labels or map(str, range(len(meshes))))
     each = [] if colors is None or isinstance(colors, Tensor) else [{"vertexcolor": to_bytes(c)} for c in colors]
     first = colors if isinstance(colors, Tensor) else None
-    paint = each[0] if each else {"color": _css(SKIN)} if first is None else {"vertexcolor": to_bytes(first)}
+    paint = each[0] if each else {"color": SKIN} if first is None else {"vertexcolor": to_bytes(first)}
     i, j, k = faces.cpu().numpy().T
     solid = go.Mesh3d(
         i=i, j=j, k=k, **_xyz(meshes[0]), **paint, opacity=0.45 if joints else 1.0, hoverinfo="skip",
@@ -169,7 +154,8 @@ def _webp(picture: Image.Image) -> str:
 def _slider(labels: Sequence[str], prefix: str) -> dict:
     move = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
     steps = [dict(method="animate", label=label, args=[[label], move]) for label in labels]
-    return dict(steps=steps, currentvalue=dict(prefix=f"{prefix}: "), pad=dict(t=10, b=10), x=0.03, len=0.94)
+    first, last = (max(12, 3.5 * len(label)) for label in (labels[0], labels[-1]))  # half a label stands out
+    return dict(steps=steps, currentvalue=dict(prefix=f"{prefix}: "), pad=dict(t=10, b=10, l=first, r=last), x=0, len=1)
 
 
 def _xyz(points: Tensor) -> dict[str, np.ndarray]:
@@ -190,29 +176,27 @@ def _bones(joints: Tensor) -> list[go.Scatter3d]:
 
 def pck_figure(curves: dict[str, dict[str, list[float]]], title: str = "", alt: str = "PCK curves.") -> go.Figure:
     """Draws PCK curves by name, each with the lists `threshold_mm` and `pck`."""
-    figure = go.Figure()
-    for n, (name, curve) in enumerate(curves.items()):
-        figure.add_scatter(x=curve["threshold_mm"], y=curve["pck"], name=name, mode="lines", line_dash=DASHES[n % 4])
-    figure.update_layout(
-        title=title, height=340 + 20 * len(curves), meta=alt, xaxis_title="error threshold (mm)",
-        yaxis_title="joints within it", yaxis_range=[0, 1.01], margin=dict(l=10, r=10, t=50, b=10),
-        legend=dict(orientation="h", y=-0.25),
-    )  # fmt: skip
-    return figure
+    lines = {_lines(name, 38): (curve["threshold_mm"], curve["pck"]) for name, curve in curves.items()}
+    figure = _curves(lines, "error threshold (mm)", "joints within it", 340 + 20 * len(curves), alt)
+    title = dict(text=_lines(title, 34), font_size=15)
+    return figure.update_layout(title=title, yaxis_range=[0, 1.01], margin_t=50, legend_y=-0.25)
 
 
 def lines_figure(
     x: Sequence[float], series: dict[str, Sequence[float]], x_title: str, y_title: str, alt: str = "Curves."
 ) -> go.Figure:
     """Draws named curves over a common x."""
+    return _curves({name: (list(x), list(y)) for name, y in series.items()}, x_title, y_title, 360, alt)
+
+
+def _curves(lines: dict[str, tuple[list, list]], x_title: str, y_title: str, height: int, alt: str) -> go.Figure:
     figure = go.Figure()
-    for n, (name, y) in enumerate(series.items()):
-        figure.add_scatter(x=list(x), y=list(y), name=name, mode="lines", line_dash=DASHES[n % 4])
-    figure.update_layout(
-        height=360, meta=alt, xaxis_title=x_title, yaxis_title=y_title, margin=dict(l=10, r=10, t=20, b=10),
-        legend=dict(orientation="h", y=-0.3),
+    for n, (name, (x, y)) in enumerate(lines.items()):
+        figure.add_scatter(x=x, y=y, name=name, mode="lines", line_dash=DASHES[n % 4])
+    return figure.update_layout(
+        height=height, meta=alt, xaxis_title=x_title, yaxis_title=_lines(y_title, 26),
+        margin=dict(l=10, r=10, t=20, b=10), legend=dict(orientation="h", y=-0.3),
     )  # fmt: skip
-    return figure
 
 
 def sphere_figure(clouds: dict[str, Float[Tensor, "n 3"]], alt: str = "Directions as points on spheres.") -> go.Figure:
@@ -241,5 +225,6 @@ def sphere_figure(clouds: dict[str, Float[Tensor, "n 3"]], alt: str = "Direction
     return figure
 
 
-def _css(color: Sequence[float]) -> str:
-    return "rgb({},{},{})".format(*(round(255 * c) for c in color))
+def _lines(text: str, letters: int) -> str:
+    """Breaks a text that would not fit a phone, or the height of a plot."""
+    return "<br>".join(textwrap.wrap(text, letters))

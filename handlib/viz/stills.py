@@ -53,7 +53,7 @@ def draw_arrows(
     picture: Image.Image, points: Float[Tensor, "n 2"], moves: Float[Tensor, "n 2"], color: str = "#c1121f"
 ) -> Image.Image:
     """Draws arrows from points along moves, both in pixels; arrows shorter than a pixel are left out."""
-    picture = picture.convert("RGB")
+    picture = picture.copy() if picture.mode == "RGBA" else picture.convert("RGB")
     pen = ImageDraw.Draw(picture)
     for (x, y), (dx, dy) in zip(points.tolist(), moves.tolist(), strict=True):
         if dx * dx + dy * dy < 1:
@@ -69,16 +69,19 @@ def draw_arrows(
 def contact_sheet(
     pictures: Sequence[Image.Image], columns: int = 6, size: int = 160, titles: Sequence[str] = ()
 ) -> Image.Image:
-    """Puts images side by side on white, each scaled to a square of `size` pixels. titles: of the columns."""
+    """Puts images side by side, each scaled to a square of `size` pixels. titles: of the columns.
+
+    What lies between them is transparent and titles are gray, for a light page and for a dark one.
+    """
     if titles and len(titles) != columns:
         raise ValueError(f"{len(titles)} titles for {columns} columns: give one each")
     rows, gap = -(-len(pictures) // columns), 4
     font = ImageFont.load_default(max(11, size // 11))
     head = 2 * max(11, size // 11) if titles else 0
-    sheet = Image.new("RGB", (columns * (size + gap) - gap, head + rows * (size + gap) - gap), "white")
+    sheet = Image.new("RGBA", (columns * (size + gap) - gap, head + rows * (size + gap) - gap))
     pen = ImageDraw.Draw(sheet)
     for n, title in enumerate(titles):
-        pen.text((n * (size + gap) + size / 2, head / 2), title, fill="#333", font=font, anchor="mm")
+        pen.text((n * (size + gap) + size / 2, head / 2), title, fill="#808080", font=font, anchor="mm")
     for n, picture in enumerate(pictures):
         corner = (n % columns * (size + gap), head + n // columns * (size + gap))
         sheet.paste(picture.resize((size, size), Image.Resampling.LANCZOS), corner)

@@ -10,12 +10,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from chromium import CHROMIUM
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / os.environ.get("HANDLIB_SITE", "")
 PAGES = sorted((SITE / "book").glob("*.html"))
 PHONE = {"width": 390, "height": 844}
+SERIOUS = ("serious", "critical")  # of axe's four grades
 TIMEOUT_MS = 120_000  # of a page on a busy machine
 
 
@@ -91,6 +93,24 @@ def test_page_fits_a_phone(any_page):
     any_page.page.set_viewport_size(PHONE)
     width = lambda: any_page.page.evaluate("document.scrollingElement.scrollWidth")  # noqa: E731
     assert any_page.becomes(lambda: width() <= PHONE["width"]), "the page scrolls sideways"
+
+
+def test_every_figure_has_a_number_and_a_caption(any_page):
+    bare = any_page.page.evaluate(
+        """[...document.querySelectorAll("article .cell_output :is(img, .plotly-graph-div)")]
+        .filter(figure => !figure.closest("figure")?.querySelector("figcaption .caption-number"))
+        .map(figure => figure.alt || figure.getAttribute("aria-label"))"""
+    )
+    assert bare == [], "give the cell `mystnb: {figure: {caption: …}}`"
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_axe_finds_nothing_serious(any_page, mode):
+    any_page.page.emulate_media(color_scheme=mode)
+    any_page.page.wait_for_function(f"document.documentElement.dataset.theme == '{mode}'")
+    found = Axe().run(any_page.page).response["violations"]
+    serious = {v["id"]: [node["html"][:200] for node in v["nodes"]] for v in found if v["impact"] in SERIOUS}
+    assert serious == {}
 
 
 def test_page_is_light(any_page):
@@ -183,3 +203,32 @@ def test_the_live_page_estimates_a_hand_and_asks_for_nothing_more(browser):
         visit.page.locator(".words").filter(has_text="hand, ").wait_for(timeout=60_000)
         assert [url for url in requests[loaded:] if not url.startswith(("data:", "blob:"))] == []
         assert visit.errors == []
+
+
+@pytest.mark.parametrize("path", sorted((SITE / "slides").glob("week*.html")), ids=lambda path: path.stem)
+def test_slides_fit_and_ask_the_network_for_nothing(browser, path):
+    """At 1280 × 720, which the projector of a room has: nothing is cut off, and every figure is drawn."""
+    with Visit(browser, path) as visit:
+        visit.page.set_viewport_size({"width": 1280, "height": 720})
+        for number in range(1, visit.page.evaluate("slides.length") + 1):
+            visit.page.evaluate("number => show(number - 1)", number)
+            assert visit.becomes(lambda: visit.page.evaluate("document.body.dataset.shown") == str(number))  # noqa: B023
+            cut = visit.page.evaluate(
+                "[...stage.querySelectorAll('section, .body, .words, .shown')].filter("
+                "box => box.scrollHeight > box.clientHeight + 2 || box.scrollWidth > box.clientWidth + 2).length"
+            )
+            undrawn = visit.page.evaluate(
+                "[...stage.querySelectorAll('.figure')].filter("
+                "box => [...box.children].every(child => child.clientHeight < 100)).length"
+            )
+            assert (cut, undrawn) == (0, 0), f"slide {number}"
+        assert visit.errors == []
+
+
+def test_a_teacher_turns_the_slides_with_the_arrow_keys(browser):
+    with Visit(browser, SITE / "slides" / "week1.html") as visit:
+        visit.page.keyboard.press("ArrowRight")
+        visit.page.keyboard.press("ArrowRight")
+        assert visit.becomes(lambda: visit.page.evaluate("location.hash") == "#3")
+        visit.page.keyboard.press("ArrowLeft")
+        assert visit.becomes(lambda: "The hand" in visit.page.locator("h1").inner_text())

@@ -96,6 +96,7 @@ def test_a_students_chapter_holds_no_answer(source):
 )
 def test_a_stub_keeps_the_signature_and_asks_for_the_rest(code, expected):
     assert stub(code, "A") == expected
+    assert stub("best = 1") == "best = ...  # your answer, without which the next cell fails"
     names = {}
     exec(expected, names)
     with pytest.raises(NotImplementedError):

@@ -234,8 +234,8 @@ def test_what_cannot_be_evaluated(refused, trained):
     checkpoint = ("--checkpoint", trained.checkpoint)
     assert "'rhd' names no data set: write KIND:PATH" in refused("evaluate", *checkpoint, "--data", "rhd")
     assert "no folder at nowhere" in refused("evaluate", *checkpoint, "--data", "rhd:nowhere")
-    assert "there must be at least one sample" in refused("evaluate", "--n", 0)
-    assert "cannot be negative" in refused("evaluate", "--refine", -1)
+    assert "--n must be at least 1, not 0" in refused("evaluate", "--n", 0)
+    assert "--refine must be at least 0, not -1" in refused("evaluate", "--refine", -1)
 
 
 def test_train_then_predict(run, picture, tmp_path):

@@ -83,7 +83,7 @@ def test_a_model(export, tmp_path, monkeypatch):
             ("nobody", "--out", "a.obj"),
             "'nobody' is no .json or .npz of hands, and none of the hand model's own: mean, ",
         ),
-        (("none.json", "--out", "a.obj"), "no file of hands at none.json"),
+        (("none.json", "--out", "a.obj"), "no file at none.json; it must hold"),
         (("mean", "--hand", "0", "--out", "a.obj"), "--hand or --frame is only for files"),
         (("mean", "--unit", "mm", "--out", "a.json"), "--unit is only for meshes"),
         (("mean", "--watertight", "--out", "a.npz"), "--watertight is only for meshes"),

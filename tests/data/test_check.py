@@ -20,10 +20,9 @@ from miniatures import (
 
 from handlib.cli.data import data_command
 from handlib.data import check as checks
-from handlib.data.check import check
+from handlib.data.check import Report, check
 from handlib.data.real import dexter_object, freihand, ho3d, interhand, nyu, rhd, stb
 from handlib.data.real.rhd import read_labels
-from handlib.data.report import Report
 
 
 @pytest.fixture

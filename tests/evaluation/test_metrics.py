@@ -10,12 +10,10 @@ from handlib.evaluation.metrics import (
     auc_reference,
     error_by_joint,
     error_by_tone,
-    f_score,
     f_scores,
     joint_errors_mm,
     pck,
     segmentation_scores,
-    vertex_error,
 )
 from handlib.hand.joints import C21, MIDDLE_MCP
 
@@ -290,17 +288,6 @@ def test_masks_of_other_shapes_are_refused():
 # ---- meshes
 
 
-def test_vertex_error(generator):
-    truth = hands((3,), generator, 50)
-    rotation, scale, shift = similarity(generator)
-    moved = scale * truth @ rotation.mT + shift
-    assert vertex_error(moved, truth) == pytest.approx(0, abs=1e-6)
-    off = truth + torch.tensor([0.006, 0.0, 0.008], dtype=torch.float64)
-    assert vertex_error(off, truth, "none") == pytest.approx(10)
-    with pytest.raises(ValueError, match="choose procrustes or none"):
-        vertex_error(off, truth, "root")
-
-
 def test_f_score_equals_a_loop(generator):
     a, b = hands((), generator, 12), hands((), generator, 15)
     for threshold in (20, 50):
@@ -310,13 +297,19 @@ def test_f_score_equals_a_loop(generator):
         ]
         assert 0 < min(near)
         wanted = 2 * near[0] * near[1] / (near[0] + near[1])
-        assert f_score(a, b, threshold) == pytest.approx(wanted)
+        assert f_scores(a, b, (threshold,))[0] == pytest.approx(wanted)
 
 
 def test_f_score_at_its_ends(generator):
     a = hands((), generator, 12)
-    assert f_score(a, a, 5) == 1
-    assert f_score(a, a + 9, 5) == 0
+    assert f_scores(a, a, (5.0,)) == [1]
+    assert f_scores(a, a + 9, (5.0,)) == [0]
+
+
+@pytest.mark.parametrize("points", [(0, 5), (5, 0)])
+def test_f_score_of_no_points(points):
+    with pytest.raises(ValueError, match="predicted and truth must hold points"):
+        f_scores(*(torch.zeros(n, 3) for n in points), (5.0,))
 
 
 def test_f_scores_are_exact_at_a_distance():

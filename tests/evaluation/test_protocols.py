@@ -37,14 +37,13 @@ def length(p, q):
 
 def test_hand3d_equals_a_loop(hands):
     predicted, truth, visible = hands
-    for in_bones in (False, True):
-        found = rhd_hand3d(predicted, truth, visible, in_bones)
-        assert torch.equal(found.counted, visible)
-        for p, t, seen, errors in zip(predicted, truth, visible, found.mm, strict=True):
-            scale = length(t[10], t[9]) / (1 if in_bones else length(p[10], p[9]))
-            for j in range(21):
-                wanted = 1000 * length((p[j] - p[0]) * scale, t[j] - t[0]) if seen[j] else 0
-                assert float(errors[j]) == pytest.approx(wanted)
+    found = rhd_hand3d(predicted, truth, visible)
+    assert torch.equal(found.counted, visible)
+    for p, t, seen, errors in zip(predicted, truth, visible, found.mm, strict=True):
+        scale = length(t[10], t[9]) / length(p[10], p[9])
+        for j in range(21):
+            wanted = 1000 * length((p[j] - p[0]) * scale, t[j] - t[0]) if seen[j] else 0
+            assert float(errors[j]) == pytest.approx(wanted)
 
 
 def test_minimal_hand_equals_a_loop(hands):

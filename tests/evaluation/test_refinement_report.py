@@ -68,19 +68,10 @@ def test_metrics_and_curves_of_a_results_file():
 
 
 def test_joints_without_truth_do_not_count(trained, data, report):
-    class Partly:
-        scored = (9, 4, 8)  # the root and two tips
-
-        def __len__(self):
-            return len(data)
-
-        def batch(self, indices):
-            rows = data.batch(indices)
-            truth = rows["joints_cam"].clone()
-            truth[:, 8] = torch.nan
-            return rows | {"joints_cam": truth}
-
-    partly = refinement_report(trained.model, Partly(), STEPS, WEIGHTS, progress=False)
+    truth = data.tensors["joints_cam"].clone()
+    truth[:, 8] = torch.nan
+    hands = CachedHands(data.tensors | {"joints_cam": truth}, "partly", scored=(9, 4, 8))  # the root and two tips
+    partly = refinement_report(trained.model, hands, STEPS, WEIGHTS, progress=False)
     assert torch.isfinite(partly.error_mm).all() and not torch.allclose(partly.error_mm, report.error_mm)
     torch.testing.assert_close(partly.objective, report.objective, rtol=1e-3, atol=1e-5)
 

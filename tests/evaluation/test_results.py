@@ -4,6 +4,7 @@ import subprocess
 import time
 
 import pytest
+import torch
 
 from handlib.evaluation import results
 from handlib.evaluation.evaluate import describe
@@ -38,7 +39,17 @@ def test_record_has_every_field(record):
     assert record["minutes"] == pytest.approx(0.5, abs=0.02)
     assert record["peak_memory_mb"] > 50 and record["seed"] == 4
     assert {"handlib", "torch", "python", "platform"} <= record["versions"].keys()
-    assert "threads" in record["device"]
+
+
+@pytest.mark.parametrize("threads, said", [(1, ", 1 thread"), (2, ", 2 threads")])
+def test_the_device_says_how_many_threads_ran(monkeypatch, threads, said):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert results.device_name("cpu").endswith(said)
+
+
+@pytest.mark.parametrize("stored, said", [("CPU, 1 threads", "CPU, 1 thread"), ("CPU, 16 threads", "CPU, 16 threads")])
+def test_an_older_record_reads_well(stored, said):
+    assert results.device_of({"device": stored}) == said
 
 
 def test_value_by_name(record):
@@ -135,26 +146,17 @@ def seeded(record, seed, value):
     return {**record, "seed": seed, "config": {"train": {"seed": seed}}, "metrics": metrics}
 
 
-def test_over_seeds(record):
-    first, second = results.over_seeds([seeded(record, s, v) for s, v in enumerate((1.0, 2.0, 6.0))])
-    assert (first.name, first.value, first.seeds, first.alignment) == ("joints_root_mean_mm", 3.0, 3, "root")
-    assert first.spread == pytest.approx(math.sqrt((4 + 1 + 9) / 2)) and second.spread == pytest.approx(
-        2 * first.spread
-    )
-    assert results.over_seeds([seeded(record, 0, 1.0)])[0].spread is None
-
-
-def test_over_seeds_refuses_what_differs_by_more(record):
+def test_runs_that_must_not_be_averaged(record):
     a, b = seeded(record, 0, 1.0), seeded(record, 1, 1.0)
     for wrong, words in (
-        ([], "no record"),
         ([a, a], "the same seed"),
         ([a, {**b, "data": {"name": "RHD"}}], "do not measure the same"),
         ([a, {**b, "metrics": b["metrics"][:1]}], "do not measure the same"),
         ([a, {**b, "config": {"train": {"seed": 1, "epochs": 3}}}], "differ in more than their seed"),
     ):
         with pytest.raises(ValueError, match=words):
-            results.over_seeds(wrong)
+            results.check_alike(wrong)
+    results.check_alike([a, b, seeded(record, 2, 6.0)])
 
 
 def test_missing_file(tmp_path):

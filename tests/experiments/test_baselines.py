@@ -21,7 +21,6 @@ from handlib.evidence import target_heatmaps
 from handlib.experiments.baselines import (
     BASELINES,
     DHPEMethod,
-    Estimate,
     FitOptions,
     best_learning_rate,
     measure,
@@ -414,22 +413,6 @@ def test_swarm_fits_what_its_detector_sees(detector, few):
     assert found["mean_iou"] > blind["mean_iou"] + 0.1
     joints, _ = detect(detector, batch["image"])
     assert joints.shape == (8, 21, 2)
-
-
-def test_swarm_may_use_a_mask(detector, few):
-    """The segmentation of another method: here the true one."""
-    two = CachedHands({key: value[:2] for key, value in few.tensors.items()}, "two")
-
-    class TrueMask:
-        def predict(self, view):
-            return Estimate(mask=two.batch(torch.arange(2))["mask"])
-
-    config = replace(ParticleSwarm(detector).config, particles=12, generations=6)
-    plain, masked = (
-        ParticleSwarm(detector, segmenter, replace(config, silhouette=1.0)) for segmenter in (None, TrueMask())
-    )
-    plain, masked = (measure(method, two, progress=False)["mean_iou"] for method in (plain, masked))
-    assert masked > plain
 
 
 # ---- the trainer

@@ -13,6 +13,7 @@ from handlib import Renderer
 from handlib.evaluation import results
 from handlib.experiments.bench import hand as bench
 from handlib.experiments.bench import renderer as renderer_bench
+from handlib.experiments.bench.checks import CHECKS_BENCHES, bench_checks
 from handlib.experiments.bench.data import DATA_BENCHES, bench_data
 from handlib.experiments.bench.hand import DIRECTIONS, HAND_BENCHES, Comparison, HandBench, bench_hand
 from handlib.experiments.bench.memory import peak_memory_mb
@@ -122,7 +123,7 @@ def test_record_of_the_hand(smoke, lines, tmp_path):
     assert_complete(record, smoke, ["smplx", *OURS], [f"{name}_over_smplx" for name in OURS])
     assert record["name"] == "bench-hand-smoke" and record["profile"] == "smoke"
     assert record["config"]["peer"].startswith("smplx 0.") and record["config"]["threads"] == 1
-    assert record["device"].endswith("1 threads")
+    assert record["device"].endswith(", 1 thread")
     assert record["hand"] == {"name": "openhand", "fingertips": "smplx"}
     assert results.read(results.write(record, tmp_path))["metrics"] == record["metrics"]
     table = [line for line in lines if line.startswith("forward")]
@@ -281,6 +282,18 @@ def test_record_of_the_refinement(lines, tmp_path):
     assert wanted <= found.keys() and all(value > 0 for value in found.values())
     assert {"refine_over_gradient_b1", "gradient_over_gradient_plain_b2"} <= found.keys()
     assert results.read(results.write(record, tmp_path))["name"] == "bench-refinement-smoke"
+
+
+# ---- checks
+
+
+def test_checks_bench(tmp_path):
+    lines = []
+    record = bench_checks(CHECKS_BENCHES["smoke"], "smoke", say=lines.append)
+    assert results.read(results.write(record, tmp_path))["name"] == "bench-checks-smoke"
+    assert {m["name"] for m in record["metrics"]} == {"share_b1", "share_b2"}
+    assert all(0 < m["value"] < 100 and m["unit"] == "%" for m in record["metrics"]) and len(lines) == 2
+    assert bench_checks(CHECKS_BENCHES["smoke"], "smoke", "cuda") is None
 
 
 # ---- data

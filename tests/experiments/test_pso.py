@@ -103,13 +103,13 @@ def test_confidence_weighs_the_joints(hand, target):
     assert error(doubted) < error(trusted)
 
 
-def test_the_objective_of_a_perfect_hand_is_its_crossing(hand, particles):
+def test_the_objective_of_a_perfect_hand_is_its_crossing(hand, particles, monkeypatch):
     """With the swarm at one place that is the answer, nothing but the penalty is left."""
-    from handlib.experiments.baselines.pso import _Objective
-
-    x = (particles.low + particles.high)[None, None] / 2
+    x = (particles.low + particles.high)[None] / 2
     x[..., 6] = math.log(0.7)
     x[..., :4] = torch.tensor([0.5, -0.5, 0.5, -0.5])
-    joints = posed_skeleton(hand, particles.h(x))[:, 0, :, :2]
-    objective = _Objective(hand, particles, joints, None, None, SwarmConfig())
-    assert float(objective(x)) == pytest.approx(0.1 * float(particles.crossing(x)), abs=1e-6)
+    joints = posed_skeleton(hand, particles.h(x))[..., :2]
+    monkeypatch.setattr(torch, "rand", lambda *shape, generator: ((x - particles.low) / span).expand(shape))
+    span = particles.high - particles.low
+    _, history = swarm_fit(hand, joints, config=replace(QUICK, generations=0))
+    assert float(history[0, 0]) == pytest.approx(0.1 * float(particles.crossing(x)), abs=1e-6)

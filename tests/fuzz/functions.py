@@ -83,7 +83,7 @@ def photograph() -> np.ndarray:
 
 # ---- whole modules, by their annotations
 
-MODES = {"align": metrics.ALIGNMENTS, "vertex_error": ("procrustes", "none")}
+MODES = {"align": metrics.ALIGNMENTS}
 _SKIP = {"normalise_joints", "posed_hand", "posed_skeleton", "arrays"}
 
 

@@ -19,7 +19,8 @@ LEADS = [(), (2,), (2,), (1, 2), (0,)]
 @dataclass(frozen=True)
 class Given:
     """One argument. `plain` is the same as a float32 tensor, where it has one. wild: it holds NaN, infinity or numbers
-    near the end of single precision, or nothing, or the same everywhere. strange: no answer to it is known."""
+    near the end of single precision, or nothing, or the same everywhere, or zeros where numbers were rounded. strange:
+    no answer to it is known."""
 
     value: Any
     plain: Any
@@ -141,6 +142,8 @@ def numbers(draw, make: Callable[[np.random.Generator], np.ndarray], odds: int =
     except (TypeError, ValueError, IndexError, RuntimeError):  # this array has no such form
         name, value, odd = "tensor", plain, False
     degenerate = name in ("zeros", "equal") or 0 in getattr(value, "shape", ())
+    if name in ("whole", "bytes", "boolean"):
+        degenerate |= bool(((np.asarray(value) == 0) & (base != 0)).any())
     return Given(value, plain, name, strange=odd, wild=name in WILD or degenerate)
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -132,11 +133,36 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help="a regular expression of targets' names")
     parser.add_argument("--tables", nargs="+", default=TABLES)
-    options = parser.parse_args()
+    parser.add_argument("--results-dir", default=None, help="where to write fuzz.json, a results file of the counts")
+    options, started = parser.parse_args(), time.perf_counter()
     say, tables = partial(print, flush=True), tuple(options.tables)
     counts, found = run(options.cases, options.minutes, options.seed, options.only, say, tables)
     print(f"\n{sum(counts.values())} cases: " + ", ".join(f"{counts[key]} {key}" for key in OUTCOMES))
+    if options.results_dir:
+        print("wrote", write(counts, options, started))
     return 1 if found else 0
+
+
+def write(counts: Counter, options: argparse.Namespace, started: float) -> Path:
+    """Writes the counts as a results file; one of a seed has it in its name."""
+    from handlib.evaluation import results
+    from handlib.hand import HandModel
+
+    n, hand = sum(counts.values()), HandModel.load()
+    config = {"cases": options.cases, "minutes": options.minutes, "only": options.only, "tables": list(options.tables)}
+    record = results.record(
+        "fuzz" if options.seed is None else f"fuzz-{options.seed}",
+        "how odd arguments, damaged files and odd options end",
+        [results.Metric(outcome.replace(" ", "_"), counts[outcome], "cases", n=n) for outcome in OUTCOMES],
+        profile="laptop",
+        config=config,
+        data={"name": "public functions, readers of files and commands", "n": n},
+        hand={"name": hand.name, "fingertips": hand.fingertips.name},
+        started=started,
+        command="make fuzz" + (f" SEED={options.seed}" if options.seed is not None else ""),
+        seed=options.seed or 0,
+    )
+    return results.write(record, options.results_dir)
 
 
 if __name__ == "__main__":

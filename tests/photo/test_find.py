@@ -7,7 +7,7 @@ from scenes import Hands
 
 from handlib.networks.published import landmark_network, palm_network
 from handlib.networks.turned_crop import TurnedCrop
-from handlib.photo.find import Finder, same_hand, views
+from handlib.photo.find import Finder, same_points, views
 from handlib.photo.pyramid import Pyramid
 
 
@@ -102,6 +102,6 @@ def test_same_hand_is_one_whose_points_lie_on_the_others(finder, hands, rendered
     image = Pyramid(rendered["image"][0])
     crop = TurnedCrop.around_points(rendered["joints_px"][:1])
     (one,), (other,) = finder.look(image, crop), finder.look(image, crop.turned(0.1, 1.1))
-    assert same_hand(one, other) and same_hand(other, one)
+    assert same_points(one.points_px, other.points_px) and same_points(other.points_px, one.points_px)
     elsewhere = one._replace(crop=one.crop._replace(center=one.crop.center + 60))
-    assert not same_hand(one, elsewhere)
+    assert not same_points(one.points_px, elsewhere.points_px)

@@ -175,6 +175,19 @@ def test_box_and_side_override_the_detector(predictor, scene, photo):
     assert [hand.side for hand in predictor(photo, K, side="left")] == ["left", "left"]
 
 
+def test_a_box_in_a_large_picture_is_seen_alike(predictor, scene, photo, tmp_path):
+    """Read at half the side, of which the box still has more pixels than the networks look at."""
+    times, (left, top) = 6, scene.joints_px[1].amin(0).tolist()
+    box = (left - 20, top - 20, float((scene.joints_px[1].amax(0) - scene.joints_px[1].amin(0)).max()) + 40)
+    large = Image.fromarray(photo.pixels.movedim(0, -1).contiguous().numpy()).resize((640 * times, 480 * times))
+    large.save(tmp_path / "large.jpg", quality=95)
+    larger = tuple(times * value for value in box)
+    assert read_photo(tmp_path / "large.jpg", larger).reduction == 2
+    (hand,) = predictor(tmp_path / "large.jpg", 500.0 * times, box=larger)
+    (same,) = predictor(photo, 500.0, box=box)
+    assert (hand.joints_px / times - same.joints_px).norm(dim=-1).mean() < 2
+
+
 def test_an_empty_list_where_there_is_no_hand(predictor):
     assert predictor(np.full((120, 160, 3), 90, np.uint8)) == []
 
@@ -188,11 +201,12 @@ def test_every_kind_of_image_is_one(predictor, photo, found, tmp_path):
             torch.testing.assert_close(one.vertices_cam, two.vertices_cam)
 
 
-def test_reduced_photograph_keeps_the_pixels_of_the_whole(predictor, rendered, tmp_path):
+def test_reduced_photograph_keeps_the_pixels_of_the_whole(predictor, rendered, tmp_path, monkeypatch):
     scene = Hands(rendered).scene(960, 1280, (2, 80, 200, 512, 0, False), (1, 700, 240, 512, 0, True))
     path = tmp_path / "large.png"
     Image.fromarray((scene.image * 255).byte().movedim(0, -1).contiguous().numpy()).save(path)
-    small = read_photo(path, at_least=640)
+    monkeypatch.setattr("handlib.photo.read.WHOLE_PX", 640)
+    small = read_photo(path, (0, 0, 1280))
     assert small.reduction == 2
     hands = predictor(small)
     for side, joints in zip(("right", "left"), scene.joints_px, strict=True):

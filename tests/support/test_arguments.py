@@ -55,6 +55,7 @@ def test_one_precision_for_all_and_gradients_go_through():
         ((None,), "points must be"),
         ((torch.ones(2, 3), None, "x"), "factor must be a number, not 'x'"),
         ((torch.ones(2, 3), None, float("nan")), "factor must be a number"),
+        ((torch.ones(2, 3), None, -1e300), "factor must be a number of single precision, at most 3.4e.38"),
     ],
 )
 def test_what_does_not_fit_is_named(arguments, text):
@@ -87,6 +88,19 @@ def test_the_rest():
         with pytest.raises((TypeError, ValueError), match="where must be a path"):
             as_path("where", path)
     assert as_tensor("x", np.float64(3)).dtype is torch.float32
+
+
+def test_what_was_accepted_before_is_checked_where_it_differs():
+    """The fast path is for the same forms only: numbers, texts and other forms are looked at again."""
+    points, weights = torch.ones(2, 3), torch.ones(2)
+    for _ in range(3):
+        assert scaled(points, weights).tolist() == [[1] * 3] * 2
+        assert scaled(points, None, 2.0).tolist() == [[2] * 3] * 2
+        assert scaled(points, [0.5, 0.5]).tolist() == [[0.5] * 3] * 2
+        assert scaled(points.double(), weights).dtype is torch.float64
+        for wrong in ((points, weights[:1].expand(5)), (points, None, "x"), (points, weights.to("meta")), ("x", None)):
+            with pytest.raises((TypeError, ValueError), match="must"):
+                scaled(*wrong)
 
 
 def test_the_check_costs_microseconds():

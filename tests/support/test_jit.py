@@ -12,7 +12,8 @@ from handlib.support import jit
 def test_numba_that_cannot_be_imported(tmp_path):
     """As beside a numpy newer than it knows: said once, and plain torch does the work."""
     (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.5 or less')")
-    code = "from handlib import HandModel, jit; HandModel.load().template; print(jit.available(), jit.available())"
+    code = "from handlib import HandModel; from handlib.support import jit; HandModel.load().template"
+    code += "; print(jit.available(), jit.available())"
     path = os.pathsep.join((str(tmp_path), *sys.path))
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=True

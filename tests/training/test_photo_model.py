@@ -1,5 +1,6 @@
 """Training of the photo trunk's E3D and Ref: from nothing, and on from wherever it was interrupted."""
 
+import re
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -36,8 +37,9 @@ def small():
     """A smaller pool of poses and chunks of skeletons, some of them a phase; every third step is kept."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photo_model, "SkeletonSource", partial(SkeletonSource, poses=200))
-        for name, value in (("CHUNK", 300), ("CHUNK_STEPS", 4), ("KEEP_EVERY", 3), ("PART", 20)):
+        for name, value in (("CHUNK", 300), ("CHUNK_STEPS", 4), ("PART", 20)):
             patch.setattr(photo_model, name, value)
+        patch.setattr("handlib.training.regressor.KEEP_EVERY", 3)
         yield
 
 
@@ -104,6 +106,12 @@ def test_training_lowers_the_loss(rows, trained):
     fresh.feature_extractor.load_state_dict(trained[1].feature_extractor.state_dict())
     with torch.no_grad():
         assert loss_of(trained[1], batch) < loss_of(fresh, batch)
+
+
+def test_card_says_whether_f_matters(trained):
+    note = DHPE.from_pretrained(trained[0] / "model.safetensors").provenance["features"]
+    said = r"F is (live|inert): F of other hands changes the error of \d+\.\d mm by [+-]\d+\.\d\d mm"
+    assert re.fullmatch(said, note)
 
 
 def test_another_config_in_the_same_folder_is_refused(trained):

@@ -11,7 +11,9 @@ from filelock import FileLock
 from handlib import DHPE, DHPEConfig
 from handlib.data import SyntheticHands
 from handlib.data.crop import Crop
+from handlib.evaluation.feature_controls import verdict_on_features
 from handlib.support.locks import alone_in
+from handlib.training.first_weights import warm_start
 from handlib.training.lifting import pretrain_regressor
 from handlib.training.train import preset, read_log, train
 
@@ -54,6 +56,13 @@ def test_checkpoint_is_the_returned_model(trained, batch):
     assert torch.equal(read(batch["image"]).vertices, trained.model(batch["image"]).vertices)
     assert json.loads(read.provenance["train"])["profile"] == "smoke"
     assert read.provenance["epochs"] == "2"
+
+
+def test_card_says_whether_f_matters(trained):
+    last = read_log(trained.folder)[-1]
+    assert {"val_feature_ratio", "val_shuffled_features_mm"} <= last.keys()
+    note = DHPE.from_pretrained(trained.checkpoint).provenance["features"]
+    assert note == verdict_on_features(last["val_shuffled_features_mm"], last["val_joints_root_mean_mm"])
 
 
 def interrupted(trained, folder, monkeypatch, owner, name):
@@ -186,7 +195,7 @@ def test_warm_start(trained, tmp_path):
 
 def test_lite_can_be_trained_further():
     model = DHPE(DHPEConfig())
-    assert json.loads(module.warm_start(model, "lite"))["name"] == "lite"
+    assert json.loads(warm_start(model, "lite"))["name"] == "lite"
     assert same(model, DHPE.from_pretrained("lite"))
 
 

@@ -165,7 +165,7 @@ def test_augmentation_sheet_has_a_row_a_seed(hand):
     }
     sheet = np.asarray(augmentation_sheet(seeds, vertices_px, hand.faces, generated, size=20))
     head = 22  # the titles of the columns
-    assert sheet.shape == (head + 2 * 24 - 4, 6 * 24 - 4, 3)
+    assert sheet.shape == (head + 2 * 24 - 4, 6 * 24 - 4, 4)
     corners = sheet[head + 2 :: 24, 2::24, 0] / 255  # of every picture; the skeleton is a point in the middle
     wanted = [[0.2, 0.2, 0.5, 2 / 3, 2 / 3, 0], [0.4, 0.4, 5 / 6, 1, 1, 0]]
     np.testing.assert_allclose(corners, wanted, atol=0.01)
@@ -178,7 +178,8 @@ def test_contact_sheet(n, columns, wanted):
     assert sheet.size == wanted
     array = np.asarray(sheet)
     for i in range(n):
-        assert array[i // columns * 14 + 5, i % columns * 14 + 5].tolist() == [10 * i, 0, 0]
+        assert array[i // columns * 14 + 5, i % columns * 14 + 5].tolist() == [10 * i, 0, 0, 255]
+    assert not array[:, 10:14, 3].any()  # a page shows through
 
 
 def test_a_sheet_has_titles_over_its_columns():
@@ -187,7 +188,7 @@ def test_a_sheet_has_titles_over_its_columns():
     top = titled.height - plain.height
     assert top > 0 and titled.crop((0, top, *titled.size)).tobytes() == plain.tobytes()
     head = np.asarray(titled)[:top]
-    assert (head[:, :60] < 200).any() and (head[:, 64:] < 200).any()
+    assert head[:, :60, 3].any() and head[:, 64:, 3].any()
     with pytest.raises(ValueError, match="3 titles for 2 columns"):
         contact_sheet(pictures, 2, titles=["a", "b", "c"])
 

@@ -42,9 +42,9 @@ but its arguments and what the next cell imports.
 
 
 def solution(exercise):
-    """The code of a solution, without its docstring, which is the task above it."""
-    source = textwrap.dedent(inspect.getsource(exercise.solution))
-    head, _, rest = source.partition('    """')
+    """The code of a solution, without its docstring, which is the task above it, and its decorator."""
+    source = inspect.getsource(exercise.solution)
+    head, _, rest = source[source.index("def ") :].partition('    """')
     body = rest.partition('"""\n')[2].strip("\n")
     if not exercise.wants_value:
         return f"{head}{body}"

@@ -48,6 +48,8 @@ def notebook_cells(cells, kind, name, links, cost="minutes; the page says how ma
                 made.append(answer(cell.source, kind, next(answered, "")))
             else:
                 made.append(code(cell.source, tags & HIDDEN))
+            if caption := cell.metadata.get("mystnb", {}).get("figure", {}).get("caption"):
+                made.append(markdown(f"*{plain(caption, links)}*", name))
             continue
         texts = []
         for block in blocks(cell.source):

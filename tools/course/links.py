@@ -14,28 +14,29 @@ class Links(NamedTuple):
     sections: dict[str, tuple[str, str]]  # label -> page, title
     equations: dict[str, str]  # label -> page
     works: dict[str, str]  # key -> "Baek et al., 2019"
+    site: str = SITE
 
     @classmethod
-    def of(cls, book):
+    def of(cls, book, site=SITE):
         sections, equations = {}, {}
         for path in sorted(book.glob("*.md")):
             text = path.read_text("utf-8")
             sections |= {label: (path.stem, title) for label, title in LABEL.findall(text)}
             equations |= {label: path.stem for label in EQUATION.findall(text)}
-        return cls(sections, equations, read_works((book / "references.bib").read_text("utf-8")))
+        return cls(sections, equations, read_works((book / "references.bib").read_text("utf-8")), site)
 
     def section(self, label, text=""):
         page, title = self.sections[label]
-        return f"[{text or title}]({SITE}/book/{page}.html#{label})"
+        return f"[{text or title}]({self.site}/book/{page}.html#{label})"
 
     def equation(self, label):
         paper = re.fullmatch(r"P(\d+)", label)
         text = f"Eq. {label}" if paper else "the equation"
-        return f"[{text}]({SITE}/book/{self.equations[label]}.html#equation-{label.lower()})"
+        return f"[{text}]({self.site}/book/{self.equations[label]}.html#equation-{label.lower()})"
 
     def citation(self, keys):
         works = "; ".join(self.works[key.strip()] for key in keys.split(","))
-        return f"([{works}]({SITE}/book/references.html))"
+        return f"([{works}]({self.site}/book/references.html))"
 
 
 def read_works(bibliography):

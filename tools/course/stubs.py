@@ -5,6 +5,7 @@ import ast
 
 def stub(code, name=""):
     """Code whose functions raise `NotImplementedError` and whose other names hold `...`; imports stay."""
+    asked = "your answer" if name else "your answer, without which the next cell fails"
     kept, waiting = [], []
     for node in ast.parse(code).body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -15,8 +16,8 @@ def stub(code, name=""):
             targets = [
                 t for target in node.targets for t in (target.elts if isinstance(target, ast.Tuple) else [target])
             ]
-            waiting += [f"{target.id} = ...  # your answer" for target in targets if isinstance(target, ast.Name)][-1:]
-    values = [line for line in waiting if line.endswith("# your answer")]
+            waiting += [f"{target.id} = ...  # {asked}" for target in targets if isinstance(target, ast.Name)][-1:]
+    values = [line for line in waiting if line.endswith(f"# {asked}")]
     functions = [text for text in waiting if text not in values]
     # Of a computation only what comes out is asked for; with a function, the function alone.
     return "\n".join(filter(None, ["\n".join(kept), "\n\n".join(functions) if functions else "".join(values[-1:])]))

@@ -11,8 +11,8 @@
 | an entry of 2D: "u, v" in the depth picture of 320×240 | read by `handlib data check` only |
 | no wrist, no other joint, no mask | rows 4, 8, 12, 16, 20 of C21 are given; `mask` None |
 
-Five tips do not give a 2D box of the hand, and a protocol must choose a substitute for the missing root: see
-`DexterObject` and `align_tips`. Some of the labels are known to be wrong.
+Five tips do not give a 2D box of the hand, and a protocol must choose a substitute for the missing root:
+`protocols.dexter_object`. Some of the labels are known to be wrong.
 """
 
 import os
@@ -39,7 +39,6 @@ COLOR_INTRINSICS = (587.45209, 600.67456, 325.0, 249.0)
 COLOR_ROTATION = ((0.9999, 0.0034, 0.0161), (-0.0033, 1.0, -0.0079), (-0.0162, 0.0079, 0.9998))  # depth to color
 COLOR_TRANSLATION_M = (0.0190473, -0.0018514, -0.0047501)
 WHICH = {"all": 0, "scored": 2}  # smallest number of annotated tips
-ALIGNMENTS = ("none", "centroid", "centroid_scale")
 
 
 class DexterObject(RealHands):
@@ -47,7 +46,6 @@ class DexterObject(RealHands):
 
     root: the unpacked download. which: "all": the 3,145 frames that the paper counts; "scored": only those with at
     least two annotated tips, which public code evaluates.
-    alignment: a mode of `align_tips` to apply before measuring; the paper does not say which it used.
     crop: "metric": a square of `crop_meters` around the tips at their distance, since the box of the tips does not
     contain the palm. It is larger than training crops and off center, so scores use a second crop (`passes`). "joints":
     `crop_factor` times the box of the tips; see `Crop`. first_pixel: the coordinate of the first pixel's center in
@@ -62,7 +60,6 @@ class DexterObject(RealHands):
         root: str | os.PathLike[str],
         size: int = 224,
         which: str = "all",
-        alignment: str = "centroid",
         crop: str = "metric",
         crop_factor: float = CROP_FACTOR,
         crop_meters: float = 0.3,
@@ -72,9 +69,7 @@ class DexterObject(RealHands):
     ):
         if which not in WHICH:
             raise ValueError(f"unknown choice of frames '{which}': choose one of {', '.join(WHICH)}")
-        if alignment not in ALIGNMENTS:
-            raise ValueError(f"unknown alignment '{alignment}': choose one of {', '.join(ALIGNMENTS)}")
-        self.split, self.alignment, self.fingertips, self.first_pixel = "test", alignment, fingertips, first_pixel
+        self.split, self.fingertips, self.first_pixel = "test", fingertips, first_pixel
         self.root = sequences_root(root)
         self.tips_mm: dict[str, np.ndarray] = {}
         self.frames: list[tuple[str, int]] = []  # sequence and number of the frame, from 0
@@ -83,7 +78,7 @@ class DexterObject(RealHands):
             self.tips_mm[sequence] = tips
             count = valid_tips(tips).sum(1)
             self.frames += [(sequence, i) for i in range(len(tips)) if count[i] >= WHICH[which]]
-        title = f"DexterObject which={which} alignment={alignment} fingertips={fingertips}"
+        title = f"DexterObject which={which} fingertips={fingertips}"
         super().__init__(title, len(self.frames), size, Crop(crop, crop_factor, crop_meters), skip_broken)
 
     def read(self, row: int) -> Frame:
@@ -110,35 +105,7 @@ def to_color_camera(tips_m: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batc
 
 
 def valid_tips(tips_mm: Float[np.ndarray, "*batch 3"]) -> Bool[np.ndarray, "*batch"]:
-    """Returns which tips are annotated."""
     return tips_mm[..., 2] != MISSING_Z
-
-
-def align_tips(
-    predicted: Float[Tensor, "*batch n 3"],
-    truth: Float[Tensor, "*batch n 3"],
-    valid: Bool[Tensor, "*batch n"],
-    mode: str = "centroid",
-) -> Float[Tensor, "*batch n 3"]:
-    """Aligns predicted tips with the true ones without a wrist; only valid tips count.
-
-    mode: "none": in the camera frame, unchanged; "centroid": the means of the valid tips coincide; "centroid_scale":
-    also their mean distances from it, as in public evaluations of DO, which is very forgiving.
-    """
-    if mode not in ALIGNMENTS:
-        raise ValueError(f"unknown alignment '{mode}': choose one of {', '.join(ALIGNMENTS)}")
-    if mode == "none":
-        return predicted
-    truth = torch.where(valid[..., None], truth, 0.0)  # it is NaN where unknown
-    weights = valid[..., None] / valid.sum(-1)[..., None, None].clamp(min=1)
-    center, target = ((points * weights).sum(-2, keepdim=True) for points in (predicted, truth))
-    centered = predicted - center
-    if mode == "centroid_scale":
-        size, true_size = (
-            (points.norm(dim=-1, keepdim=True) * weights).sum(-2, keepdim=True) for points in (centered, truth - target)
-        )
-        centered = centered * true_size / size.clamp(min=1e-9)
-    return centered + target
 
 
 # ---- files

@@ -30,14 +30,12 @@ class ImageFolderBackgrounds:
 
     @property
     def name(self) -> str:
-        """The name in results files."""
         return f"ImageFolderBackgrounds {self.path.name} n={len(self)}"
 
     def __len__(self) -> int:
         return len(self.files)
 
     def photograph(self, i: int) -> UInt8[Tensor, "3 h w"]:
-        """Reads photograph i as sRGB bytes."""
         if not 0 <= i < len(self):
             raise IndexError(f"{self.path} has no photograph {i}; it has {len(self)}")
         picture = read_rgb(self.path / self.files[i], "remove it from the folder")

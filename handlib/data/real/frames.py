@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from ..crop import Crop, Frame, cut_frame, to_original_camera, to_original_picture
+from ..crop import Crop, Frame, cut_frame
 from ..sample import HandSample
 
 SPLITS = {  # accepted names
@@ -54,7 +54,6 @@ class RealHands(Dataset):
             self._leave_out_broken()
 
     def read(self, row: int) -> Frame:
-        """Reads the frame of a row."""
         raise NotImplementedError(f"{type(self).__name__} must implement read")
 
     def time(self, row: int) -> float:
@@ -94,12 +93,6 @@ class RealHands(Dataset):
 
     def __getitem__(self, index: int) -> HandSample:
         return cut_frame(self.frame(index), self.size, self.crop)
-
-    def to_original(
-        self, points_cam: Float[Tensor, "n 3"], points_px: Float[Tensor, "m 2"], sample: HandSample
-    ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "m 2"]]:
-        """Converts predictions for a sample to the original camera (meters) and the original picture (pixels)."""
-        return to_original_camera(points_cam, sample.side), to_original_picture(points_px, sample)
 
     def report(self) -> str:
         """Says how many frames were skipped, and why the first of them were."""

@@ -233,7 +233,6 @@ def read_world(
 
 
 def read_ids(path: Path) -> set[int]:
-    """Reads the numbers of a text file, one per line."""
     check_file(path, MAX_BYTES, f"no {path.name} in {path.parent}; get it from {SOURCE}, or leave out 'ids'")
     lines = path.read_text(encoding="ascii", errors="replace").split()
     try:

@@ -22,25 +22,18 @@ MAX_ROW_BYTES = 1 << 20  # 778 vertices have about 50 kB
 class JsonRows:
     """A sequence of matrices: `rows[i]` is an array of `shape` in double precision.
 
-    source: where to get the file, for error messages. span: the range of bytes of the list; the whole file by default.
-    Errors name the file and the row. It reads through a memory map; a copy in another process makes its own.
+    source: where to get the file, for error messages, which name the file and the row. It reads through a memory map; a
+    copy in another process makes its own.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        shape: tuple[int, int],
-        source: str,
-        span: tuple[int, int] | None = None,
-    ):
+    def __init__(self, path: str | os.PathLike[str], shape: tuple[int, int], source: str):
         self.path, self.shape, self.source = Path(path), shape, source
         if not self.path.is_file():
             raise FileNotFoundError(f"no {self.path.name} in {self.path.parent}; get it from {source}")
         self._map = self._open()
-        self.start, stop = span or (0, len(self._map))
-        if not _LISTS.match(self._map, self.start, stop):
+        if not _LISTS.match(self._map):
             raise ValueError(f"{self.path}: not a JSON list of matrices; download it again from {source}")
-        self.ends = np.array([match.end() for match in _END.finditer(self._map, self.start, stop)], np.int64)
+        self.ends = np.array([match.end() for match in _END.finditer(self._map)], np.int64)
 
     def _open(self) -> mmap.mmap:
         if self.path.stat().st_size == 0:
@@ -59,7 +52,7 @@ class JsonRows:
             raise IndexError(f"{self.path} has no row {row}; it has {len(self)}")
         if self._map is None:
             self._map = self._open()
-        start = int(self.ends[row - 1]) if row else self.start
+        start = int(self.ends[row - 1]) if row else 0
         where = f"{self.path}: row {row}"
         if self.ends[row] - start > MAX_ROW_BYTES:
             raise ValueError(f"{where} is longer than {MAX_ROW_BYTES:,} bytes; refused")

@@ -18,7 +18,6 @@ COUNT, WIDTH, HEIGHT = 1449, 640, 480
 SOURCE = "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html"
 INSIDE = (slice(7, 474), slice(7, 632))  # rows, columns within the white border
 MAX_PIXELS = 40_000_000
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 class NYUBackgrounds:
@@ -37,7 +36,6 @@ class NYUBackgrounds:
 
     @property
     def name(self) -> str:
-        """The name in results files."""
         return f"NYUBackgrounds n={len(self)}{' with border' if self.border else ''}"
 
     def __getstate__(self) -> dict:
@@ -47,7 +45,6 @@ class NYUBackgrounds:
         return self.length
 
     def photograph(self, i: int) -> UInt8[Tensor, "3 h w"]:
-        """Reads photograph i as sRGB bytes."""
         if not 0 <= i < len(self):
             raise IndexError(f"{self.path} has no photograph {i}; it has {len(self)}")
         try:

@@ -24,7 +24,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ...support.files import atomic_path
+from ...support.files import atomic_path, write_file
 from ..sample import PARTS, HandSample
 from .hands import SyntheticHands, digest
 
@@ -55,8 +55,7 @@ def render(
     path = out / "card.json"
     if path.is_file() and path.read_text(encoding="utf-8") != card:
         raise ValueError(f"{path} describes another data set: choose another folder for {data.name}")
-    with atomic_path(path) as temporary:
-        temporary.write_text(card, encoding="utf-8")
+    write_file(path, card)
     todo = [i for i in range(len(data)) if not _done(data, out, shard_size, i)]
     bar = tqdm(_samples(data, todo, workers), f"rendering {data.split}", len(todo), disable=not progress, unit="image")
     if shard_size:
@@ -66,8 +65,8 @@ def render(
             files = encode(sample)
             description = files.pop("json")  # written last: it marks a complete sample
             for kind, content in files.items():
-                _write(out / _FOLDERS[kind] / f"{sample.name}.{kind.split('.')[-1]}", content)
-            _write(out / "samples" / f"{sample.name}.json", description)
+                write_file(out / _FOLDERS[kind] / f"{sample.name}.{kind.split('.')[-1]}", content)
+            write_file(out / "samples" / f"{sample.name}.json", description)
         _write_annotations(data, out)
     return out
 
@@ -133,11 +132,6 @@ def _done(data: SyntheticHands, out: Path, shard_size: int, index: int) -> bool:
     return (out / "samples" / f"{data.sample_name(index)}.json").is_file()
 
 
-def _write(path: Path, content: bytes) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
-
-
 def _write_shards(samples: Iterator[HandSample], indices: list[int], shard_size: int, out: Path) -> None:
     for shard, members in itertools.groupby(indices, lambda index: index // shard_size):
         with atomic_path(out / f"{shard:05d}.tar") as temporary, tarfile.open(temporary, "w") as tar:
@@ -153,4 +147,4 @@ def _write_annotations(data: SyntheticHands, out: Path) -> None:
         json.loads((out / "samples" / f"{data.sample_name(i)}.json").read_text(encoding="utf-8"))
         for i in range(len(data))
     ]
-    _write(out / "annotations.json", json.dumps(rows).encode())
+    write_file(out / "annotations.json", json.dumps(rows).encode())

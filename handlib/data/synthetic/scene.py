@@ -221,7 +221,6 @@ def _things(
 
 
 def _near(draws: Draws, skin: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3"]:
-    """Draws a color similar to the skin."""
     return (skin * draws.uniform(3, low=0.8, high=1.25)).clamp(0, 1)
 
 

@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from ...training.profiles import TrainConfig
 from . import direct, encoder_decoder, handsegnet, kanazawa, panteleris, pso, zimmermann
-from .evaluation import measure, predictions
-from .interface import DHPEMethod, Estimate, FitOptions, Method, View, view_of
+from .interface import DHPEMethod, Estimate, FitOptions, Method, View, measure, predictions, view_of
 from .segmentation import mask_run
-from .training import best_learning_rate, network_run, train_network
+from .training import best_learning_rate, network_run, train_network, with_rates_times
 
 __all__ = [
     "BASELINES",
@@ -31,12 +30,11 @@ __all__ = [
     "predictions",
     "train_network",
     "view_of",
+    "with_rates_times",
 ]
 
 
 class Baseline(NamedTuple):
-    """A method of the tables."""
-
     title: str  # in tables
     fit: Callable[..., Method]  # (TrainConfig, folder of the run, FitOptions) → Method
     used: Callable[[TrainConfig], TrainConfig]  # converts a config to that of the run that `fit` makes
@@ -45,8 +43,7 @@ class Baseline(NamedTuple):
 
 
 def _as_given(config: TrainConfig) -> TrainConfig:
-    """Returns the config unchanged, for methods without training: it is that of the DHPE whose J2D they use."""
-    return config
+    return config  # that of the DHPE whose J2D is used
 
 
 _MESH = ("joints_cam", "vertices_cam", "mask")

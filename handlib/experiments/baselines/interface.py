@@ -13,10 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...camera import crop_to_cam, crop_to_px
+from ...camera import crop_to_cam, crop_to_px, project
 from ...data import CachedHands
+from ...data.crop import recropped
 from ...dhpe import DHPE
-from ...evaluation.evaluate import depth_of_root
+from ...evaluation.evaluate import compared, depth_of_root, scores
+from ...evaluation.refinement_report import by_batch
 from ...evidence import heatmap_peaks
 from ...hand import HandModel
 from ...hand.joints import C21, MIDDLE_MCP
@@ -52,8 +54,6 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a baseline is fitted."""
-
     resume: bool = True  # continue an interrupted run of the same config
     cache: str | os.PathLike[str] | None = None  # folder that keeps rendered hands
     data: tuple[CachedHands, CachedHands] | None = None  # training and validation hands; by default those of the config
@@ -112,3 +112,25 @@ class DHPEMethod:
             output = refine(self.model, view.images, output, self.iterations)
         with torch.no_grad():
             return estimate_of(self.model.hand, output.h, view)
+
+
+def predictions(
+    method: Method, data: CachedHands, batch_size: int = 32, progress: bool = True, device: str = "cpu"
+) -> dict[str, Tensor]:
+    """Estimates every sample and compares it with the truth: the fields of `evaluate.compared`, on the CPU."""
+
+    def comparison(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        batch = {name: value.to(device) for name, value in batch.items()}
+        estimate = method.predict(view_of(batch))
+        for _ in range(data.passes - 1):
+            if estimate.joints_cam is not None:
+                batch = recropped(batch, project(estimate.joints_cam, batch["K"]))
+                estimate = method.predict(view_of(batch))
+        return compared(batch, *estimate, data.scored, data.palm)
+
+    return by_batch(comparison, data, batch_size, progress)
+
+
+def measure(method: Method, data: CachedHands, progress: bool = True, device: str = "cpu") -> dict[str, float]:
+    """Computes all scores of a method on a data set."""
+    return scores(predictions(method, data, progress=progress, device=device))

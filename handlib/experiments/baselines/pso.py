@@ -7,9 +7,9 @@ its own best position and towards the best position of the swarm; there is no gr
 
     v ← w (v + c₁ r₁ (own best − x) + c₂ r₂ (swarm's best − x)),   x ← x + v
 
-Differences from the original: the input is one color image, so the objective compares 2D joints, and silhouettes if a
-segmentation is given, instead of depth maps. There is no previous frame to start from, so more particles start from
-everywhere. The shape is the model's mean; the original also has a fixed shape.
+Differences from the original: the input is one color image, so the objective compares 2D joints instead of depth maps.
+There is no previous frame to start from, so more particles start from everywhere. The shape is the model's mean; the
+original also has a fixed shape.
 """
 
 import math
@@ -19,17 +19,14 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
-from ...camera import crop_to_px
 from ...dhpe import DHPE
 from ...hand import HandModel
 from ...hand.anatomy import joint_axes, joint_limits
 from ...hand.joints import FINGERS, MANO16
-from ...parameters import MeshParameters, posed_hand, posed_skeleton
-from ...renderer import Renderer
+from ...parameters import MeshParameters, posed_skeleton
 from ...training.train import TrainConfig
-from .interface import DEFAULTS, Estimate, FitOptions, Method, View, checked_detector, detect, estimate_of
+from .interface import DEFAULTS, Estimate, FitOptions, View, checked_detector, detect, estimate_of
 
 FLEXION, ABDUCTION = 1, 2  # rows of `joint_axes`
 CAMERA = 7  # numbers before the angles: quaternion, x and y, logarithm of the scale
@@ -37,16 +34,12 @@ CAMERA = 7  # numbers before the angles: quaternion, x and y, logarithm of the s
 
 @dataclass(frozen=True)
 class SwarmConfig:
-    """Settings of the swarm."""
-
     particles: int = 256  # 64 in the original, which starts from the previous frame
     generations: int = 80  # 25 in the original
     own: float = 2.8  # c₁
     swarm: float = 1.3  # c₂
     scatter_every: int = 3  # generations after which half of the particles get a new random angle
-    silhouette: float = 0.05  # weight of 1 − Dice relative to the mean squared distance of joints in crop units
     abduction: float = 0.1  # weight of each radian by which neighboring fingers cross
-    mask_size: int = 32  # side in pixels at which silhouettes are compared
     seed: int = 0
 
     @property
@@ -92,13 +85,12 @@ def swarm_fit(
     hand: HandModel,
     joints_crop: Float[Tensor, "b 21 2"],
     confidence: Float[Tensor, "b 21"] | None = None,
-    mask: Float[Tensor, "b s s"] | None = None,
     config: SwarmConfig = SwarmConfig(),
 ) -> tuple[Float[Tensor, "b 63"], Float[Tensor, "b g"]]:
     """Fits each hand by a swarm; returns the best h, and the objective at the start and after each generation.
 
-    joints_crop: in crop coordinates. confidence: their weights. mask: 0 … 1, over the crop. The random numbers are the
-    same for every hand, so the result does not depend on the batch.
+    joints_crop: in crop coordinates. confidence: their weights. The random numbers are the same for every hand, so the
+    result does not depend on the batch.
     """
     particles, weight = Articulation(hand), config.constriction
     low, span = particles.low, particles.high - particles.low
@@ -108,7 +100,14 @@ def swarm_fit(
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator).to(low)
 
-    objective = _Objective(hand, particles, joints_crop, confidence, mask, config)
+    weights = torch.ones_like(joints_crop[..., 0]) if confidence is None else confidence
+    weights = (weights / weights.sum(-1, keepdim=True))[:, None]
+
+    def objective(x: Float[Tensor, "b n 27"]) -> Float[Tensor, "b n"]:
+        joints = posed_skeleton(hand, particles.h(x))[..., :2]
+        squared = (joints - joints_crop[:, None]).square().sum(-1)
+        return config.abduction * particles.crossing(x) + (weights * squared).sum(-1)
+
     x = (low + span * uniform(n, len(low))).repeat(batch, 1, 1)
     velocity = torch.zeros_like(x)
     best, least = x, objective(x)
@@ -130,54 +129,19 @@ def swarm_fit(
     return particles.h(best[rows, least.argmin(1)]), torch.stack(history, 1)
 
 
-class _Objective:
-    """The objective that the swarm minimizes."""
-
-    def __init__(
-        self,
-        hand: HandModel,
-        particles: Articulation,
-        joints: Tensor,
-        confidence: Tensor | None,
-        mask: Tensor | None,
-        config: SwarmConfig,
-    ):
-        self.hand, self.particles, self.config, self.joints = hand, particles, config, joints[:, None]
-        weight = torch.ones_like(joints[..., 0]) if confidence is None else confidence
-        self.weight = (weight / weight.sum(-1, keepdim=True))[:, None]
-        self.mask = None if mask is None else functional.adaptive_avg_pool2d(mask[:, None], config.mask_size)
-        self.renderer = Renderer(config.mask_size)
-
-    def __call__(self, x: Float[Tensor, "b n 27"]) -> Float[Tensor, "b n"]:
-        h = self.particles.h(x)
-        value = self.config.abduction * self.particles.crossing(x)
-        if self.mask is None:
-            joints = posed_skeleton(self.hand, h)
-        else:
-            vertices, joints = posed_hand(self.hand, h)
-            silhouette = self.renderer.silhouette(crop_to_px(vertices, self.config.mask_size), self.hand.faces)
-            overlap, total = (silhouette * self.mask).sum((-2, -1)), (silhouette + self.mask).sum((-2, -1))
-            value = value + self.config.silhouette * (1 - 2 * overlap / total.clamp(min=1e-6))
-        return value + (self.weight * (joints[..., :2] - self.joints).square().sum(-1)).sum(-1)
-
-
 class ParticleSwarm:
-    """Fits the hand by a swarm to the joints of a detector's J2D and, if given, to the mask of a segmenter.
+    """Fits the hand by a swarm to the joints of a detector's J2D."""
 
-    The mask makes it a hundred times slower.
-    """
-
-    def __init__(self, detector: DHPE, segmenter: Method | None = None, config: SwarmConfig = SwarmConfig()):
-        self.detector, self.segmenter, self.config = detector, segmenter, config
+    def __init__(self, detector: DHPE, config: SwarmConfig = SwarmConfig()):
+        self.detector, self.config = detector, config
 
     @torch.no_grad()
     def predict(self, view: View) -> Estimate:
         joints, confidence = detect(self.detector, view.images)
-        mask = None if self.segmenter is None else self.segmenter.predict(view).mask
-        h, _ = swarm_fit(self.detector.hand, joints, confidence, mask, self.config)
+        h, _ = swarm_fit(self.detector.hand, joints, confidence, self.config)
         return estimate_of(self.detector.hand, h, view)
 
 
 def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> ParticleSwarm:
     """Returns the method with the detector of the options; trains and writes nothing."""
-    return ParticleSwarm(checked_detector(options), config=SwarmConfig(seed=config.seed))
+    return ParticleSwarm(checked_detector(options), SwarmConfig(seed=config.seed))

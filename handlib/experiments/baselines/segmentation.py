@@ -53,7 +53,6 @@ def mask_run(config: TrainConfig) -> TrainConfig:
 
 
 def parameters(module: nn.Module) -> int:
-    """Counts the parameters of a network."""
     return sum(p.numel() for p in module.parameters())
 
 

@@ -19,8 +19,7 @@ from ...training.checkpoint import RunFolder, read_log
 from ...training.feed import Feed, training_hands
 from ...training.processes import Processes
 from ...training.train import TrainConfig, Trainer
-from .evaluation import measure
-from .interface import DEFAULTS, FitOptions, Method
+from .interface import DEFAULTS, FitOptions, Method, measure
 
 Network = TypeVar("Network", bound=nn.Module)
 FACTORS = (0.3, 1.0, 3.0)  # factors of the learning rates that `best_learning_rate` tries
@@ -35,13 +34,12 @@ def train_network(
     """
     config = network_run(config)
     config.check()
-    if config.epochs < 1:
-        raise ValueError("epochs must be at least 1")
     folder = RunFolder(out)
     torch.manual_seed(config.seed)
     network = make()
     state = folder.open({"network": type(network).__name__, **asdict(config)}, options.resume)
-    trainer = Trainer(network, _objective, config, Processes(options.device), folder)
+    processes = Processes(options.device)
+    trainer = Trainer(network, lambda t, images, batch, _: t.model.loss(images, batch), config, processes, folder)
     trainer.begin(state)
     if trainer.epoch < config.epochs:
         data, val = options.data or training_hands(config, options.cache, options.progress)
@@ -59,12 +57,7 @@ def network_run(config: TrainConfig) -> TrainConfig:
     )  # fmt: skip
 
 
-def _objective(trainer: Trainer, images: Tensor, batch: dict, original: Tensor) -> tuple[Tensor, dict[str, float]]:
-    return trainer.model.loss(images, batch)
-
-
 def resized(images: Float[Tensor, "b 3 h w"], size: int) -> Float[Tensor, "b 3 s s"]:
-    """Resizes images to the size of a network."""
     if images.shape[-2:] == (size, size):
         return images
     return functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
@@ -87,7 +80,7 @@ def best_learning_rate(
     for factor in factors:
         folder = Path(out) / f"rate-times-{factor:g}"
         try:
-            fit(_faster(config, factor), folder, options)
+            fit(with_rates_times(config, factor), folder, options)
         except FloatingPointError as error:  # another factor may not diverge
             ends[factor], reason = math.inf, error
             continue
@@ -96,12 +89,9 @@ def best_learning_rate(
         ends[factor] = -row["val_mean_iou"] if mask_alone else row["val_joints_root_mean_mm"]
     if all(math.isinf(end) for end in ends.values()):
         raise reason
-    return _faster(config, min(factors, key=ends.__getitem__))
+    return with_rates_times(config, min(factors, key=ends.__getitem__))
 
 
-def _faster(config: TrainConfig, factor: float) -> TrainConfig:
-    return replace(
-        config,
-        learning_rate=config.learning_rate * factor,
-        joint_learning_rate=config.joint_learning_rate * factor,
-    )
+def with_rates_times(config: TrainConfig, factor: float) -> TrainConfig:
+    rates = (config.learning_rate * factor, config.joint_learning_rate * factor)
+    return replace(config, learning_rate=rates[0], joint_learning_rate=rates[1])

@@ -127,8 +127,6 @@ def canonical(
 
 
 def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> Zimmermann:
-    """Trains it on the images and epochs of a DHPE of this config."""
-
     def make() -> Zimmermann:
         network = Zimmermann(config.model, config.loss)
         if config.model.posenet:

@@ -44,8 +44,10 @@ WIDTH, HEIGHT, SIDE = 1280, 960, 400  # of the photograph, and of the square wit
 
 def bench_predict(
     config: PredictBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
-) -> dict[str, Any]:
-    """Runs the benchmark, always on the CPU, and returns its record. say: is called with each line of the table."""
+) -> dict[str, Any] | None:
+    """Runs the benchmark and returns its record; None on a GPU. say: is called with each line of the table."""
+    if device != "cpu":
+        return None
     started, predictor = time.perf_counter(), Predictor(config.checkpoint)
     rows = FIRST + torch.arange(config.hands)
     pictures = SyntheticHands("studio", 256, int(rows[-1]) + 1, crop_factor=2.0).batch(rows)["image"]

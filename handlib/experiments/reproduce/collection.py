@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import shlex
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +36,8 @@ class Value(NamedTuple):
     @classmethod
     def of(cls, values: Iterable[float]) -> "Value":
         values = list(values)
-        mean = sum(values) / len(values)
-        if len(values) < 2:
-            return cls(mean, None, len(values))
-        return cls(mean, math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1)), len(values))
+        spread = statistics.stdev(values) if len(values) > 1 else None
+        return cls(sum(values) / len(values), spread, len(values))
 
     @property
     def error(self) -> float | None:
@@ -70,10 +69,8 @@ class Collection:
     @property
     def tests(self) -> tuple[str, ...]:
         """Test sets of which there is a record, in the order of the plan."""
-        found = dict.fromkeys(r["config"]["test"] for r in self.records)
-        first = (*SPLITS, "rhd", "stb", "do")
-        ordered = [name for name in first if name in found] + [name for name in found if name not in first]
-        return tuple(name for name in ordered if name != "val")
+        first, found = (*SPLITS, "rhd", "stb", "do"), dict.fromkeys(r["config"]["test"] for r in self.records)
+        return tuple(name for name in dict.fromkeys((*first, *found)) if name in found and name != "val")
 
     def runs(self, experiment: str, test: str) -> list[dict[str, Any]]:
         """The records of an experiment on a test set, by seed."""
@@ -82,12 +79,8 @@ class Collection:
 
     def by_seed(self, experiment: str, test: str, metric: str) -> dict[int, float]:
         """The numbers of a metric; a seed that does not have it is left out."""
-        found = {}
-        for record in self.runs(experiment, test):
-            values = [m["value"] for m in record["metrics"] if m["name"] == metric]
-            if values:
-                found[record["seed"]] = values[0]
-        return found
+        runs = self.runs(experiment, test)
+        return {run["seed"]: m["value"] for run in runs for m in run["metrics"] if m["name"] == metric}
 
     def value(self, experiment: str, test: str, metric: str) -> Value | None:
         """None where nothing was measured."""
@@ -111,12 +104,8 @@ class Collection:
 
     def metric(self, test: str, name: str) -> dict[str, Any] | None:
         """What a metric means: its alignment, grid and n, as one of the records has it."""
-        for record in self.records:
-            if record["config"]["test"] == test:
-                for metric in record["metrics"]:
-                    if metric["name"] == name:
-                        return metric
-        return None
+        records = (record for record in self.records if record["config"]["test"] == test)
+        return next((metric for record in records for metric in record["metrics"] if metric["name"] == name), None)
 
     def curve(self, experiment: str, test: str, name: str) -> dict[str, list] | None:
         """A curve, its columns of numbers averaged over seeds; a row that one of them lacks is None."""
@@ -124,6 +113,10 @@ class Collection:
         if not curves:
             return None
         return {column: _mean([curve[column] for curve in curves]) for column in curves[0]}
+
+    def curves(self, experiment: str, name: str) -> dict[str, dict[str, list]]:
+        """`curve` of each test set that has it."""
+        return {test: curve for test in self.tests if (curve := self.curve(experiment, test, name))}
 
     def wanted(self, experiment: str = "full") -> int:
         """How many seeds the suite's scale has for an experiment."""
@@ -184,7 +177,7 @@ def read_collections(folder: str | os.PathLike[str]) -> dict[str, Collection]:
             suites.setdefault(about["suite"], {}).setdefault((about["experiment"], about["test"]), []).append(part)
     for groups in suites.values():
         for records in groups.values():
-            results.over_seeds(records)  # refuses what must not be averaged
+            results.check_alike(records)
     return {
         suite: Collection(suite, tuple(record for records in groups.values() for record in records))
         for suite, groups in suites.items()

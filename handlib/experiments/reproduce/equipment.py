@@ -48,14 +48,12 @@ class Equipment:
     @property
     def chosen(self) -> dict[str, str]:
         """What is not the default."""
-        usual = vars(Equipment())
-        return {name: value for name, value in vars(self).items() if value != usual[name]}
+        return {name: value for name, value in vars(self).items() if value != getattr(Equipment, name)}
 
     @property
     def words(self) -> list[str]:
         """The options that say this, files by their names."""
-        named = self.pathless.chosen
-        return [word for name, value in named.items() for word in (f"--{name}", value)]
+        return [word for name, value in self.pathless.chosen.items() for word in (f"--{name}", value)]
 
     @property
     def pathless(self) -> "Equipment":
@@ -64,11 +62,8 @@ class Equipment:
 
     def equipped(self, run: TrainConfig) -> TrainConfig:
         """A training run with these. `ValueError` where its networks cannot take them."""
-        chosen = self.chosen
-        in_model = {name: value for name, value in chosen.items() if name in IN_MODEL}
-        return replace(
-            run, model=replace(run.model, **in_model), backgrounds=chosen.get("backgrounds", run.backgrounds)
-        )
+        model = {name: value for name, value in self.chosen.items() if name in IN_MODEL}
+        return replace(run, model=replace(run.model, **model), backgrounds=self.backgrounds or run.backgrounds)
 
     def check(self) -> None:
         """Reads all of it, so that what is missing or damaged is an error before anything is trained."""
@@ -81,14 +76,10 @@ class Equipment:
 
 def pathless_model(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a model's config, files by their names."""
-    return {name: file_name(value) if name in FILES else value for name, value in fields.items()}
+    return {name: Path(value).name if name in FILES else value for name, value in fields.items()}
 
 
 def pathless_backgrounds(spec: str) -> str:
     """A spec of backgrounds with the name of its file or folder alone."""
     kind, colon, path = spec.partition(":")
-    return kind + colon + file_name(path)
-
-
-def file_name(path: str) -> str:
-    return Path(path).name if path else ""
+    return kind + colon + Path(path).name

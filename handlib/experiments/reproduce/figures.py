@@ -87,7 +87,7 @@ def _schedule(runs: Collection) -> "Figure | None":
 
 
 def _iterations(runs: Collection) -> "Figure | None":
-    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "refinement"))}
+    curves = runs.curves("full", "refinement")
     if not curves:
         return None
     figure, panels = _figure(len(curves), 3.4)
@@ -102,7 +102,7 @@ def _iterations(runs: Collection) -> "Figure | None":
 
 
 def _joints(runs: Collection) -> "Figure | None":
-    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "joint"))}
+    curves = runs.curves("full", "joint")
     if not curves:
         return None
     figure, (axes,) = _figure(1, 8)

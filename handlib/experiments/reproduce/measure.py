@@ -1,39 +1,19 @@
-"""From a method and a test set to what a results file holds: metrics, each with its protocol, curves, and the errors of
-each hand, by which differences are judged (statistics.py)."""
+"""The errors of each hand, by which differences are judged (statistics.py), in a file beside their results file."""
 
 import hashlib
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ...data import CachedHands
-from ...evaluation import evaluate
-from ...evaluation.measure import Curves, measurements
 from ...evaluation.metrics import auc_on
-from ...evaluation.protocols import OWN_PROTOCOLS, PROTOCOLS
-from ...evaluation.results import Metric
-from ...refinement import METHOD, RefinementWeights
-from ...support.files import atomic_path
-from ..baselines import DHPEMethod, Method, predictions
-from .sets import HEADLINE, headline, pck_name
+from ...evaluation.protocols import PROTOCOLS
+from ...support.files import write_file
+from .sets import HEADLINE, headline, pck_name  # noqa: F401  pages look for the two functions here
 
-__all__ = ["headline", "measured", "pck_name"]
 GRID_MM = torch.linspace(20, 50, 20)  # of the AUC that methods are compared by
 Errors = dict[str, Tensor]  # one number a hand, half precision; the names are those of sets.ERRORS
-
-
-def measured(
-    method: Method, data: CachedHands, test: str, progress: bool = True, device: str = "cpu"
-) -> tuple[list[Metric], Curves, Errors]:
-    """All that a method's estimates on a test set come to."""
-    if isinstance(method, DHPEMethod):
-        samples = evaluate.predictions(method.model, data, method.iterations, progress=progress)
-    else:
-        samples = predictions(method, data, progress=progress, device=device)
-    return *measurements(samples, len(data), OWN_PROTOCOLS.get(test, ())), errors_of(samples, test)
 
 
 def errors_of(samples: dict[str, Tensor], test: str = "") -> Errors:
@@ -66,16 +46,5 @@ def errors_of(samples: dict[str, Tensor], test: str = "") -> Errors:
 def keep_errors(errors: Errors, path: Path) -> str:
     """Writes errors of hands beside their results file; returns the SHA-256, which the record holds."""
     content = save({name: value.contiguous() for name, value in errors.items()})
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    write_file(path, content)
     return hashlib.sha256(content).hexdigest()
-
-
-def refinement_settings(iterations: int) -> dict[str, object]:
-    """For a record."""
-    return {"iterations": iterations, **({"method": METHOD, **asdict(RefinementWeights())} if iterations else {})}
-
-
-def on(data: CachedHands, device: str) -> CachedHands:
-    """The same hands in the memory of a device."""
-    return data.each(lambda value: value.to(device))

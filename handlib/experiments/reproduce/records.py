@@ -4,9 +4,12 @@ import json
 import math
 import shlex
 from pathlib import Path
+from typing import Any
 
-from ...support.files import atomic_path
+from ...evaluation import results
+from ...evaluation.evaluate import Curves
 from .experiments import Experiment
+from .measure import Errors, keep_errors
 from .sets import PHOTOS
 from .suite import Suite
 
@@ -30,9 +33,31 @@ def command_of(suite: Suite, experiment: Experiment) -> str:
     return shlex.join(words + suite.equipment.words)
 
 
-def write_rate(path: Path, chosen: dict) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(chosen) + "\n", encoding="utf-8")
+def write_measured(
+    suite: Suite,
+    experiment: Experiment,
+    test: str,
+    seed: int,
+    claim: str,
+    metrics: list[results.Metric],
+    curves: Curves,
+    errors: Errors,
+    trained: float,
+    settings: dict[str, Any],
+    data: dict[str, Any],
+    started: float,
+    synthetic: bool,
+    device: str = "cpu",
+) -> None:
+    """Writes a results file, and the errors of hands beside it. trained: minutes."""
+    path = suite.record(experiment.name, test, seed)
+    record = results.record(
+        path.stem, claim, [*metrics, results.Metric("training_minutes", trained, "minutes")], started=started,
+        config=about(suite, experiment, test) | settings, data=data, curves=curves, synthetic=synthetic, device=device,
+        seed=seed, hand=hand_of(suite), profile=suite.profile, command=command_of(suite, experiment),
+    )  # fmt: skip
+    kept = keep_errors(errors, path.with_suffix(".safetensors"))
+    results.write(record | {"minutes": round(record["minutes"] + trained, 3), "errors": kept}, path.parent)
 
 
 def read_rate(path: Path, name: str) -> float:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...data import SyntheticHands
 from ...dhpe import DHPE, DHPEConfig
@@ -25,6 +25,7 @@ from ...refinement import RefinementWeights, refine
 from ...support.files import atomic_path
 from ...training.loss import dhpe_loss
 from ...training.photo_model import PhotoTraining, lift_batches, loss_of
+from ...training.regressor import ignore_features, train_regressor
 from .evidence import SIDE, Rows, raw_training_rows
 from .sets import SPLITS
 
@@ -105,9 +106,7 @@ def lift(start: str, scale: RowScale, folder: Path, path: Path, progress: bool =
     steps = scale.half_lift_steps if shape == "half" else scale.lift_steps
     torch.manual_seed(0)
     model = variant.model(scale)
-    with torch.no_grad():  # F is silent
-        model.regressor.estimate[0].weight[:, : scale.principal] = 0
-        model.regressor.refiner[0].weight[:, 63 : 63 + scale.principal] = 0
+    ignore_features(model.regressor, scale.principal)
     config = PhotoTraining(principal=scale.principal)
     batches = lift_batches(model, raw_training_rows(folder, scale.rows, progress), config)
 
@@ -115,7 +114,7 @@ def lift(start: str, scale: RowScale, folder: Path, path: Path, progress: bool =
         batch = batches(step)
         return loss_of(model, batch._replace(inputs=batch.inputs[:, : scale.principal]))
 
-    descend(model, loss, steps, config.lift_rate)
+    _descend(model, loss, steps, config.lift_rate)
     with atomic_path(path) as temporary:
         save_file({name: value.contiguous() for name, value in model.regressor.state_dict().items()}, temporary)
 
@@ -144,25 +143,13 @@ def fit(variant: Variant, scale: RowScale, rows: Rows, start: Path | None, rate:
             some.clear()
         return total
 
-    descend(model, loss, steps, rate)
+    _descend(model, loss, steps, rate)
     return model.eval(), curve
 
 
-def descend(model: DHPE, loss: Callable[[int], Tensor], steps: int, rate: float) -> None:
-    """AdamW with one cycle of the rate. `FloatingPointError` for a loss that is no number."""
+def _descend(model: DHPE, loss: Callable[[int], Tensor], steps: int, rate: float) -> None:
     torch.set_flush_denormal(True)  # weights that fade would make a step three times as slow
-    net = model.regressor
-    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=1e-4)
-    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.1)
-    for step in range(steps):
-        total = loss(step)
-        if not total.isfinite():
-            raise FloatingPointError(f"the loss became {float(total)} at step {step}: a rate of {rate:g} is too high")
-        optimizer.zero_grad()
-        total.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
-        rates.step()
+    train_regressor(model.regressor, loss, steps, rate, 1e-4)
 
 
 def seen_by(variant: Variant, rows: Rows, seed: int) -> Rows:
@@ -211,5 +198,4 @@ def _pictures(n: int) -> Tensor:
 
 
 def described(variant: Variant) -> dict[str, Any]:
-    """For a record."""
     return variant._asdict() | {"weights": asdict(variant.weights)}

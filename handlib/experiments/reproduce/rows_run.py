@@ -4,11 +4,11 @@ import time
 from dataclasses import asdict, replace
 
 from ...evaluation import results
-from ...evaluation.evaluate import scores
-from ...evaluation.measure import measurements
+from ...evaluation.evaluate import measurements, scores
+from ...support.files import write_json
 from .experiments import Experiment
-from .measure import errors_of, keep_errors
-from .records import about, command_of, hand_of, read_rate, write_rate
+from .measure import errors_of
+from .records import read_rate, write_measured
 from .rows import REFINEMENT, VARIANTS, Rows, described, fit, samples_of
 from .sets import PHOTOS
 from .suite import Run, Suite
@@ -35,10 +35,10 @@ class RowRunner:
 
     def choose_rate(self) -> None:
         """Of full-length runs the rate that ends with the least mean error on the validation hands."""
-        tried = {}
         if len(self.scale.rates) == 1:
-            write_rate(self.run.makes[0], {"rate": self.scale.rates[0]})
+            write_json(self.run.makes[0], {"rate": self.scale.rates[0]})
             return
+        tried = {}
         for rate in self.scale.rates:
             try:
                 model, _ = fit(self.variant, self.scale, self._rows("train"), self.start, rate, 0)
@@ -50,7 +50,7 @@ class RowRunner:
         best = min(tried, key=tried.__getitem__)
         inside = min(self.scale.rates) < best < max(self.scale.rates)
         mean_mm = {str(rate): error for rate, error in tried.items()}
-        write_rate(self.run.makes[0], {"rate": best, "val_mean_mm": mean_mm, "inside": inside})
+        write_json(self.run.makes[0], {"rate": best, "val_mean_mm": mean_mm, "inside": inside})
 
     def _rows(self, name: str) -> Rows:
         return Rows.load(self.suite.out / "rows" / f"{name}.safetensors")
@@ -70,25 +70,17 @@ class RowRunner:
             curves |= {f"{test}/{name}": drawn[name] for name in CURVES if name in drawn}
             errors |= {f"{test}/{name}": value for name, value in errors_of(samples).items()}
             count[test] = len(rows.points)
-        test = PHOTOS if photos else ""
-        path = self.suite.record(experiment.name, test, self.run.seed)
         if curve["step"]:
             under = curve["under_threshold"][-1]
             metrics.append(results.Metric("under_threshold", under, "fraction", n=self.scale.draw))
-        metrics.append(results.Metric("training_minutes", trained, "minutes"))
         settings = {
             "tests": list(tests),
             "variant": described(self.variant),
             "rate": rate,
             "refine": {"iterations": iterations, **(asdict(REFINEMENT) if iterations else {})},
         }
-        record = results.record(
-            path.stem, f"{experiment.title}: accuracy on cached evidence of {', '.join(tests)}", metrics,
-            profile=self.suite.profile, command=command_of(self.suite, experiment), seed=self.run.seed,
-            config=about(self.suite, experiment, test) | settings, synthetic=not photos, started=started,
-            data={"name": "cached evidence", "n": sum(count.values()), "of": count}, hand=hand_of(self.suite),
-            curves=curves,
+        write_measured(
+            self.suite, experiment, PHOTOS if photos else "", self.run.seed,
+            f"{experiment.title}: accuracy on cached evidence of {', '.join(tests)}", metrics, curves, errors, trained,
+            settings, {"name": "cached evidence", "n": sum(count.values()), "of": count}, started, not photos,
         )  # fmt: skip
-        minutes = round(record["minutes"] + trained, 3)
-        kept = keep_errors(errors, path.with_suffix(".safetensors"))
-        results.write(record | {"minutes": minutes, "errors": kept}, path.parent)

@@ -6,19 +6,21 @@ from pathlib import Path
 
 import torch
 
-from ...data import CachedHands
-from ...evaluation import results
+from ...evaluation import evaluate, results
+from ...evaluation.protocols import OWN_PROTOCOLS
+from ...refinement import METHOD, RefinementWeights
+from ...support.files import write_json
 from ...training.checkpoint import read_log
 from ...training.feed import training_hands
 from ...training.profiles import TrainConfig
 from ...training.train import train
 from ..ablate import schedule_study
 from ..ablation import ABLATIONS
-from ..baselines import BASELINES, DHPEMethod, FitOptions, Method, best_learning_rate
+from ..baselines import BASELINES, DHPEMethod, FitOptions, Method, best_learning_rate, predictions, with_rates_times
 from .evidence import make_photo_rows, make_test_rows, make_training_rows
 from .experiments import FITTED, NETWORKS, Experiment, tests_of
-from .measure import keep_errors, measured, on, refinement_settings
-from .records import about, command_of, hand_of, read_rate, write_rate
+from .measure import errors_of
+from .records import about, command_of, hand_of, read_rate, write_measured
 from .rows import VARIANTS, lift
 from .rows_run import RowRunner
 from .sets import PHOTOS
@@ -78,8 +80,7 @@ class Runner:
         factor = 1.0
         if self.suite.tunes:
             factor = read_rate(self.suite.run(f"rate-{rated_as(training)}").makes[0], "factor")
-        rates = (config.learning_rate * factor, config.joint_learning_rate * factor)
-        return replace(config, learning_rate=rates[0], joint_learning_rate=rates[1])
+        return with_rates_times(config, factor)
 
     def _trained(self, training: str, config: TrainConfig, folder: Path, resume: bool = True) -> Method:
         if training in ABLATIONS:
@@ -100,36 +101,33 @@ class Runner:
 
         path = run.makes[0]
         best = best_learning_rate(fit, config, path.with_suffix(""), options, scale.rate_factors)
-        write_rate(path, {"factor": best.learning_rate / config.learning_rate, "tried": scale.rate_factors})
+        write_json(path, {"factor": best.learning_rate / config.learning_rate, "tried": scale.rate_factors})
 
     def _measure(self, run: Run, experiment: Experiment, test: str, config: TrainConfig, method: Method) -> None:
         started, scale = time.perf_counter(), self.suite.scale
         data = self.suite.hands.test(test, scale.train, scale.test_images, self.cache, self.progress)
-        data: CachedHands = on(data, self.device)
+        data = data.each(lambda value: value.to(self.device))
         iterations = scale.iterations if experiment.refined else 0
         folder = self.suite.out / "runs" / run.name
         if experiment.name in FITTED:
             options = FitOptions(detector=method.model, progress=self.progress, device=self.device)
             method = BASELINES[experiment.name].fit(config, folder, options)
-        elif isinstance(method, DHPEMethod):
-            method = DHPEMethod(method.model, iterations)
-        metrics, curves, errors = measured(method, data, test, self.progress, self.device)
+        if isinstance(method, DHPEMethod):
+            samples = evaluate.predictions(method.model, data, iterations, progress=self.progress)
+        else:
+            samples = predictions(method, data, progress=self.progress, device=self.device)
+        metrics, curves = evaluate.measurements(samples, len(data), OWN_PROTOCOLS.get(test, ()))
         log = read_log(folder)
         trained = log[-1]["minutes"] if log else 0.0  # which several experiments may share
-        metrics.append(results.Metric("training_minutes", trained, "minutes"))
         baseline = BASELINES.get(run.training)
         used = baseline.used(config) if baseline else config  # not what it was given, but what it made of that
-        settings = {"train": described_run(asdict(used)), "refine": refinement_settings(iterations)}
-        path = self.suite.record(experiment.name, test, run.seed)
-        record = results.record(
-            path.stem, f"{experiment.title}: accuracy on {data.name}", metrics, started=started, curves=curves,
-            config=about(self.suite, experiment, test) | settings, synthetic=not self.suite.hands.specs,
-            data={"name": data.name, "n": len(data)}, device=self.device, seed=run.seed,
-            hand=hand_of(self.suite), profile=self.suite.profile, command=command_of(self.suite, experiment),
+        refinement = {"method": METHOD, **asdict(RefinementWeights())} if iterations else {}
+        settings = {"train": described_run(asdict(used)), "refine": {"iterations": iterations, **refinement}}
+        write_measured(
+            self.suite, experiment, test, run.seed, f"{experiment.title}: accuracy on {data.name}", metrics, curves,
+            errors_of(samples, test), trained, settings, {"name": data.name, "n": len(data)}, started,
+            not self.suite.hands.specs, self.device,
         )  # fmt: skip
-        minutes = round(record["minutes"] + trained, 3)
-        kept = keep_errors(errors, path.with_suffix(".safetensors"))
-        results.write(record | {"minutes": minutes, "errors": kept}, path.parent)
 
     def _schedule(self, run: Run) -> None:
         """The study of Eq. 12, under this reproduction's name."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...support.files import atomic_path
+from ...support.files import write_file
 from .collection import Collection, read_collections
 from .experiments import TABLES
 from .figures import write_figures
@@ -28,8 +28,7 @@ def save_tables(out: Path) -> str:
     for runs in read_collections(out / "results").values():
         folder, texts = out / "tables" / runs.suite, rendered(runs)
         for name, text in texts.items():
-            with atomic_path(folder / f"{name}.md") as temporary:
-                temporary.write_text(text + "\n", encoding="utf-8")
+            write_file(folder / f"{name}.md", text + "\n")
         said.append(f"wrote {len(texts)} tables to {folder}")
         try:
             drawn = write_figures(runs, ALL, out / "figures" / runs.suite)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ...data import PhotoFolder, open_spec
 from ...networks.checkpoint import checkpoint_path
-from ...support.files import atomic_path, sha256
+from ...support.files import sha256, write_json
 from ...training.checkpoint import MACHINE
 from .equipment import Equipment, pathless_backgrounds, pathless_model
 from .experiments import NETWORKS, Experiment, chosen, tests_of
@@ -85,8 +85,7 @@ class Suite:
         """Writes what the suite is into its folder. `ValueError` where that holds another one."""
         path, own = self.out / "suite.json", {"scale": self.described, "files": self.files}
         if not path.is_file():
-            with atomic_path(path) as temporary:
-                temporary.write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")
+            write_json(path, own)
         elif json.loads(path.read_text(encoding="utf-8")) != own:
             raise ValueError(f"{path} is of another scale, or of other options or files: choose another --out")
 

@@ -4,6 +4,7 @@ says that there is none."""
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ...evaluation.results import device_of
 from .. import published
 from .collection import Collection, Value
 from .experiments import EXPERIMENTS, NETWORKS, TABLES
@@ -140,7 +141,7 @@ def schedule_table(runs: Collection) -> Rendered:
 
 def iterations_table(runs: Collection) -> Rendered:
     """The mean error after some numbers of steps of Eq. 13."""
-    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "refinement"))}
+    curves = runs.curves("full", "refinement")
     longest = max(len(curve["iteration"]) for curve in curves.values())
     shown = sorted({0, 1, 2, 5, 10, 20, 30, 50, longest - 1} & set(range(longest)))
     rows = []
@@ -167,7 +168,7 @@ def segmentation_table(runs: Collection) -> Rendered:
 
 def joints_table(runs: Collection) -> Rendered:
     """Mean error of each joint of the full method."""
-    curves = {test: curve for test in runs.tests if (curve := runs.curve("full", test, "joint"))}
+    curves = runs.curves("full", "joint")
     joints = next(iter(curves.values()))["joint"]
     means = [curve["mean_mm"] for curve in curves.values()]
     rows = [
@@ -223,7 +224,7 @@ def cost_table(runs: Collection) -> Rendered:
         rate = run["learning_rate" if EXPERIMENTS[name].training in NETWORKS else "joint_learning_rate"]
         images = f"{run['images']:,}" if run["data"] == ["synthetic"] else "all"
         rows.append((EXPERIMENTS[name].training, images, str(run["epochs"]), f"{rate:.0e}", _cell(minutes, 1, runs)))
-    devices = sorted({record["device"] for record in runs.records})
+    devices = sorted({device_of(record) for record in runs.records})
     notes = (
         *_about(runs),
         f"On {', '.join(devices)}. Lifting that several runs need alike is done once and counted in the first of them; "

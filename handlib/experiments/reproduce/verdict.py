@@ -156,7 +156,6 @@ def _about(claim: Claim, test: str, synthetic: bool) -> bool:
 
 
 def _steps(run: dict) -> int:
-    """Of refinement."""
     return run["config"].get("refine", {}).get("iterations", 0)
 
 

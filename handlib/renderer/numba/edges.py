@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...support.jit import each, jit
+from ...support.jit import jit
 from .rasterize import twice_area, weights
+from .sound import each_mesh, sound
 
 
 def edge_push(
@@ -19,12 +20,14 @@ def edge_push(
 ) -> Float[Tensor, "b v 3"]:
     """Computes `edges.edge_push`."""
     push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
-    each(_edge_push, len(vertices), image, gradient, vertices, faces, face, push)
+    each_mesh(_edge_push, vertices, faces, image, gradient, face, push)
     return push
 
 
 @jit
-def _edge_push(image, gradient, vertices, faces, face, push):
+def _edge_push(vertices, faces, image, gradient, face, push):
+    if not sound(vertices, faces):
+        return False
     height, width, channels = image.shape
     for row in range(height):
         for column in range(width):
@@ -39,6 +42,7 @@ def _edge_push(image, gradient, vertices, faces, face, push):
                         step += jump * (gradient[row, column, c] + gradient[row2, column2, c]) / 2
                 if step != 0 and math.isfinite(step):
                     _push_outline(vertices, faces, face, push, row, column, axis, step)
+    return True
 
 
 @jit

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...support.jit import each, jit
+from ...support.jit import jit
 from ..kato import NEAR
+from .sound import each_mesh, sound
 
 
 def kato_push(
@@ -20,12 +21,14 @@ def kato_push(
 ) -> Float[Tensor, "b v 3"]:
     """Computes `kato.kato_push`."""
     push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
-    each(_kato_push, len(vertices), image, gradient, vertices, faces, face, push)
+    each_mesh(_kato_push, vertices, faces, image, gradient, face, push)
     return push
 
 
 @jit
-def _kato_push(image, gradient, vertices, faces, face, push):
+def _kato_push(vertices, faces, image, gradient, face, push):
+    if not sound(vertices, faces):
+        return False
     for axis in range(2):
         # Transposed for the second axis, so that the pull is always along rows.
         colors = image if axis == 0 else image.transpose(1, 0, 2)
@@ -42,6 +45,7 @@ def _kato_push(image, gradient, vertices, faces, face, push):
                     at_p, at_q = _pull_edge(colors, slopes, ranges, owner, n, px, py, qx, qy, tx, ty)
                     push[i, axis] += at_p
                     push[j, axis] += at_q
+    return True
 
 
 @jit

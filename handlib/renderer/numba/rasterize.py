@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...support.jit import each, jit
+from ...support.jit import jit
 from ..rasterize import EMPTY, TINY_AREA
+from .sound import each_mesh, sound
 
 
 def rasterize(
@@ -19,14 +20,17 @@ def rasterize(
 ) -> Int[Tensor, "b h w"]:
     """Computes `rasterize.rasterize`."""
     face = torch.empty(len(vertices), height, width, dtype=torch.int32)
-    each(_rasterize, len(vertices), vertices, faces, face)
+    each_mesh(_rasterize, vertices, faces, face)
     return face
 
 
 @jit
 def _rasterize(vertices, faces, face):
+    if not sound(vertices, faces):
+        return False
     face[:] = EMPTY
     fill(vertices, faces, np.full(face.shape, np.inf, np.float32), face)
+    return True
 
 
 @jit

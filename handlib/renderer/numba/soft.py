@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...support.jit import each, jit
+from ...support.jit import jit
 from ..rasterize import TINY_AREA
 from ..soft import CUT
 from .rasterize import twice_area
+from .sound import each_mesh, sound
 
 # Constants that leave single precision single.
 _ZERO, _HALF, _ONE, _TWO, _TINY = (np.float32(x) for x in (0, 0.5, 1, 2, 1e-12))
@@ -27,7 +28,7 @@ class _Soft(torch.autograd.Function):
     @staticmethod
     def forward(ctx, vertices, faces, height, width, sigma):
         miss = torch.ones(len(vertices), height, width, dtype=torch.float64)
-        each(_soft_miss, len(vertices), vertices, faces, miss, sigma)
+        each_mesh(_soft_miss, vertices, faces, miss, sigma)
         clear = 1 / miss  # the probability that no face is there
         ctx.save_for_backward(vertices, faces, clear)
         ctx.sigma = sigma
@@ -37,13 +38,15 @@ class _Soft(torch.autograd.Function):
     def backward(ctx, gradient):
         vertices, faces, clear = ctx.saved_tensors
         push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
-        each(_soft_push, len(vertices), vertices, faces, gradient * clear, push, ctx.sigma)
+        each_mesh(_soft_push, vertices, faces, gradient * clear, push, ctx.sigma)
         return push, None, None, None, None
 
 
 @jit
 def _soft_miss(vertices, faces, miss, sigma):
     """Computes 1/Π(1 − p_j) = Π(1 + exp(±d²/σ)) in `miss`."""
+    if not sound(vertices, faces):
+        return False
     height, width = miss.shape
     reach, scale = _soft_units(height, width, sigma)
     squared, edge, share = _soft_buffers(vertices, width)
@@ -55,11 +58,14 @@ def _soft_miss(vertices, faces, miss, sigma):
                 signed = squared[k] * scale
                 if signed > -CUT:
                     miss[row, left + k] *= 1 + math.exp(signed)
+    return True
 
 
 @jit
 def _soft_push(vertices, faces, gradient, push, sigma):
     """Adds the gradient by the vertices to `push`. gradient: of the loss by the logarithm of `miss`."""
+    if not sound(vertices, faces):
+        return False
     height, width = gradient.shape
     reach, scale = _soft_units(height, width, sigma)
     squared, edge, share = _soft_buffers(vertices, width)
@@ -86,6 +92,7 @@ def _soft_push(vertices, faces, gradient, push, sigma):
         for corner in range(3):
             for axis in range(2):
                 push[faces[n, corner], axis] += at[corner, axis]
+    return True
 
 
 @jit

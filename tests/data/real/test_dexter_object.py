@@ -5,7 +5,7 @@ from miniatures import DO_SEQUENCES, MIRROR, write_do
 
 from handlib.camera import project
 from handlib.data import DexterObject
-from handlib.data.real.dexter_object import align_tips, read_tips
+from handlib.data.real.dexter_object import read_tips
 from handlib.hand.joints import TIPS
 
 
@@ -53,9 +53,7 @@ def test_which_frames(tree):
     assert float((high - low).max()) == pytest.approx(50 / 1.5, abs=1e-2)
     with pytest.raises(ValueError, match="unknown choice of frames 'some'"):
         DexterObject(root, which="some")
-    with pytest.raises(ValueError, match="unknown alignment 'root'"):
-        DexterObject(root, alignment="root")
-    assert "alignment=centroid" in data.name and "fingertips=paper" in data.name
+    assert "fingertips=paper" in data.name
 
 
 def test_the_folder_data_itself(tree):
@@ -102,30 +100,3 @@ def test_missing_files(hand, tmp_path):
     (tmp_path / "data" / "Rigid" / "annotations" / "Rigid3D.txt").unlink()
     with pytest.raises(FileNotFoundError, match="no labels at .*Rigid3D.txt"):
         DexterObject(tmp_path)
-
-
-# ---- alignment
-
-
-def naive(predicted, truth, valid, scale):
-    p, t = predicted[valid], truth[valid]
-    ratio = (t - t.mean(0)).norm(dim=1).mean() / (p - p.mean(0)).norm(dim=1).mean() if scale else 1.0
-    return (predicted - p.mean(0)) * ratio + t.mean(0)
-
-
-@pytest.mark.parametrize("mode", ["centroid", "centroid_scale"])
-def test_alignment_counts_valid_tips_only(mode, generator):
-    predicted, truth = torch.randn(2, 4, 5, 3, generator=generator)
-    valid = torch.rand(4, 5, generator=generator) < 0.7
-    valid[:, :2] = True
-    truth[~valid] = torch.nan
-    found = align_tips(predicted, truth, valid, mode)
-    for i in range(4):
-        torch.testing.assert_close(found[i], naive(predicted[i], truth[i], valid[i], mode == "centroid_scale"))
-
-
-def test_no_alignment(generator):
-    points = torch.randn(5, 3, generator=generator)
-    assert torch.equal(align_tips(points, points, torch.ones(5, dtype=torch.bool), "none"), points)
-    with pytest.raises(ValueError, match="unknown alignment"):
-        align_tips(points, points, torch.ones(5, dtype=torch.bool), "wrist")

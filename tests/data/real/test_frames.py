@@ -9,7 +9,7 @@ from miniatures import write_do, write_freihand, write_ho3d, write_interhand, wr
 from torch.utils.data import DataLoader
 
 from handlib.data import collate, open_spec
-from handlib.data.crop import Crop
+from handlib.data.crop import Crop, to_original_camera, to_original_picture
 from handlib.data.real.frames import RealHands, find_root, intrinsics, split_of
 from handlib.data.specs import HANDS
 
@@ -73,7 +73,8 @@ def test_each_says_what_it_scores_and_what_it_is(roots, kind):
 def test_predictions_go_back(roots, kind):
     data = open_spec(f"{kind}:{roots / kind}") if kind != "rhd" else opened(roots, kind)
     frame, sample = data.frame(1), data[1]
-    joints_cam, joints_px = data.to_original(sample.joints_cam, sample.joints_px, sample)
+    joints_cam = to_original_camera(sample.joints_cam, sample.side)
+    joints_px = to_original_picture(sample.joints_px, sample)
     np.testing.assert_allclose(joints_cam, frame.joints_cam, atol=1e-6)
     px = frame.joints_cam @ frame.K.T
     np.testing.assert_allclose(joints_px, px[:, :2] / px[:, 2:], atol=5e-3)

@@ -2,9 +2,9 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from tune_refinement import SWEEPS, significantly_lower, tune_refinement
 
 from handlib.evaluation import results
-from handlib.experiments.tune import SWEEPS, significantly_lower, tune_refinement
 from handlib.refinement import RefinementWeights
 
 

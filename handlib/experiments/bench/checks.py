@@ -1,0 +1,89 @@
+"""`handlib bench checks`: what it costs that no argument makes the compiled loops read or write foreign memory.
+
+The share of a silhouette on the CPU that goes into checks of its arguments and of the mesh, in images so small that
+the loops are short. One thread; the median of the ratios within the rounds.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...evaluation.results import Metric
+from ...renderer import Renderer
+from ...support.arguments import checked
+from ...support.jit import jit
+from .renderer import hands
+from .timing import bench_record, in_turns, one_thread, speedup
+
+REPEATS = 50  # a call of microseconds is shorter than reading the clock
+
+
+@dataclass(frozen=True)
+class ChecksBench:
+    """Settings of the benchmark.
+
+    Args:
+        batches: Numbers of hands.
+        size: Side of the images in pixels.
+        seconds: Time for each batch size; at least five rounds.
+    """
+
+    batches: tuple[int, ...] = (1, 8, 64)
+    size: int = 64
+    seconds: float = 10.0
+
+
+CHECKS_BENCHES = {"smoke": ChecksBench(batches=(1, 2), seconds=0.0), "laptop": ChecksBench()}
+
+
+def checks_and_loops(renderer: Renderer, vertices: Tensor, faces: Tensor) -> dict[str, Callable[[], object]]:
+    """Returns two calls: some silhouettes, and only what they do to refuse arguments that cannot be."""
+    from ...renderer.numba.sound import sound  # late: importing numba takes half a second
+
+    @jit
+    def all_sound(meshes, corners):
+        count = 0
+        for n in range(len(meshes)):
+            count += sound(meshes[n], corners)
+        return count
+
+    as_checked, meshes, corners = checked(_as_silhouette), vertices.contiguous().numpy(), faces.numpy()
+
+    def checks() -> None:
+        for _ in range(REPEATS):
+            as_checked(renderer, vertices, faces)
+            all_sound(meshes, corners)
+
+    def silhouettes() -> None:
+        for _ in range(REPEATS):
+            renderer.silhouette(vertices, faces)
+
+    return {"checks": checks, "silhouette": silhouettes}
+
+
+def _as_silhouette(
+    renderer: Renderer, vertices_px: Float[Tensor, "*batch v 3"], faces: Int[Tensor, "*#batch f 3"]
+) -> None:
+    """Takes what `Renderer.silhouette` takes."""
+
+
+def bench_checks(
+    config: ChecksBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
+) -> dict[str, Any] | None:
+    """Runs the benchmark and returns its record; `say` gets the table. None on a GPU, which has no such loops."""
+    if device != "cpu":
+        return None
+    started, metrics = time.perf_counter(), []
+    with one_thread():
+        for n in config.batches:
+            times = in_turns(checks_and_loops(Renderer(config.size, "fast"), *hands(n, config.size)), config.seconds)
+            share = 100 / speedup(times, "checks", "silhouette")[1]
+            metrics.append(Metric(f"share_b{n}", share, "%", n=len(times["checks"])))
+            say(f"checks of {n} hands at {config.size}² pixels: {share:.2g} % of their silhouettes")
+    claim = "which share of a silhouette goes into checks of its arguments"
+    data = {"name": "sampled poses and shapes of the open hand, palm to the viewer", "n": max(config.batches)}
+    return bench_record("checks", claim, metrics, config, profile, device, started, data)
