@@ -83,16 +83,17 @@ def your_hand() -> "Embedded | LivePage":
 
 
 def browser_table(folder: str | os.PathLike[str]) -> str:
-    """What the live page costs and how far it is from Python, as tools/measure/browser.py measured it."""
-    found, missing = present(folder, ("browser",))
-    if missing:
+    """What the live page costs and how far it is from Python, as tools/measure has measured it in several browsers."""
+    found, missing = present(folder, ("browser", "other-browsers"))
+    if not found:
         return missing
-    record = found["browser"]
     rows = [
         f"| {metric['name'].removeprefix('milliseconds_').replace('_', ' ')} | {metric['value']:.3g} {metric['unit']} |"
+        for record in found.values()
         for metric in record["metrics"]
     ]
-    return "\n".join(["| measured | value |", "|---|---:|", *rows, "", f"On {device_of(record)}."])
+    devices = " and ".join(sorted({device_of(record) for record in found.values()}))
+    return "\n".join(["| measured | value |", "|---|---:|", *rows, "", f"On {devices}.", "", missing])
 
 
 class Pasted(NamedTuple):

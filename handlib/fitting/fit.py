@@ -55,7 +55,8 @@ def fit(
     visible: which joints count, or weights 0 … 1; those at 0 may hold anything.
     joints_3d: meters along the camera's axes, about any origin: a guess that is worth a centimeter a joint.
     side: "right" or "left". Of a left hand the mirror image is fitted, and mirrored back: `h` is a right hand's.
-    starts, iterations: of the descent. noise: standard deviation of a joint over the side of the crop; less of it makes
+    starts, iterations: of the descent; with joints_3d, which tell the pose, half as many starts.
+    noise: standard deviation of a joint over the side of the crop; less of it makes
     the fit follow the joints more closely. progress: a bar, from 20 hands on.
 
     Every hand is fitted by itself, so its result does not depend on the batch. `residual_px` of the output says how far
@@ -106,7 +107,7 @@ def _fitted(
     if posterior.seen.points_3d is None:
         state = starts_from_2d(posterior, samples, starts, torch.Generator().manual_seed(seed))
     else:
-        state = starts_from_3d(posterior, samples, starts)
+        state = starts_from_3d(posterior, samples, (starts + 1) // 2)
     return best_of(posterior, state, iterations)
 
 

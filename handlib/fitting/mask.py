@@ -9,7 +9,8 @@ from ..renderer import Renderer
 from .describe import mesh_cam
 from .posterior import Posterior, State, to_px
 
-SIZE, ITERATIONS = 112, 60  # pixels of the crop in which outlines are compared; steps of Adam
+SIZE, ITERATIONS = 112, 15  # pixels of the crop in which outlines are compared; steps of Adam
+RATE, DAMPING = 0.4, 0.1  # the first step, in standard deviations; share of the curvature that is added to it
 POINTS = 20  # the outline weighs as much as this many joints
 
 
@@ -17,24 +18,29 @@ def match_mask(posterior: Posterior, hand: HandModel, state: State, mask: Float[
     """Goes on from the states of n hands by Adam, with the term ½ n ‖Ren(m) − mask‖² / (s·L) and the real mesh.
 
     An outline of length L that is off by d pixels adds L·d to the squared difference, so over s·L it is the offset in
-    standard deviations, and it counts as n joints do. The image is the crop at `SIZE` pixels.
+    standard deviations, and it counts as n joints do. The image is the crop at `SIZE` pixels. The energy without the
+    mask is nearly quadratic, and Adam steps in coordinates in which its curvature is one: four times fewer steps reach
+    a lower energy than in the state's own. In single precision, as an outline is not known to more.
     """
-    box = posterior.box
+    kind, posterior, state = state.z.dtype, posterior.to(torch.float32), state.to(torch.float32)
+    box, mask = posterior.box, mask.float()
     zoom = SIZE / box[:, 2]
     target = _crop(mask, box)
     length = 4 * SIZE  # about what a hand's outline measures in its crop
     renderer, faces = Renderer(SIZE), hand.faces.to(mask.device)
-    step = state.z.new_zeros(len(box), state.z.shape[1] + 16).requires_grad_()
-    # Adam's steps have one size: a fiftieth of a standard deviation, a radian, the noise of a joint, or the scale.
-    unit = torch.ones_like(step).detach()
-    unit[:, -3:-1] = posterior.sigma[:, None]
-    optimizer = torch.optim.Adam([step], lr=0.02)
+    jacobian = posterior.linearized(state)[1]
+    curvature = jacobian.mT @ jacobian
+    added = DAMPING * curvature.diagonal(dim1=1, dim2=2) + 1e-6
+    factor = torch.linalg.cholesky(curvature + torch.diag_embed(added)).mT
+    whitened = torch.zeros_like(added).requires_grad_()
+    optimizer = torch.optim.Adam([whitened], lr=RATE, betas=(0.9, 0.99))
     best, least = state, torch.full_like(zoom, torch.inf)
-    for _ in range(ITERATIONS):
-        moved = state.moved(step * unit)
+    for k in range(ITERATIONS):
+        step = torch.linalg.solve_triangular(factor, whitened[..., None], upper=True)[..., 0]
+        moved = state.moved(step)
         points = mesh_cam(posterior.anatomy, hand, moved)
         px = (to_px(points, moved.place, posterior.seen.K) - box[:, None, :2]) * zoom[:, None, None]
-        drawn = renderer.silhouette(torch.cat([px, points[..., 2:]], -1).float(), faces)
+        drawn = renderer.silhouette(torch.cat([px, points[..., 2:]], -1), faces)
         offset = (drawn - target).square().sum((1, 2)) / (posterior.sigma * zoom * length)
         energy = posterior.energy(moved) + POINTS / 2 * offset
         better = energy.detach() < least
@@ -42,8 +48,9 @@ def match_mask(posterior: Posterior, hand: HandModel, state: State, mask: Float[
         least = torch.where(better, energy.detach(), least)
         optimizer.zero_grad()
         energy.sum().backward()  # a sum, so that each moves as it would alone
+        optimizer.param_groups[0]["lr"] = RATE * (1 - k / ITERATIONS)
         optimizer.step()
-    return best
+    return best.to(kind)
 
 
 def _crop(mask: Float[Tensor, "n h w"], box: Float[Tensor, "n 3"]) -> Float[Tensor, "n side side"]:

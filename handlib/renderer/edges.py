@@ -73,7 +73,7 @@ def edge_push(
         a, c_ = centers(first, h, w, vertices), centers(second, h, w, vertices)
         near, occludes = _occluder(vertices, faces, batch, face[first], face[second], a, c_)
         batch, near, step = batch[occludes], near[occludes], step[occludes]
-        corner = faces[batch if len(faces) > 1 else 0, near]  # (n, 3) vertex numbers
+        corner = faces[batch if len(faces) != 1 else 0, near]  # (n, 3) vertex numbers
         middle = (a[occludes] + c_[occludes]) / 2
         weights = barycentrics(vertices[batch[:, None], corner, :2], middle)
         push[..., axis].index_put_((batch[:, None], corner), weights * step[:, None], accumulate=True)
@@ -100,7 +100,7 @@ def _occluder(
     If the planes cross in between, or the faces share a corner, the surface continues from one face to the other and
     shading accounts for its gradient, unless the surface folds back there.
     """
-    corner_f, corner_g = (faces[batch if len(faces) > 1 else 0, number.clamp(min=0)] for number in (f, g))
+    corner_f, corner_g = (faces[batch if len(faces) != 1 else 0, number.clamp(min=0)] for number in (f, g))
     triangle_f, triangle_g = vertices[batch[:, None], corner_f], vertices[batch[:, None], corner_g]
     gap_a, gap_c = (_depth(triangle_f, point) - _depth(triangle_g, point) for point in (a, c))
     touch = (corner_f[:, :, None] == corner_g[:, None]).flatten(1).any(1)

@@ -23,9 +23,9 @@ def interpolate(
     """Blends the attributes of the faces' corners over the pixels that see them; other pixels show `background`."""
     image, row, column = (face >= 0).nonzero(as_tuple=True)
     number = face[image, row, column]
-    corner = faces[image if len(faces) > 1 else 0, number]
+    corner = faces[image if len(faces) != 1 else 0, number]
     center = torch.stack([column, row], -1).to(vertices) + 0.5
     weights = barycentrics(vertices[image[:, None], corner, :2], center)
-    color = (weights[..., None] * attributes[image if len(attributes) > 1 else 0, number]).sum(1)
+    color = (weights[..., None] * attributes[image if len(attributes) != 1 else 0, number]).sum(1)
     canvas = background.expand(*face.shape, -1).clone()
     return canvas.index_put((image, row, column), color)

@@ -120,7 +120,7 @@ class Renderer:
         Differentiable in the colors, in the vertices (shading and outlines) and in the background.
         """
         scene = self._scene(vertices_px, faces, self.supersampling)
-        colors = vertex_colors.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
+        colors = vertex_colors.expand(*vertices_px.shape[:-2], -1, -1).reshape(scene.vertices.shape)
         image = interpolate(
             corners(colors, scene.faces), *scene[:3], self._behind(background, scene, vertices_px.shape[:-2])
         )
@@ -165,7 +165,7 @@ class Renderer:
         if not (captured(vertex_normals) or torch.isfinite(vertex_normals).all()):
             raise ValueError("vertex_normals hold NaN or infinity: take those of faces without area as zero")
         scene = self._scene(vertices_px, faces)
-        normals = vertex_normals.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(scene.vertices), -1, 3)
+        normals = vertex_normals.expand(*vertices_px.shape[:-2], -1, -1).reshape(scene.vertices.shape)
         image = interpolate(corners(normals, scene.faces), *scene[:3], normals.new_zeros(1, 1, 1, 3))
         image = functional.normalize(image, dim=-1)
         return image.movedim(-1, 1).view(*vertices_px.shape[:-2], 3, self.height, self.width)
@@ -179,7 +179,7 @@ class Renderer:
         vertices, faces, face, _ = self._scene(vertices_px, faces)
         weights = vertices.new_zeros(*face.shape, 3)
         image, row, column = (face >= 0).nonzero(as_tuple=True)
-        corner = faces[image if len(faces) > 1 else 0, face[image, row, column]]
+        corner = faces[image if len(faces) != 1 else 0, face[image, row, column]]
         center = torch.stack([column, row], -1).to(vertices) + 0.5
         shares = barycentrics(vertices[image[:, None], corner, :2], center)
         weights = weights.index_put((image, row, column), shares)
@@ -193,13 +193,14 @@ class Renderer:
         if faces.dtype not in (torch.int64, torch.int32):
             faces = faces.long()
         single = torch.promote_types(vertices_px.dtype, torch.float32)  # half precision would move outlines
-        vertices = vertices_px.to(single).reshape(-1, *vertices_px.shape[-2:])
+        lead = vertices_px.shape[:-2]
+        vertices = vertices_px.to(single).reshape(lead.numel(), *vertices_px.shape[-2:])
         if faces.ndim == 2:
             faces = faces[None]
         else:
-            faces = faces.expand(*vertices_px.shape[:-2], -1, -1).reshape(len(vertices), -1, 3)
+            faces = faces.expand(*lead, -1, -1).reshape(lead.numel(), *faces.shape[-2:])
         backend = choose(self.backend, vertices.device.type)
-        if not backend.checks or self.near is not None:
+        if not backend.checks or self.near is not None or not len(vertices):
             check_mesh(vertices, faces)
         if self.near is not None:  # a face whose three corners are the same vertex is not drawn
             far = (corners(vertices[..., 2:], faces)[..., 0] > self.near).all(-1, keepdim=True)

@@ -39,6 +39,6 @@ def test_a_shifted_hand_comes_back_to_its_mask(hand):
     posterior = Posterior(anatomy, Observation(joints_px, torch.full((1, 21), 0.02).double(), K), Noise())
     mask = drawn(truth)
     found = match_mask(posterior, hand, off, mask[None])
-    # 60 steps go half the way; fingers bend for a part of the rest.
+    # Fingers bend for a part of the way.
     assert (found.place - place)[0, :2].norm() < 3
     assert (drawn(found) - mask).square().sum() < 0.6 * (drawn(off) - mask).square().sum()

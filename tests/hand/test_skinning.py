@@ -43,6 +43,22 @@ def test_same_vertices_and_gradients(n, dtype, turned, placed):
         torch.testing.assert_close(fast, plain, atol=tolerance * max(1.0, float(plain.detach().abs().max())), rtol=0)
 
 
+@needs_numba
+@pytest.mark.parametrize("turned, placed", [(True, True), (False, False)])
+def test_many_hands_without_derivatives(turned, placed):
+    """They are computed a few at a time, the last of them fewer."""
+    from handlib.hand.numba.skinning import CHUNK
+
+    n = 2 * CHUNK * torch.get_num_threads() + 5
+    pose, shape, turn = (x.detach() for x in hands(n, torch.float32))
+    placement = torch.randn(n, 3, 4, generator=torch.Generator().manual_seed(3)) if placed else None
+    rotation = rotvec_to_rotmat(turn) if turned else None
+    fast, plain = (HandModel(backend=name)(pose, shape, rotation, placement) for name in ("auto", "reference"))
+    for one, other in zip(fast, plain, strict=True):
+        assert one.is_contiguous() and len(one) == n
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+
+
 def test_placement_is_of_every_point(hand):
     pose, shape, _ = hands(3, torch.float32)
     placement = torch.randn(3, 3, 4, generator=torch.Generator().manual_seed(4))

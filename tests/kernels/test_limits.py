@@ -124,6 +124,25 @@ def test_short_whole_numbers_are_faces(mesh, dtype):
     assert torch.equal(Renderer(SIZE).textured(vertices, faces, texture, uv, faces.to(dtype)), drawn)
 
 
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+def test_no_hands_and_no_faces(mesh, backend):
+    renderer, (vertices, faces) = Renderer(SIZE, backend), mesh
+    texture, uv = torch.zeros(3, 4, 4), torch.zeros(9, 2)
+    for points, corners in ((vertices.expand(0, -1, -1), faces), (vertices[None], faces[:0])):
+        for own in (corners, corners.expand(len(points), -1, -1)):
+            drawn = (
+                renderer.silhouette(points, own),
+                renderer.depth(points, own, 0.0),
+                renderer.rgb(points, own, points),
+                renderer.normals(points, own, points),
+                renderer.textured(points, own, texture, uv, corners.clamp(max=8)),
+            )
+            assert all(len(image) == len(points) and not image.any() for image in drawn)
+            assert (renderer.rasterize(points, own)[0] == -1).all()
+    with pytest.raises(ValueError, match="faces must be vertex numbers"):
+        renderer.depth(vertices[None, :0], faces)
+
+
 def test_every_backend_refuses_the_same_meshes(mesh):
     for backend in ("reference", "fast"):
         for wrong in (float("nan"), float("inf"), 2e9):

@@ -80,7 +80,7 @@ def page(shared):
 
 def choose(page, sample):
     page.locator(".samples button").nth(sample).click()
-    words(page, r"hand, .* extended|No hand")
+    words(page, r"hand, .* extended\.$|No hand")  # not while others are looked for
 
 
 def give(page, name, content):
@@ -196,6 +196,18 @@ def test_each_part_can_be_left_out(page, label):
 def test_times_are_told(page):
     times = page.locator(".times td").all_inner_texts()
     assert all(float(text) >= 0 for text in times) and float(times[-1]) > 0
+
+
+def test_the_first_hand_is_there_while_others_are_looked_for(page):
+    page.evaluate("""window.said = [];
+        new MutationObserver(() => said.push(document.querySelector(".words").textContent)).observe(
+            document.querySelector(".words"), {childList: true})""")
+    choose(page, 3)
+    said = page.evaluate("said")
+    first, last = (next(n for n, text in enumerate(said) if text.count("hand,") == count) for count in (1, 2))
+    assert said[first].endswith("Looking for another …") and first < last
+    times = page.evaluate(f"{LIVE}.estimate.times")
+    assert 0 < times["first"] < times["total"]
 
 
 def test_the_page_answers_while_the_worker_works(page):

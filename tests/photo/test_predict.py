@@ -201,11 +201,12 @@ def test_every_kind_of_image_is_one(predictor, photo, found, tmp_path):
             torch.testing.assert_close(one.vertices_cam, two.vertices_cam)
 
 
-def test_reduced_photograph_keeps_the_pixels_of_the_whole(predictor, rendered, tmp_path):
+def test_reduced_photograph_keeps_the_pixels_of_the_whole(predictor, rendered, tmp_path, monkeypatch):
     scene = Hands(rendered).scene(960, 1280, (2, 80, 200, 512, 0, False), (1, 700, 240, 512, 0, True))
     path = tmp_path / "large.png"
     Image.fromarray((scene.image * 255).byte().movedim(0, -1).contiguous().numpy()).save(path)
-    small = read_photo(path, at_least=640)
+    monkeypatch.setattr("handlib.photo.read.WHOLE_PX", 640)
+    small = read_photo(path, (0, 0, 1280))
     assert small.reduction == 2
     hands = predictor(small)
     for side, joints in zip(("right", "left"), scene.joints_px, strict=True):

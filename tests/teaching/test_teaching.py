@@ -187,6 +187,7 @@ def test_all_layers_that_tie_are_asked_for():
             check("evidence-parameters", answer)
 
 
+@pytest.mark.slow
 def test_without_a_pull_the_error_of_a_long_refinement_rises_again(hand):
     """As the solution in the chapter says."""
     hand, h, j2d, skeleton, joints = refining._held_out(generator("A5.3", 1, 0))
@@ -199,10 +200,10 @@ def test_without_a_pull_the_error_of_a_long_refinement_rises_again(hand):
             off = (skeleton(hand, x)[..., :2] - j2d).square().sum((1, 2))
             (off + pull * (x - h).square().sum(1)).sum().backward()
             optimizer.step()
-        return float((skeleton(hand, x) - joints).norm(dim=-1).mean())
+        return float((skeleton(hand, x.detach()) - joints).norm(dim=-1).mean())
 
-    assert error_after(0.0, 150) > 1.05 * error_after(0.0, 60)
-    assert error_after(0.02, 150) < 0.8 * error_after(0.0, 150)
+    assert error_after(0.0, 300) > 1.05 * error_after(0.0, 60)
+    assert error_after(0.02, 300) < 0.8 * error_after(0.0, 300)
 
 
 # ---- the report

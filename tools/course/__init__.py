@@ -1,1 +1,1 @@
-"""How `tools/notebooks.py` turns a chapter into notebooks."""
+"""How `tools/notebooks.py` and `tools/slides.py` turn a chapter into notebooks and slides."""

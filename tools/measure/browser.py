@@ -37,6 +37,7 @@ CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 LIVE = "Object.values(window.handlibLive)[0]"
 PATIENCE = 600_000  # ms
 SETTLED = 30  # frames before the clock starts
+EARLY, LATE = 18, 12  # rows whose palm is seen in a whole photo of 12 megapixels; only in a part of it
 ROWS = (0, 3, 12, 18, 40, 77, 120, 200, 310, 420)  # of the studio's hands
 
 
@@ -120,7 +121,7 @@ def parity(url: str) -> list[Metric]:
 
     data = SyntheticHands("studio", 448, 600, backgrounds=Gradient(), crop_factor=2.0)
     pictures = [to_image(data[row].image) for row in ROWS]
-    predictor, h_off, vertices_off, times, first, found = Predictor(), [], [], [], [], 0
+    predictor, h_off, vertices_off, times, found = Predictor(), [], [], [], 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page()
@@ -137,9 +138,8 @@ def parity(url: str) -> list[Metric]:
                 vertices_off.append(1000 * np.linalg.norm(vertices - hand.vertices_cam.numpy(), axis=1).max())
                 h_off.append(float((torch.tensor(mine["h"]) - hand.h).abs().max()))
             times.append(one["times"])
-        large = Image.new("RGB", (4000, 3000), (150, 155, 165))
-        large.paste(pictures[2].resize((1800, 1800)), (900, 700))
-        first = [_estimated(page, large, f"large{n}.png")["times"]["total"] for n in range(5)]
+        early, late = ([_estimated(page, large(pictures[ROWS.index(row)]), f"{row}-{n}.png")["times"] for n in range(5)]
+                       for row in (EARLY, LATE))  # fmt: skip
         browser.close()
     parts = [
         Metric(f"milliseconds_{part}", statistics.median(one[part] for one in times), "ms", n=len(times))
@@ -149,7 +149,23 @@ def parity(url: str) -> list[Metric]:
         Metric("largest_difference_of_h", max(h_off), "", n=found),
         Metric("largest_difference_of_a_vertex", max(vertices_off), "mm", n=found),
         *parts,
-        Metric("milliseconds_for_12_megapixels", min(first), "ms", n=len(first)),
+        *_best("12_megapixels_found_at_the_first_look", early),
+        *_best("12_megapixels_found_late", late),
+    ]
+
+
+def large(hand: Image.Image) -> Image.Image:
+    """A photo of 12 megapixels with a rendered hand."""
+    picture = Image.new("RGB", (4000, 3000), (150, 155, 165))
+    picture.paste(hand.resize((1800, 1800)), (900, 700))
+    return picture
+
+
+def _best(name: str, times: list[dict]) -> list[Metric]:
+    """The best of some runs: another program may have had the core in the others."""
+    return [
+        Metric(f"milliseconds_{part}_of_{name}", min(one[key] for one in times), "ms", "best of n", n=len(times))
+        for part, key in (("first_hand", "first"), ("whole", "total"))
     ]
 
 
@@ -160,7 +176,8 @@ def _estimated(page, picture: Image.Image, name: str) -> dict:
     page.locator("input[type=file]").first.set_input_files(
         {"name": name, "mimeType": "image/png", "buffer": buffer.getvalue()}
     )
-    page.wait_for_function(f"{LIVE}.estimate && {LIVE}.estimate !== window.before")
+    done = "!document.querySelector('.words').textContent.includes('Looking')"
+    page.wait_for_function(f"{LIVE}.estimate && {LIVE}.estimate !== window.before && {done}")
     return page.evaluate(f"""(({{hands, times}}) => ({{times, hands: hands.map(
         one => ({{h: Array.from(one.h), vertices: Array.from(one.vertices_cam)}}))}}))({LIVE}.estimate)""")
 

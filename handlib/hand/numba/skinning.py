@@ -16,6 +16,8 @@ from ...support.jit import jit, parts
 from ..files import J
 from ..skinning import Rig
 
+CHUNK = 32  # hands a thread
+
 
 def skin(
     rig: Rig,
@@ -24,8 +26,18 @@ def skin(
     rotation: Float[Tensor, "n 3 3"] | None,
     placement: Float[Tensor, "n 3 4"] | None,
 ) -> tuple[Float[Tensor, "n v 3"], Float[Tensor, "n 21 3"]]:
-    """skinning.skin; differentiable once."""
-    return _Skin.apply(pose, shape, rotation, placement, rig)
+    """skinning.skin; differentiable once.
+
+    Without derivatives a few hands at a time, whose affine maps stay in the cache.
+    """
+    inputs, chunk = (pose, shape, rotation, placement), CHUNK * torch.get_num_threads()
+    differentiated = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
+    if len(pose) <= chunk or differentiated:
+        return _Skin.apply(*inputs, rig)
+    bounds = [slice(k, k + chunk) for k in range(0, len(pose), chunk)]
+    some = [_Skin.apply(*(None if x is None else x[part] for x in inputs), rig) for part in bounds]
+    vertices, regressed = zip(*some, strict=True)
+    return torch.cat(vertices), torch.cat(regressed)
 
 
 class _Skin(torch.autograd.Function):

@@ -7,10 +7,11 @@ export class EngineClient {
     this.worker = new Worker(url);
     URL.revokeObjectURL(url);
     this.count = 0;
-    /** @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void}>} */
+    /** @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void, onFirst: (first: any) => void}>} */
     this.open = new Map();
-    this.worker.onmessage = ({ data: { id, result, error } }) => {
+    this.worker.onmessage = ({ data: { id, result, error, first } }) => {
       const asked = this.open.get(id);
+      if (first) return asked?.onFirst(first);
       this.open.delete(id);
       if (error === undefined) asked?.resolve(result);
       else asked?.reject(new Error(error));
@@ -25,11 +26,12 @@ export class EngineClient {
    * @param {string} kind
    * @param {Record<string, any>} message
    * @param {Transferable[]} transfer
+   * @param {(first: any) => void} [onFirst] a part of the answer came
    * @returns {Promise<any>}
    */
-  ask(kind, message = {}, transfer = []) {
+  ask(kind, message = {}, transfer = [], onFirst = () => {}) {
     return new Promise((resolve, reject) => {
-      this.open.set(++this.count, { resolve, reject });
+      this.open.set(++this.count, { resolve, reject, onFirst });
       this.worker.postMessage({ id: this.count, kind, ...message }, transfer);
     });
   }

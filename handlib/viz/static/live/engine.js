@@ -41,6 +41,8 @@ import { Tracker } from "./track.js";
  * @property {boolean} [stages] true; false leaves `stages` empty, which saves a few milliseconds a hand
  * @property {(step: {hand: number, stage: Stage}) => void} [onStep] called as each stage is reached
  * @property {(hand: FoundHand) => void} [onFound] called when a hand is found, before the search for others goes on
+ * @property {(estimate: Estimate) => void} [onFirst] called with the first hand's estimate, before the search goes on;
+ * its K is assumed without the others, and of a tracker's frame it is not called
  *
  * @typedef {object} Stage
  * @property {string} name "E3D step 0" …, "refinement start", "refinement step 1" …
@@ -69,7 +71,8 @@ import { Tracker } from "./track.js";
  * @property {Float64Array | null} K nine numbers; null where no hand was found
  * @property {boolean} assumed whether K was
  * @property {Hand[]} hands surest first; of a video in the order of their numbers
- * @property {{detect: number, landmarks: number, e3d: number, refine: number, total: number}} times milliseconds
+ * @property {{detect: number, landmarks: number, e3d: number, refine: number, first: number, total: number}} times
+ * milliseconds; first: until the first hand's mesh was there
  * @property {object | null} tracker what `track` goes on from; leave it alone, and do not post it to another thread
  */
 
@@ -125,36 +128,61 @@ export class Engine {
    * @returns {Estimate}
    */
   estimate(image, options = {}) {
-    const { maxHands = 2, onFound, onStep, refineSteps = this.constants.lift.ITERATIONS } = options,
-      times = noTimes();
-    const began = performance.now(),
+    const { maxHands = 2, onFound, onFirst } = options,
+      times = noTimes(),
+      began = performance.now(),
       pyramid = new Pyramid(image);
-    const found = this.finder.find(pyramid, maxHands, onFound && ((hand) => onFound(this.found(hand))));
-    const detected = performance.now();
-    const looks = found.map(({ points_px, evidence, score, spread }) => {
-      return {
-        ...this.predictor.lastLook(pyramid, this.finder.around(points_px), evidence.right < 0.5),
-        score,
-        spread,
-      };
+    /** @type {Map<import("./find.js").Detection, import("./predict.js").Look>} */
+    const looks = new Map();
+    let spent = 0; // on the first hand, while others were to be found
+    const found = this.finder.find(pyramid, maxHands, (hand) => {
+      onFound?.(this.found(hand));
+      if (!onFirst || looks.size) return;
+      const from = performance.now();
+      looks.set(hand, this.look(pyramid, hand));
+      times.landmarks = performance.now() - from;
+      const first = this.estimated(pyramid, [...looks.values()], { ...options, onStep: undefined }, noTimes());
+      times.first = performance.now() - began;
+      spent = performance.now() - from;
+      onFirst({ ...first, times: { ...times, total: times.first }, tracker: null });
     });
-    times.detect = detected - began;
-    times.landmarks = performance.now() - detected;
-    const camera = looks.length
-      ? this.predictor.camera(
-          pyramid,
-          options,
-          looks.map((look) => look.crop),
-        )
-      : null;
+    const detected = performance.now();
+    times.detect = detected - began - spent;
+    const all = found.map((hand) => looks.get(hand) ?? this.look(pyramid, hand));
+    times.landmarks += performance.now() - detected;
+    const estimate = this.estimated(pyramid, all, options, times);
+    times.total = performance.now() - began;
+    times.first ||= times.total;
+    return { ...estimate, times, tracker: null };
+  }
+
+  /**
+   * The last look at a hand that was found.
+   * @param {Pyramid} pyramid
+   * @param {import("./find.js").Detection} hand
+   */
+  look(pyramid, { points_px, evidence, score, spread }) {
+    return { ...this.predictor.lastLook(pyramid, this.finder.around(points_px), evidence.right < 0.5), score, spread };
+  }
+
+  /**
+   * @param {Pyramid} pyramid
+   * @param {import("./predict.js").Look[]} looks
+   * @param {EstimateOptions} options
+   * @param {Estimate["times"]} times which are added to
+   */
+  estimated(pyramid, looks, options, times) {
+    const { onStep, refineSteps = this.constants.lift.ITERATIONS } = options;
+    if (!looks.length) return { K: null, assumed: true, hands: [] };
+    const crops = looks.map((look) => look.crop),
+      { K, assumed } = this.predictor.camera(pyramid, options, crops);
     const how = { iterations: refineSteps },
       own = { stages: true, ...options };
     const hands = looks.map((look, n) => {
       const onStage = onStep && ((/** @type {Stage} */ stage) => onStep({ hand: n, stage }));
-      return this.predictor.estimate(look, /** @type {any} */ (camera).K, pyramid.width, how, own, times, onStage).hand;
+      return this.predictor.estimate(look, K, pyramid.width, how, own, times, onStage).hand;
     });
-    times.total = performance.now() - began;
-    return { K: camera && camera.K, assumed: camera ? camera.assumed : true, hands, times, tracker: null };
+    return { K, assumed, hands };
   }
 
   /**
@@ -174,7 +202,7 @@ export class Engine {
     }
     const hands = tracker.next(pyramid, options, times),
       { K = null, assumed = true } = tracker.camera ?? {};
-    times.total = performance.now() - began;
+    times.first = times.total = performance.now() - began;
     return { K, assumed, hands, times, tracker };
   }
 
@@ -202,5 +230,5 @@ export class Engine {
 }
 
 function noTimes() {
-  return { detect: 0, landmarks: 0, e3d: 0, refine: 0, total: 0 };
+  return { detect: 0, landmarks: 0, e3d: 0, refine: 0, first: 0, total: 0 };
 }

@@ -19,7 +19,7 @@ const SWITCHES = [
 ];
 
 /** @type {[keyof Estimate["times"], string][]} */
-const PARTS = [["detect", "finding palms"], ["landmarks", "landmarks and features"], ["e3d", "E3D and Ref"], ["refine", "refinement"], ["total", "in all"]];
+const PARTS = [["detect", "finding palms"], ["landmarks", "landmarks and features"], ["e3d", "E3D and Ref"], ["refine", "refinement"], ["first", "until the first hand"], ["total", "in all"]];
 
 export class Method {
   /**

@@ -48,7 +48,12 @@ async function fetched(address) {
 async function unzipped(bytes) {
   const start = new Uint8Array(bytes, 0, 2);
   if (start[0] !== 0x1f || start[1] !== 0x8b) return bytes; // a server may have unzipped it
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  // Without a Blob, which WebKit's workers cannot read on a page from a disk.
+  const gzip = new DecompressionStream("gzip"),
+    writer = gzip.writable.getWriter();
+  const read = new Response(gzip.readable).arrayBuffer();
+  const [whole] = await Promise.all([read, writer.write(new Uint8Array(bytes)), writer.close()]);
+  return whole;
 }
 
 /**

@@ -123,7 +123,8 @@ export function startLive(root, data, pack) {
       await ready;
       const { picture, focal_px } = read;
       const asked = { picture, options: { ...method.options, focal_px } };
-      const answer = await client.ask("photo", asked, picture instanceof ImageBitmap ? [picture] : [picture.data.buffer]);
+      const moved = picture instanceof ImageBitmap ? [picture] : [picture.data.buffer];
+      const answer = await client.ask("photo", asked, moved, (first) => { if (mine === turn) arrived(first, true); });
       if (mine === turn) arrived(answer.estimate);
     } catch (error) {
       if (mine === turn) failed(error);
@@ -142,14 +143,14 @@ export function startLive(root, data, pack) {
     }
   }
 
-  /** @param {Estimate} next */
-  function arrived(next) {
+  /** @param {Estimate} next @param {boolean} more others are still being looked for */
+  function arrived(next, more = false) {
     estimate = next;
     if (method.whole) whole = next;
-    say(handsInWords(next.hands));
+    say(`${handsInWords(next.hands)}${more ? " Looking for another …" : ""}`);
     method.time(next.times);
     stage.set(next.hands, next.K, photograph ? (stage.picture.width * photograph.reduction) / photograph.width : 1);
-    if (!camera.running && next.hands.length) method.play();
+    if (!more && !camera.running && next.hands.length) method.play();
   }
 
   function forget() {

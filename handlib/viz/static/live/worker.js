@@ -1,6 +1,7 @@
 // Hosts the engine in a thread of its own, so that the page goes on answering while a hand is estimated.
 //
-// In: {id, kind, …}. Out: {id, result} or {id, error}; pictures that came in go back with the result.
+// In: {id, kind, …}. Out: {id, result} or {id, error}; pictures that came in go back with the result. Of a photo, also
+// {id, first}: the first hand's estimate, while others are looked for.
 //   load   {pack: base64}                          → {simd}
 //   photo  {picture, options}                      → {estimate}; the picture's pixels are kept for `again`
 //   again  {options}                               → {estimate}
@@ -32,9 +33,10 @@ const ANSWERS = {
     const { colors, jointNames } = hand;
     return { simd: engine.simd, hand: { right: hand.facesOf("right"), left: hand.facesOf("left"), colors, jointNames } };
   },
-  photo({ picture, options }) {
+  photo({ id, picture, options }) {
     photo = pixelsOf(picture);
-    return this.again({ options });
+    const onFirst = (/** @type {Estimate} */ first) => self.postMessage({ id, first: sendable(first) });
+    return this.again({ options: { ...options, onFirst } });
   },
   again: ({ options }) => ({ estimate: sendable(engine.estimate(photo, options)) }),
   frame({ picture, options, first }) {
