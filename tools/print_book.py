@@ -35,7 +35,7 @@ PAPER = """
 .bd-article pre { white-space: pre-wrap !important; overflow-wrap: anywhere; font-size: 7.5pt !important; }
 .bd-article pre, .bd-article div.highlight { break-inside: auto !important; }
 .bd-article img { max-height: 240mm; }
-.bd-article :is(img, figure, tr) { break-inside: avoid; }
+.bd-article :is(img, figure, tr, h1, h2, h3, h4) { break-inside: avoid; }
 .bd-article :is(h1, h2, h3, h4) { break-after: avoid; }
 .bd-sidebar-primary, .bd-sidebar-secondary, .header-article, .prev-next-footer { display: none !important; }
 """
