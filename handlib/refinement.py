@@ -32,14 +32,14 @@ ITERATIONS = {"gauss-newton": 8, "gradient": 50}  # of each method, by default; 
 class RefinementWeights:
     """What Eq. 13 leaves open, and what we add to it, chosen on the validation split (results/refinement-tuning.json).
 
-    The feature term is off: it more than doubles the cost, and it has no gradient where F gives the same answer for
-    every masked image, as the F of lite does. What it is worth with an F that sees the mask is not measured.
+    The feature term is off: it more than doubles the cost, and with the F of lite, which sees the mask, it moves hands
+    away from the truth (the same file).
     """
 
     laplacian: float = 10.0  # λ_Lap
     feature: float = 0.0  # λ; at 0 nothing is rendered
     stay: float = 0.1  # not in the paper: a pull to the first estimate, for what the 2D joints cannot see
-    confidence: float = 4.0  # not in the paper: a low heat map is usually wrong; 0 counts all joints alike
+    confidence: float = 2.0  # not in the paper: a low heat map is usually wrong; 0 counts all joints alike
     update_2d: float = 0.25  # how far j2D moves towards Ref's answer in one step; 1 is the recursion of Eq. 6
     step: float = 0.005  # γ, of "gradient" alone
 
