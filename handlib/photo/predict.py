@@ -7,6 +7,7 @@ in the mirrored photograph, whose K has its principal point mirrored too.
 import math
 import os
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from jaxtyping import Float
@@ -251,14 +252,17 @@ def checked_K(K: Tensor | Sequence | float, size: tuple[int, int] = (0, 0)) -> F
 
     size: width and height of the photograph, whose middle is then the principal point.
     """
-    if isinstance(K, int | float) and -1e30 < K < 1e30:
+    if isinstance(K, Real) and not isinstance(K, bool) and -1e30 < K < 1e30:
         K = [[K, 0, size[0] / 2], [0, K, size[1] / 2], [0, 0, 1]]
-    wanted = "K must be 3×3, [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels of the upright photograph"
-    K = as_tensor("K", K).float().cpu()
+    wanted = "3×3, [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels of the upright photograph, or a focal length"
+    try:
+        K = as_tensor("K", K).float().cpu()
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error}: give {wanted}") from None
     if K.shape != (3, 3) or not torch.isfinite(K).all() or K[0, 0] <= 0 or K[1, 1] <= 0:
-        raise ValueError(wanted)
+        raise ValueError(f"K must be {wanted}")
     if K[1:].flatten()[[0, 3, 4, 5]].tolist() != [0, 0, 0, 1]:
-        raise ValueError(wanted)
+        raise ValueError(f"K must be {wanted}")
     return K
 
 

@@ -233,9 +233,13 @@ def test_predict_takes_a_name_and_a_repr_says_what_is_there(photo, found):
     ("change", "message"),
     [
         ({"K": torch.eye(4)}, "K must be 3×3"),
-        ({"K": "lens"}, "K must be a tensor, an array or a list of numbers, not str"),
+        ({"K": "lens"}, r"K must be a tensor, an array or a list of numbers, not str: give 3×3, \[\[fx, s, cx\]"),
+        ({"K": True}, "K must be 3×3"),
         ({"K": [[500, 0], [0, 500]]}, "K must be 3×3"),
-        ({"K": [[500, 0, 1], [0, 500], [0, 0, 1]]}, "K must be .* a list whose rows are of one length"),
+        (
+            {"K": [[500, 0, 1], [0, 500], [0, 0, 1]]},
+            r"K must be .* a list whose rows are of one length: give 3×3, \[\[fx",
+        ),
         ({"K": -K}, "K must be 3×3"),
         ({"K": K.T}, "K must be 3×3"),
         ({"K": K * math.nan}, "K must be 3×3"),

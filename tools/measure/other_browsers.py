@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -116,10 +117,10 @@ class Firefox:
 class WebKit:
     """WebKitGTK's MiniBrowser by WebKitWebDriver, on a display of its own."""
 
-    PORT = 4456
-
     def __init__(self, folder: Path):
-        command = ["xvfb-run", "-a", WEBKIT, f"--port={self.PORT}"]
+        with closing(socket.create_server(("127.0.0.1", 0))) as free:
+            self.port = free.getsockname()[1]
+        command = ["xvfb-run", "-a", WEBKIT, f"--port={self.port}"]
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -134,7 +135,7 @@ class WebKit:
         raise RuntimeError("WebKitWebDriver does not answer")
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        url = f"http://127.0.0.1:{self.PORT}/session{self.session}{path}"
+        url = f"http://127.0.0.1:{self.port}/session{self.session}{path}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
         try:
