@@ -33,9 +33,13 @@ TIMEOUT_MS = 300_000  # of a page on a busy machine
 PAPER = """
 @page { size: A4; margin: 16mm 14mm; }
 .bd-article pre { white-space: pre-wrap !important; overflow-wrap: anywhere; font-size: 7.5pt !important; }
-.bd-article pre, .bd-article div.highlight { break-inside: auto !important; }
+/* What scrolls cannot be broken over pages. */
+.bd-article :is(pre, .highlight, .cell_input, .cell_output, .pst-scrollable-table-container, mjx-container) {
+  overflow: visible !important;
+}
+.bd-article table.docutils { font-size: 8pt !important; }
 .bd-article img { max-height: 240mm; }
-.bd-article :is(img, figure, tr, h1, h2, h3, h4) { break-inside: avoid; }
+.bd-article :is(img, figure, tr, h1, h2, h3, h4, .cell_input, .highlight) { break-inside: avoid; }
 .bd-article :is(h1, h2, h3, h4) { break-after: avoid; }
 .bd-sidebar-primary, .bd-sidebar-secondary, .header-article, .prev-next-footer { display: none !important; }
 """

@@ -133,6 +133,10 @@ def _photo(
 def _array(source: np.ndarray | Tensor) -> np.ndarray:
     """An image in memory as an array (h, w, 3) of bytes or real numbers."""
     tensor = isinstance(source, Tensor)
+    if tensor and (source.layout is not torch.strided or source.is_meta):
+        raise ImageError("the image must be a dense tensor that holds its numbers")
+    if tensor and source.dtype is torch.bfloat16:  # NumPy has no such numbers
+        source = source.float()
     values = source.detach().cpu().movedim(0, -1).numpy() if tensor and source.ndim == 3 else np.asarray(source)
     if values.ndim != 3 or values.shape[2] != 3:
         expected = "a tensor (3, h, w)" if tensor else "an array (h, w, 3)"

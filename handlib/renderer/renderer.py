@@ -239,5 +239,7 @@ class Renderer:
 
     def _mean(self, image: Float[Tensor, "b hs ws c"]) -> Float[Tensor, "b c h w"]:
         """Averages samples to pixels."""
-        image = image.movedim(-1, 1)
-        return image if self.supersampling == 1 else functional.avg_pool2d(image, self.supersampling)
+        image, k = image.movedim(-1, 1), self.supersampling
+        if k == 1:
+            return image
+        return functional.avg_pool2d(image / k**2, k, divisor_override=1)  # a sum of the largest numbers overflows

@@ -79,7 +79,8 @@ def test_a_students_chapter_holds_no_answer(source):
     student = [text(cell) for cell in cells(notebooks.OUT / "student" / f"{source.stem}.ipynb")]
     for answer in tagged:
         assert answer not in student
-        assert any(cell.startswith(stub(answer).split("\n")[0]) for cell in student)
+        first = stub(answer).split("\n")[0].partition("  #")[0]  # its comment depends on the exercise's name
+        assert any(cell.startswith(first) for cell in student)
 
 
 @pytest.mark.parametrize(

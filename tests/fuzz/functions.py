@@ -32,6 +32,7 @@ from handlib.evaluation import metrics
 from handlib.hand.joints import FINGERTIPS
 from handlib.parameters import posed_hand, posed_skeleton
 from handlib.photo.predict import Predictor
+from handlib.support.arguments import as_tensor
 
 
 class Function(NamedTuple):
@@ -147,7 +148,7 @@ def just_one(*values: Any) -> st.SearchStrategy[Given]:
 
 def pushed(vertices_px, faces, vertex_colors, gradient):
     """The gradient of a picture: what the compiled loops backwards say."""
-    points = torch.as_tensor(vertices_px).detach().float().requires_grad_()
+    points = as_tensor("vertices_px", vertices_px).detach().float().requires_grad_()
     Renderer(24, gradient=gradient).rgb(points, faces, vertex_colors).square().sum().backward()
     return points.grad
 

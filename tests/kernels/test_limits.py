@@ -143,6 +143,13 @@ def test_no_hands_and_no_faces(mesh, backend):
         renderer.depth(vertices[None, :0], faces)
 
 
+@pytest.mark.parametrize("supersampling", [1, 2, 3])
+def test_the_largest_colors_stay_finite(mesh, supersampling):
+    colors = torch.full((len(mesh[0]), 3), 3e38)
+    image = Renderer(SIZE, supersampling=supersampling).rgb(*mesh, colors)
+    assert image.isfinite().all() and image.max() > 2.9e38
+
+
 def test_every_backend_refuses_the_same_meshes(mesh):
     for backend in ("reference", "fast"):
         for wrong in (float("nan"), float("inf"), 2e9):

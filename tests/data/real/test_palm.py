@@ -24,6 +24,22 @@ def test_the_rules_of_public_code(generator):
     torch.testing.assert_close(wrist_to_palm(joints, "half")[0], (joints[0] + middle) / 2)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_the_palm_of_a_mesh_is_a_row_of_its_regressor(hand, rule):
+    """Each row of the regressor for itself, so that the palm's is known; then a mesh that it never saw."""
+    names, k = RULES[rule]
+    rows = hand.joint_regressor
+    anchor = rows[[C21.index(name) for name in names]].mean(0)
+    palm = anchor + (rows[0] - anchor) / k
+    pose, shape = hand.sample(2, torch.Generator().manual_seed(0))
+    vertices = hand(pose, shape).vertices
+    torch.testing.assert_close(wrist_to_palm(hand.regress_joints(vertices), rule)[:, 0], palm @ vertices)
+    annotated = palm @ vertices + torch.tensor([0.01, 0, 0])  # off by 10 mm, and so is the score
+    truth = torch.cat([annotated[:, None], hand.regress_joints(vertices)[:, 1:]], 1)
+    back = wrist_to_palm(palm_to_wrist(truth, rule), rule)
+    torch.testing.assert_close((back[:, 0] - palm @ vertices).norm(dim=-1), torch.full((2,), 0.01))
+
+
 def test_unknown_rule():
     with pytest.raises(ValueError, match="unknown rule 'thumb'"):
         palm_to_wrist(torch.zeros(21, 3), "thumb")
