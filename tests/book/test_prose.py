@@ -23,7 +23,7 @@ KINDS = {
     r"\bone sees what nobody\b|\bwhat it is the mean of\b": "name the subject",
     r"\ba bug that waits\b|\bmakes noise\b|\bkeeps? (their|its) word\b": "no aphorisms",
     r"\b(of which|of whom) (it|one|everything)\b": "turn the clause around: name the subject first",
-    r"\b[Ww]hoever\b": "name who it is, or say you",
+    r"\b(?i:whoever)\b": "name who it is, or say you",
     r"\b(is|are|gives?) (another number|other numbers)\b": "say that the number changes",
     r"\ban (opinion|anecdote)\b|\bgives? (it|them) away\b|\bunderstand(s)? itself\b": "no figures of speech",
     r"\bmakes itself scarce\b|\bhas the last word\b": "say what it does",
