@@ -33,9 +33,7 @@ class LossWeights:
     shape: float = 1.0  # Eq. 9, times the switch of Eq. 12
     laplacian: float = 1.0
     feature: float = 0.1  # Eq. 2
-    feature_scaled: bool = (
-        True  # Eq. 2 over the variance of F(x) in a batch, or a process's part; not the paper's
-    )
+    feature_scaled: bool = True  # Eq. 2 over the variance of F(x) in a batch, or a process's part; not the paper's
     feature_joints: float = 5.0  # not in the paper: the skeleton read off F(x) alone, or E3D learns to do without F
     heatmap: float = 100.0  # Eq. 3; large because most of a heat map is zero
     earlier_heatmaps: float = 100.0  # Eq. 3 at the first stages of the paper's J2D, as its authors train it; 0: not

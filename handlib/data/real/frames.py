@@ -92,7 +92,14 @@ class RealHands(Dataset):
         return self.read(self.rows[index])
 
     def __getitem__(self, index: int) -> HandSample:
-        return cut_frame(self.frame(index), self.size, self.crop)
+        return self._cut(self.frame(index), self.size)
+
+    def _cut(self, frame: Frame, size: int) -> HandSample:
+        try:
+            return cut_frame(frame, size, self.crop)
+        except ValueError as error:
+            folder = getattr(self, "root", None) or getattr(self, "folder", self.title)
+            raise ValueError(f"{folder}: {error}") from error
 
     def report(self) -> str:
         """Says how many frames were skipped, and why the first of them were."""
@@ -105,7 +112,7 @@ class RealHands(Dataset):
     def _leave_out_broken(self) -> None:
         def fault(row: int) -> str | None:
             try:
-                cut_frame(self.read(row), 8, self.crop)
+                self._cut(self.read(row), 8)
             except _BROKEN as error:
                 return str(error)
             return None
