@@ -48,9 +48,9 @@ def main() -> None:
         print(__version__)
         return
     command, rest = arguments[0], arguments[1:]
+    if command not in COMMANDS:
+        sys.exit(_fail(ValueError(f"unknown command '{command}': choose one of {', '.join(COMMANDS)}")))
     try:
-        if command not in COMMANDS:
-            raise ValueError(f"unknown command '{command}': choose one of {', '.join(COMMANDS)}")
         function = getattr(importlib.import_module(f".{command}", __package__), f"{command}_command")
         if command in PARSED:
             tyro.cli(function, prog=f"handlib {command}", args=rest)

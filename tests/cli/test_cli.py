@@ -254,7 +254,8 @@ def test_train_then_predict(run, picture, tmp_path):
 
 def test_unknown_command(refused):
     known = "train, ablate, data, bench, predict, export, evaluate, reproduce, results, info"
-    assert f"unknown command 'fit': choose one of {known}" in refused("fit")
+    for arguments in (("fit",), ("fit", "--traceback")):  # there is nothing to trace
+        assert f"unknown command 'fit': choose one of {known}" in refused(*arguments)
     assert "'rhd' names no data set: write KIND:PATH" in refused("data", "check", "rhd")
 
 
