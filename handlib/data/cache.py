@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..support.digests import load_tensors, save_tensors
+from ..support.workers import at_most_useful
 from .sample import collate
 from .synthetic import SyntheticHands
 
@@ -79,7 +80,7 @@ class CachedHands:
                     return cls(load_tensors(path, "it is made again"), dataset.name, dataset.scored)
                 except ValueError:
                     path.unlink(missing_ok=True)  # damaged; it is made again
-        loader = DataLoader(dataset, batch_size=8, num_workers=workers, collate_fn=collate_bytes)
+        loader = DataLoader(dataset, batch_size=8, num_workers=at_most_useful(workers), collate_fn=collate_bytes)
         bar = tqdm(loader, f"rendering {dataset.split}", unit="batch", disable=not progress)
         parts = [copied(part) for part in bar]
         tensors = {key: torch.cat([part.pop(key) for part in parts]) for key in list(parts[0])}

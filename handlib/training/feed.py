@@ -16,6 +16,7 @@ from ..data import CachedHands, SyntheticHands, open_backgrounds, open_spec
 from ..data.cache import LEFT_OUT, collate_bytes, copied, from_bytes, to_bytes
 from ..data.specs import holds_out
 from ..hand import HandModel
+from ..support.workers import at_most_useful
 from .processes import Processes
 from .profiles import TrainConfig
 
@@ -67,7 +68,7 @@ def in_memory(
         if isinstance(dataset, SyntheticHands):
             parts.append(CachedHands.make(dataset, workers, cache, progress))
         else:
-            loader = DataLoader(dataset, batch_size=16, num_workers=workers, collate_fn=collate_bytes)
+            loader = DataLoader(dataset, batch_size=16, num_workers=at_most_useful(workers), collate_fn=collate_bytes)
             batches = with_masks([copied(batch) for batch in loader])
             tensors = {name: torch.cat([batch.pop(name) for batch in batches]) for name in common(batches)}
             parts.append(CachedHands(tensors, *_protocol(dataset)))
@@ -261,7 +262,7 @@ class Feed:
         loader = DataLoader(
             self.data,
             batch_sampler=[indices.tolist() for indices in plan],
-            num_workers=self.workers,
+            num_workers=at_most_useful(self.workers),
             collate_fn=collate_bytes,  # bytes, since a container may have little shared memory
             pin_memory=self.device.type == "cuda",
         )

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ...support.files import atomic_path, write_file
+from ...support.workers import at_most_useful
 from ..sample import PARTS, HandSample
 from .hands import SyntheticHands, digest
 
@@ -121,7 +122,7 @@ def _png(pixels: np.ndarray) -> bytes:
 
 
 def _samples(data: SyntheticHands, indices: list[int], workers: int) -> Iterator[HandSample]:
-    loader = DataLoader(data, batch_size=8, sampler=indices, num_workers=workers, collate_fn=list)
+    loader = DataLoader(data, batch_size=8, sampler=indices, num_workers=at_most_useful(workers), collate_fn=list)
     for batch in loader:
         yield from batch
 
