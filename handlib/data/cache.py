@@ -14,8 +14,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..support.digests import load_tensors, save_tensors
-from ..support.workers import at_most_useful
-from .sample import collate
+from .sample import at_most_useful, collate
 from .synthetic import SyntheticHands
 
 

@@ -1,5 +1,6 @@
 """`HandSample`, the form in which every data set returns a hand, and its batches."""
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from ..hand.joints import MANO16
 # each named after the joint at its base; "wrist" is the palm.
 PARTS = ("background", "other", *MANO16.joints)
 OTHER = PARTS.index("other")  # greater codes are hand
+WORKERS_A_CORE = 4  # more of them only take memory
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,8 @@ def spread(length: int, count: int) -> list[int]:
     """Returns up to `count` indices below `length`, spread evenly from the first to the last."""
     count = min(count, length)
     return [round(i * (length - 1) / max(count - 1, 1)) for i in range(count)]
+
+
+def at_most_useful(workers: int) -> int:
+    """Returns `workers`, or as many as this machine has a use for. What they make does not depend on their number."""
+    return min(workers, WORKERS_A_CORE * (os.cpu_count() or 1))

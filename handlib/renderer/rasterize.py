@@ -11,6 +11,7 @@ from torch import Tensor
 
 EMPTY = -1  # the face index of a pixel that sees no face
 TINY_AREA = 1e-9  # square pixels, twice the area; smaller triangles are not drawn
+FARTHEST = 1e9  # pixels, and depth: areas of larger ones overflow single precision
 _FAR = torch.iinfo(torch.int64).max
 
 
@@ -90,3 +91,32 @@ def _sortable(depth: Tensor) -> Tensor:
     """Maps float32 numbers to integers of the same order, negative numbers included."""
     bits = depth.float().view(torch.int32).long()
     return torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+
+
+# ---- meshes that no backend can draw. The compiled loops look at a mesh themselves (numba/sound.py), which costs less;
+# this says what is wrong.
+
+
+def check_mesh(vertices: Tensor, faces: Tensor) -> None:
+    """Raises `ValueError` for a mesh that cannot be drawn. vertices: (…, V, 3) in pixels; faces: (…, F, 3)."""
+    check_faces(faces, vertices.shape[-2])
+    if vertices.numel() and not captured(vertices):
+        low, high = map(float, vertices.detach().aminmax())
+        if not -FARTHEST <= low <= high <= FARTHEST:  # false for NaN
+            raise ValueError(
+                f"vertices_px hold NaN, or numbers beyond {FARTHEST:.0e}: "
+                "the mesh diverged, or a point lies in the camera's plane"
+            )
+
+
+def check_faces(faces: Tensor, count: int, name: str = "faces") -> None:
+    """Raises `ValueError` for corners that are no vertex numbers below `count`."""
+    if faces.numel() and not captured(faces):
+        low, high = map(int, faces.aminmax())
+        if low < 0 or high >= count:
+            raise ValueError(f"{name} must be vertex numbers, 0 … {count - 1}: got {low} … {high}")
+
+
+def captured(tensor: Tensor) -> bool:
+    """Returns whether a CUDA graph is being captured, during which reading a value is an error."""
+    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()

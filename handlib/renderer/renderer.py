@@ -11,10 +11,9 @@ from torch.nn import functional
 
 from ..support.arguments import checked
 from .backends import Backend, check, choose
-from .checks import captured, check_faces, check_mesh
 from .edges import VisibilityGradient
 from .interpolate import barycentrics, interpolate
-from .rasterize import corners
+from .rasterize import captured, check_faces, check_mesh, corners
 
 LARGEST = 1 << 14  # side of an image in pixels
 GRADIENTS = ("antialias", "kato", "soft")

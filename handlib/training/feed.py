@@ -14,9 +14,9 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from ..data import CachedHands, SyntheticHands, open_backgrounds, open_spec
 from ..data.cache import LEFT_OUT, collate_bytes, copied, from_bytes, to_bytes
+from ..data.sample import at_most_useful
 from ..data.specs import holds_out
 from ..hand import HandModel
-from ..support.workers import at_most_useful
 from .processes import Processes
 from .profiles import TrainConfig
 

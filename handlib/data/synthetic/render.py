@@ -25,8 +25,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ...support.files import atomic_path, write_file
-from ...support.workers import at_most_useful
-from ..sample import PARTS, HandSample
+from ..sample import PARTS, HandSample, at_most_useful
 from .hands import SyntheticHands, digest
 
 DEPTH_UNIT = 1e-4  # meters; 16 bits reach 6.5 m

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ...support.jit import each, jit
-from ..checks import FARTHEST, check_mesh
+from ..rasterize import FARTHEST, check_mesh
 
 _FARTHEST = np.float32(FARTHEST)  # single precision stays single
 

@@ -1,6 +1,6 @@
 import os
 
-from handlib.support.workers import at_most_useful
+from handlib.data.sample import at_most_useful
 
 
 def test_no_more_workers_than_are_of_use(monkeypatch):
