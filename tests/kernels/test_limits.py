@@ -1,12 +1,9 @@
 """No argument makes compiled loops read or write foreign memory: what does not fit is an error before them."""
 
-import time
-
 import pytest
 import torch
 
 from handlib import Camera, Renderer
-from handlib.experiments.bench.checks import checks_and_loops
 from handlib.support.jit import each, parts
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -157,22 +154,6 @@ def test_every_backend_refuses_the_same_meshes(mesh):
             vertices[3, 2] = wrong
             with pytest.raises(ValueError, match="vertices_px hold NaN, or numbers beyond 1e"):
                 Renderer(SIZE, backend).silhouette(vertices, mesh[1])
-
-
-def test_the_checks_cost_at_most_2_percent(mesh):
-    """Of silhouettes of 64 pixels, the fastest of many runs each."""
-    vertices, faces = mesh[0].expand(8, -1, -1) * 2, mesh[1]
-    calls = checks_and_loops(Renderer(64), vertices, faces)
-
-    def fastest(call):
-        times = []
-        for _ in range(10):
-            started = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - started)
-        return min(times)
-
-    assert fastest(calls["checks"]) < 0.02 * fastest(calls["silhouette"])
 
 
 def test_a_pose_without_numbers(hand):
