@@ -206,10 +206,12 @@ def test_crop_box_equals_a_loop(lead, generator):
         assert found[i].tolist() == pytest.approx(wanted, rel=1e-5)
 
 
-@pytest.mark.parametrize("factor", [0, -1.5, 100, 1e300])
+@pytest.mark.parametrize("factor", [0, -1.5, 100])
 def test_a_crop_is_some_times_as_large_as_the_hand(factor):
     with pytest.raises(ValueError, match="factor be above 0 and below 100"):
         crop_box(torch.rand(21, 2), factor)
+    with pytest.raises(ValueError, match="factor must be a number of single precision"):
+        crop_box(torch.rand(21, 2), 1e300)
 
 
 def test_intrinsics_of_a_crop_project_as_projecting_then_cropping(lead, generator):
