@@ -51,7 +51,7 @@ def finish_page(app, pagename, templatename, context, doctree):
     if "body" in context:
         # Sphinx writes the arguments of a signature as definitions without a term, which screen readers stumble over.
         body = SIGNATURE.sub(lambda found: re.sub("<(/?)d[ld]>", r"<\1div>", found[0]), context["body"])
-        body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')  # of no list items
+        body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')  # of no items
         context["body"] = re.sub(r'<figure (?=class="[^"]*\bwide\b)', '<figure tabindex="0" ', wrap(body))  # it scrolls
     if "plotly-graph-div" in context.get("body", ""):
         app.add_js_file("plotly.min.js", priority=100)  # before the figures' inline scripts call it
