@@ -15,6 +15,7 @@ import yaml
 from course.deck import deck, index
 from course.links import Links
 from course.sections import Chapter
+from jupyter_cache import get_cache
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
@@ -44,7 +45,14 @@ def main(build):
     if not executed.is_dir():
         sys.exit(f"{executed} is missing: `make book` executes the chapters")
     target.mkdir(parents=True, exist_ok=True)
-    for name, page in decks(lambda chapter: nbformat.read(executed / f"{chapter}.ipynb", 4)).items():
+    cache = get_cache(build / ".jupyter_cache")  # a chapter that was not run again has its outputs there alone
+
+    def read(chapter):
+        notebook = nbformat.read(executed / f"{chapter}.ipynb", 4)
+        ran = any(cell.get("outputs") for cell in notebook.cells)
+        return notebook if ran else cache.merge_match_into_notebook(notebook)[1]
+
+    for name, page in decks(read).items():
         (target / f"{name}.html").write_text(page, "utf-8")
     print(f"slides: file://{(target / 'index.html').resolve()}")
 
