@@ -20,7 +20,7 @@ from .hand.mesh import cotangent_laplacian
 from .networks.checkpoint import checkpoint_path, read_checkpoint, read_config
 from .networks.turned_crop import HandEvidence, TurnedCrop
 from .output import DHPEOutput, assemble, seen_in_image
-from .regressor import Regressor
+from .regressor import JOINTS_3D, Regressor
 from .renderer import Renderer
 from .renderer.renderer import GRADIENTS
 from .support.arguments import as_path, as_tensor, check_fields
@@ -123,7 +123,7 @@ class DHPE(nn.Module):
             self.hand, inputs, config.hidden, config.iterations, config.pose_refiner, config.evidence_2d
         )
         # In training alone: 21 joints in 3D that are linear in F(x), so that F learns what E3D can use (losses.py).
-        self.feature_head = None if photo else nn.Linear(config.features, 63)
+        self.feature_head = None if photo else nn.Linear(config.features, JOINTS_3D)
         if published:
             self._load_published()
         self.renderer = Renderer(config.size, gradient=config.gradient)
