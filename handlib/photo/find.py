@@ -20,7 +20,8 @@ from ..networks.turned_crop import HandEvidence, TurnedCrop
 from .confidence import hand_score
 from .pyramid import Pyramid
 
-PALM, PRESENT = 0.5, 0.3  # least score of a palm, least presence of a hand that is worth a check
+PALM, SMALL_PALM = 0.5, 0.3  # least score of a palm; of one in a tile, where passes cost more than looks
+PRESENT = 0.3  # least presence of a hand that is worth a check
 ACCEPTED = 0.5  # least score of a hand
 MOVES = (
     (0.06, 0.03, 1.1, 0.25),
@@ -53,7 +54,8 @@ class View(NamedTuple):
     name: str
     crops: TurnedCrop
     border: str  # what is beyond the image: its rim repeated ("border"), or black ("zeros")
-    size: int = PalmNetwork.SIZE  # of its pictures; palms are found from about 10 pixels on
+    size: int = PalmNetwork.SIZE  # of its pictures
+    palm: float = PALM  # least score of a palm in it
 
 
 def views(height: int, width: int) -> Iterator[View]:
@@ -65,8 +67,10 @@ def views(height: int, width: int) -> Iterator[View]:
     if long >= large:
         yield View("finer", whole, "zeros", large)
     if TILE * long >= large:
-        yield View("tiles", _tiles(height, width, TILE * long), "zeros", large)
+        yield View("tiles", _tiles(height, width, TILE * long, OVERLAP), "zeros", large, SMALL_PALM)
     yield View("turned", _stack([whole.turned(i * quarter, TURNED_ZOOM) for i in (1, 2, 3)]), "border")
+    if long >= large:  # the network sees some palms only where little else is seen
+        yield View("halves", _tiles(height, width, long / 2, 0.5), "zeros")
 
 
 class Finder:
@@ -95,12 +99,12 @@ class Finder:
                 break
         return _surest_first(hands)
 
-    def palm_crops(self, image: Pyramid, view: View, threshold: float = PALM) -> list[TurnedCrop]:
-        """Crops of the hands whose palms are in a view, most certain first."""
+    def palm_crops(self, image: Pyramid, view: View, threshold: float | None = None) -> list[TurnedCrop]:
+        """Crops of the hands whose palms are in a view, most certain first. threshold: else the view's own."""
         pictures = image.sample(view.crops, view.size, view.border)
         found = [
             (palm.score, view.crops.take(slice(i, i + 1)).inner(crop_around(palm)))
-            for i, palms in enumerate(self.palms.palms(pictures, threshold))
+            for i, palms in enumerate(self.palms.palms(pictures, view.palm if threshold is None else threshold))
             for palm in palms
         ]
         kept: list[TurnedCrop] = []
@@ -170,11 +174,11 @@ def _stack(crops: list[TurnedCrop]) -> TurnedCrop:
     return TurnedCrop(*(torch.cat(parts) for parts in zip(*crops, strict=True)))
 
 
-def _tiles(height: int, width: int, side: float) -> TurnedCrop:
-    """Squares of this side that cover the image and overlap."""
+def _tiles(height: int, width: int, side: float, overlap: float) -> TurnedCrop:
+    """Squares of this side that cover the image and overlap by a part of it."""
 
     def centers(length: int) -> list[float]:
-        count = max(1, math.ceil((length - side) / ((1 - OVERLAP) * side) - 1e-6) + 1)
+        count = max(1, math.ceil((length - side) / ((1 - overlap) * side) - 1e-6) + 1)
         return [length / 2] if count == 1 else [side / 2 + i * (length - side) / (count - 1) for i in range(count)]
 
     at = torch.tensor([(x, y) for y in centers(height) for x in centers(width)])

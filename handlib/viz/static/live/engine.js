@@ -221,7 +221,7 @@ export class Engine {
         { K } = this.predictor.camera(pyramid, {}, [crop]);
       this.predictor.estimate(look, K, width, { iterations: this.constants.lift.ITERATIONS }, {}, noTimes());
       for (const size of [1, 2].map((scale) => scale * this.finder.palms.size)) {
-        this.finder.palmCrops(pyramid, { name: "whole", crops: [crop], black: true, size });
+        this.finder.palmCrops(pyramid, { name: "whole", crops: [crop], black: true, size, palm: 1 });
       }
     }
   }

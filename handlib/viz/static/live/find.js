@@ -15,8 +15,8 @@ import { sigmoid } from "./detectors.js";
  * @property {number} score 0 where it was not checked
  * @property {Float64Array | null} spread of each point between the checks, over the hand's side
  *
- * @typedef {{name: string, crops: Crop[], black: boolean, size: number}} View black: what is beyond the image; else its
- * rim; size: of its pictures
+ * @typedef {{name: string, crops: Crop[], black: boolean, size: number, palm: number}} View black: what is beyond the
+ * image, else its rim; size: of its pictures; palm: least score of one
  */
 
 export class Finder {
@@ -72,19 +72,21 @@ export class Finder {
    * @returns {Iterable<View>}
    */
   *views({ width, height }) {
-    const { TURNED_ZOOM, TILE, OVERLAP } = this.constants.find,
+    const { TURNED_ZOOM, TILE, OVERLAP, PALM: palm, SMALL_PALM } = this.constants.find,
       { size } = this.palms,
       long = Math.max(width, height),
       large = 2 * size,
       whole = { x: width / 2, y: height / 2, side: long, angle: 0 };
-    yield { name: "whole", crops: [whole], black: true, size };
-    yield { name: "farther", crops: [turnedCrop(whole, 0, 1.6)], black: false, size };
-    if (long >= large) yield { name: "finer", crops: [whole], black: true, size: large };
+    yield { name: "whole", crops: [whole], black: true, size, palm };
+    yield { name: "farther", crops: [turnedCrop(whole, 0, 1.6)], black: false, size, palm };
+    if (long >= large) yield { name: "finer", crops: [whole], black: true, size: large, palm };
     if (TILE * long >= large) {
-      yield { name: "tiles", crops: tiles(height, width, TILE * long, OVERLAP), black: true, size: large };
+      const crops = tiles(height, width, TILE * long, OVERLAP);
+      yield { name: "tiles", crops, black: true, size: large, palm: SMALL_PALM };
     }
     const turns = [1, 2, 3].map((n) => turnedCrop(whole, (n * Math.PI) / 2, TURNED_ZOOM));
-    yield { name: "turned", crops: turns, black: false, size };
+    yield { name: "turned", crops: turns, black: false, size, palm };
+    if (long >= large) yield { name: "halves", crops: tiles(height, width, long / 2, 0.5), black: true, size, palm };
   }
 
   /**
@@ -93,9 +95,9 @@ export class Finder {
    * @param {View} view
    * @returns {Crop[]}
    */
-  palmCrops(image, { crops, black, size }) {
+  palmCrops(image, { crops, black, size, palm }) {
     const began = performance.now();
-    const found = crops.flatMap((crop) => this.palms.crops(image, crop, black, size, this.constants.find.PALM));
+    const found = crops.flatMap((crop) => this.palms.crops(image, crop, black, size, palm));
     /** @type {Crop[]} */
     const kept = [];
     for (const { crop } of found.sort((a, b) => b.score - a.score)) {
