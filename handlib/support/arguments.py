@@ -285,6 +285,8 @@ def _as_bool(name: str, value: Any) -> bool:
 
 
 def _as_whole(name: str, value: Any) -> int:
+    if isinstance(value, Tensor) and torch.jit.is_tracing():  # a side of an image is a tensor there
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, not {value!r}"[:200])
     if not -(2**63) <= value < 2**63:
