@@ -5,6 +5,7 @@ What moves on a page becomes a picture of its first state. Pages come in the ord
 
 import io
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -57,6 +58,7 @@ def print_book(site, target):
     book = PdfWriter()
     with launched() as browser:
         for name in pages(yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))):
+            started = time.monotonic()
             page = browser.new_page(viewport={"width": 1000, "height": 1400}, color_scheme="light")
             page.set_default_timeout(TIMEOUT_MS)
             page.goto((site / f"{name}.html").as_uri())
@@ -66,6 +68,7 @@ def print_book(site, target):
             printed = page.pdf(prefer_css_page_size=True, print_background=True)
             book.append(io.BytesIO(printed), outline_item=page.title().split(" — ")[0])
             page.close()
+            print(f"{name}: {len(book.pages)} pages so far, {time.monotonic() - started:.0f} s", flush=True)
     book.compress_identical_objects()
     with target.open("wb") as file:
         book.write(file)
@@ -76,4 +79,5 @@ if __name__ == "__main__":
     site, target = map(Path, sys.argv[1:])
     if CHROMIUM is None or not (site / "index.html").is_file():
         sys.exit(f"needs Chromium, and the built site at {site}: run `make book` first")
-    print(f"{target}: {print_book(site.resolve(), target)} pages")
+    count = print_book(site.resolve(), target)
+    print(f"{target}: {count} pages, {target.stat().st_size / 1e6:.0f} MB")
