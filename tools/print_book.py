@@ -17,6 +17,7 @@ from chromium import CHROMIUM, launched  # noqa: E402
 
 STILL = """
 async () => {
+  document.querySelector("#jb-print-docs-body h1").textContent = document.title.split(" — ")[0];  // with its number
   document.querySelectorAll("img[loading]").forEach(image => image.loading = "eager");
   if (window.MathJax?.startup) await MathJax.startup.promise;
   for (const figure of document.querySelectorAll(".js-plotly-plot")) {
@@ -32,12 +33,20 @@ async () => {
 """
 TIMEOUT_MS = 300_000  # of a page on a busy machine
 PAPER = """
-@page { size: A4; margin: 16mm 14mm; }
+@page { size: A4; margin: 16mm 18mm; }
+html { font-size: 13px !important; }
+.bd-main .bd-content .bd-article-container, .bd-article { padding: 0 !important; max-width: none !important; }
+/* What needs a browser at hand. */
+.handlib-live { display: none; }
+.cell_output:has(.handlib-live)::before { content: "(On the site, the live page stands here.)"; font-style: italic; }
+/* What opens and closes on a page: solutions are printed, code that is folded is not. */
+details.hide:not([open]), .toggle-button { display: none !important; }
 .bd-article pre { white-space: pre-wrap !important; overflow-wrap: anywhere; font-size: 7.5pt !important; }
 /* What scrolls cannot be broken over pages. */
 .bd-article :is(pre, .highlight, .cell_input, .cell_output, .pst-scrollable-table-container, mjx-container) {
   overflow: visible !important;
 }
+.bd-article table { break-inside: auto !important; }
 .bd-article table.docutils { font-size: 8pt !important; }
 .bd-article img { max-height: 240mm; }
 .bd-article :is(img, figure, tr, h1, h2, h3, h4, .cell_input, .highlight) { break-inside: avoid; }
