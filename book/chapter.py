@@ -82,6 +82,18 @@ def your_hand() -> "Embedded | LivePage":
     return Embedded(embedded("../_static/live")) if "HANDBOOK" in os.environ else live_page()
 
 
+# What the parts of an estimate are called on the live page.
+PARTS = {
+    "detect": "finding palms", "landmarks": "landmarks and features", "e3d": "E3D and Ref", "refine": "refinement",
+    "total": "in all", "for 12 megapixels": "a photo of 12 megapixels, in all",
+}  # fmt: skip
+
+
+def _measured(name: str) -> str:
+    name = name.removeprefix("milliseconds_").replace("_", " ")
+    return PARTS.get(name, name)
+
+
 def browser_table(folder: str | os.PathLike[str]) -> str:
     """What the live page costs and how far it is from Python, as tools/measure has measured it in several browsers."""
     found, missing = present(folder, ("browser",))
@@ -89,7 +101,7 @@ def browser_table(folder: str | os.PathLike[str]) -> str:
         return missing
     found |= present(folder, ("other-browsers",))[0]  # measured where they are installed
     rows = [
-        f"| {metric['name'].removeprefix('milliseconds_').replace('_', ' ')} | {metric['value']:.3g} {metric['unit']} |"
+        f"| {_measured(metric['name'])} | {metric['value']:.3g} {metric['unit']} |"
         for record in found.values()
         for metric in record["metrics"]
     ]
