@@ -202,7 +202,7 @@ def _curves(lines: dict[str, tuple[list, list]], x_title: str, y_title: str, hei
     for n, (name, (x, y)) in enumerate(lines.items()):
         figure.add_scatter(x=x, y=y, name=name, mode="lines", line_dash=DASHES[n % 4])
     return figure.update_layout(
-        height=height, meta=alt, xaxis_title=x_title, yaxis_title=_lines(y_title, 26),
+        height=height, meta=alt, xaxis_title=_lines(x_title, 38), yaxis_title=_lines(y_title, 26),
         margin=dict(l=10, r=10, t=20, b=10), legend=dict(orientation="h", y=-0.3),
     )  # fmt: skip
 
