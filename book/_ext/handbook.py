@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from importlib.resources import as_file, files
+from itertools import pairwise
 from pathlib import Path
 
 from docutils import nodes
@@ -26,7 +27,7 @@ MATHJAX = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-
 
 PICTURES = {"image/png", "image/svg+xml", "text/html"}  # what a cell shows that is no text
 SIGNATURE = re.compile(r'<dt class="sig .*?</dt>', re.S)
-NAMES = r"\w+(?:, \w+)*"
+ARGUMENT = re.compile(r"(?:(?<=\. )|(?<=\n)|\A)(\w+(?:, \w+)*):\s+(?=\S)")
 PAPER_RANGES = {"4": "P4–P6"}  # displayed as one block here
 
 
@@ -52,6 +53,7 @@ def finish_page(app, pagename, templatename, context, doctree):
         # Sphinx writes the arguments of a signature as definitions without a term, which screen readers stumble over.
         body = SIGNATURE.sub(lambda found: re.sub("<(/?)d[ld]>", r"<\1div>", found[0]), context["body"])
         body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')  # of no items
+        body = body.replace("✅", "ran")  # on the page of what ran; not every font has the sign
         context["body"] = re.sub(r'<figure (?=class="[^"]*\bwide\b)', '<figure tabindex="0" ', wrap(body))  # it scrolls
     if "plotly-graph-div" in context.get("body", ""):
         app.add_js_file("plotly.min.js", priority=100)  # before the figures' inline scripts call it
@@ -95,25 +97,26 @@ def number_equations(app, env):
 
 
 def read_docstring(app, what, name, thing, options, lines):
-    """Docstrings are written for people: `name: what it is` is one item of a list, indentation means nothing."""
-    made = []
-    for line in [part for written in lines for part in _arguments(written.strip(), thing)]:
-        item = re.match(rf"({NAMES}): (?=\S)", line)
-        made += (
-            ["", f"- `{item[1]}`: {line[item.end() :]}"]
-            if item
-            else [f"  {line}" if made[-1:] and made[-1][:2] in ("- ", "  ") and line else line]
-        )
-    lines[:] = [*made, ""]
-
-
-def _arguments(line, thing):
-    """A line, cut where a sentence has ended and the name of an argument follows."""
+    """Docstrings are written for people: an argument's `name: what it is` is one item of a list, and where a line is
+    broken means nothing."""
     known = set(inspect.signature(thing).parameters) if callable(thing) else set()
-    starts = [
-        found.start() for found in re.finditer(rf"(?<=\. )({NAMES}): (?=\S)", line) if {*found[1].split(", ")} <= known
-    ]
-    return [line[i:j].strip() for i, j in zip([0, *starts], [*starts, len(line)], strict=True)]
+    made = []
+    for paragraph in "\n".join(line.strip() for line in lines).split("\n\n"):
+        for part in _parts(paragraph, known):
+            item = ARGUMENT.match(part)
+            made += [f"- `{item[1]}`: {part[item.end() :]}" if item and _names(item) <= known else part, ""]
+    lines[:] = made
+
+
+def _parts(paragraph, known):
+    """A paragraph, cut where a sentence or a line has ended and the name of an argument follows."""
+    starts = {0} | {found.start() for found in ARGUMENT.finditer(paragraph) if _names(found) <= known}
+    cuts = [*sorted(starts), len(paragraph)]
+    return [" ".join(paragraph[i:j].split()) for i, j in pairwise(cuts)]
+
+
+def _names(found):
+    return set(found[1].split(", "))
 
 
 def state_version(app, config):

@@ -15,7 +15,8 @@ def wrap(body):
 
 
 def _cell(html):
-    html = re.sub(r" ([±×]) ", r"&nbsp;\1&nbsp;", html)  # a number and its spread belong together
+    # A number stays beside its name and its spread.
+    html = re.sub(r" ([±×=]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", html)
     return re.sub(rf"(?<=>)[^<>\s]{{{LONG},}}(?=<)", _breakable, html)
 
 

@@ -20,7 +20,7 @@ from ..hand.files import PARENTS
 from ..parameters import MeshParameters
 from ..support import roma
 
-_NEGLIGIBLE = 1e-7  # share of a bone in a joint; leaving it out moves the joint by less than a micrometre
+_NEGLIGIBLE = 1e-7  # share of a bone in a joint; leaving it out moves the joint by less than a micrometer
 
 
 class Skeleton:

@@ -224,8 +224,10 @@ def predict(
 
     image: a path, a Pillow image, an array (h, w, 3) or a tensor (3, h, w). K: intrinsics of the upright photograph,
     or a focal length in pixels; without it a focal length from the file or a field of view is assumed. refine:
-    iterations of refinement, 0 for the network's first answer; by default as many as are worth it. box (left, top,
-    side) and side ("right", "left") override the detector. For many photographs make one `Predictor` and call it.
+    iterations of refinement, 0 for the network's first answer; by default as many as are worth it. box: left, top and
+    side of the square of one hand, in place of the detector's. side: "right" or "left", in place of the detector's.
+
+    For many photographs make one `Predictor` and call it.
     """
     return Predictor(checkpoint)(image, K, max_hands, refine, box, side)
 

@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from ..networks.turned_crop import TurnedCrop
 
+STRIP = 256  # rows, an even number
+
 
 class Pyramid:
     """Levels of half the side each, made when they are first asked for; bytes stay bytes until then.
@@ -66,8 +68,9 @@ class Pyramid:
 
 
 def _halved(image: Tensor) -> Tensor:
-    return functional.avg_pool2d(_floats(image), 2, ceil_mode=True, count_include_pad=False)
+    strips = map(_floats, image.split(STRIP, -2))  # one after another: a whole photograph as floats would be large
+    return torch.cat([functional.avg_pool2d(s, 2, ceil_mode=True, count_include_pad=False) for s in strips], -2)
 
 
 def _floats(image: Tensor) -> Tensor:
-    return image if image.is_floating_point() else image.float() / 255
+    return image if image.is_floating_point() else image.float().div_(255)

@@ -26,7 +26,9 @@ def check(name: str, answer: Any, seed: int = 0) -> None:
     """Prints that an answer is right, or raises `NotYet`, whose message says what is wrong with it.
 
     name: of an exercise, "A2.1" or "hand-linear". answer: the function asked for, or the value. seed: another one
-    draws other inputs, as `grade` does. An answer that is still a stub raises `Missing`, a `NotImplementedError`.
+    draws other inputs, as `grade` does.
+
+    An answer that is still a stub raises `Missing`, a `NotImplementedError`.
     """
     try:
         said = verdict(name, answer, seed)

@@ -44,8 +44,10 @@ def grade(path: str | os.PathLike[str], assignment: str = "", seed: int = 1, min
     """Points of what was handed in for an assignment.
 
     path: a notebook (.ipynb) or module (.py) that defines the answers under the names of the assignment. assignment:
-    "A2"; by default the name that the file begins with. seed: draws the hidden inputs; keep it to yourself. A cell or
-    an answer that fails costs its own points alone. `ValueError` for a file that is none of the two.
+    "A2"; by default the name that the file begins with. seed: draws the hidden inputs; keep it to yourself. minutes:
+    what is handed in has so long.
+
+    A cell or an answer that fails costs its own points alone. Raises `ValueError` for a file that is none of the two.
     """
     path = Path(path)
     assignment = assignment or path.stem[:2].upper()

@@ -90,8 +90,8 @@ def area_under_pck(errors, visible, low, high):
     """Compute the area under the PCK curve between two thresholds, divided by its width.
 
     `errors` (n, 21) in millimeters; `visible` (n, 21) says which count. For each joint, PCK(t) is the share of its
-    visible samples with an error of at most t. Take the area of each joint's curve at 20 thresholds from `low` to
-    `high` by the trapezoid rule, and then the mean over joints. Return one number from 0 to 1.
+    visible samples with an error of at most t. Take the area of each joint's curve by the trapezoid rule, at 20 evenly
+    spaced thresholds from `low` to `high`, both included, and then the mean over joints. Return one number from 0 to 1.
     """
     thresholds = torch.linspace(low, high, 20)
     hit = (errors[..., None] <= thresholds) & visible[..., None]

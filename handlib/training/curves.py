@@ -18,7 +18,7 @@ STYLE = {
     "axes.grid": True,
     "grid.alpha": 0.3,
 } | dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), GRAY)
-SCORES = {"val_joints_root_mean_mm": "validation error (mm)", "val_mean_iou": "validation mean IoU"}
+SCORES = {"val_joints_root_mean_mm": "validation error (mm)", "val_mean_iou": "validation mean IU"}
 
 
 def curve(out: str | os.PathLike[str], terms: tuple[str, ...] = LOSSES) -> "Figure":

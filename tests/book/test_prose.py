@@ -30,6 +30,10 @@ KINDS = {
 }
 
 
+CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```$", re.M | re.S)
+WIDTH = 100  # columns of code beside both sidebars
+
+
 def prose(path):
     """A page without its cells and other fences."""
     return re.sub(r"^(`{3,}).*?^\1\s*$", "", path.read_text("utf-8"), flags=re.M | re.S)
@@ -48,6 +52,13 @@ def test_each_kind_is_found_where_it_was():
         "one in ten gets a word; it keeps away from no pole but crowds all the same; hurts who lives on features"
     )
     assert sum(bool(re.search(kind, told)) for kind in KINDS) >= 6
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_code_that_readers_see_fits_the_page(page):
+    shown = [cell for cell in CELL.findall(page.read_text("utf-8")) if not re.search(r"\b(remove|hide)-", cell)]
+    code = [line for cell in shown for line in cell.splitlines() if not re.match(r"\s+(alt|caption): ", line)]
+    assert [line for line in code if len(line) > WIDTH] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)

@@ -26,9 +26,9 @@ def test_a_line_of_code_keeps_its_text_and_knows_its_indentation(wrap):
 
 
 def test_long_names_break_in_tables_alone(wrap):
-    name = "posenet3d-rhd-stb-slr-finetuned.pickle"
+    name, score = "posenet3d-rhd-stb-slr-finetuned.pickle", "-0.749 ± 0.005 (n = 120)"
     pre = f'<span class="pre">{name}</span>'
-    wrapped = wrap(f"<p>{pre}</p><table><td>{pre}</td><td><span>a-b.c</span></td><td>0.7 ± 0.1</td></table>")
+    wrapped = wrap(f"<p>{pre}</p><table><td>{pre}</td><td><span>a-b.c</span></td><td>{score}</td></table>")
     assert f"<p>{pre}</p>" in wrapped and "finetuned.<wbr>pickle" in wrapped
-    assert "<span>a-b.c</span>" in wrapped and "0.7&nbsp;±&nbsp;0.1" in wrapped
+    assert "<span>a-b.c</span>" in wrapped and "-0.749\xa0±\xa00.005 (n\xa0=\xa0120)" in wrapped
     assert re.sub("<wbr>", "", wrapped).count(name) == 2
