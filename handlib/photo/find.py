@@ -28,6 +28,7 @@ MOVES = (
     (0.0, 0.08, 1.15, -0.1),
 )  # x, y, scale, angle of the checks
 TURNED_ZOOM = 1.3  # of turned views
+TILE, OVERLAP = 4 / 7, 0.25  # side of a tile over the image's long one, which two then cover; over the tile's side
 TURNS, TRIED = 8, 3  # of an image that is a crop: looked at; followed
 SAME_PLACE = 0.2  # sides of a crop between the centers of two hands' crops
 SAME_POINTS = 0.25  # sides of the tight box between the points of two hands
@@ -52,18 +53,20 @@ class View(NamedTuple):
     name: str
     crops: TurnedCrop
     border: str  # what is beyond the image: its rim repeated ("border"), or black ("zeros")
+    size: int = PalmNetwork.SIZE  # of its pictures; palms are found from about 10 pixels on
 
 
 def views(height: int, width: int) -> Iterator[View]:
-    """Where to look for palms. Tiles of fewer pixels than the network sees tell it nothing new."""
-    long, quarter = max(height, width), math.pi / 2
+    """Where to look for palms. More pixels than the image has tell the network nothing new."""
+    long, quarter, large = max(height, width), math.pi / 2, 2 * PalmNetwork.SIZE
     whole = TurnedCrop(torch.tensor([[width / 2, height / 2]]), torch.tensor([float(long)]), torch.zeros(1))
     yield View("whole", whole, "zeros")
     yield View("farther", whole.turned(0, 1.6), "border")
+    if long >= large:
+        yield View("finer", whole, "zeros", large)
+    if TILE * long >= large:
+        yield View("tiles", _tiles(height, width, TILE * long), "zeros", large)
     yield View("turned", _stack([whole.turned(i * quarter, TURNED_ZOOM) for i in (1, 2, 3)]), "border")
-    for name, part in (("halves", 0.5), ("quarters", 0.25)):
-        if part * long >= PalmNetwork.SIZE:
-            yield View(name, _tiles(height, width, part * long), "zeros")
 
 
 class Finder:
@@ -94,7 +97,7 @@ class Finder:
 
     def palm_crops(self, image: Pyramid, view: View, threshold: float = PALM) -> list[TurnedCrop]:
         """Crops of the hands whose palms are in a view, most certain first."""
-        pictures = image.sample(view.crops, self.palms.SIZE, view.border)
+        pictures = image.sample(view.crops, view.size, view.border)
         found = [
             (palm.score, view.crops.take(slice(i, i + 1)).inner(crop_around(palm)))
             for i, palms in enumerate(self.palms.palms(pictures, threshold))
@@ -168,10 +171,10 @@ def _stack(crops: list[TurnedCrop]) -> TurnedCrop:
 
 
 def _tiles(height: int, width: int, side: float) -> TurnedCrop:
-    """Squares of this side, half overlapping."""
+    """Squares of this side that cover the image and overlap."""
 
     def centers(length: int) -> list[float]:
-        count = max(1, math.ceil((length - side) / (side / 2) - 1e-6) + 1)
+        count = max(1, math.ceil((length - side) / ((1 - OVERLAP) * side) - 1e-6) + 1)
         return [length / 2] if count == 1 else [side / 2 + i * (length - side) / (count - 1) for i in range(count)]
 
     at = torch.tensor([(x, y) for y in centers(height) for x in centers(width)])

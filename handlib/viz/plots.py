@@ -31,7 +31,7 @@ DASHES = ("solid", "dash", "dot", "dashdot")  # curves differ by more than color
 SKIN = "rgb(222,168,143)"
 LIGHT = dict(ambient=0.5, diffuse=0.7, specular=0.15, roughness=0.6)
 LIGHT_POSITION = dict(x=1, y=3, z=3)
-CONTROLS = 205  # pixels below the pictures of a film
+CONTROLS = 135  # pixels that the slider and the buttons of a film take
 
 
 # Accessibility: Tab reaches a figure, a screen reader says what it shows, and the arrow keys move its slider. A film is
@@ -43,7 +43,9 @@ figure.setAttribute("role", "group");
 figure.setAttribute("aria-label", layout.meta || "figure");
 const [film] = layout.images || [], width = figure.clientWidth;
 if (film && width) {
-  Plotly.relayout(figure, {height: Math.min(layout.height, CONTROLS + width * film.sizey / film.sizex)});
+  const height = Math.min(layout.height, CONTROLS + width * film.sizey / film.sizex);
+  figure.style.height = figure.parentElement.style.height = `${height}px`;
+  Plotly.relayout(figure, {height, "xaxis.range": [0, film.sizex], "yaxis.range": [film.sizey, 0]});
 }
 figure.addEventListener("keydown", event => {
   const slider = (layout.sliders || [])[0], step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
@@ -142,7 +144,7 @@ def film(
     menu = dict(type="buttons", direction="right", showactive=False, buttons=buttons, x=0, y=0, pad=dict(t=92))
     menu |= dict(xanchor="left", yanchor="top")
     figure.update_layout(
-        height=min(height, 420) + CONTROLS, margin=dict(l=0, r=0, t=5, b=5), meta=alt, dragmode=False,
+        height=min(height, 420) + CONTROLS + 70, margin=dict(l=0, r=0, t=5, b=5), meta=alt, dragmode=False,
         xaxis=dict(visible=False, range=[0, width]),
         yaxis=dict(visible=False, range=[height, 0], scaleanchor="x"),
         sliders=[_slider(labels, slider)], updatemenus=[menu],
@@ -200,7 +202,7 @@ def _curves(lines: dict[str, tuple[list, list]], x_title: str, y_title: str, hei
     for n, (name, (x, y)) in enumerate(lines.items()):
         figure.add_scatter(x=x, y=y, name=name, mode="lines", line_dash=DASHES[n % 4])
     return figure.update_layout(
-        height=height, meta=alt, xaxis_title=x_title, yaxis_title=_lines(y_title, 26),
+        height=height, meta=alt, xaxis_title=_lines(x_title, 38), yaxis_title=_lines(y_title, 26),
         margin=dict(l=10, r=10, t=20, b=10), legend=dict(orientation="h", y=-0.3),
     )  # fmt: skip
 
