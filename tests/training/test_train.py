@@ -102,11 +102,20 @@ def test_a_finished_run_is_loaded_not_repeated(trained, copy, monkeypatch):
     assert len(read_log(copy)) == 2
 
 
-def test_a_checkpoint_that_was_never_written_is_written(trained, copy):
-    """The run stopped between the last state and its model.safetensors."""
-    (copy / "model.safetensors").unlink()
+@pytest.mark.parametrize("left", ["nothing", "half of it", "another model", "the model"])
+def test_a_finished_run_has_its_model(trained, copy, left):
+    """Whatever a disk that lost power kept of it; a whole one is left alone."""
+    path = copy / "model.safetensors"
+    whole, before = path.read_bytes(), path.stat().st_mtime_ns
+    if left == "nothing":
+        path.unlink()
+    elif left == "half of it":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif left == "another model":
+        DHPE(preset("smoke").model).save(path)
     train(preset("smoke"), copy, cache=trained.cache, progress=False)
-    assert (copy / "model.safetensors").is_file()
+    assert path.read_bytes() == whole
+    assert (path.stat().st_mtime_ns == before) == (left == "the model")
 
 
 def test_anew_overwrites(trained, copy):
