@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import urllib.error
 from dataclasses import asdict, replace
 
@@ -469,3 +471,31 @@ def test_weights_that_cannot_answer(tmp_path, change):
     save_file(weights | {name: change(weights[name] + 1.0)}, path, {"config": config})
     with pytest.raises(ValueError, match=f"'{name}' holds NaN, infinity or torch"):
         DHPE.from_pretrained(path)
+
+
+@pytest.mark.parametrize(
+    "way", ["torch.jit.trace(network, images)", "torch.export.export(network, (images,)).module()"]
+)
+def test_a_graph_of_the_model_answers_for_other_images(way):
+    """In a process of its own, without the checks of shapes, which count a traced side of an image as no number."""
+    code = f"""
+import torch
+from handlib import DHPE, DHPEConfig
+
+class Network(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = DHPE(DHPEConfig(size=32, feature_width=2, features=16, pose_width=2)).eval()
+
+    def forward(self, images):
+        return self.model(images).vertices
+
+network, (images, others) = Network(), torch.rand(2, 2, 3, 32, 32)
+with torch.no_grad():
+    graph = torch.{way}
+    found, wanted, before = graph(others), network(others), network(images)
+print(float((found - wanted).abs().max()), float((before - wanted).abs().max()))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    off, moved = map(float, (done.stdout or done.stderr).split())
+    assert off < 1e-5 < moved

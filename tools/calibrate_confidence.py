@@ -45,8 +45,6 @@ def candidates(predictor: Predictor, pyramid: Pyramid) -> list[tuple[list[float]
     try:
         crops = []
         for view in module.views(pyramid.height, pyramid.width):
-            if view.name in ("halves", "quarters"):
-                break
             crops += finder.palm_crops(pyramid, view)
         square = TurnedCrop.upright(torch.tensor([[0.0, 0, max(pyramid.height, pyramid.width)]]))
         with torch.no_grad():

@@ -30,7 +30,11 @@ BENCHES = {  # name → function, its profiles, its help
         RENDERER_BENCHES,
         "Times silhouettes and their gradients, and pytorch3d's if it is installed; also measures memory.",
     ),
-    "predict": (bench_predict, PREDICT_BENCHES, "Times one photograph and a batch of hands, from pixels to meshes."),
+    "predict": (
+        bench_predict,
+        PREDICT_BENCHES,
+        "Times one photograph and a batch of hands, from pixels to meshes, and the command as a new process.",
+    ),
     "refinement": (
         bench_refinement,
         REFINEMENT_BENCHES,

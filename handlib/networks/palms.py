@@ -1,10 +1,12 @@
 """The palm detector of MediaPipe Hands (Google, Apache-2.0) in torch: finds the palms in an image.
 
-A palm is easier to find than a hand, because it does not bend. Images are sRGB in [0, 1], 192×192. For each of 2,016
-anchors the network gives the probability of a palm, its box, and seven points of it, two of which give the rotation of
-the hand (turned_crop.py).
+A palm is easier to find than a hand, because it does not bend. Images are sRGB in [0, 1], 192×192, for which the
+network was trained; it is convolutional and takes larger ones too, in which it finds palms of the same size in pixels.
+For each anchor, 2,016 in an image of 192×192, it gives the probability of a palm, its box, and seven points of it, two
+of which give the rotation of the hand (turned_crop.py).
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -85,10 +87,9 @@ class PalmNetwork(nn.Module):
         (_, fine), (_, coarse) = self.ANCHORS
         self.up16, self.score16, self.box16 = Upsample(256, 256), SameConv2d(256, coarse), SameConv2d(256, coarse * 18)
         self.up8, self.score8, self.box8 = Upsample(256, 128), SameConv2d(128, fine), SameConv2d(128, fine * 18)
-        self.register_buffer("anchors", _anchors(self.ANCHORS), persistent=False)
 
-    def forward(self, images: Float[Tensor, "b 3 192 192"]) -> tuple[Float[Tensor, "b a"], Float[Tensor, "b a 9 2"]]:
-        """Returns scores 0 … 1, and for each box two corners and seven points in crop coordinates."""
+    def forward(self, images: Float[Tensor, "b 3 s s"]) -> tuple[Float[Tensor, "b a"], Float[Tensor, "b a 9 2"]]:
+        """Returns scores 0 … 1, and for each box two corners and seven points in crop coordinates. s: times of 192."""
         x, levels = self.activation(self.stem(images)), []
         for level in self.levels:
             x = level(x)
@@ -101,9 +102,11 @@ class PalmNetwork(nn.Module):
         # Rows: center and size of the box, then points. All are in pixels and, except the size, relative to the anchor.
         middle, half = raw[:, :, 0], raw[:, :, 1] / 2
         offsets = torch.cat([torch.stack([middle - half, middle + half], 2), raw[:, :, 2:]], 2)
-        return scores.sigmoid(), offsets * (2 / self.SIZE) + self.anchors[:, None]
+        size = images.shape[-1]
+        anchors = _anchors([(side * size // self.SIZE, count) for side, count in self.ANCHORS]).to(offsets)
+        return scores.sigmoid(), offsets * (2 / size) + anchors[:, None]
 
-    def palms(self, images: Float[Tensor, "b 3 192 192"], threshold: float) -> list[list[Palm]]:
+    def palms(self, images: Float[Tensor, "b 3 s s"], threshold: float) -> list[list[Palm]]:
         """Finds the palms in each image, most certain first. Boxes of the same palm are averaged by their scores."""
         return [
             _merged(score[score >= threshold], points[score >= threshold])
@@ -111,7 +114,7 @@ class PalmNetwork(nn.Module):
         ]
 
 
-def _anchors(table: tuple[tuple[int, int], ...]) -> Float[Tensor, "a 2"]:
+def _anchors(table: Iterable[tuple[int, int]]) -> Float[Tensor, "a 2"]:
     """Returns the centers of the anchors in crop coordinates, cell by cell and row by row."""
     grids = []
     for side, count in table:

@@ -20,7 +20,8 @@ from ..networks.turned_crop import HandEvidence, TurnedCrop
 from .confidence import hand_score
 from .pyramid import Pyramid
 
-PALM, PRESENT = 0.5, 0.3  # least score of a palm, least presence of a hand that is worth a check
+PALM, SMALL_PALM = 0.5, 0.3  # least score of a palm; of one in a tile, where passes cost more than looks
+PRESENT = 0.3  # least presence of a hand that is worth a check
 ACCEPTED = 0.5  # least score of a hand
 MOVES = (
     (0.06, 0.03, 1.1, 0.25),
@@ -28,6 +29,7 @@ MOVES = (
     (0.0, 0.08, 1.15, -0.1),
 )  # x, y, scale, angle of the checks
 TURNED_ZOOM = 1.3  # of turned views
+TILE, OVERLAP = 4 / 7, 0.25  # side of a tile over the image's long one, which two then cover; over the tile's side
 TURNS, TRIED = 8, 3  # of an image that is a crop: looked at; followed
 SAME_PLACE = 0.2  # sides of a crop between the centers of two hands' crops
 SAME_POINTS = 0.25  # sides of the tight box between the points of two hands
@@ -52,18 +54,23 @@ class View(NamedTuple):
     name: str
     crops: TurnedCrop
     border: str  # what is beyond the image: its rim repeated ("border"), or black ("zeros")
+    size: int = PalmNetwork.SIZE  # of its pictures
+    palm: float = PALM  # least score of a palm in it
 
 
 def views(height: int, width: int) -> Iterator[View]:
-    """Where to look for palms. Tiles of fewer pixels than the network sees tell it nothing new."""
-    long, quarter = max(height, width), math.pi / 2
+    """Where to look for palms. More pixels than the image has tell the network nothing new."""
+    long, quarter, large = max(height, width), math.pi / 2, 2 * PalmNetwork.SIZE
     whole = TurnedCrop(torch.tensor([[width / 2, height / 2]]), torch.tensor([float(long)]), torch.zeros(1))
     yield View("whole", whole, "zeros")
     yield View("farther", whole.turned(0, 1.6), "border")
+    if long >= large:
+        yield View("finer", whole, "zeros", large)
+    if TILE * long >= large:
+        yield View("tiles", _tiles(height, width, TILE * long, OVERLAP), "zeros", large, SMALL_PALM)
     yield View("turned", _stack([whole.turned(i * quarter, TURNED_ZOOM) for i in (1, 2, 3)]), "border")
-    for name, part in (("halves", 0.5), ("quarters", 0.25)):
-        if part * long >= PalmNetwork.SIZE:
-            yield View(name, _tiles(height, width, part * long), "zeros")
+    if long >= large:  # the network sees some palms only where little else is seen
+        yield View("halves", _tiles(height, width, long / 2, 0.5), "zeros")
 
 
 class Finder:
@@ -92,12 +99,12 @@ class Finder:
                 break
         return _surest_first(hands)
 
-    def palm_crops(self, image: Pyramid, view: View, threshold: float = PALM) -> list[TurnedCrop]:
-        """Crops of the hands whose palms are in a view, most certain first."""
-        pictures = image.sample(view.crops, self.palms.SIZE, view.border)
+    def palm_crops(self, image: Pyramid, view: View, threshold: float | None = None) -> list[TurnedCrop]:
+        """Crops of the hands whose palms are in a view, most certain first. threshold: else the view's own."""
+        pictures = image.sample(view.crops, view.size, view.border)
         found = [
             (palm.score, view.crops.take(slice(i, i + 1)).inner(crop_around(palm)))
-            for i, palms in enumerate(self.palms.palms(pictures, threshold))
+            for i, palms in enumerate(self.palms.palms(pictures, view.palm if threshold is None else threshold))
             for palm in palms
         ]
         kept: list[TurnedCrop] = []
@@ -167,11 +174,11 @@ def _stack(crops: list[TurnedCrop]) -> TurnedCrop:
     return TurnedCrop(*(torch.cat(parts) for parts in zip(*crops, strict=True)))
 
 
-def _tiles(height: int, width: int, side: float) -> TurnedCrop:
-    """Squares of this side, half overlapping."""
+def _tiles(height: int, width: int, side: float, overlap: float) -> TurnedCrop:
+    """Squares of this side that cover the image and overlap by a part of it."""
 
     def centers(length: int) -> list[float]:
-        count = max(1, math.ceil((length - side) / (side / 2) - 1e-6) + 1)
+        count = max(1, math.ceil((length - side) / ((1 - overlap) * side) - 1e-6) + 1)
         return [length / 2] if count == 1 else [side / 2 + i * (length - side) / (count - 1) for i in range(count)]
 
     at = torch.tensor([(x, y) for y in centers(height) for x in centers(width)])

@@ -35,6 +35,7 @@ from . import confidence, find, predict, track
 FIT = import_module("handlib.fitting.fit")  # in its package, the name is the function's
 CONSTANTS = (parameters, FIT, lift, posterior, anatomy, landmarks, palms, photo_trunk, turned_crop)
 CONSTANTS += (confidence, find, predict, track)
+KERNELS = ("relaxed", "simd")  # WebAssembly modules; a browser takes the first that it can run
 
 
 def write_live(path: str | os.PathLike[str]) -> None:
@@ -50,7 +51,7 @@ def live_pack() -> tuple[dict[str, Tensor], dict[str, Any]]:
     model = DHPE.from_pretrained("photo")
     lifter = lift.Lifter(model.hand)
     palm, landmark = palm_program(published.palm_network()), landmark_program(model.feature_extractor.network)
-    kernels = (files("handlib.viz") / "static/live/simd.wasm").read_bytes()
+    kernels = {name: (files("handlib.viz") / f"static/live/{name}.wasm").read_bytes() for name in KERNELS}
     hand, hand_numbers = _hand(model.hand)
     tensors = {
         **palm.weights,
@@ -60,7 +61,7 @@ def live_pack() -> tuple[dict[str, Tensor], dict[str, Any]]:
         "e3d.directions": _half(model.feature_extractor.directions),
         **_lifter(lifter),
         **hand,
-        "kernels": torch.frombuffer(bytearray(kernels), dtype=torch.uint8),
+        **{name: torch.frombuffer(bytearray(module), dtype=torch.uint8) for name, module in kernels.items()},
     }
     metadata = {
         "networks": {

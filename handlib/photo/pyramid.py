@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from ..networks.turned_crop import TurnedCrop
 
+STRIP = 256  # rows, an even number
+
 
 class Pyramid:
     """Levels of half the side each, made when they are first asked for; bytes stay bytes until then.
@@ -40,11 +42,13 @@ class Pyramid:
             level, corner = self._around(number, part)
             scale = 1 / 2**number
             part = TurnedCrop((part.center - corner) * scale, part.side * scale, part.angle)
-            pictures[rows] = part.sample(level, size, border)
+            # In double precision: a single one knows where it is in an image only to some 1e-5 pixels.
+            part = TurnedCrop(*(value.double() for value in part))
+            pictures[rows] = part.sample(level.double(), size, border).float()
         return pictures
 
     def _around(self, number: int, crop: TurnedCrop) -> tuple[Float[Tensor, "1 3 h w"], Float[Tensor, "2"]]:
-        """A level, or the part of it that these crops show, and where in the image it begins."""
+        """The part of a level that these crops show, and where in the image it begins."""
         step = 2**number  # parts begin at whole pixels of the level
         reach = (crop.side * (crop.angle.cos().abs() + crop.angle.sin().abs()) / 2)[:, None] + 2 * step
         low, high = (crop.center - reach).amin(0), (crop.center + reach).amax(0)
@@ -55,16 +59,18 @@ class Pyramid:
         )
         made = number < len(self._levels) and self._levels[number].is_floating_point()
         if made or 2 * (right - left) * (bottom - top) > math.prod(sizes):
-            return self.level(number), torch.zeros(2)
-        part = self._levels[0][..., top:bottom, left:right]
-        for _ in range(number):
-            part = _halved(part)
+            part = self.level(number)[..., top // step : -(-bottom // step), left // step : -(-right // step)]
+        else:
+            part = self._levels[0][..., top:bottom, left:right]
+            for _ in range(number):
+                part = _halved(part)
         return _floats(part), torch.tensor([left, top], dtype=torch.float32)
 
 
 def _halved(image: Tensor) -> Tensor:
-    return functional.avg_pool2d(_floats(image), 2, ceil_mode=True, count_include_pad=False)
+    strips = map(_floats, image.split(STRIP, -2))  # one after another: a whole photograph as floats would be large
+    return torch.cat([functional.avg_pool2d(s, 2, ceil_mode=True, count_include_pad=False) for s in strips], -2)
 
 
 def _floats(image: Tensor) -> Tensor:
-    return image if image.is_floating_point() else image.float() / 255
+    return image if image.is_floating_point() else image.float().div_(255)

@@ -34,11 +34,19 @@ def checked(function: Callable) -> Callable:
     names = tuple(parameters)
     rules = {name: rule for name, p in parameters.items() if (rule := _rule(p.annotation)) is not None}
     accepted: set[tuple] = set()  # forms of arguments that were checked and needed no change: inner loops repeat them
+    last: tuple = ()  # one of them: comparing with it costs less than finding it in the set
 
     @wraps(function)
     def call(*args, **kwargs):
-        form = None if kwargs else tuple([_form(value) if type(value) is Tensor else type(value) for value in args])
-        if form in accepted:
+        nonlocal last
+        form = ()  # everything about the arguments but the values
+        for value in args:
+            if type(value) is Tensor:
+                form += (value.shape, value.dtype, value.is_cpu or value.device, value.layout)
+            else:
+                form += (type(value),)
+        if not kwargs and (form == last or form in accepted):
+            last = form
             return function(*args)
         given = dict(zip(names, args, strict=False), **kwargs)
         if len(given) < len(args) + len(kwargs):
@@ -67,18 +75,13 @@ def checked(function: Callable) -> Callable:
                 if name in rules and isinstance(value, Tensor):
                     real = rules[name].kind in "fn" and value.is_floating_point()
                     given[name] = value.to(device or value.device, single if real else value.dtype)
-        if form is not None and len(accepted) < 1000:
+        if not kwargs and len(accepted) < 1000:
             by_form = (name not in rules or value is None or type(value) is Tensor for name, value in given.items())
             if all(by_form) and all(map(operator.is_, args, given.values())):
                 accepted.add(form)
         return function(**given)
 
     return call
-
-
-def _form(tensor: Tensor) -> tuple:
-    """Everything about a tensor but its values."""
-    return tensor.shape, tensor.dtype, tensor.device, tensor.layout
 
 
 def check_fields(config: Any) -> None:
@@ -282,6 +285,8 @@ def _as_bool(name: str, value: Any) -> bool:
 
 
 def _as_whole(name: str, value: Any) -> int:
+    if isinstance(value, Tensor) and torch.jit.is_tracing():  # a side of an image is a tensor there
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, not {value!r}"[:200])
     if not -(2**63) <= value < 2**63:

@@ -56,8 +56,8 @@ def load_tensors(path: Path, mend: str, most: int = MAX_BYTES) -> dict[str, Tens
 
 def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
     """Writes a dict of tensors, numbers and texts as torch does, atomically, with a digest of what is in it."""
-    with atomic_path(path) as temporary:
-        torch.save(state | {"digest": digest_of(state)}, temporary)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:  # torch's own file has no errors with numbers
+        torch.save(state | {"digest": digest_of(state)}, file)
 
 
 def load_state(path: Path, fields: dict[str, type], mend: str) -> dict[str, Any]:

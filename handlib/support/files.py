@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-FULL_TEXTS = ("No space left on device", "PytorchStreamWriter failed", "iostream error")  # of safetensors and torch
+FULL_TEXT = "No space left on device"  # in an error of safetensors, which has no number
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -69,10 +69,17 @@ def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if getattr(error, "errno", None) not in FULL and not any(text in str(error) for text in FULL_TEXTS):
+        if not any(getattr(e, "errno", None) in FULL or FULL_TEXT in str(e) for e in _chain(error)):
             raise
         text = "the disk is full, or its quota is used up: free some space, then run the same command again"
         raise OSError(errno.ENOSPC, text, str(path)) from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those in whose handling it came up: torch's writer fails anew at the end of a file cut short."""
+    while error is not None:
+        yield error
+        error = error.__context__
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

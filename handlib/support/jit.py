@@ -30,8 +30,8 @@ def left_out(yes: bool = True) -> Iterator[None]:
 
 
 def available() -> bool:
-    """Returns whether compiled loops are used."""
-    return not _left_out.get() and _importable()
+    """Returns whether compiled loops are used. `torch.jit.trace` would keep what they computed as constants."""
+    return not (_left_out.get() or torch.jit.is_tracing()) and _importable()
 
 
 @cache

@@ -43,6 +43,8 @@ STATED = {
     "notation": {"1.5 times": "the crop, Sec. 4 of the paper"},
     "photographs": {
         "10,000 photographs": "what the authors of the landmark network say of its data",
+        "192 pixels": "PalmNetwork.SIZE",
+        "384 pixels": "twice that",
         "6,000 photographs": "likewise",
     },
     "refinement": {"100 ms": "Sec. 4 of the paper", "5 ms": "Sec. 4 of the paper"},

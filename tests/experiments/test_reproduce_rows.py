@@ -73,9 +73,15 @@ def test_the_mask_is_that_of_the_mesh(rows):
 
 
 def test_rows_are_kept_whole(rows, tmp_path):
-    rows.save(tmp_path / "rows.safetensors", more=torch.ones(1))
-    for a, b in zip(rows, Rows.load(tmp_path / "rows.safetensors"), strict=True):
+    path = tmp_path / "rows.safetensors"
+    rows.save(path, more=torch.ones(1))
+    for a, b in zip(rows, Rows.load(path), strict=True):
         assert torch.equal(a, b)
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="rows.safetensors: missing or damaged"):
+        Rows.load(path)
     photographs = rows._replace(vertices=rows.vertices[:0], mask=rows.mask[:0])
     assert "mask" not in photographs.take(torch.arange(3)).batch()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from patterns import pattern
 
-from handlib.networks.palms import SAME_PALM, PalmNetwork
+from handlib.networks.palms import SAME_PALM, PalmNetwork, _anchors
 from handlib.networks.published import palm_network
 from handlib.networks.turned_crop import TurnedCrop
 
@@ -26,7 +26,7 @@ def test_shapes_and_sizes(said):
 
 
 def test_anchors_are_the_middles_of_cells():
-    anchors, expected = PalmNetwork().anchors, []
+    anchors, expected = _anchors(PalmNetwork.ANCHORS), []
     for side, count in ((24, 2), (12, 6)):
         for row in range(side):
             for column in range(side):
@@ -53,6 +53,18 @@ def test_rendered_palms_are_found_where_they_are(rendered):
     ends = torch.stack([torch.stack([palm.wrist, palm.middle]) for (palm,) in palms])
     off = (crop.to_px(ends) - rendered["joints_px"][:, [0, 9]]).norm(dim=-1)
     assert (off < 25).all()  # of 256 pixels; the wrist of the palm is lower than the joint
+
+
+def test_a_larger_picture_shows_palms_of_the_same_size(rendered):
+    """The network is convolutional: beside 192 pixels of black, a picture's palms are where they were."""
+    crop = TurnedCrop.upright(torch.tensor([[0.0, 0, 256]])).turned(0, 1.6)
+    picture, network = crop.sample(rendered["image"][:1], 192), palm_network()
+    ((own,),) = network.palms(picture, 0.5)
+    ((large,),) = network.palms(torch.nn.functional.pad(picture, (192, 0, 0, 192)), 0.5)
+    assert large.score == pytest.approx(own.score, abs=0.05)
+    corner = torch.tensor([0.5, -0.5])  # of the picture in the larger one, whose crop coordinates are half as large
+    torch.testing.assert_close(large.box, own.box / 2 + corner, atol=0.02, rtol=0)
+    torch.testing.assert_close(large.wrist, own.wrist / 2 + corner, atol=0.02, rtol=0)
 
 
 def _box(x, y, half=1.0):

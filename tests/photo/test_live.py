@@ -15,7 +15,7 @@ from safetensors.torch import load
 
 from handlib.networks.published import landmark_network, palm_network
 from handlib.photo import find
-from handlib.photo.live import constants, landmark_program, live_pack, palm_program, write_live
+from handlib.photo.live import KERNELS, constants, landmark_program, live_pack, palm_program, write_live
 from handlib.photo.predict import Predictor
 
 LIVE = Path(str(files("handlib.viz") / "static/live"))
@@ -68,7 +68,8 @@ def test_file_is_small_and_the_same_each_time(pack, tmp_path):
     data = gzip.decompress(pack.read_bytes())
     assert pack.stat().st_size < len(data) < MOST_BYTES
     tensors = load(data)
-    assert bytes(tensors["kernels"].tolist()) == (LIVE / "simd.wasm").read_bytes()
+    for kernels in KERNELS:
+        assert bytes(tensors[kernels].tolist()) == (LIVE / f"{kernels}.wasm").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -140,14 +141,16 @@ def test_damaged_file_is_refused(pack, tmp_path):
 
 @in_node
 @pytest.mark.slow
-def test_kernels_are_built_from_their_source(tmp_path):
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_are_built_from_their_source(name, tmp_path):
     if shutil.which("npx") is None:
         pytest.skip("no npx here, which brings AssemblyScript: apt-get install npm")
-    built = tmp_path / "simd.wasm"
+    built = tmp_path / f"{name}.wasm"
     options = "-O3 --noAssert --runtime stub --importMemory --enable simd".split()
+    options += ["--enable", "relaxed-simd"] if name == "relaxed" else []
     command = ["npx", "--yes", "--package", ASSEMBLYSCRIPT, "asc", str(LIVE / "simd.ts"), *options, "-o", str(built)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if "npm error" in done.stderr and not built.exists():
         pytest.skip(f"npm cannot bring {ASSEMBLYSCRIPT} here: {done.stderr.splitlines()[0]}")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert built.read_bytes() == (LIVE / "simd.wasm").read_bytes(), "simd.wasm is not simd.ts's: build it again"
+    assert built.read_bytes() == (LIVE / f"{name}.wasm").read_bytes(), f"{name}.wasm is not simd.ts's: build it again"

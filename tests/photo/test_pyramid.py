@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from handlib.networks.turned_crop import TurnedCrop
 from handlib.photo.pyramid import Pyramid
@@ -97,3 +99,30 @@ def test_a_plain_image_stays_plain_at_every_size():
     plain = torch.full((3, HEIGHT, WIDTH), 51, dtype=torch.uint8)
     for side in (10, 77, 300, 1500):
         assert torch.allclose(Pyramid(plain).sample(crop(40, 380, side, 0.7), 20), torch.tensor(0.2))
+
+
+class _Largest(TorchDispatchMode):
+    """Remembers how many real numbers the largest tensor held that any operation made."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.is_floating_point():
+            self.numbers = max(self.numbers, result.numel())
+        return result
+
+
+def test_a_photograph_of_bytes_is_never_one_of_floats():
+    """48 megapixels of floats are half a gigabyte; strips that are pooled one by one give the same levels."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (3, 1301, 900), dtype=torch.uint8, generator=generator)
+    with _Largest() as largest:
+        levels = [Pyramid(image).level(number) for number in (1, 2)]
+    assert largest.numbers == levels[0].numel()
+    whole = image[None].float() / 255
+    for level in levels:
+        whole = functional.avg_pool2d(whole, 2, ceil_mode=True, count_include_pad=False)
+        torch.testing.assert_close(level, whole, atol=1e-6, rtol=0)

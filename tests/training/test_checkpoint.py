@@ -1,3 +1,5 @@
+import errno
+import io
 import json
 import os
 import pickle
@@ -7,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from handlib.support import digests
 from handlib.training.checkpoint import STATE, RunFolder, read_log
 
 CONFIG = {"epochs": 2, "workers": 0}
@@ -52,8 +55,8 @@ def test_another_config_is_refused(folder):
 def test_a_write_that_was_killed_leaves_the_last_state(folder, monkeypatch):
     folder.save(state(epoch=1))
 
-    def killed(_, path):
-        path.write_bytes(b"half")
+    def killed(_, file):
+        file.write(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -175,11 +178,25 @@ def test_flipped_bits_of_a_state_are_noticed(folder):
     assert folder.state().keys() == saved.keys()
 
 
-def test_a_full_disk_is_one_line_with_the_path(folder, monkeypatch):
-    real = torch.save
-    monkeypatch.setattr(torch, "save", lambda value, path: real(value, "/dev/full"))
+class _Disk(io.FileIO):
+    """A file on a disk with so many bytes left."""
+
+    left = 0
+
+    def write(self, content):
+        self.left -= len(content)
+        if self.left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(content)
+
+
+@pytest.mark.parametrize("left", [0, 700, 5000])  # the whole has more: full at once, in the first tensor, in the last
+def test_a_full_disk_is_one_line_with_the_path(folder, monkeypatch, left):
+    monkeypatch.setattr(_Disk, "left", left)
+    monkeypatch.setattr(digests, "open", _Disk, raising=False)
     with pytest.raises(OSError, match="the disk is full.*free some space.*state.pt"):
-        folder.save(state())
+        folder.save(state(model={"w": torch.ones(500), "n": torch.ones(500)}))
+    assert not list(folder.path.glob(".*.part"))
     (folder.path / "log.jsonl").unlink()
     (folder.path / "log.jsonl").symlink_to("/dev/full")
     with pytest.raises(OSError, match="the disk is full.*log.jsonl"):

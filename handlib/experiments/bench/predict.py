@@ -2,16 +2,24 @@
 
 Photograph: one rendered hand in an image of 1280 × 960: detection and its check, evidence, E3D, refinement.
 Batch: turned crops of many hands at once: evidence, E3D and refinement, as in video and in evaluation.
-Times are milliseconds of CPU time on one thread, after a first call.
+Cold: the command `handlib predict` on that photograph as a file, a new process each time, from its start to the last
+file written; beside it a process that only imports torch.
+Times are CPU time on one thread; for the photograph and the batch, after a first call.
 """
 
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from ...data import SyntheticHands
@@ -19,6 +27,7 @@ from ...evaluation.results import Metric
 from ...networks.turned_crop import TurnedCrop
 from ...photo.predict import Predictor
 from ...photo.pyramid import Pyramid
+from ...viz.plots import to_image
 from .timing import bench_record, one_thread
 
 
@@ -29,19 +38,22 @@ class PredictBench:
     Args:
         hands: Hands in the batch.
         rounds: Repetitions of each case.
+        cold: Processes that are started for each cold time.
         checkpoint: "photo" or a checkpoint.
     """
 
     hands: int = 16
     rounds: int = 8
+    cold: int = 7
     checkpoint: str = "photo"
 
 
-PREDICT_BENCHES = {"smoke": PredictBench(hands=2, rounds=1), "laptop": PredictBench()}
+PREDICT_BENCHES = {"smoke": PredictBench(hands=2, rounds=1, cold=1), "laptop": PredictBench()}
 FIRST = 18  # a hand of the split studio that the detector finds
 WIDTH, HEIGHT, SIDE = 1280, 960, 400  # of the photograph, and of the square with the hand in it
 
 
+@one_thread()
 def bench_predict(
     config: PredictBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
 ) -> dict[str, Any] | None:
@@ -69,7 +81,7 @@ def bench_predict(
     if not predictor(photograph, max_hands=1):
         raise ValueError("no hand was found in the photograph, so there is nothing to time: use another checkpoint")
     metrics = []
-    with one_thread(), torch.no_grad():
+    with torch.no_grad():
         cases = (("photograph", lambda: predictor(photograph, max_hands=1), 1), ("batch", batch, len(points)))
         for name, call, hands in cases:
             call()
@@ -80,6 +92,37 @@ def bench_predict(
                 each.append(1000 * (time.process_time() - began) / hands)
             metrics.append(Metric(f"{name}_cpu_ms_per_hand", statistics.median(each), "ms", n=len(each)))
             say(f"{name:12} {statistics.median(each):8.1f} ms per hand (fastest {min(each):.1f})")
+    for name, each in cold_times(photograph, config.checkpoint, config.cold).items():
+        metrics.append(Metric(f"cold_{name}_cpu_s", statistics.median(each), "s", n=len(each)))
+        say(f"cold {name:7} {statistics.median(each):8.2f} s (fastest {min(each):.2f})")
     data = {"name": "SyntheticHands studio in pictures of one size", "n": config.hands}
-    claim = "how much CPU time a photograph takes, and a hand in a batch"
+    claim = "how much CPU time a photograph takes, a hand in a batch, and the command as a new process"
     return bench_record("predict", claim, metrics, config, profile, device, started, data)
+
+
+def cold_times(photograph: Tensor, checkpoint: str, runs: int) -> dict[str, list[float]]:
+    """Returns seconds of CPU time, in user and system, of new processes in turns: "torch" only imports it, "predict" is
+    the command. photograph: (3, H, W) bytes.
+
+    Raises `RuntimeError` with the last line of a process that failed.
+    """
+    times: dict[str, list[float]] = {"torch": [], "predict": []}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "photograph.jpg")
+        to_image(photograph / 255).save(path, quality=95)
+        predict = ("-m", "handlib", "predict", path, "--out", folder, "--checkpoint", checkpoint)
+        for _ in range(runs):
+            times["torch"].append(_cpu_seconds("-c", "import torch"))
+            times["predict"].append(_cpu_seconds(*predict))
+    return times
+
+
+def _cpu_seconds(*arguments: str | Path) -> float:
+    """Runs Python with these arguments, on one thread and with this handlib."""
+    here, before = str(Path(__file__).parents[3]), os.times()
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": here}
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{arguments[1]} failed: {(done.stderr.strip() or 'no message').splitlines()[-1][:200]}")
+    after = os.times()
+    return after.children_user - before.children_user + after.children_system - before.children_system

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...camera import focal_length, project
@@ -21,9 +20,10 @@ from ...hand import HandModel
 from ...hand.joints import MIDDLE_MCP
 from ...networks.photo_trunk import CLIP, PhotoTrunk
 from ...renderer import Renderer
-from ...support.files import atomic_path
+from ...support.digests import load_tensors, save_tensors
 from ...training.evidence_rows import CROP_FACTOR, SIZE, EvidenceRows, evidence_rows
 from ...training.photo_model import PhotoTraining, cached_rows, seen_well
+from ...training.regressor import MEND
 
 SIDE = 48  # pixels of the masks of Eq. 9, and of the crop that K and points are given in
 
@@ -55,12 +55,11 @@ class Rows(NamedTuple):
         return batch | {"vertices_cam": self.vertices.float() + root, "mask": self.mask.float()}
 
     def save(self, path: Path, **more: Tensor) -> None:
-        with atomic_path(path) as temporary:
-            save_file({name: part.contiguous() for name, part in (self._asdict() | more).items()}, temporary)
+        save_tensors(path, self._asdict() | more)
 
     @classmethod
     def load(cls, path: Path) -> "Rows":
-        tensors = load_file(path)
+        tensors = load_tensors(path, MEND)
         return cls(*(tensors[name] for name in cls._fields))
 
 
@@ -102,7 +101,7 @@ def make_photo_rows(folder: Path, photographs: str, path: Path) -> None:
 
 
 def _trunk(folder: Path) -> PhotoTrunk:
-    learned = load_file(folder / "train.safetensors")
+    learned = load_tensors(folder / "train.safetensors", MEND)
     trunk = DHPE(DHPEConfig.photo(principal=learned["directions"].shape[1])).feature_extractor
     trunk.mean.copy_(learned["mean"])
     trunk.directions.copy_(learned["directions"])

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...data import SyntheticHands
@@ -22,10 +21,10 @@ from ...evaluation.refinement_report import trajectory
 from ...losses import LossWeights
 from ...output import DHPEOutput, assemble
 from ...refinement import RefinementWeights, refine
-from ...support.files import atomic_path
+from ...support.digests import load_tensors, save_tensors
 from ...training.loss import dhpe_loss
 from ...training.photo_model import PhotoTraining, lift_batches, loss_of
-from ...training.regressor import ignore_features, train_regressor
+from ...training.regressor import MEND, ignore_features, train_regressor
 from .evidence import SIDE, Rows, raw_training_rows
 from .sets import SPLITS
 
@@ -115,8 +114,7 @@ def lift(start: str, scale: RowScale, folder: Path, path: Path, progress: bool =
         return loss_of(model, batch._replace(inputs=batch.inputs[:, : scale.principal]))
 
     _descend(model, loss, steps, config.lift_rate)
-    with atomic_path(path) as temporary:
-        save_file({name: value.contiguous() for name, value in model.regressor.state_dict().items()}, temporary)
+    save_tensors(path, model.regressor.state_dict())
 
 
 def fit(variant: Variant, scale: RowScale, rows: Rows, start: Path | None, rate: float, seed: int) -> tuple[DHPE, dict]:
@@ -124,7 +122,7 @@ def fit(variant: Variant, scale: RowScale, rows: Rows, start: Path | None, rate:
     torch.manual_seed(seed)
     model = variant.model(scale)
     if start:
-        model.regressor.load_state_dict(load_file(start))
+        model.regressor.load_state_dict(load_tensors(start, MEND))
     generator = torch.Generator().manual_seed(seed)
     rows = seen_by(variant, rows.take(torch.randint(len(rows.points), (scale.draw,), generator=generator)), seed)
     steps = scale.lifted_steps if variant.lift not in ("", "half") else scale.steps

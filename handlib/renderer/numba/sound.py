@@ -31,7 +31,7 @@ def sound(vertices, faces):
     for n in range(len(corners)):
         corner = int(corners[n])
         signs |= corner | (last - corner)  # negative where either is
-    far = 0
+    far = False
     for n in range(len(coordinates)):
-        far += not (abs(coordinates[n]) <= _FARTHEST)
-    return signs >= 0 and far == 0
+        far |= not (abs(coordinates[n]) <= _FARTHEST)
+    return signs >= 0 and not far

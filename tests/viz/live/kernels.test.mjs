@@ -1,27 +1,37 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
+import { setFlagsFromString } from "node:v8";
 import { Kernels } from "../../../handlib/viz/static/live/kernels.js";
 
-const WASM = readFileSync(new URL("../../../handlib/viz/static/live/simd.wasm", import.meta.url));
+setFlagsFromString("--experimental-wasm-relaxed-simd"); // which node 20 has only when asked
+const [RELAXED, SIMD] = ["relaxed", "simd"].map((name) =>
+  readFileSync(new URL(`../../../handlib/viz/static/live/${name}.wasm`, import.meta.url)),
+);
+const KINDS = { relaxed: [RELAXED], simd: [SIMD], plain: [] };
+
+test("this node has relaxed SIMD, so that all kinds of kernels are tested here", () => {
+  assert.ok(WebAssembly.validate(RELAXED));
+});
 
 /** Numbers −1 … 1 that only look random. */
 const noise = (count) => Float32Array.from({ length: count }, (_, i) => Math.sin(12.9898 * (i + 1) * (1 + (i % 7))));
 
-/** What a kernel of both kinds writes: `call(run, pointers, y)` after the inputs were put into memory. */
-async function both(inputs, count, call) {
+/** What a kernel of each kind writes: `call(run, pointers, y)` after the inputs were put into memory. */
+async function each(inputs, count, call) {
   const results = [];
-  for (const simd of [true, false]) {
-    const kernels = await Kernels.create(WASM, simd);
-    assert.equal(kernels.simd, simd);
+  for (const [kind, modules] of Object.entries(KINDS)) {
+    const kernels = await Kernels.create(modules, true);
+    assert.equal(kernels.simd, kind !== "plain");
     const pointers = inputs.map((values) => kernels.put(values));
     const y = kernels.put(new Float32Array(count).fill(99));
     call(kernels.run, pointers, y);
     results.push(Array.from(kernels.floats(y, count)));
   }
-  const [fast, plain] = results;
+  const plain = results.at(-1);
   assert.ok(plain.every(Number.isFinite) && plain.some((value) => value !== 0));
-  plain.forEach((value, i) => assert.ok(Math.abs(value - fast[i]) < 2e-5, `${i}: ${value} and ${fast[i]}`));
+  for (const fast of results)
+    plain.forEach((value, i) => assert.ok(Math.abs(value - fast[i]) < 2e-5, `${i}: ${value} and ${fast[i]}`));
   return plain;
 }
 
@@ -33,7 +43,7 @@ for (const activation of [0, 1, 2]) {
   ]) {
     test(`single pixels: ${pixels} × ${inputs} to ${outputs}, activation ${activation}`, async () => {
       const numbers = [pixels * inputs, inputs * outputs, outputs, outputs, pixels * outputs].map(noise);
-      await both(numbers, pixels * outputs, (run, [x, w, bias, slopes, add], y) =>
+      await each(numbers, pixels * outputs, (run, [x, w, bias, slopes, add], y) =>
         run.conv(x, 1, inputs, 0, 4 * inputs, 0, w, bias, slopes, add, y, 1, pixels, outputs, activation),
       );
     });
@@ -50,7 +60,7 @@ test("a convolution is the sum over its window", async () => {
   const x = noise(side * side * 3),
     w = noise(27 * 8),
     bias = noise(8);
-  const y = await both([x, w, bias], out * out * 8, (run, [a, b, c], to) =>
+  const y = await each([x, w, bias], out * out * 8, (run, [a, b, c], to) =>
     run.conv(a, kernel, 9, line, stride * pixel, stride * line, b, c, 0, 0, to, out, out, 8, 0),
   );
   for (const [row, column, o] of [
@@ -79,7 +89,7 @@ for (const [side, kernel, stride] of [
       wide = side + before + after,
       out = side / stride,
       numbers = [side * side * channels, kernel * kernel * channels, channels];
-    await both(
+    await each(
       [...numbers.map(noise), noise(wide * wide * channels)],
       out * out * channels,
       (run, [x, w, bias, padded], y) => {
@@ -92,13 +102,29 @@ for (const [side, kernel, stride] of [
 
 test("pool, upsample and sum", async () => {
   const x = noise(36 * 8);
-  const pooled = await both([x], 9 * 12, (run, [from], y) => run.pool(from, 6, 8, 12, y));
+  const pooled = await each([x], 9 * 12, (run, [from], y) => run.pool(from, 6, 8, 12, y));
   assert.ok(
     pooled.every((value, i) => i % 12 < 8 || value === 0),
     "new channels are zero",
   );
-  const wide = await both([x], 144 * 8, (run, [from], y) => run.upsample(from, 6, 8, y));
+  const wide = await each([x], 144 * 8, (run, [from], y) => run.upsample(from, 6, 8, y));
   assert.ok(Math.abs(wide[0] - x[0]) < 1e-6, "a corner stays");
-  const sum = await both([x, x], 36 * 8, (run, [a, b], y) => run.sum(a, b, y, 36 * 8));
+  const sum = await each([x, x], 36 * 8, (run, [a, b], y) => run.sum(a, b, y, 36 * 8));
   assert.ok(sum.every((value, i) => value === 2 * x[i]));
 });
+
+for (const step of [2, 4, 16]) {
+  test(`an image at 1 / ${step} of its side is means of its bytes`, async () => {
+    const columns = 3,
+      width = step * columns + 2; // rows may be longer than what is read of them
+    const bytes = Uint8Array.from({ length: 4 * width * step }, (_, i) => (i * i * 7) % 256),
+      pixels = new Float32Array(bytes.buffer);
+    const y = await each([pixels], 3 * columns, (run, [x], to) => run.shrink(x, 4 * width, step, to, columns));
+    y.forEach((value, i) => {
+      const column = (n) => Math.floor(((n >> 2) % width) / step);
+      const own = bytes.filter((_, n) => n % 4 === i % 3 && column(n) === Math.floor(i / 3));
+      const mean = own.reduce((sum, byte) => sum + byte / 255, 0) / own.length;
+      assert.ok(own.length === step * step && Math.abs(value - mean) < 1e-6, `${i}: ${value} and ${mean}`);
+    });
+  });
+}

@@ -1,10 +1,12 @@
 // node parity.mjs PACK FOLDER [plain]: how far the engine is from what Python wrote (tests/live_pictures.py), as JSON.
 
 import { readFileSync, readdirSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
 import { Engine } from "../../../handlib/viz/static/live/engine.js";
 import { movedState, Posterior } from "../../../handlib/viz/static/live/posterior.js";
 import { normalEquations } from "../../../handlib/viz/static/live/normal_equations.js";
 
+setFlagsFromString("--experimental-wasm-relaxed-simd"); // which node 20 has only when asked
 const [pack, folder, kind] = process.argv.slice(2);
 const bytes = readFileSync(pack);
 const engine = await Engine.load(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length), {

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import test from "node:test";
 import { cropAroundPoints, cropToPx, mirroredCrop } from "../../../handlib/viz/static/live/crops.js";
+import { Kernels } from "../../../handlib/viz/static/live/kernels.js";
 import { Pyramid } from "../../../handlib/viz/static/live/pyramid.js";
+
+const SIMD = readFileSync(new URL("../../../handlib/viz/static/live/simd.wasm", import.meta.url));
+const kernels = await Kernels.create([SIMD], true);
 
 const picture = (width, height) => ({
   width,
@@ -42,7 +47,7 @@ for (const [number, crop] of [
 ]) {
   test(`level ${number} is means of means, whole or in part`, () => {
     const image = picture(101, 87),
-      level = new Pyramid(image).level(number, crop),
+      level = new Pyramid(image, kernels).level(number, crop),
       { width, rows } = halvings(image, number);
     for (let i = 0; i < level.data.length; i++) {
       const pixel = Math.floor(i / 3),
@@ -62,7 +67,7 @@ test("what is beyond the image is its rim, or black; a mirrored crop is the crop
       [false, true],
     ].map(([black, mirrored]) => {
       const target = { floats: new Float32Array(size * size * 3), first: 0, pitch: 3 * size };
-      new Pyramid(image).sample({ x: 0, y: 15, side: 8, angle: 0 }, size, target, black, mirrored);
+      new Pyramid(image, kernels).sample({ x: 0, y: 15, side: 8, angle: 0 }, size, target, black, mirrored);
       return target.floats;
     });
   const [rim, black, mirrored] = samples;

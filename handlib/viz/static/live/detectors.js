@@ -100,6 +100,8 @@ export class PalmDetector {
    */
   constructor(kernels, { arrays, live }) {
     this.network = new Network(kernels, live.networks.palms, arrays);
+    /** Of the pictures for which the network was trained; it takes pictures of so many times that too. */
+    this.size = this.network.size;
     /** @type {[number, number][]} cells a side, anchors a cell; of the fine level, then of the coarse one */
     this.anchors = live.networks.palms.anchors;
     this.constants = live.constants.palms;
@@ -110,14 +112,16 @@ export class PalmDetector {
    * @param {import("./pyramid.js").Pyramid} image
    * @param {Crop} view
    * @param {boolean} black what is beyond the image
+   * @param {number} size of the picture of it
    * @param {number} threshold
    * @returns {{score: number, crop: Crop}[]}
    */
-  crops(image, view, black, threshold) {
-    const { network, constants } = this;
-    image.sample(view, network.size, network.input(), black);
+  crops(image, view, black, size, threshold) {
+    const { constants } = this,
+      network = this.network.of(size);
+    image.sample(view, size, network.input(), black);
     network.run();
-    return mergedPalms(this.palms(threshold), constants.SAME_PALM).map(({ score, points: p }) => {
+    return mergedPalms(this.palms(network, threshold), constants.SAME_PALM).map(({ score, points: p }) => {
       const width = p[2] - p[0],
         height = p[3] - p[1],
         angle = uprightAngle(p[4], p[5], p[8], p[9]);
@@ -130,14 +134,16 @@ export class PalmDetector {
 
   /**
    * What the anchors say that are sure enough, most certain first.
+   * @param {Network} network that has run
    * @param {number} threshold
    * @returns {Palm[]}
    */
-  palms(threshold) {
+  palms(network, threshold) {
     const found = [],
-      maps = this.network.outputs(4);
-    for (const [n, [cells, count]] of this.anchors.entries()) {
-      const scores = maps[2 * n],
+      maps = network.outputs(4);
+    for (const [n, [own, count]] of this.anchors.entries()) {
+      const cells = (own * network.size) / this.size,
+        scores = maps[2 * n],
         boxes = maps[2 * n + 1];
       for (let cell = 0; cell < cells * cells; cell++) {
         const x = (((cell % cells) + 0.5) / cells) * 2 - 1,
@@ -149,7 +155,7 @@ export class PalmDetector {
           const raw = boxes.values.subarray(cell * boxes.channels + 18 * k, cell * boxes.channels + 18 * (k + 1));
           const points = Float64Array.from(raw, (value, i) => {
             const corner = i < 2 ? value - raw[i + 2] / 2 : i < 4 ? raw[i - 2] + value / 2 : value;
-            return (corner * 2) / this.network.size + (i % 2 ? y : x);
+            return (corner * 2) / network.size + (i % 2 ? y : x);
           });
           found.push({ score, points });
         }

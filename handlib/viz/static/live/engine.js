@@ -72,7 +72,7 @@ import { Tracker } from "./track.js";
  * @property {boolean} assumed whether K was
  * @property {Hand[]} hands surest first; of a video in the order of their numbers
  * @property {{detect: number, landmarks: number, e3d: number, refine: number, first: number, total: number}} times
- * milliseconds; first: until the first hand's mesh was there
+ * milliseconds; detect: the search for palms; landmarks: looks at hands; first: until the first hand's mesh is there
  * @property {object | null} tracker what `track` goes on from; leave it alone, and do not post it to another thread
  */
 
@@ -84,7 +84,7 @@ export class Engine {
    */
   static async load(source, { simd = true } = {}) {
     const pack = await readPack(source);
-    return new Engine(pack, await Kernels.create(pack.arrays.kernels, simd));
+    return new Engine(pack, await Kernels.create([pack.arrays.relaxed, pack.arrays.simd], simd));
   }
 
   /**
@@ -94,6 +94,7 @@ export class Engine {
   constructor(pack, kernels) {
     const { constants } = pack.live;
     this.constants = constants;
+    this.kernels = kernels;
     /** Whether the WebAssembly kernels run. */
     this.simd = kernels.simd;
     this.hand = new HandModel(pack);
@@ -117,7 +118,7 @@ export class Engine {
    */
   find(image, { maxHands = 2, onFound } = {}) {
     return this.finder
-      .find(new Pyramid(image), maxHands, onFound && ((hand) => onFound(this.found(hand))))
+      .find(new Pyramid(image, this.kernels), maxHands, onFound && ((hand) => onFound(this.found(hand))))
       .map((hand) => this.found(hand));
   }
 
@@ -129,31 +130,34 @@ export class Engine {
    */
   estimate(image, options = {}) {
     const { maxHands = 2, onFound, onFirst } = options,
-      times = noTimes(),
+      { finder } = this,
       began = performance.now(),
-      pyramid = new Pyramid(image);
+      searched = finder.searched,
+      pyramid = new Pyramid(image, this.kernels);
     /** @type {Map<import("./find.js").Detection, import("./predict.js").Look>} */
     const looks = new Map();
-    let spent = 0; // on the first hand, while others were to be found
-    const found = this.finder.find(pyramid, maxHands, (hand) => {
+    let first = 0,
+      spent = 0; // on the first hand's estimate, while others were to be found
+    const timesSince = (/** @type {number} */ from) => {
+      const detect = finder.searched - searched;
+      return { ...noTimes(), detect, landmarks: performance.now() - from - detect };
+    };
+    const found = finder.find(pyramid, maxHands, (hand) => {
       onFound?.(this.found(hand));
       if (!onFirst || looks.size) return;
-      const from = performance.now();
       looks.set(hand, this.look(pyramid, hand));
-      times.landmarks = performance.now() - from;
-      const first = this.estimated(pyramid, [...looks.values()], { ...options, onStep: undefined }, noTimes());
-      times.first = performance.now() - began;
-      spent = performance.now() - from;
-      onFirst({ ...first, times: { ...times, total: times.first }, tracker: null });
+      const times = timesSince(began),
+        looked = performance.now();
+      const estimate = this.estimated(pyramid, [...looks.values()], { ...options, onStep: undefined }, times);
+      first = performance.now() - began;
+      spent = performance.now() - looked;
+      onFirst({ ...estimate, times: { ...times, first, total: first }, tracker: null });
     });
-    const detected = performance.now();
-    times.detect = detected - began - spent;
-    const all = found.map((hand) => looks.get(hand) ?? this.look(pyramid, hand));
-    times.landmarks += performance.now() - detected;
-    const estimate = this.estimated(pyramid, all, options, times);
-    times.total = performance.now() - began;
-    times.first ||= times.total;
-    return { ...estimate, times, tracker: null };
+    const all = found.map((hand) => looks.get(hand) ?? this.look(pyramid, hand)),
+      times = timesSince(began + spent);
+    const estimate = this.estimated(pyramid, all, options, times),
+      total = performance.now() - began;
+    return { ...estimate, times: { ...times, first: first || total, total }, tracker: null };
   }
 
   /**
@@ -195,7 +199,7 @@ export class Engine {
   track(image, previous = null, options = {}) {
     const began = performance.now(),
       times = noTimes(),
-      pyramid = new Pyramid(image);
+      pyramid = new Pyramid(image, this.kernels);
     let tracker = /** @type {Tracker | null} */ (previous?.tracker ?? null);
     if (!tracker || tracker.width !== image.width || tracker.height !== image.height) {
       tracker = new Tracker(this.finder, this.predictor, this.constants, image);
@@ -210,13 +214,15 @@ export class Engine {
   warmUp(times = 3) {
     const [width, height] = [256, 256],
       data = new Uint8ClampedArray(4 * width * height).fill(127);
-    const pyramid = new Pyramid({ data, width, height }),
+    const pyramid = new Pyramid({ data, width, height }, this.kernels),
       crop = { x: 128, y: 128, side: 250, angle: 0.1 };
     for (let n = 0; n < times; n++) {
       const look = this.predictor.lastLook(pyramid, crop, false),
         { K } = this.predictor.camera(pyramid, {}, [crop]);
       this.predictor.estimate(look, K, width, { iterations: this.constants.lift.ITERATIONS }, {}, noTimes());
-      this.finder.palmCrops(pyramid, { name: "whole", crops: [crop], black: true });
+      for (const size of [1, 2].map((scale) => scale * this.finder.palms.size)) {
+        this.finder.palmCrops(pyramid, { name: "whole", crops: [crop], black: true, size, palm: 1 });
+      }
     }
   }
 

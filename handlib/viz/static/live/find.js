@@ -15,7 +15,8 @@ import { sigmoid } from "./detectors.js";
  * @property {number} score 0 where it was not checked
  * @property {Float64Array | null} spread of each point between the checks, over the hand's side
  *
- * @typedef {{name: string, crops: Crop[], black: boolean}} View black: what is beyond the image; else its rim
+ * @typedef {{name: string, crops: Crop[], black: boolean, size: number, palm: number}} View black: what is beyond the
+ * image, else its rim; size: of its pictures; palm: least score of one
  */
 
 export class Finder {
@@ -28,6 +29,8 @@ export class Finder {
     this.palms = palms;
     this.landmarks = landmarks;
     this.constants = constants;
+    /** Milliseconds that all searches for palms took. */
+    this.searched = 0;
   }
 
   /**
@@ -69,18 +72,21 @@ export class Finder {
    * @returns {Iterable<View>}
    */
   *views({ width, height }) {
-    const long = Math.max(width, height),
+    const { TURNED_ZOOM, TILE, OVERLAP, PALM: palm, SMALL_PALM } = this.constants.find,
+      { size } = this.palms,
+      long = Math.max(width, height),
+      large = 2 * size,
       whole = { x: width / 2, y: height / 2, side: long, angle: 0 };
-    yield { name: "whole", crops: [whole], black: true };
-    yield { name: "farther", crops: [turnedCrop(whole, 0, 1.6)], black: false };
-    const turns = [1, 2, 3].map((n) => turnedCrop(whole, (n * Math.PI) / 2, this.constants.find.TURNED_ZOOM));
-    yield { name: "turned", crops: turns, black: false };
-    for (const [name, part] of /** @type {[string, number][]} */ ([
-      ["halves", 0.5],
-      ["quarters", 0.25],
-    ])) {
-      if (part * long >= this.palms.network.size) yield { name, crops: tiles(height, width, part * long), black: true };
+    yield { name: "whole", crops: [whole], black: true, size, palm };
+    yield { name: "farther", crops: [turnedCrop(whole, 0, 1.6)], black: false, size, palm };
+    if (long >= large) yield { name: "finer", crops: [whole], black: true, size: large, palm };
+    if (TILE * long >= large) {
+      const crops = tiles(height, width, TILE * long, OVERLAP);
+      yield { name: "tiles", crops, black: true, size: large, palm: SMALL_PALM };
     }
+    const turns = [1, 2, 3].map((n) => turnedCrop(whole, (n * Math.PI) / 2, TURNED_ZOOM));
+    yield { name: "turned", crops: turns, black: false, size, palm };
+    if (long >= large) yield { name: "halves", crops: tiles(height, width, long / 2, 0.5), black: true, size, palm };
   }
 
   /**
@@ -89,13 +95,15 @@ export class Finder {
    * @param {View} view
    * @returns {Crop[]}
    */
-  palmCrops(image, { crops, black }) {
-    const found = crops.flatMap((crop) => this.palms.crops(image, crop, black, this.constants.find.PALM));
+  palmCrops(image, { crops, black, size, palm }) {
+    const began = performance.now();
+    const found = crops.flatMap((crop) => this.palms.crops(image, crop, black, size, palm));
     /** @type {Crop[]} */
     const kept = [];
     for (const { crop } of found.sort((a, b) => b.score - a.score)) {
       if (!kept.some((other) => this.samePlace(crop, other))) kept.push(crop);
     }
+    this.searched += performance.now() - began;
     return kept;
   }
 
@@ -238,16 +246,17 @@ function surestFirst(hands) {
 }
 
 /**
- * Squares of this side, half overlapping.
+ * Squares of this side that cover the image and overlap by a part of it.
  * @param {number} height
  * @param {number} width
  * @param {number} side
+ * @param {number} overlap
  * @returns {Crop[]}
  */
-function tiles(height, width, side) {
+function tiles(height, width, side, overlap) {
   /** @param {number} length */
   const centers = (length) => {
-    const count = Math.max(1, Math.ceil((length - side) / (side / 2) - 1e-6) + 1);
+    const count = Math.max(1, Math.ceil((length - side) / ((1 - overlap) * side) - 1e-6) + 1);
     if (count === 1) return [length / 2];
     return Array.from({ length: count }, (_, i) => side / 2 + (i * (length - side)) / (count - 1));
   };

@@ -1,7 +1,7 @@
 // The networks' inner loops: WebAssembly SIMD from simd.ts, or the same in plain JavaScript, on one growing memory.
 //
-// Why not ONNX Runtime Web: it brings more WebAssembly than the page may weigh, file:// cannot start it, and on one core
-// it is slower for the landmark network.
+// Why not ONNX Runtime Web: it brings more WebAssembly than the page may weigh, file:// cannot start it, and on one
+// core it is slower for the landmark network.
 
 const LINEAR = 0,
   RELU6 = 1,
@@ -20,6 +20,7 @@ const PAGE = 65536;
  * @property {(x: number, side: number, channels: number, outputs: number, y: number) => void} pool
  * @property {(x: number, side: number, channels: number, y: number) => void} upsample
  * @property {(x: number, add: number, y: number, count: number) => void} sum
+ * @property {(x: number, pitch: number, step: number, y: number, columns: number) => void} shrink
  */
 
 export class Kernels {
@@ -33,15 +34,17 @@ export class Kernels {
     this.run = functions;
     this.simd = simd;
     this.end = 1024; // of what is taken
+    this.lent = { at: 0, count: 0 };
   }
 
   /**
-   * @param {Uint8Array} wasm
+   * @param {Uint8Array[]} modules of simd.ts, the best first: which of them runs depends on the browser
    * @param {boolean} simd false: plain JavaScript
    */
-  static async create(wasm, simd) {
+  static async create(modules, simd) {
     const memory = new WebAssembly.Memory({ initial: 1 });
-    if (simd && WebAssembly.validate(/** @type {BufferSource} */ (wasm))) {
+    const wasm = simd && modules.find((module) => WebAssembly.validate(/** @type {BufferSource} */ (module)));
+    if (wasm) {
       const made = await WebAssembly.instantiate(/** @type {BufferSource} */ (wasm), { env: { memory } });
       const functions = /** @type {unknown} */ (made.instance.exports);
       return new Kernels(memory, /** @type {KernelFunctions} */ (functions), true);
@@ -69,6 +72,24 @@ export class Kernels {
    */
   floats(at, count) {
     return new Float32Array(this.memory.buffer, at, count);
+  }
+
+  /**
+   * A place for some floats until the next call.
+   * @param {number} count
+   */
+  lend(count) {
+    if (this.lent.count < count) this.lent = { at: this.take(count), count };
+    return this.lent.at;
+  }
+
+  /**
+   * The memory from a place on.
+   * @param {number} at
+   * @param {number} count
+   */
+  bytes(at, count) {
+    return new Uint8Array(this.memory.buffer, at, count);
   }
 
   /** @param {ArrayLike<number>} values */
@@ -185,6 +206,28 @@ export function plainKernels(memory) {
     sum(x, add, y, count) {
       const f = memory();
       for (let i = 0; i < count; i++) f[(y >> 2) + i] = f[(x >> 2) + i] + f[(add >> 2) + i];
+    },
+    shrink(x, pitch, step, y, columns) {
+      const f = memory(),
+        pixels = new Uint32Array(f.buffer), // alpha, blue, green, red
+        scale = 1 / (255 * step * step);
+      for (let column = 0, to = y >> 2, from = x >> 2; column < columns; column++, to += 3, from += step) {
+        let red = 0,
+          green = 0,
+          blue = 0;
+        for (let row = 0, p = from; row < step; row++, p = from + row * (pitch >> 2)) {
+          let redBlue = 0; // both are summed in the halves of one number
+          for (let n = 0; n < step; n++) {
+            redBlue += pixels[p + n] & 0xff00ff;
+            green += (pixels[p + n] >> 8) & 0xff;
+          }
+          red += redBlue & 0xffff;
+          blue += redBlue >>> 16;
+        }
+        f[to] = red * scale;
+        f[to + 1] = green * scale;
+        f[to + 2] = blue * scale;
+      }
     },
   };
 }

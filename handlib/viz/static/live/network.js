@@ -25,10 +25,16 @@ export class Network {
    * @param {import("./kernels.js").Kernels} kernels
    * @param {{size: number, steps: Step[]}} program
    * @param {Record<string, any>} arrays weights as torch lays them out
+   * @param {Map<string, number>} [packed] where weights are that another size of the network has put into the memory
    */
-  constructor(kernels, { size, steps }, arrays) {
+  constructor(kernels, { size, steps }, arrays, packed = new Map()) {
     this.kernels = kernels;
     this.size = size;
+    this.packed = packed;
+    /** @type {(size: number) => Network} */
+    this.remake = (size) => new Network(kernels, { size, steps }, arrays, packed);
+    /** @type {Map<number, Network>} */
+    this.sizes = new Map([[size, this]]);
     this.free = /** @type {FeatureMap[]} */ ([]);
     const { before = 0, after = 0 } = steps[0];
     // The picture lies in the middle of its padding, which stays zero.
@@ -44,6 +50,27 @@ export class Network {
       );
       new Set(read).forEach((map) => this.free.push(this.maps[map]));
     });
+  }
+
+  /**
+   * The same network for pictures of another size.
+   * @param {number} size
+   */
+  of(size) {
+    const made = this.sizes.get(size) ?? this.remake(size);
+    this.sizes.set(size, made);
+    return made;
+  }
+
+  /**
+   * Where an array is in the memory, in the order in which the kernels read it.
+   * @param {string} name
+   * @param {() => ArrayLike<number>} ordered
+   */
+  weights(name, ordered) {
+    const at = this.packed.get(name) ?? this.kernels.put(ordered());
+    this.packed.set(name, at);
+    return at;
   }
 
   /** The picture's first pixel and the floats from row to row, in the memory as it is now. */
@@ -72,28 +99,26 @@ export class Network {
    * @returns {() => void}
    */
   call(step, arrays) {
-    const { kernels } = this,
-      functions = kernels.run,
+    const functions = this.kernels.run,
       x = this.maps[step.input];
     const { kernel = 1, stride = 1, before = 0, after = 0 } = step,
       activation = ACTIVATIONS[step.activation ?? "linear"];
     const add = step.add == null ? 0 : this.maps[step.add].at;
-    const bias = new Float32Array(eights(step.channels));
-    if (step.bias) bias.set(arrays[step.bias]);
+    const name = /** @type {string} */ (step.weight),
+      outputs = eights(step.channels);
+    const bias = () => {
+      const own = new Float32Array(outputs);
+      if (step.bias) own.set(arrays[step.bias]);
+      return own;
+    };
     if (step.kind === "conv") {
-      const own = packedWeights(
-        arrays[/** @type {string} */ (step.weight)],
-        step.channels,
-        kernel * kernel,
-        x.channels,
-      );
-      const w = kernels.put(own),
-        b = kernels.put(bias),
-        slopes = step.slopes ? kernels.put(arrays[step.slopes]) : 0;
+      const w = this.weights(name, () => packedWeights(arrays[name], step.channels, kernel * kernel, x.channels)),
+        b = this.weights(`${name} bias`, bias),
+        slopes = step.slopes ? this.weights(step.slopes, () => arrays[/** @type {string} */ (step.slopes)]) : 0;
       const pixel = 4 * x.channels,
         line = pixel * x.side;
       const side = step.input ? x.side : this.size / stride,
-        y = this.output(side, bias.length);
+        y = this.output(side, outputs);
       // A convolution of single pixels does not know of rows.
       const [rows, columns] = kernel > 1 ? [side, side] : [1, side * side];
       return () =>
@@ -116,8 +141,8 @@ export class Network {
         );
     }
     if (step.kind === "depthwise") {
-      const w = kernels.put(transposed(arrays[/** @type {string} */ (step.weight)], x.channels)),
-        b = kernels.put(bias);
+      const w = this.weights(name, () => transposed(arrays[name], x.channels)),
+        b = this.weights(`${name} bias`, bias);
       const padded = this.room(x.side + before + after, x.channels),
         side = x.side / stride,
         y = this.output(side, x.channels);

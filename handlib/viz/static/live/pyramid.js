@@ -1,6 +1,7 @@
 // An image at every power of two, so that a crop of any size is sampled without aliasing; as handlib/photo/pyramid.py.
 
 const BASE = 2; // the finest level from which whole ones are made
+const COARSEST = 4; // the last level of which parts are made
 const MARGIN = 1.4; // sides of a crop that are made ready for the next crops of the same hand
 
 /**
@@ -15,16 +16,19 @@ const MARGIN = 1.4; // sides of a crop that are made ready for the next crops of
  */
 
 export class Pyramid {
-  /** @param {import("./engine.js").Picture} image */
-  constructor(image) {
+  /**
+   * @param {import("./engine.js").Picture} image
+   * @param {import("./kernels.js").Kernels} kernels
+   */
+  constructor(image, kernels) {
     const { data, width, height } = image;
     if (!(width > 0 && height > 0) || data.length !== 4 * width * height) {
       throw new Error(`a picture of ${width} × ${height} pixels has four bytes of each, not ${data.length} in all`);
     }
     this.width = width;
     this.height = height;
-    const aligned = data.byteOffset % 4 ? data.slice() : data;
-    this.pixels = new Uint32Array(aligned.buffer, aligned.byteOffset, width * height); // alpha, blue, green, red
+    this.data = data;
+    this.kernels = kernels;
     /** @type {Level[]} */
     this.levels = [{ data, channels: 4, left: 0, top: 0, width, height }];
   }
@@ -58,7 +62,7 @@ export class Pyramid {
       return made;
     }
     const [x0, y0, x1, y1] = box(MARGIN),
-      whole = 2 * (x1 - x0) * (y1 - y0) > width * height;
+      whole = number > COARSEST || 2 * (x1 - x0) * (y1 - y0) > width * height;
     if (whole) return this.whole(number);
     this.levels[number] = this.part(number, x0, y0, x1, y1);
     return this.levels[number];
@@ -80,7 +84,7 @@ export class Pyramid {
 
   /**
    * Pixels of a level out of the image's bytes: means of means of 2 × 2, which are of fewer at the image's end.
-   * @param {number} number at most 8: what a pixel sums must fit into 16 bits
+   * @param {number} number 1 … COARSEST
    * @param {number} left
    * @param {number} top
    * @param {number} right
@@ -88,38 +92,36 @@ export class Pyramid {
    * @returns {Level}
    */
   part(number, left, top, right, bottom) {
-    const { width, height, pixels } = this,
+    const { width, height, data: bytes, kernels } = this,
       step = 2 ** number,
       wide = right - left,
       high = bottom - top;
     const data = new Float32Array(wide * high * 3),
-      wx = shares(width, number),
-      wy = shares(height, number);
-    const lastFull = Math.max(left, Math.min(right, Math.floor(width / step)));
-    for (let y = top * step; y < Math.min(bottom * step, height); y++) {
-      const weight = wy[y] / 255,
-        full = weight / step;
-      let to = ((y >> number) - top) * wide * 3,
-        p = y * width + left * step;
-      for (let column = left; column < lastFull; column++, to += 3) {
-        let redBlue = 0,
-          green = 0; // red and blue are summed in the halves of one number
-        for (const end = p + step; p < end; p += 2) {
-          const one = pixels[p],
-            other = pixels[p + 1];
-          redBlue += (one & 0xff00ff) + (other & 0xff00ff);
-          green += (one & 0xff00) + (other & 0xff00);
-        }
-        data[to] += full * (redBlue & 0xffff);
-        data[to + 1] += full * (green >> 8);
-        data[to + 2] += full * (redBlue >>> 16);
+      columns = clampInt(width / step - left, 0, wide), // of step × step pixels
+      rows = clampInt(height / step - top, 0, high);
+    const line = 4 * step * columns,
+      x = kernels.lend(step * step * columns + 3 * columns + 1),
+      y = x + step * line;
+    for (let row = 0; row < rows; row++) {
+      const lines = kernels.bytes(x, step * line);
+      for (let n = 0; n < step; n++) {
+        const from = 4 * (((top + row) * step + n) * width + left * step);
+        lines.set(bytes.subarray(from, from + line), n * line);
       }
-      for (let x = lastFull * step; lastFull < right && x < width; x++, p++) {
-        const pixel = pixels[p],
-          share = weight * wx[x];
-        data[to] += share * (pixel & 0xff);
-        data[to + 1] += share * ((pixel >> 8) & 0xff);
-        data[to + 2] += share * ((pixel >> 16) & 0xff);
+      kernels.run.shrink(x, line, step, y, columns);
+      data.set(kernels.floats(y, 3 * columns), 3 * row * wide);
+    }
+    const wx = shares(width, number),
+      wy = shares(height, number);
+    for (let row = 0; row < high; row++) {
+      for (let column = row < rows ? columns : 0; column < wide; column++) {
+        const [x0, y0, to] = [(left + column) * step, (top + row) * step, 3 * (row * wide + column)];
+        for (let v = y0; v < Math.min(y0 + step, height); v++) {
+          for (let u = x0; u < Math.min(x0 + step, width); u++) {
+            const share = (wx[u] * wy[v]) / 255;
+            for (let c = 0; c < 3; c++) data[to + c] += share * bytes[4 * (v * width + u) + c];
+          }
+        }
       }
     }
     return { data, channels: 3, left, top, width: wide, height: high };

@@ -1,14 +1,18 @@
 // The networks' inner loops in AssemblyScript, for WebAssembly SIMD; kernels.js has the same in plain JavaScript.
 //
 // Maps are channel-last, [row][column][channel], channels a multiple of 4, of convolutions' outputs of 8. Pointers and
-// strides are bytes. tests/photo/test_live.py has the command that makes simd.wasm.
+// strides are bytes. tests/photo/test_live.py has the commands that make two modules of it: simd.wasm, and relaxed.wasm
+// for browsers with relaxed SIMD, whose convolutions are a third faster: a product and its sum are one instruction.
 
 const LINEAR = 0, RELU6 = 1, PRELU = 2; // activations; `slopes` are PReLU's
-const BLOCK = 48; // pixels whose inputs stay in the cache while all their outputs are made
-const TILE = 6; // pixels at once; with 8 channels each their 12 sums fill the registers
+const BLOCK = 50; // pixels whose inputs stay in the cache while all their outputs are made
+// Pixels at once. With 8 channels each, their 10 sums and all that is loaded for one input fit into 16 registers. V8
+// loads first whatever one turn of a loop needs, so that a sixth pixel or a second input costs more than it saves.
+const TILE = 5;
 
 // @ts-ignore: decorator
 @inline function madd(a: v128, b: v128, sum: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, sum);
   return f32x4.add(f32x4.mul(a, b), sum);
 }
 
@@ -49,37 +53,16 @@ export function conv(x: usize, lines: i32, run: i32, pitch: usize, step: usize, 
         for (let column = begin; column < end; column += TILE) {
           const first = min(column, columns - TILE); // the last tile may do some pixels again
           let p = x + <usize>first * step, q = weights;
-          let a0 = b0, a1 = b1, c0 = b0, c1 = b1, d0 = b0, d1 = b1; // sums of six pixels
-          let e0 = b0, e1 = b1, f0 = b0, f1 = b1, g0 = b0, g1 = b1;
+          let a0 = b0, a1 = b1, c0 = b0, c1 = b1, d0 = b0, d1 = b1, e0 = b0, e1 = b1, f0 = b0, f1 = b1; // five sums
           for (let l = 0; l < lines; l++, p += pitch - line) {
-            const stop = p + line;
-            for (; p + 4 < stop; p += 8, q += 64) { // two inputs at once, so that addresses are made half as often
-              const pc = p + step, pd = pc + step, pe = pd + step, pf = pe + step, pg = pf + step;
-              let w0 = v128.load(q), w1 = v128.load(q, 16), v = v128.load32_splat(p);
-              a0 = madd(v, w0, a0); a1 = madd(v, w1, a1); v = v128.load32_splat(pc);
-              c0 = madd(v, w0, c0); c1 = madd(v, w1, c1); v = v128.load32_splat(pd);
-              d0 = madd(v, w0, d0); d1 = madd(v, w1, d1); v = v128.load32_splat(pe);
-              e0 = madd(v, w0, e0); e1 = madd(v, w1, e1); v = v128.load32_splat(pf);
-              f0 = madd(v, w0, f0); f1 = madd(v, w1, f1); v = v128.load32_splat(pg);
-              g0 = madd(v, w0, g0); g1 = madd(v, w1, g1);
-              w0 = v128.load(q, 32); w1 = v128.load(q, 48); v = v128.load32_splat(p, 4);
-              a0 = madd(v, w0, a0); a1 = madd(v, w1, a1); v = v128.load32_splat(pc, 4);
-              c0 = madd(v, w0, c0); c1 = madd(v, w1, c1); v = v128.load32_splat(pd, 4);
-              d0 = madd(v, w0, d0); d1 = madd(v, w1, d1); v = v128.load32_splat(pe, 4);
-              e0 = madd(v, w0, e0); e1 = madd(v, w1, e1); v = v128.load32_splat(pf, 4);
-              f0 = madd(v, w0, f0); f1 = madd(v, w1, f1); v = v128.load32_splat(pg, 4);
-              g0 = madd(v, w0, g0); g1 = madd(v, w1, g1);
-            }
-            if (p < stop) { // an odd run's last
+            for (const stop = p + line; p < stop; p += 4, q += 32) {
               const w0 = v128.load(q), w1 = v128.load(q, 16);
               let t = p, v = v128.load32_splat(t);
               a0 = madd(v, w0, a0); a1 = madd(v, w1, a1); t += step; v = v128.load32_splat(t);
               c0 = madd(v, w0, c0); c1 = madd(v, w1, c1); t += step; v = v128.load32_splat(t);
               d0 = madd(v, w0, d0); d1 = madd(v, w1, d1); t += step; v = v128.load32_splat(t);
               e0 = madd(v, w0, e0); e1 = madd(v, w1, e1); t += step; v = v128.load32_splat(t);
-              f0 = madd(v, w0, f0); f1 = madd(v, w1, f1); t += step; v = v128.load32_splat(t);
-              g0 = madd(v, w0, g0); g1 = madd(v, w1, g1);
-              p += 4; q += 32;
+              f0 = madd(v, w0, f0); f1 = madd(v, w1, f1);
             }
           }
           const at = <usize>(row * columns + first) * pixel + own;
@@ -89,40 +72,49 @@ export function conv(x: usize, lines: i32, run: i32, pitch: usize, step: usize, 
           store(c0, c1, to, from, activation, s0, s1); to += pixel; from += next;
           store(d0, d1, to, from, activation, s0, s1); to += pixel; from += next;
           store(e0, e1, to, from, activation, s0, s1); to += pixel; from += next;
-          store(f0, f1, to, from, activation, s0, s1); to += pixel; from += next;
-          store(g0, g1, to, from, activation, s0, s1);
+          store(f0, f1, to, from, activation, s0, s1);
         }
       }
     }
   }
 }
 
-/** A filter of its own for each channel. x is padded, its rows `pitch` apart; w: [kernel²][channels]. columns ≥ 4. */
+/**
+ * A filter of its own for each channel. x is padded, its rows `pitch` apart; w: [kernel²][channels]. columns ≥ 4,
+ * channels a multiple of 8.
+ */
 export function depthwise(x: usize, pitch: usize, w: usize, bias: usize, y: usize, rows: i32, columns: i32,
                           channels: i32, kernel: i32, stride: i32, activation: i32): void {
-  const pixel = <usize>channels << 2, step = pixel * stride;
+  const pixel = <usize>channels << 2, step = pixel * stride, none = f32x4.splat(0);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column += 4) {
       const first = min(column, columns - 4);
       const from = x + <usize>(row * stride) * pitch + <usize>first * step;
       const to = y + <usize>(row * columns + first) * pixel;
-      for (let c: usize = 0; c < pixel; c += 16) {
-        let a = v128.load(bias + c), b = a, d = a, e = a, q = w + c;
+      for (let c: usize = 0; c < pixel; c += 32) {
+        let a0 = v128.load(bias + c), a1 = v128.load(bias + c, 16); // sums of four pixels
+        let b0 = a0, b1 = a1, d0 = a0, d1 = a1, e0 = a0, e1 = a1;
         for (let u = 0; u < kernel; u++) {
-          let p = from + c + <usize>u * pitch;
-          for (let v = 0; v < kernel; v++, p += pixel, q += pixel) {
-            const weight = v128.load(q);
-            a = madd(v128.load(p), weight, a);
-            b = madd(v128.load(p + step), weight, b);
-            d = madd(v128.load(p + 2 * step), weight, d);
-            e = madd(v128.load(p + 3 * step), weight, e);
+          for (let phase = 0; phase < stride; phase++) { // columns that are `stride` apart: three of four inputs stay
+            let p = from + c + <usize>u * pitch + <usize>phase * pixel;
+            let q = w + c + <usize>(u * kernel + phase) * pixel;
+            let i0 = v128.load(p), i1 = v128.load(p, 16); p += step;
+            let j0 = v128.load(p), j1 = v128.load(p, 16); p += step;
+            let k0 = v128.load(p), k1 = v128.load(p, 16); p += step;
+            for (let v = phase; v < kernel; v += stride, p += step, q += step) {
+              const w0 = v128.load(q), w1 = v128.load(q, 16), l0 = v128.load(p), l1 = v128.load(p, 16);
+              a0 = madd(i0, w0, a0); a1 = madd(i1, w1, a1); i0 = j0; i1 = j1;
+              b0 = madd(j0, w0, b0); b1 = madd(j1, w1, b1); j0 = k0; j1 = k1;
+              d0 = madd(k0, w0, d0); d1 = madd(k1, w1, d1); k0 = l0; k1 = l1;
+              e0 = madd(l0, w0, e0); e1 = madd(l1, w1, e1);
+            }
           }
         }
-        const out = to + c, none = f32x4.splat(0);
-        v128.store(out, activate(a, activation, none));
-        v128.store(out + pixel, activate(b, activation, none));
-        v128.store(out + 2 * pixel, activate(d, activation, none));
-        v128.store(out + 3 * pixel, activate(e, activation, none));
+        let out = to + c;
+        store(a0, a1, out, 0, activation, none, none); out += pixel;
+        store(b0, b1, out, 0, activation, none, none); out += pixel;
+        store(d0, d1, out, 0, activation, none, none); out += pixel;
+        store(e0, e1, out, 0, activation, none, none);
       }
     }
   }
@@ -182,5 +174,24 @@ export function upsample(x: usize, side: i32, channels: i32, y: usize): void {
 export function sum(x: usize, add: usize, y: usize, count: i32): void {
   for (const end = x + (<usize>count << 2); x < end; x += 16, add += 16, y += 16) {
     v128.store(y, f32x4.add(v128.load(x), v128.load(add)));
+  }
+}
+
+/**
+ * One row of an image at 1 / `step` of its side: the mean of each step × step pixels, 3 floats, out of RGBA bytes whose
+ * rows are `pitch` apart. step: 2, 4, 8 or 16, so that sums fit into 16 bits. One float after the last is written too.
+ */
+export function shrink(x: usize, pitch: usize, step: i32, y: usize, columns: i32): void {
+  const scale = f32x4.splat(1 / (255.0 * <f32>(step * step))), run = <usize>step << 2;
+  for (let column = 0; column < columns; column++, x += run, y += 12) {
+    let sum = i16x8.splat(0); // two pixels side by side
+    for (let row = 0, p = x; row < step; row++, p += pitch) {
+      for (let q = p; q < p + run; q += 16) {
+        const pixels = step == 2 ? v128.load64_zero(q) : v128.load(q);
+        sum = i16x8.add(sum, i16x8.add(i16x8.extend_low_i8x16_u(pixels), i16x8.extend_high_i8x16_u(pixels)));
+      }
+    }
+    const both = i32x4.add(i32x4.extend_low_i16x8_u(sum), i32x4.extend_high_i16x8_u(sum));
+    v128.store(y, f32x4.mul(f32x4.convert_i32x4_s(both), scale));
   }
 }

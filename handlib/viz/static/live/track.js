@@ -101,16 +101,14 @@ export class Tracker {
    */
   next(image, options, times) {
     this.frame += 1;
-    const began = performance.now();
+    const began = performance.now(),
+      { searched } = this.finder;
     this.look(image, this.tracks);
     this.tracks = this.apart().filter((track) => track.missed < this.constants.track.PATIENCE);
-    const looked = performance.now(),
-      moved = this.search(image, options.maxHands ?? 2),
-      searched = performance.now();
-    this.look(image, moved);
+    this.look(image, this.search(image, options.maxHands ?? 2));
     this.tracks = this.apart();
-    times.detect += searched - looked;
-    times.landmarks += looked - began + performance.now() - searched;
+    times.detect += this.finder.searched - searched;
+    times.landmarks += performance.now() - began - times.detect;
     return this.estimates(
       image,
       this.tracks.filter((track) => track.seen),
