@@ -15,8 +15,8 @@ def wrap(body):
 
 
 def _cell(html):
-    # A number stays beside its name and its spread.
-    html = re.sub(r" ([±×=]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", html)
+    # A number stays beside its name; a spread may go below its number, with its sign.
+    html = re.sub(r" ([×=]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", html).replace("± ", "±\N{NO-BREAK SPACE}")
     return re.sub(rf"(?<=>)[^<>\s]{{{LONG},}}(?=<)", _breakable, html)
 
 
