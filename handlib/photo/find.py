@@ -29,7 +29,7 @@ MOVES = (
     (0.0, 0.08, 1.15, -0.1),
 )  # x, y, scale, angle of the checks
 TURNED_ZOOM = 1.3  # of turned views
-TILE, OVERLAP = 4 / 7, 0.25  # side of a tile over the image's long one, which two then cover; over the tile's side
+TILE, OVERLAP = 1 / 2, 0.25  # side of a tile over the side of the image; shared part over the side of a tile
 TURNS, TRIED = 8, 3  # of an image that is a crop: looked at; followed
 SAME_PLACE = 0.2  # sides of a crop between the centers of two hands' crops
 SAME_POINTS = 0.25  # sides of the tight box between the points of two hands
