@@ -56,20 +56,22 @@ class View(NamedTuple):
     border: str  # what is beyond the image: its rim repeated ("border"), or black ("zeros")
     size: int = PalmNetwork.SIZE  # of its pictures
     palm: float = PALM  # least score of a palm in it
+    next_too: bool = False  # whether the next view is searched too where a hand was found
 
 
 def views(height: int, width: int) -> Iterator[View]:
     """Where to look for palms. More pixels than the image has tell the network nothing new."""
     long, quarter, large = max(height, width), math.pi / 2, 2 * PalmNetwork.SIZE
+    fine = long >= 1.5 * large
     whole = TurnedCrop(torch.tensor([[width / 2, height / 2]]), torch.tensor([float(long)]), torch.zeros(1))
-    yield View("whole", whole, "zeros")
-    yield View("farther", whole.turned(0, 1.6), "border")
-    if long >= large:
+    yield View("whole", whole, "zeros", next_too=True)
+    if fine:
         yield View("finer", whole, "zeros", large)
+    yield View("farther", whole.turned(0, 1.6), "border", next_too=not fine)
     if TILE * long >= large:
         yield View("tiles", _tiles(height, width, TILE * long, OVERLAP), "zeros", large, SMALL_PALM)
     yield View("turned", _stack([whole.turned(i * quarter, TURNED_ZOOM) for i in (1, 2, 3)]), "border")
-    if long >= large:  # the network sees some palms only where little else is seen
+    if fine:  # the network sees some palms only where little else is seen
         yield View("halves", _tiles(height, width, long / 2, 0.5), "zeros")
 
 
@@ -95,7 +97,7 @@ class Finder:
             if view.name == "turned" and not hands:
                 hand = self.surest_turn(image, view.crops.take(slice(0, 1)).turned(0, 1 / TURNED_ZOOM))
                 hands += [hand] if hand.score >= ACCEPTED else []
-            if hands and view.name not in ("whole", "farther"):
+            if hands and not view.next_too:
                 break
         return _surest_first(hands)
 

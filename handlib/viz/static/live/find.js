@@ -15,8 +15,9 @@ import { sigmoid } from "./detectors.js";
  * @property {number} score 0 where it was not checked
  * @property {Float64Array | null} spread of each point between the checks, over the hand's side
  *
- * @typedef {{name: string, crops: Crop[], black: boolean, size: number, palm: number}} View black: what is beyond the
- * image, else its rim; size: of its pictures; palm: least score of one
+ * @typedef {{name: string, crops: Crop[], black: boolean, size: number, palm: number, nextToo?: boolean}} View black:
+ * what is beyond the image, else its rim; size: of its pictures; palm: least score of one; nextToo: whether the next
+ * view is searched too where a hand was found
  */
 
 export class Finder {
@@ -61,7 +62,7 @@ export class Finder {
         const hand = this.surestTurn(image, turnedCrop(view.crops[0], 0, 1 / TURNED_ZOOM));
         if (hand.score >= ACCEPTED) keep(hand);
       }
-      if (hands.length && view.name !== "whole" && view.name !== "farther") break;
+      if (hands.length && !view.nextToo) break;
     }
     return surestFirst(hands);
   }
@@ -76,17 +77,18 @@ export class Finder {
       { size } = this.palms,
       long = Math.max(width, height),
       large = 2 * size,
+      fine = long >= 1.5 * large,
       whole = { x: width / 2, y: height / 2, side: long, angle: 0 };
-    yield { name: "whole", crops: [whole], black: true, size, palm };
-    yield { name: "farther", crops: [turnedCrop(whole, 0, 1.6)], black: false, size, palm };
-    if (long >= large) yield { name: "finer", crops: [whole], black: true, size: large, palm };
+    yield { name: "whole", crops: [whole], black: true, size, palm, nextToo: true };
+    if (fine) yield { name: "finer", crops: [whole], black: true, size: large, palm };
+    yield { name: "farther", crops: [turnedCrop(whole, 0, 1.6)], black: false, size, palm, nextToo: !fine };
     if (TILE * long >= large) {
       const crops = tiles(height, width, TILE * long, OVERLAP);
       yield { name: "tiles", crops, black: true, size: large, palm: SMALL_PALM };
     }
     const turns = [1, 2, 3].map((n) => turnedCrop(whole, (n * Math.PI) / 2, TURNED_ZOOM));
     yield { name: "turned", crops: turns, black: false, size, palm };
-    if (long >= large) yield { name: "halves", crops: tiles(height, width, long / 2, 0.5), black: true, size, palm };
+    if (fine) yield { name: "halves", crops: tiles(height, width, long / 2, 0.5), black: true, size, palm };
   }
 
   /**
