@@ -93,7 +93,7 @@ PARTS = {
 PICTURES = {
     "": "a picture of 448 × 448 pixels",
     "_of_12_megapixels_seen_in_whole": "12 megapixels, palm seen at once",
-    "_of_12_megapixels_seen_in_finer": "12 megapixels, seen in the second view",
+    "_of_12_megapixels_seen_in_finer": "12 megapixels, seen in the third view",
     "_of_12_megapixels_seen_in_tiles": "12 megapixels, seen in tiles alone",
 }
 

@@ -65,9 +65,9 @@ def views(height: int, width: int) -> Iterator[View]:
     fine = long >= 1.5 * large
     whole = TurnedCrop(torch.tensor([[width / 2, height / 2]]), torch.tensor([float(long)]), torch.zeros(1))
     yield View("whole", whole, "zeros", next_too=True)
+    yield View("farther", whole.turned(0, 1.6), "border", next_too=not fine)
     if fine:
         yield View("finer", whole, "zeros", large)
-    yield View("farther", whole.turned(0, 1.6), "border", next_too=not fine)
     if TILE * long >= large:
         yield View("tiles", _tiles(height, width, TILE * long, OVERLAP), "zeros", large, SMALL_PALM)
     yield View("turned", _stack([whole.turned(i * quarter, TURNED_ZOOM) for i in (1, 2, 3)]), "border")

@@ -96,7 +96,7 @@ def test_views_show_every_pixel(size):
         inside = (view.crops.from_px(corners.expand(n, 5, 2)).abs() <= 1 + 1e-5).all(-1)
         assert inside.any(0).all(), view.name
     finer, tiles = max(size) >= 576, max(size) >= 768
-    assert names == ["whole", *["finer"] * finer, "farther", *["tiles"] * tiles, "turned", *["halves"] * finer]
+    assert names == ["whole", "farther", *["finer"] * finer, *["tiles"] * tiles, "turned", *["halves"] * finer]
 
 
 def test_same_hand_is_one_whose_points_lie_on_the_others(finder, hands, rendered):

@@ -80,8 +80,8 @@ export class Finder {
       fine = long >= 1.5 * large,
       whole = { x: width / 2, y: height / 2, side: long, angle: 0 };
     yield { name: "whole", crops: [whole], black: true, size, palm, nextToo: true };
-    if (fine) yield { name: "finer", crops: [whole], black: true, size: large, palm };
     yield { name: "farther", crops: [turnedCrop(whole, 0, 1.6)], black: false, size, palm, nextToo: !fine };
+    if (fine) yield { name: "finer", crops: [whole], black: true, size: large, palm };
     if (TILE * long >= large) {
       const crops = tiles(height, width, TILE * long, OVERLAP);
       yield { name: "tiles", crops, black: true, size: large, palm: SMALL_PALM };
