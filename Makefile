@@ -62,8 +62,8 @@ setup: .venv/installed
 
 # ---- test
 
-# `make test WORKERS=2` runs two files of tests at once; the chapters are run one after the other.
-WORKERS ?= 1
+# Two files of tests run at once; the chapters are run one after the other. `make test WORKERS=1`: files, too.
+WORKERS ?= 2
 
 test: lint _build/tested-code _build/tested-notebooks
 	@echo 'make test: everything passes. What is unchanged was not run again; make clean test runs all.'
