@@ -62,7 +62,7 @@ setup: .venv/installed
 
 # ---- test
 
-# Two files of tests run at once; the chapters are run one after the other. `make test WORKERS=1`: files, too.
+# How many files of tests run at once; the chapters are run one after the other.
 WORKERS ?= 2
 
 test: lint _build/tested-code _build/tested-notebooks

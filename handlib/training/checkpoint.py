@@ -9,7 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ..support.digests import load_state, load_tensors, save_state, save_tensors
 from ..support.files import naming_full_disk, write_file, write_json
@@ -78,6 +79,15 @@ class RunFolder:
         for path in self.path.glob("pool-*.safetensors"):
             if int(path.stem.split("-")[1]) >= count:
                 path.unlink()
+
+    def holds(self, model: nn.Module) -> bool:
+        """Returns whether model.safetensors is whole and has the weights of this model."""
+        try:
+            kept = type(model).from_pretrained(self.path / "model.safetensors").state_dict()
+        except (OSError, ValueError):
+            return False
+        own = model.state_dict()
+        return kept.keys() == own.keys() and all(torch.equal(kept[name], value.cpu()) for name, value in own.items())
 
     def log(self, row: dict[str, float]) -> None:
         path = self.path / "log.jsonl"

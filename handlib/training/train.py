@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
@@ -95,22 +94,12 @@ def train(
 
                 trainer.run(feed, validate, progress, save_model, each_epoch)
             trainer.average.apply()
-            if processes.is_main and not _holds(folder.path / "model.safetensors", model):
+            if processes.is_main and not folder.holds(model):
                 save_model()  # a disk that lost power may have kept the last state and not the model before it
             processes.wait()
             return model.eval()
     except Busy:
         raise ValueError(f"another process is training in {out}: wait for it, or choose another folder") from None
-
-
-def _holds(path: Path, model: DHPE) -> bool:
-    """Returns whether a checkpoint is whole and holds the weights of this model."""
-    try:
-        kept = DHPE.from_pretrained(path).state_dict()
-    except (OSError, ValueError):
-        return False
-    own = model.state_dict()
-    return kept.keys() == own.keys() and all(torch.equal(kept[name], value.cpu()) for name, value in own.items())
 
 
 class Trainer:
