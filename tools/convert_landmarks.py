@@ -1,5 +1,6 @@
-"""Converts MediaPipe's two hand networks from the wheel on PyPI to
-handlib/networks/weights/{hand_landmarks,palms}.safetensors.
+"""Converts MediaPipe's two hand networks from the wheel on PyPI: the palm detector to
+handlib/networks/weights/palms.safetensors, where it ships as it is, and the hand landmark network to
+runs/published/hand_landmarks.safetensors, from where tools/tune_landmarks.py takes it.
 
     pip download --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 mediapipe==0.10.21
     pip install tflite
@@ -24,9 +25,16 @@ from handlib.networks.palms import PalmNetwork
 from handlib.support.files import atomic_path, sha256
 
 WHEEL_SHA256 = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
+ROOT = Path(__file__).parents[1]
 FILES = {
-    "hand_landmarks": (LandmarkNetwork, "mediapipe/modules/hand_landmark/hand_landmark_full.tflite"),
-    "palms": (PalmNetwork, "mediapipe/modules/palm_detection/palm_detection_full.tflite"),
+    ROOT / "runs/published/hand_landmarks.safetensors": (
+        LandmarkNetwork,
+        "mediapipe/modules/hand_landmark/hand_landmark_full.tflite",
+    ),
+    ROOT / "handlib/networks/weights/palms.safetensors": (
+        PalmNetwork,
+        "mediapipe/modules/palm_detection/palm_detection_full.tflite",
+    ),
 }
 NOTE = {"source": "mediapipe 0.10.21, Google LLC", "license": "Apache-2.0", "changes": "stored as torch arrays"}
 DTYPES = {tflite.TensorType.FLOAT32: np.float32, tflite.TensorType.FLOAT16: np.float16}
@@ -77,13 +85,13 @@ def state_of(module: nn.Module, data: bytes) -> dict[str, Tensor]:
 def main(wheel: Path) -> None:
     if sha256(wheel) != WHEEL_SHA256:
         raise SystemExit(f"{wheel}: the SHA-256 differs from that of the wheel named above; download that one")
-    folder = Path(__file__).parents[1] / "handlib" / "networks" / "weights"
     with zipfile.ZipFile(wheel) as archive:
-        for name, (network, member) in FILES.items():
+        for file, (network, member) in FILES.items():
             state = state_of(network(), archive.read(member))
-            with atomic_path(folder / f"{name}.safetensors") as path:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(file) as path:
                 save_file(state, path, NOTE)
-            print(f"{name}: {len(state)} tensors, {sum(t.numel() for t in state.values()):,} numbers")
+            print(f"{file}: {len(state)} tensors, {sum(t.numel() for t in state.values()):,} numbers")
 
 
 if __name__ == "__main__":

@@ -70,6 +70,19 @@ def facing(joints_cam: Float[Tensor, "b 21 3"]) -> Float[Tensor, " b"]:
     return functional.normalize(torch.linalg.cross(index, little, dim=-1), dim=-1)[:, 2].contiguous()
 
 
+def seen_without_error(
+    image: Float[Tensor, "b 21 3"],
+    space: Float[Tensor, "b 21 3"],
+    joints_cam: Float[Tensor, "b 21 3"],
+    K: Float[Tensor, "b 3 3"],
+    crop: TurnedCrop,
+) -> Seen:
+    """What a landmark network without errors would say. image, space: the points of its two landmark sets, m."""
+    along_crop = space @ crop.rotation_3d()  # row vectors: from the image's axes to the crop's
+    points = crop.from_px(project(image, K))
+    return Seen(points, depths(image, joints_cam, K, crop), NETWORK_SIZE * centered(along_crop))
+
+
 class ErrorBank:
     """The errors of whole rows, in the order of how the palm faces."""
 
@@ -120,7 +133,7 @@ class SkeletonSource:
             crop.side * torch.exp(0.06 * draws.normal()),
             crop.angle + 0.1 * draws.normal(),
         )
-        seen = _seen(image, space, joints, K, crop)
+        seen = seen_without_error(image, space, joints, K, crop)
         return Skeletons(seen, crop_truth(joints, K, crop), facing(joints))
 
 
@@ -131,10 +144,4 @@ def centered(points: Float[Tensor, "b 21 3"]) -> Float[Tensor, "b 21 3"]:
 def _ideal(vertices_cam: Float[Tensor, "b 778 3"], rows: EvidenceRows) -> Seen:
     """What the network should have said about rows."""
     image, space = (landmark_set(name).regressor @ vertices_cam for name in ("image", "space"))
-    return _seen(image, space, rows.joints_cam, rows.K, rows.crop)
-
-
-def _seen(image: Tensor, space: Tensor, joints_cam: Tensor, K: Tensor, crop: TurnedCrop) -> Seen:
-    along_crop = space @ crop.rotation_3d()  # row vectors: from the image's axes to the crop's
-    points = crop.from_px(project(image, K))
-    return Seen(points, depths(image, joints_cam, K, crop), NETWORK_SIZE * centered(along_crop))
+    return seen_without_error(image, space, rows.joints_cam, rows.K, rows.crop)
