@@ -22,7 +22,7 @@ from .pyramid import Pyramid
 
 PALM, SMALL_PALM = 0.5, 0.3  # least score of a palm; of one in a tile, where passes cost more than looks
 PRESENT = 0.3  # least presence of a hand that is worth a check
-ACCEPTED = 0.5  # least score of a hand
+ACCEPTED = 0.7  # least score of a hand: with less, more finds are wrong and hardly more are right
 MOVES = (
     (0.06, 0.03, 1.1, 0.25),
     (-0.06, -0.03, 0.92, -0.25),
