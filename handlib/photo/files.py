@@ -1,16 +1,15 @@
 """What `handlib predict` writes for a photograph: numbers, a mesh, an overlay, and a page for all photographs."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from ..support.files import atomic_path
+from ..support.files import atomic_path, write_json
+from ..viz.stills import to_image
 from .draw import draw_hands
 from .estimate import HandEstimate, describe_photo
 from .gallery import Gallery, Shown
@@ -35,19 +34,16 @@ def write_prediction(
     assumed: whether K is, where no hand says so.
     """
     assumed = hands[0].K_assumed if hands else assumed
-    text = json.dumps(describe_photo(hands, photo.size, K, assumed), indent=1) + "\n"
     paths = [stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}_overlay.jpg")]
-    with atomic_path(paths[0]) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_json(paths[0], describe_photo(hands, photo.size, K, assumed))
     pixels, scale = photo.pixels, 1 / photo.reduction
     if max(pixels.shape) > OVERLAY:
-        small = Image.fromarray(pixels.movedim(0, -1).contiguous().numpy())
+        small = to_image(pixels)
         small.thumbnail((OVERLAY, OVERLAY))
         scale = small.width / photo.size[0]
         pixels = torch.from_numpy(np.array(small)).movedim(-1, 0)
-    picture = Image.fromarray(draw_hands(pixels, hands, scale).movedim(0, -1).contiguous().numpy())
     with atomic_path(paths[1]) as temporary:
-        picture.save(temporary, format="JPEG", quality=92)
+        to_image(draw_hands(pixels, hands, scale)).save(temporary, format="JPEG", quality=92)
     if hands:
         paths.append(write_meshes(stem.with_name(stem.name + mesh), [hand.mesh() for hand in hands]))
     return Written(paths, Shown.of_photo(stem.name, photo, hands))

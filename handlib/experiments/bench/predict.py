@@ -108,7 +108,7 @@ def cold_times(photograph: Tensor, checkpoint: str, runs: int) -> dict[str, list
     times: dict[str, list[float]] = {"torch": [], "predict": []}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "photograph.jpg")
-        to_image(photograph / 255).save(path, quality=95)
+        to_image(photograph).save(path, quality=95)
         predict = ("-m", "handlib", "predict", path, "--out", folder, "--checkpoint", checkpoint)
         for _ in range(runs):
             times["torch"].append(_cpu_seconds("-c", "import torch"))
