@@ -1,4 +1,4 @@
-"""What `handlib predict` writes for a photograph: numbers, a mesh, an overlay, and a page for all photographs."""
+"""What `handlib predict` writes for a photograph: numbers, a mesh, an overlay; the page of all is gallery.py's."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..support.files import atomic_path, write_json
 from ..viz.stills import to_image
 from .draw import draw_hands
 from .estimate import HandEstimate, describe_photo
-from .gallery import Gallery, Shown
+from .gallery import Shown
 from .meshes import write_meshes
+from .predict import camera_of
 from .read import Photo
 
 OVERLAY = 1600  # pixels of an overlay's longer side at most
@@ -27,13 +27,13 @@ class Written(NamedTuple):
 
 
 def write_prediction(
-    photo: Photo, hands: Sequence[HandEstimate], K: Tensor, stem: Path, mesh: str = ".obj", assumed: bool = True
+    photo: Photo, hands: Sequence[HandEstimate], stem: Path, mesh: str = ".obj", focal: float | None = None
 ) -> Written:
     """Writes `stem`.json, the mesh of all hands, and `stem`_overlay.jpg; without a hand the JSON has an empty list.
 
-    assumed: whether K is, where no hand says so.
+    focal: the focal length in pixels, if the user gave one: where there is no hand, it says what the camera is.
     """
-    assumed = hands[0].K_assumed if hands else assumed
+    K, assumed = (hands[0].K, hands[0].K_assumed) if hands else camera_of(photo, focal)
     paths = [stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}_overlay.jpg")]
     write_json(paths[0], describe_photo(hands, photo.size, K, assumed))
     pixels, scale = photo.pixels, 1 / photo.reduction
@@ -47,8 +47,3 @@ def write_prediction(
     if hands:
         paths.append(write_meshes(stem.with_name(stem.name + mesh), [hand.mesh() for hand in hands]))
     return Written(paths, Shown.of_photo(stem.name, photo, hands))
-
-
-def write_page(written: Sequence[Written], path: Path) -> Path:
-    """One page that shows every photograph and its meshes, which turn. It needs no network."""
-    return Gallery([one.shown for one in written]).save(path)
