@@ -45,16 +45,15 @@ def predictions(
     With refinement also `refinement_mm` and `refinement_objective` (n, iterations + 1), see `refinement_of`.
     """
     model.eval()
-    scored, palm = getattr(data, "scored", ALL), getattr(data, "palm", "")
 
     def measure(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        output, batch = estimated(model, batch, getattr(data, "passes", 1), iterations)
+        output, batch = estimated(model, batch, data.passes, iterations)
         with torch.no_grad():
             hands_cam = output.in_camera(batch["K"], depth_of_root(batch["joints_cam"]))
             mask = model.render_mask(output.mesh_crop.vertices, batch["image"].shape[-1]) if "mask" in batch else None
-            samples = compared(batch, hands_cam.joints, hands_cam.vertices, mask, scored, palm)
+            samples = compared(batch, hands_cam.joints, hands_cam.vertices, mask, data.scored, data.palm)
             if iterations:
-                report = trajectory(output, batch, scored, palm)
+                report = trajectory(output, batch, data.scored, data.palm)
                 samples |= {"refinement_mm": report.error_mm, "refinement_objective": report.objective}
         return samples
 
