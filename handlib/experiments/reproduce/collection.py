@@ -45,9 +45,10 @@ class Value(NamedTuple):
             return None
         return STUDENT[min(self.seeds - 1, len(STUDENT)) - 1] * self.spread / math.sqrt(self.seeds)
 
-    def text(self, digits: int = 3) -> str:
+    def text(self, digits: int = 3, sign: str = "-") -> str:
+        """The mean ± its spread. sign: "+" writes that of a mean above 0, too."""
         spread = "" if self.spread is None else f" ± {self.spread:.{digits}f}"
-        return f"{self.mean:.{digits}f}{spread}"
+        return f"{self.mean:{sign}.{digits}f}{spread}"
 
 
 @dataclass(frozen=True)
