@@ -50,7 +50,7 @@ def evaluate_command(
             of that data set instead of measuring them. Needs no label of the test split and uses none.
     """
     started = time.perf_counter()
-    at_least(1, **{"--n": 1 if n is None else n})
+    at_least(1, **{"--n": n})
     at_least(0, **{"--refine": refine})
     model = DHPE.from_pretrained(checkpoint)
     if submission:

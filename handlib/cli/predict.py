@@ -88,8 +88,8 @@ def check(images: Sequence[Path], max_hands: int, refine: int | None, focal: flo
     if len({path.stem for path in images}) < len(images):
         raise ValueError("two of the images have the same name, so their results would overwrite each other")
     at_least(1, **{"--max-hands": max_hands})
-    at_least(0, **{"--refine": refine or 0})
-    at_least(1, 10**6, **{"--focal": 1 if focal is None else focal})
+    at_least(0, **{"--refine": refine})
+    at_least(1, 10**6, **{"--focal": focal})
     for path in images:
         if not path.exists():
             raise FileNotFoundError(f"no image at {path}")
