@@ -22,7 +22,7 @@ from handlib.photo.predict import Predictor
 from handlib.photo.pyramid import Pyramid
 from handlib.photo.read import read_photo
 
-FIRST = 16_000  # first sample that no model was trained on
+FIRST = 36_000  # first sample that no model was trained on
 EMPTY = 100  # crops without a hand
 RIGHT, NEAR = 0.25, 0.1  # of the hand's side
 
@@ -64,7 +64,7 @@ def candidates(predictor: Predictor, pyramid: Pyramid) -> list[tuple[list[float]
 
 
 def main(count: int) -> None:
-    predictor, data = Predictor("photo"), SyntheticHands("train", 224)
+    predictor, data = Predictor("photo"), SyntheticHands("train", 224, FIRST + count)
     rows, right, joint_rows, joints, joint_near = [], [], [], [], []
     for i in tqdm(range(FIRST, FIRST + count), "hands"):
         sample = data[i]

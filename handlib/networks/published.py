@@ -13,7 +13,7 @@ from .palms import PalmNetwork
 
 WEIGHTS = Path(__file__).parent / "weights"
 DIGESTS = {
-    "hand_landmarks": "41ea154ee2a4f288aab4ff1a99f3b17801b0c7fe539d18fb1b7e89c4ddec7a52",
+    "hand_landmarks": "b6d373fe55ab2e4ad44bcd8dec124a8a9640338fc73922ca61059c00dd5f3dc7",
     "palms": "70d38f09c370e5177bc5fc7c7f65320c03c5aff07ec35ff7a19f42eb8c9737af",
 }
 

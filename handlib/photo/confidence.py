@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-HAND = (-5.627, 0.285, 0.462, -0.7, -1.281)
-JOINT = (-5.572, 0.623, -1.478, -0.62)
+HAND = (-3.028, 0.125, 1.064, -0.646, 0.105)
+JOINT = (-6.337, 0.389, -1.861, -0.556)
 
 
 def hand_score(presence: Tensor, moved: Tensor, settled: Tensor, spread: Tensor) -> Float[Tensor, "*n"]:

@@ -45,13 +45,13 @@ class PhotoTraining:
     lift_steps: int = 16_000
     lift_rate: float = 1e-3
     lift_batch: int = 128
-    errors: float = 0.5  # of the rows' errors, at most; each hand draws a share of it
+    errors: float = 0.8  # of the rows' errors, at most; each hand draws a share of it
     lift_gate: float = 0.12  # mean 2D error over the hand's side, of rows whose errors are used
     tune_steps: int = 1200
     tune_rate: float = 2e-4
     tune_batch: int = 64
     tune_gate: float = 0.08  # … of rows to learn from: what is worse cannot be seen
-    drop: float = 0.1  # how often F is left out, so that the hand does not hang on it
+    drop: float = 0.3  # how often F is left out: F of photographs is not that of rendered hands
     photographs: str = ""  # folder of photographs of hands, without labels, to tune on as well
     seed: int = 0
     principal: int = 128  # the model's own switches, for ablations

@@ -19,6 +19,7 @@ from handlib.experiments.reproduce.run import Runner
 from handlib.experiments.reproduce.scales import SCALES
 from handlib.experiments.reproduce.suite import NOTHING, make_suite
 from handlib.hand.files import OPENHAND
+from handlib.networks.published import DIGESTS
 from handlib.support.files import sha256
 
 TINY = DHPEConfig(size=32, feature_width=2, features=8, pose_width=2, hidden=8)
@@ -184,7 +185,7 @@ def test_options_are_used_and_named_without_their_folders(tmp_path, cache):
         assert record["hand"] == {"name": "MINE", "fingertips": "paper"}
         assert record["command"].endswith("--hand MINE.npz --fingertips paper --backgrounds pictures:photos")
         assert record["config"]["train"]["backgrounds"] == "pictures:photos"
-        assert record["config"]["files"] == {"hand": sha256(given.hand)}
+        assert record["config"]["files"] == {"hand": sha256(given.hand), "landmarks": DIGESTS["hand_landmarks"]}
 
 
 @pytest.mark.parametrize("missing", ["hand", "backgrounds", "data", "photographs"])

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from ...data import PhotoFolder, open_spec
 from ...networks.checkpoint import checkpoint_path
+from ...networks.published import DIGESTS
 from ...support.files import sha256, write_json
 from ...training.checkpoint import MACHINE
 from .equipment import Equipment, pathless_backgrounds, pathless_model
@@ -72,14 +73,15 @@ class Suite:
 
     @cached_property
     def files(self) -> dict[str, str]:
-        """SHA-256 of every file that trainings start from: two of one name are not the same."""
+        """SHA-256 of every file that trainings start from, and of the network whose evidence is cached."""
         run = self.scale.train
         named = {
             "init_pose": run.init_pose and checkpoint_path(run.init_pose),
             "posenet": run.model.posenet,
             "hand": run.model.hand if run.model.hand != "openhand" else "",
         }
-        return {name: sha256(path) for name, path in named.items() if path and Path(path).is_file()}
+        files = {name: sha256(path) for name, path in named.items() if path and Path(path).is_file()}
+        return files | ({"landmarks": DIGESTS["hand_landmarks"]} if self.studies_evidence else {})
 
     def claim_folder(self) -> None:
         """Writes what the suite is into its folder. `ValueError` where that holds another one."""
@@ -111,7 +113,7 @@ class Suite:
         for experiment in chosen(self.table, self.only):
             by_training.setdefault(experiment.training, []).append(experiment)
         pixels = [t for t in by_training if t not in VARIANTS and self.scale.seeds]
-        cached = [t for t in by_training if t in VARIANTS and self.scale.rows.seeds and not self.hands.specs]
+        cached = [t for t in by_training if t in VARIANTS and self.studies_evidence]
         runs = [self._rate(name) for name in dict.fromkeys(map(rated_as, pixels)) if name and self.tunes]
         for seed in self.scale.seeds:
             runs += [self._pixels(t, seed, tuple(by_training[t])) for t in pixels]
@@ -120,6 +122,11 @@ class Suite:
             for seed in range(self.scale.rows.seeds):
                 runs += [self._cached(t, seed, tuple(by_training[t])) for t in cached]
         return tuple({run.name: run for run in runs}.values())
+
+    @property
+    def studies_evidence(self) -> bool:
+        """Whether there is a study on cached evidence, which is of rendered hands."""
+        return bool(self.scale.rows.seeds) and not self.hands.specs
 
     @property
     def tunes(self) -> bool:
