@@ -16,6 +16,7 @@ from handlib.experiments.reproduce.equipment import Equipment
 from handlib.experiments.reproduce.experiments import Experiment, tests_of
 from handlib.experiments.reproduce.hands import parse_data
 from handlib.experiments.reproduce.measure import keep_errors
+from handlib.experiments.reproduce.records import command_of
 from handlib.experiments.reproduce.sets import SPLITS, headline, pck_name
 from handlib.experiments.reproduce.suite import make_suite
 from handlib.hand.joints import C21
@@ -91,6 +92,7 @@ def _write_cached(suite, folder: Path, jobs: list[Job], auc: Callable[[Job], flo
         "name": suite.record(name, "", seed).stem, "metrics": metrics, "curves": curves, "seed": seed,
         "profile": suite.profile, "config": about, "synthetic": True,
         "data": {"name": "cached evidence", "n": 3 * HANDS, "of": dict.fromkeys(SPLITS, HANDS)},
+        "command": command_of(suite, jobs[0].experiment),
     }, errors)  # fmt: skip
 
 
@@ -113,7 +115,7 @@ def _record(suite, name: str, job: Job, auc: float, gain_mm: float, scheduled_mm
         "name": name, "metrics": [asdict(metric) for metric in metrics], "curves": curves, "seed": job.seed,
         "profile": suite.profile, "synthetic": not suite.hands.specs,
         "config": about | {"train": train, "refine": {"iterations": 50}},
-        "data": {"name": f"{job.test} hands", "n": HANDS},
+        "data": {"name": f"{job.test} hands", "n": HANDS}, "command": command_of(suite, job.experiment),
     }  # fmt: skip
 
 

@@ -9,7 +9,8 @@ import tyro
 
 from ..data.cache import CACHE
 from ..evaluation import results
-from ..experiments.ablate import STUDIES, schedule_study
+from ..experiments.ablate import schedule_study
+from ..experiments.reproduce.scales import SCALES
 from ..training.train import TrainConfig
 from .profiles import take_profile
 
@@ -23,17 +24,18 @@ def ablate_command(arguments: list[str]) -> None:
         return
     if study != "schedule":
         raise ValueError(f"unknown study '{study}': choose schedule")
-    profile, rest = take_profile(rest, STUDIES)
+    profile, rest = take_profile(rest, SCALES)
 
     def run(
-        config: tyro.conf.OmitArgPrefixes[Annotated[TrainConfig, tyro.conf.arg(name="")]] = STUDIES[profile],
+        config: tyro.conf.OmitArgPrefixes[Annotated[TrainConfig, tyro.conf.arg(name="")]] = SCALES[profile].schedule,
         out: Path = Path("runs") / f"schedule-{profile}",
         resume: bool = True,
         results_dir: Path = Path("results"),
     ) -> None:
         """Trains twice from one seed, with the switch of Eq. 12 and with a constant weight; writes one results file.
 
-        --profile smoke|laptop|gpu (first) sets the defaults below. Interrupted, it goes on where it stopped.
+        --profile smoke|laptop|workstation|gpu|paper (first) sets the defaults below, which are those of `handlib
+        reproduce schedule`. Interrupted, it goes on where it stopped.
 
         Args:
             config: Every field of the runs' profile, to override.

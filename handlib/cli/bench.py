@@ -17,32 +17,16 @@ from ..experiments.bench.renderer import RENDERER_BENCHES, bench_renderer
 from ..experiments.bench.training import TRAINING_BENCHES, bench_training
 from .profiles import take_profile
 
-BENCHES = {  # name → function, its profiles, its help
-    "checks": (bench_checks, CHECKS_BENCHES, "Measures which share of a silhouette goes into checks of its arguments."),
-    "data": (bench_data, DATA_BENCHES, "Times the rendering of the benchmark's images, in images per second."),
-    "hand": (
-        bench_hand,
-        HAND_BENCHES,
-        "Times the hand model and smplx, MANO's own code, with and without derivatives.",
-    ),
-    "renderer": (
-        bench_renderer,
-        RENDERER_BENCHES,
-        "Times silhouettes and their gradients, and pytorch3d's if it is installed; also measures memory.",
-    ),
-    "predict": (
-        bench_predict,
-        PREDICT_BENCHES,
-        "Times one photograph and a batch of hands, from pixels to meshes, and the command as a new process.",
-    ),
-    "refinement": (
-        bench_refinement,
-        REFINEMENT_BENCHES,
-        "Times refine as shipped, with features and by the paper's gradient steps; and fit.",
-    ),
-    "training": (bench_training, TRAINING_BENCHES, "Times a step of training and its networks alone."),
+BENCHES = {  # name → function, whose docstring is the help, and its profiles
+    "checks": (bench_checks, CHECKS_BENCHES),
+    "data": (bench_data, DATA_BENCHES),
+    "hand": (bench_hand, HAND_BENCHES),
+    "renderer": (bench_renderer, RENDERER_BENCHES),
+    "predict": (bench_predict, PREDICT_BENCHES),
+    "refinement": (bench_refinement, REFINEMENT_BENCHES),
+    "training": (bench_training, TRAINING_BENCHES),
 }
-PROFILES = tuple({profile: None for _, profiles, _ in BENCHES.values() for profile in profiles})
+PROFILES = tuple({profile: None for _, profiles in BENCHES.values() for profile in profiles})
 
 
 def bench_command(arguments: list[str]) -> None:
@@ -57,7 +41,7 @@ def bench_command(arguments: list[str]) -> None:
 
 
 def _command(name: str, profile: str) -> Callable[..., None]:
-    bench, profiles, summary = BENCHES[name]
+    bench, profiles = BENCHES[name]
     default = profiles.get(profile, profiles["laptop"])
 
     def run(
@@ -71,7 +55,7 @@ def _command(name: str, profile: str) -> Callable[..., None]:
             if record is not None:
                 print("wrote", results.write(record, results_dir))
 
-    run.__doc__ = f"""{summary} Profiles: {", ".join(profiles)}.
+    run.__doc__ = f"""{bench.__doc__.splitlines()[0]} Profiles: {", ".join(profiles)}.
 
         Args:
             config: Fields of the profile to override.

@@ -59,7 +59,7 @@ def render_command(
         workers: Processes that render; 0: this one alone.
         backgrounds: nyu:FILE or pictures:FOLDER instead of the photographs that come with the packages.
     """
-    at_least(1, **{"--n": 1 if n is None else n, "--size": size})
+    at_least(1, **{"--n": n, "--size": size})
     at_least(0, **{"--seed": seed, "--shard-size": shard_size, "--workers": workers})
     source = None if backgrounds is None else open_backgrounds(backgrounds)
     data = SyntheticHands(split, size, n, seed, backgrounds=source)

@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from ..dhpe import DHPE
 from ..evaluation import results
 from ..evaluation.evaluate import measurements, predictions
 from ..evaluation.protocols import OWN_PROTOCOLS
+from ..evaluation.submissions import SERVERS, estimates, server_of, write_submission
 from ..refinement import METHOD, RefinementWeights
 from ..support.arguments import at_least
 from ..support.json_text import parse_json
@@ -29,10 +30,12 @@ def evaluate_command(
     refine: int = 0,
     name: str | None = None,
     results_dir: Path = Path("results"),
+    submission: Path | None = None,
 ) -> None:
     """Measures a model on the synthetic benchmark, or on real data, and writes a results file.
 
     With refinement the file also holds what it did: the mean error at each iteration, and how often the error rose.
+    With --submission it writes the file that a data set's evaluation server measures instead.
 
     Args:
         checkpoint: "lite" or a model.safetensors.
@@ -43,11 +46,15 @@ def evaluate_command(
         refine: Iterations of test-time refinement; 0 for none.
         name: Name of the results file.
         results_dir: Folder that holds results files.
+        submission: pred.json, with --data freihand:PATH or ho3d:PATH: writes estimates of all test hands for the server
+            of that data set instead of measuring them. Needs no label of the test split and uses none.
     """
     started = time.perf_counter()
-    at_least(1, **{"--n": 1 if n is None else n})
+    at_least(1, **{"--n": n})
     at_least(0, **{"--refine": refine})
     model = DHPE.from_pretrained(checkpoint)
+    if submission:
+        return _submit(submission, model, data, n, refine)
     trained = parse_json(model.provenance.get("train", "{}"), f"{checkpoint}: its notes", "train it again")
     trained = trained if isinstance(trained, dict) else {}
     kind, hands, described = _real(data, model, n) if data else _synthetic(split, model, n)
@@ -98,6 +105,19 @@ def _real(spec: str, model: DHPE, n: int | None) -> tuple[str, CachedHands, dict
         raise ValueError(f"{spec}: it holds no hands")
     hands = in_memory([dataset if n is None else evenly(dataset, n)], 0, None, progress=True)
     return "-".join([kind, *arguments.values()]), hands, {"name": hands.name, "n": len(hands)}
+
+
+def _submit(path: Path, model: DHPE, spec: str | None, n: int | None, refine: int) -> None:
+    if spec is None or n is not None:
+        raise ValueError("--submission takes all hands of a test split: give --data freihand:PATH or ho3d:PATH, no --n")
+    dataset = open_spec(spec, "test", model.config.size)
+    server = server_of(dataset)
+    dataset.crop = replace(dataset.crop, rule=SERVERS[server].crop)
+    hands = in_memory([dataset], 0, None, progress=True)
+    write_submission(path, server, *estimates(model, hands, server, dataset.fingertips, refine))
+    print(f"wrote {path} for the server {server}: put it into a zip, as pred.json")
+    if model.hand.name == "openhand":
+        print("note: vertices of the open hand are not MANO's, so only the server's scores of joints mean something")
 
 
 def _command(data: str | None) -> str | None:

@@ -8,8 +8,9 @@ from typing import Literal
 import tyro
 from tqdm.auto import tqdm
 
-from ..photo.files import Written, write_page, write_prediction
-from ..photo.predict import Predictor, camera_of
+from ..photo.files import write_prediction
+from ..photo.gallery import Gallery
+from ..photo.predict import Predictor
 from ..photo.read import read_photo
 from ..photo.video import is_clip
 from ..support import jit
@@ -65,14 +66,16 @@ def predict_command(
                 paths, found = clip[:3], clip.tracks
                 said = f"{len(found)} tracked hands in {clip.frames} frames"
             else:
-                written.append(_photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box))
+                photo = read_photo(path, box)
+                hands = predictor(photo, focal, max_hands, refine, box, side)
+                written.append(write_prediction(photo, hands, out / path.stem, f".{mesh}", focal))
                 paths, found = written[-1].paths, written[-1].shown.hands
                 said = ", ".join(f"{h.side} hand (score {h.score:.2f})" for h in found) or "no hand found"
             for line in (*filter(None, paths), f"{path}: {said}"):
                 tqdm.write(str(line))
             missed += [] if found else [path]
         if page and written:
-            tqdm.write(str(write_page(written, out / "index.html")))
+            tqdm.write(str(Gallery([one.shown for one in written]).save(out / "index.html")))
     if require_hand and missed:
         print(f"handlib: no hand found in {', '.join(map(str, missed))}", file=sys.stderr)
         sys.exit(3)
@@ -85,15 +88,8 @@ def check(images: Sequence[Path], max_hands: int, refine: int | None, focal: flo
     if len({path.stem for path in images}) < len(images):
         raise ValueError("two of the images have the same name, so their results would overwrite each other")
     at_least(1, **{"--max-hands": max_hands})
-    at_least(0, **{"--refine": refine or 0})
-    at_least(1, 10**6, **{"--focal": 1 if focal is None else focal})
+    at_least(0, **{"--refine": refine})
+    at_least(1, 10**6, **{"--focal": focal})
     for path in images:
         if not path.exists():
             raise FileNotFoundError(f"no image at {path}")
-
-
-def _photograph(path, out, predictor, max_hands, mesh, focal, refine, side, box) -> Written:
-    photo = read_photo(path, box)
-    hands = predictor(photo, focal, max_hands, refine, box, side)
-    K = hands[0].K if hands else camera_of(photo, focal)[0]
-    return write_prediction(photo, hands, K, out / path.stem, f".{mesh}", focal is None)

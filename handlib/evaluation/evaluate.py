@@ -45,26 +45,34 @@ def predictions(
     With refinement also `refinement_mm` and `refinement_objective` (n, iterations + 1), see `refinement_of`.
     """
     model.eval()
-    scored, palm = getattr(data, "scored", ALL), getattr(data, "palm", "")
 
     def measure(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        with torch.no_grad():
-            output: DHPEOutput = model(batch["image"])
-            for _ in range(getattr(data, "passes", 1) - 1):
-                batch = recropped(batch, output.joints_2d)
-                output = model(batch["image"])
-        if iterations:
-            output = refine(model, batch["image"], output, iterations)
+        output, batch = estimated(model, batch, data.passes, iterations)
         with torch.no_grad():
             hands_cam = output.in_camera(batch["K"], depth_of_root(batch["joints_cam"]))
             mask = model.render_mask(output.mesh_crop.vertices, batch["image"].shape[-1]) if "mask" in batch else None
-            samples = compared(batch, hands_cam.joints, hands_cam.vertices, mask, scored, palm)
+            samples = compared(batch, hands_cam.joints, hands_cam.vertices, mask, data.scored, data.palm)
             if iterations:
-                report = trajectory(output, batch, scored, palm)
+                report = trajectory(output, batch, data.scored, data.palm)
                 samples |= {"refinement_mm": report.error_mm, "refinement_objective": report.objective}
         return samples
 
     return by_batch(measure, data, batch_size, progress)
+
+
+def estimated(
+    model: DHPE, batch: dict[str, Tensor], passes: int = 1, iterations: int = 0
+) -> tuple[DHPEOutput, dict[str, Tensor]]:
+    """Estimates a batch; returns the estimates and the batch as it was cropped last.
+
+    passes: number of crops, each after the first around the estimate in the one before. iterations: of refinement.
+    """
+    with torch.no_grad():
+        output = model(batch["image"])
+        for _ in range(passes - 1):
+            batch = recropped(batch, output.joints_2d)
+            output = model(batch["image"])
+    return refine(model, batch["image"], output, iterations) if iterations else output, batch
 
 
 def depth_of_root(joints_cam: Float[Tensor, "b 21 3"]) -> Float[Tensor, " b"]:

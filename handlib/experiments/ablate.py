@@ -17,20 +17,13 @@ from ..evaluation.results import Metric
 from ..hand import HandModel
 from ..training.checkpoint import read_log
 from ..training.feed import open_data
-from ..training.profiles import PROFILES, TrainConfig
+from ..training.profiles import TrainConfig
 from ..training.train import train
 from .ablation import ABLATIONS
 
 # Name of the run → the row of the paper's study. Both see the same images in the same order from the same weights.
 VARIANTS = {"scheduled": "full", "constant": "constant_shape_weight"}
 CURVES = ("under_threshold", "shape", "val_joints_root_mean_mm", "val_mean_iou")  # fields of a row of the log
-
-# Without lifting, as in the paper: it would bring most hands under T before the study begins.
-STUDIES = {
-    "smoke": replace(PROFILES["smoke"], lifting_steps=0),
-    "laptop": replace(PROFILES["laptop"], images=2400, epochs=15, evidence_epochs=3, lifting_steps=0),
-    "gpu": replace(PROFILES["gpu"], images=40_000, lifting_steps=0),
-}
 
 
 def schedule_study(

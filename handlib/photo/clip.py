@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxtyping import Float, UInt8
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from ..hand.joints import C21
 from ..support.files import write_json
+from ..viz.stills import to_image
 from .arrays import write_hands
 from .draw import draw_hands
 from .predict import Predictor
@@ -124,7 +124,7 @@ def _pictures(path: Path, size: tuple[int, int], fps: float) -> Iterator[Callabl
 
         def write(image: UInt8[Tensor, "3 h w"]) -> None:
             written.append(Path(temporary) / f"{len(written):06d}.png")
-            Image.fromarray(image.movedim(0, -1).numpy()).save(written[-1])
+            to_image(image).save(written[-1])
 
         yield write
         path.mkdir(exist_ok=True)

@@ -109,7 +109,7 @@ def _rounded(values: Tensor, digits: int) -> list:
     return _round(values.tolist(), digits)
 
 
-def _round(value: Any, digits: int = 6) -> Any:
+def _round(value: Any, digits: int) -> Any:
     if isinstance(value, list):
         return [_round(part, digits) for part in value]
     return round(value, digits) if isinstance(value, float) else value

@@ -1,20 +1,19 @@
-"""What `handlib predict` writes for a photograph: numbers, a mesh, an overlay, and a page for all photographs."""
+"""What `handlib predict` writes for a photograph: numbers, a mesh, an overlay; the page of all is gallery.py's."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
-from ..support.files import atomic_path
+from ..support.files import atomic_path, write_json
+from ..viz.stills import to_image
 from .draw import draw_hands
 from .estimate import HandEstimate, describe_photo
-from .gallery import Gallery, Shown
+from .gallery import Shown
 from .meshes import write_meshes
+from .predict import camera_of
 from .read import Photo
 
 OVERLAY = 1600  # pixels of an overlay's longer side at most
@@ -28,31 +27,23 @@ class Written(NamedTuple):
 
 
 def write_prediction(
-    photo: Photo, hands: Sequence[HandEstimate], K: Tensor, stem: Path, mesh: str = ".obj", assumed: bool = True
+    photo: Photo, hands: Sequence[HandEstimate], stem: Path, mesh: str = ".obj", focal: float | None = None
 ) -> Written:
     """Writes `stem`.json, the mesh of all hands, and `stem`_overlay.jpg; without a hand the JSON has an empty list.
 
-    assumed: whether K is, where no hand says so.
+    focal: the focal length in pixels, if the user gave one: where there is no hand, it says what the camera is.
     """
-    assumed = hands[0].K_assumed if hands else assumed
-    text = json.dumps(describe_photo(hands, photo.size, K, assumed), indent=1) + "\n"
+    K, assumed = (hands[0].K, hands[0].K_assumed) if hands else camera_of(photo, focal)
     paths = [stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}_overlay.jpg")]
-    with atomic_path(paths[0]) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_json(paths[0], describe_photo(hands, photo.size, K, assumed))
     pixels, scale = photo.pixels, 1 / photo.reduction
     if max(pixels.shape) > OVERLAY:
-        small = Image.fromarray(pixels.movedim(0, -1).contiguous().numpy())
+        small = to_image(pixels)
         small.thumbnail((OVERLAY, OVERLAY))
         scale = small.width / photo.size[0]
         pixels = torch.from_numpy(np.array(small)).movedim(-1, 0)
-    picture = Image.fromarray(draw_hands(pixels, hands, scale).movedim(0, -1).contiguous().numpy())
     with atomic_path(paths[1]) as temporary:
-        picture.save(temporary, format="JPEG", quality=92)
+        to_image(draw_hands(pixels, hands, scale)).save(temporary, format="JPEG", quality=92)
     if hands:
         paths.append(write_meshes(stem.with_name(stem.name + mesh), [hand.mesh() for hand in hands]))
     return Written(paths, Shown.of_photo(stem.name, photo, hands))
-
-
-def write_page(written: Sequence[Written], path: Path) -> Path:
-    """One page that shows every photograph and its meshes, which turn. It needs no network."""
-    return Gallery([one.shown for one in written]).save(path)

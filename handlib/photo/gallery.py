@@ -4,8 +4,6 @@ Its script is the live page's own viewer (viz/static/live/gallery.js).
 """
 
 import html
-import io
-from base64 import b64encode
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import NamedTuple
@@ -15,8 +13,9 @@ from PIL import Image
 
 from ..hand import HandModel
 from ..viz.framed import FramedPage, document, script_json
-from ..viz.packing import packed, vertex_colors
+from ..viz.packing import encoded, packed, vertex_colors
 from ..viz.scripts import joined
+from ..viz.stills import to_image
 from .estimate import HandEstimate
 from .read import ImageSource, Photo, read_photo
 
@@ -34,7 +33,7 @@ class Shown(NamedTuple):
 
     @classmethod
     def of_photo(cls, name: str, photo: Photo, hands: Sequence[HandEstimate]) -> "Shown":
-        picture = Image.fromarray(photo.pixels.movedim(0, -1).contiguous().numpy())
+        picture = to_image(photo.pixels)
         picture.thumbnail((SIDE, SIDE))
         return cls(name, picture, picture.width / photo.size[0], list(hands))
 
@@ -54,9 +53,8 @@ class Shown(NamedTuple):
     def section(self) -> str:
         name, sides = html.escape(self.name), " and ".join(f"{hand.side} hand" for hand in self.hands)
         scores = ", ".join(f"{hand.side} hand (score {hand.score:.2f})" for hand in self.hands) or "no hand found"
-        alt, buffer = f"{name}: {sides or 'no hand'}", io.BytesIO()
-        self.picture.save(buffer, "JPEG", quality=88)
-        picture = f'<img src="data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}" alt="{alt}">'
+        alt, jpeg = f"{name}: {sides or 'no hand'}", encoded(self.picture, "jpeg", 88)
+        picture = f'<img src="data:image/jpeg;base64,{jpeg}" alt="{alt}">'
         return f"<section><h2>{name}</h2><p>{scores}</p>{picture}</section>"
 
 

@@ -7,7 +7,6 @@ changes there. The file is a gzipped safetensors file: programs and constants ar
 
 import gzip
 import json
-import os
 from dataclasses import asdict
 from importlib import import_module
 from importlib.resources import files
@@ -28,7 +27,6 @@ from ..networks import landmarks, palms, photo_trunk, published, turned_crop
 from ..networks.landmarks import LandmarkNetwork
 from ..networks.palms import BlazeBlock, PalmNetwork, Upsample
 from ..networks.same_padding import SameConv2d
-from ..support.files import atomic_path
 from ..viz.packing import hand_arrays, vertex_colors
 from . import confidence, find, predict, track
 
@@ -38,12 +36,10 @@ CONSTANTS += (confidence, find, predict, track)
 KERNELS = ("relaxed", "simd")  # WebAssembly modules; a browser takes the first that it can run
 
 
-def write_live(path: str | os.PathLike[str]) -> None:
-    """Writes the file that the page loads, gzipped: 7 MB. The same bytes each time."""
+def live_file() -> bytes:
+    """The file that the page loads, gzipped: 7 MB. The same bytes each time."""
     tensors, metadata = live_pack()
-    data = save(tensors, {"live": json.dumps(metadata)})
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(gzip.compress(data, mtime=0))
+    return gzip.compress(save(tensors, {"live": json.dumps(metadata)}), mtime=0)
 
 
 def live_pack() -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -10,15 +10,14 @@ import os
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from ..hand import HandModel
-from ..support.files import atomic_path
+from ..support.files import write_file
 from ..viz.framed import FramedPage, document, script_json
 from ..viz.scripts import joined
 from ..viz.widgets import hand_explorer
-from .live import write_live
+from .live import live_file
 from .live_samples import samples
 
 SCRIPTS = ("live.js", "live-pack.js", "live.css")  # of `write_scripts`
@@ -59,11 +58,8 @@ def live_page(height: int = 900) -> LivePage:
 
 def write_scripts(folder: str | os.PathLike[str]) -> None:
     """Writes `SCRIPTS` for the pages of a site, which hold `embedded`."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in zip(SCRIPTS, (_script(), _pack_script(), _style()), strict=True):
-        with atomic_path(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_file(Path(folder) / name, text)
 
 
 def embedded(folder: str) -> str:
@@ -103,8 +99,4 @@ def _script() -> str:
 
 @lru_cache(maxsize=1)
 def _pack_script() -> str:
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "pack")
-        write_live(path)
-        text = base64.b64encode(path.read_bytes()).decode()
-    return f'handlibLivePack = "{text}";\n{_ARRIVED}\n'
+    return f'handlibLivePack = "{base64.b64encode(live_file()).decode()}";\n{_ARRIVED}\n'

@@ -1,7 +1,5 @@
 """Pictures for the live page's readers without a camera: rendered hands before plain colors, nobody's photograph."""
 
-import base64
-import io
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,6 +9,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..data import SyntheticHands
+from ..viz.packing import encoded
 from ..viz.stills import to_image
 
 SIZE = 448  # pixels of a picture's side
@@ -24,9 +23,7 @@ class Sample(NamedTuple):
     picture: Image.Image
 
     def packed(self) -> dict[str, str]:
-        buffer = io.BytesIO()
-        self.picture.save(buffer, "JPEG", quality=QUALITY)
-        return {"alt": self.alt, "jpeg": base64.b64encode(buffer.getvalue()).decode()}
+        return {"alt": self.alt, "jpeg": encoded(self.picture, "jpeg", QUALITY)}
 
 
 class Gradient:

@@ -93,10 +93,10 @@ def check_fields(config: Any) -> None:
             rule.check(field.name, value)
 
 
-def at_least(least: float, most: float = math.inf, **values: float) -> None:
-    """`ValueError` for a number that is too small, or too large."""
+def at_least(least: float, most: float = math.inf, **values: float | None) -> None:
+    """`ValueError` for a number that is too small, or too large; None is one that was not given."""
     for name, value in values.items():
-        if not least <= value <= most:
+        if value is not None and not least <= value <= most:
             upto = "" if most == math.inf else f" and at most {most:,}"
             raise ValueError(f"{name} must be at least {least:,}{upto}, not {value}"[:200])
 

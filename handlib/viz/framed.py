@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..support.files import atomic_path
+from ..support.files import write_file
 
 _STYLE = """
 :root{color-scheme:light dark} body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:1rem auto;padding:0 1rem}
@@ -36,10 +36,7 @@ class FramedPage:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the page as one file of HTML, which a browser opens from disk."""
-        path = Path(path)
-        with atomic_path(path) as temporary:
-            temporary.write_text(self.html(), encoding="utf-8")
-        return path
+        return write_file(path, self.html())
 
 
 def document(title: str, style: str, body: str, *scripts: str) -> str:

@@ -1,8 +1,10 @@
-"""Numbers as text, for the scripts of a page: static/dom.js unpacks them."""
+"""Numbers and pictures as text, for the scripts of a page: static/dom.js unpacks numbers."""
 
 import base64
+import io
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from ..hand import HandModel
@@ -15,6 +17,13 @@ def packed(values: Tensor | np.ndarray) -> list[str]:
     array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return [array.dtype.str[1:], base64.b64encode(array.tobytes()).decode()]
+
+
+def encoded(picture: Image.Image, kind: str, quality: int) -> str:
+    """Encodes a picture in base64. kind: one of Pillow's formats, such as "jpeg"."""
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, quality=quality)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def vertex_colors(hand: HandModel) -> Tensor:

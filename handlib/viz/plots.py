@@ -3,8 +3,6 @@
 The figures work in Jupyter, in Colab and, without a kernel or a network, on HTML pages.
 """
 
-import base64
-import io
 import textwrap
 from collections.abc import Sequence
 
@@ -16,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..hand.joints import BONES
+from .packing import encoded
 from .stills import (  # noqa: F401  # fmt: skip
     FINGER_COLORS,
     augmentation_sheet,
@@ -131,7 +130,8 @@ def film(
     whole = dict(xref="x", yref="y", x=0, y=0, sizex=width, sizey=height, layer="below")
 
     def shown(picture: Image.Image) -> dict:  # an image of the layout: plotly's bundle with meshes has no image traces
-        return dict(images=[whole | dict(source=_webp(picture))])
+        # A data URL needs no network; WebP has a fifth of a PNG's size.
+        return dict(images=[whole | dict(source=f"data:image/webp;base64,{encoded(picture, 'webp', 90)}")])
 
     frames = [go.Frame(layout=shown(p), name=label) for p, label in zip(pictures, labels, strict=True)]
     figure = go.Figure(go.Scatter(x=[], y=[], hoverinfo="skip"), layout=shown(pictures[0]), frames=frames)
@@ -150,13 +150,6 @@ def film(
         sliders=[_slider(labels, slider)], updatemenus=[menu],
     )  # fmt: skip
     return figure
-
-
-def _webp(picture: Image.Image) -> str:
-    """Encodes an image as a data URL, which needs no network; a fifth of a PNG's size."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "webp", quality=90)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _slider(labels: Sequence[str], prefix: str) -> dict:

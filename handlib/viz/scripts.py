@@ -7,6 +7,7 @@ joined, each module but the entry is a function of its own that returns what it 
 import re
 from importlib.resources import files
 from pathlib import PurePosixPath
+from posixpath import normpath
 
 STATIC = "static"
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.{1,2}/[^"]+)";\n', re.MULTILINE)
@@ -24,10 +25,10 @@ def joined(entry: str) -> str:
             return
         text, folder = (files(__package__) / STATIC / name).read_text("utf-8"), PurePosixPath(name).parent
         for _, path in _IMPORT.findall(text):
-            visit(_resolved(folder, path), (*above, name))
+            visit(normpath(folder / path), (*above, name))
 
         def constants(found: re.Match) -> str:
-            return f"const {{{found[1].replace(' as ', ': ')}}} = {_name(_resolved(folder, found[2]))};\n"
+            return f"const {{{found[1].replace(' as ', ': ')}}} = {_name(normpath(folder / found[2]))};\n"
 
         exported = ", ".join(_EXPORT.findall(text))
         script = _EXPORT.sub("", _IMPORT.sub(constants, text))
@@ -39,16 +40,6 @@ def joined(entry: str) -> str:
 
     visit(entry)
     return "\n".join(scripts.values())
-
-
-def _resolved(folder: PurePosixPath, path: str) -> str:
-    parts: list[str] = []
-    for part in (folder / path).parts:
-        if part == "..":
-            parts.pop()
-        elif part != ".":
-            parts.append(part)
-    return "/".join(parts)
 
 
 def _name(module: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -15,10 +15,10 @@ from ..renderer import Renderer
 FINGER_COLORS = ("#e4572e", "#f3a712", "#3f8f5f", "#2e86ab", "#7b4b94")  # thumb … little
 
 
-def to_image(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "h w"]) -> Image.Image:
-    """Converts values in [0, 1] to an image."""
-    array = tensor if tensor.ndim == 3 else tensor[None].expand(3, -1, -1)
-    return Image.fromarray(to_bytes(array.movedim(0, -1)))
+def to_image(tensor: Float[Tensor, "3 h w"] | Float[Tensor, "h w"] | UInt8[Tensor, "3 h w"]) -> Image.Image:
+    """Converts values in [0, 1], or bytes, to an image."""
+    rows = (tensor if tensor.ndim == 3 else tensor[None].expand(3, -1, -1)).movedim(0, -1)
+    return Image.fromarray(rows.cpu().numpy() if rows.dtype == torch.uint8 else to_bytes(rows))
 
 
 def overlay(

@@ -1,11 +1,18 @@
 """`handlib evaluate --data KIND:PATH` reports the protocols that the data set's own literature has."""
 
-import pytest
-from miniatures import write_freihand, write_ho3d, write_interhand
+import json
 
+import numpy as np
+import pytest
+import torch
+from miniatures import OPENGL, write_freihand, write_ho3d, write_interhand, write_photos
+
+from handlib import HandModel
 from handlib.cli.evaluate import evaluate_command
 from handlib.evaluation import results
 from handlib.evaluation.protocols import OWN_PROTOCOLS, PROTOCOLS
+from handlib.evaluation.submissions import SERVERS
+from handlib.hand.joints import C21, MANO21, convert
 
 
 def measured(trained, spec, folder) -> dict:
@@ -64,3 +71,43 @@ def test_interhand(trained, hand, tmp_path):
     record = measured(trained, f"interhand:{tmp_path / 'data'}", tmp_path)
     assert names(record) >= {"wrist_mean_mm", "wrist_auc_0_50_mm"} and record["data"]["n"] == 8
     assert not names(record) & MESH
+
+
+def submitted(trained, spec, folder, **options):
+    path = folder / "pred.json"
+    evaluate_command(str(trained.checkpoint), data=spec, submission=path, results_dir=folder / "results", **options)
+    return [np.array(part) for part in json.loads(path.read_text())]
+
+
+@pytest.mark.parametrize("kind, write", [("freihand", write_freihand), ("ho3d", write_ho3d)])
+def test_a_submission_uses_no_label(trained, hand, tmp_path, monkeypatch, kind, write):
+    for name, server in SERVERS.items():
+        monkeypatch.setitem(SERVERS, name, server._replace(hands=3))
+    data = tmp_path / "data"
+    write(data, hand)
+    spec = f"{kind}:{data}"
+    joints, vertices = submitted(trained, spec, tmp_path)
+    assert joints.shape == (3, 21, 3) and vertices.shape == (3, 778, 3)
+    order, sign = (C21, 1) if kind == "freihand" else (MANO21, OPENGL)
+    own = HandModel.load("openhand", "freihand" if kind == "freihand" else "manopth")
+    found = own.regress_joints(torch.from_numpy(vertices * sign).float())
+    np.testing.assert_allclose(joints, convert(found, C21, order).numpy() * sign, atol=1e-5)
+    assert ((vertices * sign)[..., 2] > 0).all() and not (tmp_path / "results").exists()
+    for what in ("xyz", "verts"):
+        (data / f"evaluation_{what}.json").unlink()
+    np.testing.assert_array_equal(submitted(trained, spec, tmp_path)[1], vertices)
+    assert (submitted(trained, spec, tmp_path, refine=2)[1] != vertices).any()
+
+
+def test_what_has_no_server(trained, hand, tmp_path):
+    write_freihand(tmp_path / "data", hand, 2, versions=1)
+    write_photos(tmp_path / "photos", hand)
+    wrong = {
+        "the test split has 2 hands, but the server takes all 3960": {"spec": f"freihand:{tmp_path / 'data'}"},
+        "has no evaluation server; FreiHAND": {"spec": f"photos:{tmp_path / 'photos'}"},
+        "give --data freihand:PATH or ho3d:PATH, no --n": {"spec": f"freihand:{tmp_path / 'data'}", "n": 1},
+        "give --data": {"spec": None},
+    }
+    for message, options in wrong.items():
+        with pytest.raises(ValueError, match=message):
+            submitted(trained, folder=tmp_path, **options)

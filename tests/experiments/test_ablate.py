@@ -5,11 +5,12 @@ import pytest
 
 from handlib.cli import commands as cli
 from handlib.evaluation import results
-from handlib.experiments.ablate import CURVES, STUDIES, VARIANTS, schedule_study
+from handlib.experiments.ablate import CURVES, VARIANTS, schedule_study
+from handlib.experiments.reproduce.scales import SCALES
 from handlib.losses import LossWeights
 from handlib.training.train import read_log
 
-SMOKE = STUDIES["smoke"]
+SMOKE = SCALES["smoke"].schedule
 
 
 class Interrupted(Exception):

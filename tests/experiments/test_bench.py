@@ -5,6 +5,7 @@ import gc
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -15,12 +16,12 @@ from handlib.experiments.bench import hand as bench
 from handlib.experiments.bench import renderer as renderer_bench
 from handlib.experiments.bench.checks import CHECKS_BENCHES, bench_checks
 from handlib.experiments.bench.data import DATA_BENCHES, bench_data
-from handlib.experiments.bench.hand import DIRECTIONS, HAND_BENCHES, Comparison, HandBench, bench_hand
+from handlib.experiments.bench.hand import DIRECTIONS, HAND_BENCHES, HandBench, bench_hand
 from handlib.experiments.bench.memory import peak_memory_mb
 from handlib.experiments.bench.predict import PREDICT_BENCHES, bench_predict, cold_times
 from handlib.experiments.bench.refinement import REFINEMENT_BENCHES, bench_refinement
 from handlib.experiments.bench.renderer import RENDERER_BENCHES, bench_renderer, contestants
-from handlib.experiments.bench.timing import in_turns, speedup
+from handlib.experiments.bench.timing import Measured, benchmark, in_turns, speedup
 from handlib.support import jit
 
 # ---- timing
@@ -97,8 +98,9 @@ def smoke() -> HandBench:
 
 
 @pytest.fixture
-def lines() -> list[str]:
-    return []
+def lines(capsys) -> Callable[[], list[str]]:
+    """What was printed since the last call."""
+    return lambda: capsys.readouterr().out.splitlines()
 
 
 def assert_complete(record, config, names, pairs):
@@ -118,7 +120,7 @@ def assert_complete(record, config, names, pairs):
 
 def test_record_of_the_hand(smoke, lines, tmp_path):
     threads = torch.get_num_threads()
-    record = bench_hand(smoke, "smoke", say=lines.append)
+    record = bench_hand(smoke, "smoke")
     assert torch.get_num_threads() == threads
     assert_complete(record, smoke, ["smplx", *OURS], [f"{name}_over_smplx" for name in OURS])
     assert record["name"] == "bench-hand-smoke" and record["profile"] == "smoke"
@@ -126,7 +128,7 @@ def test_record_of_the_hand(smoke, lines, tmp_path):
     assert record["device"].endswith(", 1 thread")
     assert record["hand"] == {"name": "openhand", "fingertips": "smplx"}
     assert results.read(results.write(record, tmp_path))["metrics"] == record["metrics"]
-    table = [line for line in lines if line.startswith("forward")]
+    table = [line for line in lines() if line.startswith("forward")]
     assert len(table) == 2 * (1 + len(OURS)) * len(smoke.batches)
     assert all("× smplx (" in line for line in table if "handlib" in line)
 
@@ -136,7 +138,7 @@ def test_compiled_contestants(smoke, lines, monkeypatch):
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda function, dynamic: compiled.append(function) or function)
     config = dataclasses.replace(smoke, compiled=True)
-    record = bench_hand(config, "smoke", say=lines.append)
+    record = bench_hand(config, "smoke")
     assert len(compiled) == 2 * 2 * len(config.batches)
     pairs = [f"{name}_over_smplx" for name in (*OURS, "handlib_compiled")] + ["handlib_compiled_over_smplx_compiled"]
     assert_complete(record, config, ["smplx", *OURS, "smplx_compiled", "handlib_compiled"], pairs)
@@ -151,9 +153,9 @@ def test_a_compiler_that_fails_is_left_out(smoke, lines, monkeypatch):
 
     monkeypatch.setattr(torch, "compile", compile)
     config = dataclasses.replace(smoke, batches=(1,), compiled=True)
-    record = bench_hand(config, "smoke", say=lines.append)
+    record = bench_hand(config, "smoke")
     assert_complete(record, config, ["smplx", *OURS], [f"{name}_over_smplx" for name in OURS])
-    assert "torch.compile of handlib failed and is left out: no g++" in lines
+    assert "torch.compile of handlib failed and is left out: no g++" in lines()
     assert logging.root.manager.disable == logging.NOTSET
 
 
@@ -170,21 +172,27 @@ def test_what_differs_is_not_timed(smoke, lines, monkeypatch, wrong):
 
     monkeypatch.setattr(bench, "contestants", skewed)
     with pytest.raises(ValueError, match="handlib and smplx disagree by"):
-        bench_hand(smoke, "smoke", say=lines.append)
+        bench_hand(smoke, "smoke")
 
 
-def test_names_of_records(smoke):
-    times = {"smplx": [2.0, 2.0], "handlib": [1.0, 1.0]}
-    comparisons = [Comparison("forward", 1, times)]
-    for profile, name in (("laptop", "bench-hand"), ("smoke", "bench-hand-smoke")):
-        assert bench._record(smoke, profile, "cpu", comparisons, 0.0)["name"] == name
+@pytest.mark.parametrize(
+    "variant, profile, device, name",
+    [
+        ("", "laptop", "cpu", "bench-any"),
+        ("", "smoke", "cpu", "bench-any-smoke"),
+        ("repaired", "gpu", "meta", "bench-any-repaired-meta-gpu"),
+    ],
+)
+def test_names_of_records(variant, profile, device, name):
+    run = benchmark("any")(lambda config, device: Measured("a claim", [], {}, variant=variant))
+    assert run(HandBench(), profile, device)["name"] == name
 
 
 def test_without_smplx(monkeypatch, lines):
     monkeypatch.setitem(sys.modules, "smplx", None)
     with pytest.raises(ModuleNotFoundError, match="smplx, which is not installed: pip install smplx"):
-        bench_hand(HAND_BENCHES["smoke"], "smoke", say=lines.append)
-    assert not lines
+        bench_hand(HAND_BENCHES["smoke"], "smoke")
+    assert not lines()
 
 
 # ---- memory
@@ -219,7 +227,7 @@ def without_peer(monkeypatch):
 
 def test_record_of_the_renderer_alone(without_peer, lines, tmp_path):
     config = RENDERER_BENCHES["smoke"]
-    record = bench_renderer(config, "smoke", say=lines.append)
+    record = bench_renderer(config, "smoke")
     names = list(contestants(32))
     assert "pytorch3d_soft" not in names and {"antialias", "soft", "kato"} <= set(names)
     metrics = {m["name"]: m for m in record["metrics"]}
@@ -228,7 +236,7 @@ def test_record_of_the_renderer_alone(without_peer, lines, tmp_path):
         {f"{case}_ms" for case in cases} <= metrics.keys() <= {f"{c}_{k}" for c in cases for k in ("ms", "memory_mb")}
     )
     assert all(m["value"] > 0 for name, m in metrics.items() if name.endswith("_ms"))
-    assert record["config"]["peer"] == "none" and "peer: none, since pytorch3d is not installed" in lines
+    assert record["config"]["peer"] == "none" and "peer: none, since pytorch3d is not installed" in lines()
     assert results.read(results.write(record, tmp_path))["name"] == "bench-renderer-smoke"
 
 
@@ -240,15 +248,15 @@ def test_peer_of_the_renderer(monkeypatch, lines):
     monkeypatch.setattr(renderer_bench, "version", lambda _: "0.0")
     monkeypatch.setattr(renderer_bench, "_memory", lambda *_: None)
     config = dataclasses.replace(RENDERER_BENCHES["smoke"], batches=(1, 2), variant="repaired")
-    record = bench_renderer(config, "smoke", say=lines.append)
+    record = bench_renderer(config, "smoke")
     metrics = {m["name"]: m for m in record["metrics"]}
     assert record["name"] == "bench-renderer-repaired-smoke" and record["config"]["peer"] == "pytorch3d 0.0, repaired"
     assert {f"soft_over_pytorch3d_soft_{way}_b{batch}" for way in DIRECTIONS for batch in (1, 2)} <= metrics.keys()
-    impatient = bench_renderer(dataclasses.replace(config, patience=1e-9), "smoke", say=lines.append)
+    impatient = bench_renderer(dataclasses.replace(config, patience=1e-9), "smoke")
     assert {m["name"] for m in impatient["metrics"]} == {
         "soft_forward_b1_ms", "pytorch3d_soft_forward_b1_ms", "soft_over_pytorch3d_soft_forward_b1"
     }  # fmt: skip
-    assert any(line.startswith("pytorch3d_soft is left out") for line in lines)
+    assert any(line.startswith("pytorch3d_soft is left out") for line in lines())
 
 
 def test_peer_that_disagrees_is_not_timed(monkeypatch):
@@ -264,10 +272,10 @@ def test_peer_that_disagrees_is_not_timed(monkeypatch):
 
 
 def test_record_of_a_photograph(lines, tmp_path):
-    record = bench_predict(PREDICT_BENCHES["smoke"], "smoke", say=lines.append)
+    record = bench_predict(PREDICT_BENCHES["smoke"], "smoke")
     values = {m["name"]: m["value"] for m in record["metrics"]}
     warm, cold = {"photograph_cpu_ms_per_hand", "batch_cpu_ms_per_hand"}, {"cold_torch_cpu_s", "cold_predict_cpu_s"}
-    assert values.keys() == warm | cold and min(values.values()) > 0 and len(lines) == 4
+    assert values.keys() == warm | cold and min(values.values()) > 0 and len(lines()) == 4
     assert values["cold_predict_cpu_s"] > values["cold_torch_cpu_s"]  # it imports torch, too
     assert results.read(results.write(record, tmp_path))["name"] == "bench-predict-smoke"
 
@@ -282,7 +290,7 @@ def test_a_cold_process_that_fails_is_not_timed():
 
 def test_record_of_the_refinement(lines, tmp_path):
     config = REFINEMENT_BENCHES["smoke"]
-    record = bench_refinement(config, "smoke", say=lines.append)
+    record = bench_refinement(config, "smoke")
     cases = ("refine", "refine_features", "gradient", "gradient_plain", "fit", "fit_joints_3d", "fit_mask")
     wanted = {f"{name}_b{n}_ms_per_hand" for name in cases for n in config.batches}
     found = {m["name"]: m["value"] for m in record["metrics"]}
@@ -294,23 +302,21 @@ def test_record_of_the_refinement(lines, tmp_path):
 # ---- checks
 
 
-def test_checks_bench(tmp_path):
-    lines = []
-    record = bench_checks(CHECKS_BENCHES["smoke"], "smoke", say=lines.append)
+def test_checks_bench(lines, tmp_path):
+    record = bench_checks(CHECKS_BENCHES["smoke"], "smoke")
     assert results.read(results.write(record, tmp_path))["name"] == "bench-checks-smoke"
     assert {m["name"] for m in record["metrics"]} == {"share_b1", "share_b2"}
-    assert all(0 < m["value"] < 100 and m["unit"] == "%" for m in record["metrics"]) and len(lines) == 2
+    assert all(0 < m["value"] < 100 and m["unit"] == "%" for m in record["metrics"]) and len(lines()) == 2
     assert bench_checks(CHECKS_BENCHES["smoke"], "smoke", "cuda") is None
 
 
 # ---- data
 
 
-def test_data_bench(tmp_path):
-    lines = []
-    record = bench_data(DATA_BENCHES["smoke"], "smoke", say=lines.append)
+def test_data_bench(lines, tmp_path):
+    record = bench_data(DATA_BENCHES["smoke"], "smoke")
     names = [metric["name"] for metric in record["metrics"]]
     assert names == ["train_images_per_second", "train_images_per_second_median"]
     fastest, median = (metric["value"] for metric in record["metrics"])
-    assert 0 < median <= fastest and len(lines) == 2
+    assert 0 < median <= fastest and len(lines()) == 2
     assert results.read(results.write(record, tmp_path))["name"] == "bench-data-smoke"

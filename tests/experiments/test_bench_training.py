@@ -1,3 +1,6 @@
+import contextlib
+import io
+
 import pytest
 import torch
 
@@ -9,10 +12,9 @@ from handlib.training.profiles import preset
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
         patch.setattr("handlib.experiments.bench.training.CACHE", cache)
-        said = []
-        return bench_training(TRAINING_BENCHES["smoke"], "smoke", say=said.append), said
+        return bench_training(TRAINING_BENCHES["smoke"], "smoke"), said.getvalue().splitlines()
 
 
 def test_record_is_valid_and_says_what_was_done(record, tmp_path):

@@ -11,7 +11,8 @@ from PIL import Image
 
 from handlib.photo.arrays import read_hands
 from handlib.photo.estimate import HandEstimate
-from handlib.photo.files import write_page, write_prediction
+from handlib.photo.files import write_prediction
+from handlib.photo.gallery import Gallery
 from handlib.photo.read import read_photo
 from handlib.photo.save import save_hands
 
@@ -44,7 +45,7 @@ def photo():
 
 
 def test_a_prediction_is_numbers_a_mesh_and_an_overlay(hands, photo, tmp_path):
-    written = write_prediction(photo, hands, hands[0].K, tmp_path / "a", ".ply")
+    written = write_prediction(photo, hands, tmp_path / "a", ".ply")
     assert [path.name for path in written.paths] == ["a.json", "a_overlay.jpg", "a.ply"]
     described = json.loads((tmp_path / "a.json").read_text())
     assert described["image_size"] == [320, 240] and described["camera"]["assumed"] is True
@@ -56,12 +57,13 @@ def test_a_prediction_is_numbers_a_mesh_and_an_overlay(hands, photo, tmp_path):
 
 
 def test_without_a_hand_the_list_is_empty(photo, tmp_path):
-    written = write_prediction(photo, [], torch.eye(3), tmp_path / "none")
+    written = write_prediction(photo, [], tmp_path / "none")
     assert [path.name for path in written.paths] == ["none.json", "none_overlay.jpg"]
     described = json.loads((tmp_path / "none.json").read_text())
     assert described["hands"] == [] and described["camera"]["assumed"] is True
-    write_prediction(photo, [], torch.eye(3), tmp_path / "given", assumed=False)
-    assert json.loads((tmp_path / "given.json").read_text())["camera"]["assumed"] is False
+    write_prediction(photo, [], tmp_path / "given", focal=500.0)
+    camera = json.loads((tmp_path / "given.json").read_text())["camera"]
+    assert camera == {"K": [[500, 0, 160], [0, 500, 120], [0, 0, 1]], "assumed": False}
 
 
 def test_a_large_photograph_has_a_smaller_overlay_in_the_right_place(hands, tmp_path):
@@ -70,10 +72,8 @@ def test_a_large_photograph_has_a_smaller_overlay_in_the_right_place(hands, tmp_
         HandEstimate(**{**{name: getattr(one, name) for name in one.__dataclass_fields__}, "K": scaled(one.K, 10)})
         for one in hands
     ]
-    write_prediction(photo, large, large[0].K, tmp_path / "large")
-    write_prediction(
-        read_photo(torch.full((3, 240, 320), 90, dtype=torch.uint8)), hands, hands[0].K, tmp_path / "small"
-    )
+    write_prediction(photo, large, tmp_path / "large")
+    write_prediction(read_photo(torch.full((3, 240, 320), 90, dtype=torch.uint8)), hands, tmp_path / "small")
     overlay, small = (Image.open(tmp_path / f"{name}_overlay.jpg") for name in ("large", "small"))
     assert max(overlay.size) == 1600
     masks = [np.abs(np.asarray(one.resize((320, 240))).astype(int) - 90).max(-1) > 20 for one in (overlay, small)]
@@ -104,8 +104,8 @@ def test_numbers_come_back(hands, tmp_path):
 
 
 def test_the_page_shows_every_photograph_and_trusts_no_name(hands, photo, tmp_path):
-    written = [write_prediction(photo, some, hands[0].K, tmp_path / name) for name, some in (("a&b", hands), ("c", []))]
-    text = write_page(written, tmp_path / "index.html").read_text()
+    written = [write_prediction(photo, some, tmp_path / name) for name, some in (("a&b", hands), ("c", []))]
+    text = Gallery([one.shown for one in written]).save(tmp_path / "index.html").read_text()
     assert "<h2>a&amp;b</h2><p>right hand (score 0.90), left hand (score 0.90)</p>" in text
     assert "<h2>c</h2><p>no hand found</p>" in text
     pictures = re.findall(r"<img [^>]*>", text)

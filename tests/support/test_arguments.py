@@ -83,7 +83,7 @@ def test_the_rest():
     with pytest.raises(ValueError, match="a and b do not fit together"):
         common_lead("a and b", torch.Size([2]), torch.Size([5]))
     with pytest.raises(ValueError, match="size must be at least 1, not 0"):
-        at_least(1, size=0)
+        at_least(1, n=None, size=0)
     for path in (None, 3, b"x", "\0"):
         with pytest.raises((TypeError, ValueError), match="where must be a path"):
             as_path("where", path)

@@ -112,7 +112,9 @@ def test_to_image_keeps_the_pixels(generator):
     values = torch.rand(3, 4, 5, generator=generator)
     picture = to_image(values)
     assert picture.size == (5, 4) and picture.mode == "RGB"
-    np.testing.assert_array_equal(np.asarray(picture), (values * 255).round().byte().movedim(0, -1).numpy())
+    pixels = (values * 255).round().byte()
+    np.testing.assert_array_equal(np.asarray(picture), pixels.movedim(0, -1).numpy())
+    np.testing.assert_array_equal(np.asarray(to_image(pixels)), np.asarray(picture))
 
 
 def test_to_image_of_a_mask_and_of_values_out_of_range():

@@ -60,7 +60,7 @@ class SyntheticHands(Dataset):
         crop_factor: float = CROP_FACTOR,
         box: tuple[float, float, float] | None = None,
     ):
-        at_least(0, 1 << 40, n=n or 0, seed=seed or 0)
+        at_least(0, 1 << 40, n=n, seed=seed)
         at_least(1, 1 << 14, size=size)
         if split not in SETTINGS:
             raise ValueError(f"unknown split '{split}': choose one of {', '.join(SETTINGS)}")

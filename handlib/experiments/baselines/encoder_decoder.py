@@ -4,15 +4,12 @@ There is no original method: this is the simplest network for the task, with as 
 of DHPE. Compared with lite, it gets images at half their side.
 """
 
-import os
+from functools import partial
 
 from torch import nn
 
 from ...evidence import conv
-from ...training.train import TrainConfig
-from .interface import DEFAULTS, FitOptions
-from .segmentation import Segmenter, equal_width, input_size
-from .training import train_network
+from .segmentation import Segmenter, train_segmenter
 
 FACTORS = (1, 2, 4, 8)  # channels over width at a half, a quarter, an eighth and a sixteenth of the side
 
@@ -31,8 +28,4 @@ class EncoderDecoder(Segmenter):
         super().__init__(size, nn.Sequential(*layers, nn.Conv2d(width, 1, 1)))
 
 
-def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> EncoderDecoder:
-    """Trains it, with as many parameters as DHPE's evidence networks, on the images and epochs of this config."""
-    size = input_size(config.model)
-    width = equal_width(lambda w: EncoderDecoder(size, w), config.model)
-    return train_network(lambda: EncoderDecoder(size, width), config, out, options)
+fit = partial(train_segmenter, EncoderDecoder)

@@ -10,15 +10,12 @@ body-pose network. It gets crops, like all methods here, instead of whole images
 side. It computes the difference of the two class scores, on which alone a softmax depends.
 """
 
-import os
+from functools import partial
 
 from torch import nn
 
 from ...evidence import conv
-from ...training.train import TrainConfig
-from .interface import DEFAULTS, FitOptions
-from .segmentation import Segmenter, equal_width, input_size
-from .training import train_network
+from .segmentation import Segmenter, train_segmenter
 
 GROUPS = ((1, 2), (2, 2), (4, 4), (8, 4))  # channels over width, layers
 
@@ -38,8 +35,4 @@ class HandSegNet(Segmenter):
         super().__init__(size, nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 1)))
 
 
-def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> HandSegNet:
-    """Trains it, with as many parameters as DHPE's evidence networks, on the images and epochs of this config."""
-    size = input_size(config.model)
-    width = equal_width(lambda w: HandSegNet(size, w), config.model)
-    return train_network(lambda: HandSegNet(size, width), config, out, options)
+fit = partial(train_segmenter, HandSegNet)

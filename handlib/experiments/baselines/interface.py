@@ -17,13 +17,12 @@ from ...camera import crop_to_cam, crop_to_px, project
 from ...data import CachedHands
 from ...data.crop import recropped
 from ...dhpe import DHPE
-from ...evaluation.evaluate import compared, depth_of_root, scores
+from ...evaluation.evaluate import compared, depth_of_root, estimated, scores
 from ...evaluation.refinement_report import by_batch
 from ...evidence import heatmap_peaks
 from ...hand import HandModel
 from ...hand.joints import C21, MIDDLE_MCP
 from ...parameters import posed_hand
-from ...refinement import refine
 from ...renderer import Renderer
 
 SCALE_BONE = (MIDDLE_MCP, C21.index("middle2"))  # of Zimmermann & Brox: from the MCP to the PIP of the middle finger
@@ -106,10 +105,7 @@ class DHPEMethod:
         self.model, self.iterations = model.eval(), iterations
 
     def predict(self, view: View) -> Estimate:
-        with torch.no_grad():
-            output = self.model(view.images)
-        if self.iterations:
-            output = refine(self.model, view.images, output, self.iterations)
+        output, _ = estimated(self.model, {"image": view.images}, iterations=self.iterations)
         with torch.no_grad():
             return estimate_of(self.model.hand, output.h, view)
 

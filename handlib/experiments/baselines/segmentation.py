@@ -1,5 +1,6 @@
 """The common part of the two segmentation networks: one logit per pixel, cross-entropy, and their size."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,8 +11,8 @@ from torch.nn import functional
 
 from ...dhpe import DHPEConfig, new_evidence
 from ...training.profiles import TrainConfig
-from .interface import Estimate, View
-from .training import network_run, resized
+from .interface import DEFAULTS, Estimate, FitOptions, View
+from .training import network_run, resized, train_network
 
 
 class Segmenter(nn.Module):
@@ -37,6 +38,21 @@ class Segmenter(nn.Module):
     @torch.no_grad()
     def predict(self, view: View) -> Estimate:
         return Estimate(mask=self.logits(view.images).sigmoid())
+
+
+def train_segmenter(
+    network: Callable[[int, int], Segmenter],
+    config: TrainConfig,
+    out: str | os.PathLike[str],
+    options: FitOptions = DEFAULTS,
+) -> Segmenter:
+    """Trains a network, made of its input's side and its width, on the images and epochs of this config.
+
+    It has as many parameters as DHPE's evidence networks.
+    """
+    size = input_size(config.model)
+    width = equal_width(lambda w: network(size, w), config.model)
+    return train_network(lambda: network(size, width), config, out, options)
 
 
 def input_size(config: DHPEConfig) -> int:

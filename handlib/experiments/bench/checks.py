@@ -6,10 +6,8 @@ is made anyway, so the time of both calls is taken off here. One thread; the med
 """
 
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,8 +16,8 @@ from ...evaluation.results import Metric
 from ...renderer import Renderer
 from ...support.arguments import checked
 from ...support.jit import jit
-from .renderer import hands
-from .timing import bench_record, in_turns, one_thread
+from .renderer import HANDS, hands
+from .timing import Measured, benchmark, in_turns
 
 REPEATS = 50  # a call of microseconds is shorter than reading the clock
 
@@ -80,20 +78,20 @@ def _as_silhouette(
     """Takes what `Renderer.silhouette` takes."""
 
 
-def bench_checks(
-    config: ChecksBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
-) -> dict[str, Any] | None:
-    """Runs the benchmark and returns its record; `say` gets the table. None on a GPU, which has no such loops."""
+@benchmark("checks")
+def bench_checks(config: ChecksBench, device: str) -> Measured | None:
+    """Measures which share of a silhouette goes into checks of its arguments.
+
+    None on a GPU, which has no such loops.
+    """
     if device != "cpu":
         return None
-    started, metrics = time.perf_counter(), []
-    with one_thread():
-        for n in config.batches:
-            times = in_turns(checks_and_loops(Renderer(config.size, "fast"), *hands(n, config.size)), config.seconds)
-            rounds = zip(times["checks"], times["calls"], times["silhouette"], strict=True)
-            share = 100 * statistics.median((checks - calls) / whole for checks, calls, whole in rounds)
-            metrics.append(Metric(f"share_b{n}", share, "%", n=len(times["checks"])))
-            say(f"checks of {n} hands at {config.size}² pixels: {share:.2g} % of their silhouettes")
+    metrics = []
+    for n in config.batches:
+        times = in_turns(checks_and_loops(Renderer(config.size, "fast"), *hands(n, config.size)), config.seconds)
+        rounds = zip(times["checks"], times["calls"], times["silhouette"], strict=True)
+        share = 100 * statistics.median((checks - calls) / whole for checks, calls, whole in rounds)
+        metrics.append(Metric(f"share_b{n}", share, "%", n=len(times["checks"])))
+        print(f"checks of {n} hands at {config.size}² pixels: {share:.2g} % of their silhouettes")
     claim = "which share of a silhouette goes into checks of its arguments"
-    data = {"name": "sampled poses and shapes of the open hand, palm to the viewer", "n": max(config.batches)}
-    return bench_record("checks", claim, metrics, config, profile, device, started, data)
+    return Measured(claim, metrics, {"name": HANDS, "n": max(config.batches)})

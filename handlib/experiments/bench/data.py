@@ -6,10 +6,8 @@ nearly as much as those it has, so splits differ little.
 """
 
 import itertools
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -17,7 +15,7 @@ from ...data import SyntheticHands
 from ...data.synthetic.settings import SETTINGS
 from ...evaluation.results import Metric, device_name
 from ...hand import HandModel
-from .timing import bench_record, in_turns, one_thread
+from .timing import Measured, benchmark, in_turns
 
 
 @dataclass(frozen=True)
@@ -56,20 +54,18 @@ def make_batches(split: str, size: int, batch: int, device: str, hand: HandModel
     return make
 
 
-def bench_data(
-    config: DataBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
-) -> dict[str, Any]:
-    """Runs the benchmark and returns its record. say: is called with each line of the table."""
-    started, metrics = time.perf_counter(), []
-    batch, hand = config.batch if device == "cpu" else config.device_batch, HandModel.load()
-    with one_thread():
-        say(f"{device_name(device)}; images per second at {config.size}², batch {batch}: fastest, median round")
-        calls = {split: make_batches(split, config.size, batch, device, hand) for split in config.splits}
-        for split, times in in_turns(calls, config.seconds, device).items():
-            fastest, median = 1e3 * batch / min(times), 1e3 * batch / sorted(times)[len(times) // 2]
-            metrics.append(Metric(f"{split}_images_per_second", fastest, "images/s", n=len(times)))
-            metrics.append(Metric(f"{split}_images_per_second_median", median, "images/s", n=len(times)))
-            say(f"{split:10} {fastest:8.1f} {median:8.1f}")
+@benchmark("data")
+def bench_data(config: DataBench, device: str) -> Measured:
+    """Times the rendering of the benchmark's images, in images per second."""
+    metrics, hand = [], HandModel.load()
+    batch = config.batch if device == "cpu" else config.device_batch
+    print(f"{device_name(device)}; images per second at {config.size}², batch {batch}: fastest, median round")
+    calls = {split: make_batches(split, config.size, batch, device, hand) for split in config.splits}
+    for split, times in in_turns(calls, config.seconds, device).items():
+        fastest, median = 1e3 * batch / min(times), 1e3 * batch / sorted(times)[len(times) // 2]
+        metrics.append(Metric(f"{split}_images_per_second", fastest, "images/s", n=len(times)))
+        metrics.append(Metric(f"{split}_images_per_second_median", median, "images/s", n=len(times)))
+        print(f"{split:10} {fastest:8.1f} {median:8.1f}")
     claim = "how many images of the benchmark one core, or one GPU, makes per second"
     names = ", ".join(SyntheticHands(split, config.size, hand=hand).name for split in config.splits)
-    return bench_record("data", claim, metrics, config, profile, device, started, {"name": names, "n": batch})
+    return Measured(claim, metrics, {"name": names, "n": batch})

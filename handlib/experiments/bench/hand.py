@@ -12,11 +12,9 @@ the median over all rounds.
 import contextlib
 import io
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +24,7 @@ from ...hand import HandModel
 from ...hand.files import read_hand
 from ...hand.rotations import rotvec_to_rotmat
 from ...support import jit
-from .timing import bench_record, in_turns, one_thread, speedup
+from .timing import Measured, benchmark, in_turns, speedup
 
 Contestant = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]  # pose, shape, rotation → vertices, joints
 
@@ -50,50 +48,44 @@ class HandBench:
 
 HAND_BENCHES = {"smoke": HandBench(batches=(1, 2), seconds=0.0), "laptop": HandBench()}
 DIRECTIONS = ("forward", "forward_backward")
+PAIRS = (  # what is compared: each variant of handlib with smplx, and compiled with compiled
+    ("handlib", "smplx"),
+    ("handlib_reference", "smplx"),
+    ("handlib_compiled", "smplx"),
+    ("handlib_compiled", "smplx_compiled"),
+)
 
 
-@dataclass
-class Comparison:
-    """The times of one batch size in one direction in milliseconds, one list per contestant."""
-
-    direction: str
-    batch: int
-    times: dict[str, list[float]]
-
-    def fastest(self, name: str) -> float:
-        """Returns the time of the fastest round, which was disturbed least."""
-        return min(self.times[name])
-
-    def speedups(self) -> dict[tuple[str, str], tuple[float, float, float]]:
-        """Returns the quartiles for (ours, peer): each variant of handlib over smplx, and compiled over compiled."""
-        pairs = [(ours, "smplx") for ours in ("handlib", "handlib_reference", "handlib_compiled")]
-        pairs.append(("handlib_compiled", "smplx_compiled"))
-        return {pair: speedup(self.times, *pair) for pair in pairs if set(pair) <= self.times.keys()}
-
-    def line(self, name: str) -> str:
-        """Formats a row of the table."""
-        faster = [
-            f"{median:.2f}× {peer} ({low:.2f}–{high:.2f})"
-            for (ours, peer), (low, median, high) in self.speedups().items()
-            if ours == name
-        ]
-        return f"{self.direction:16} {self.batch:6} {self.fastest(name):9.3f}  {name:17} {', '.join(faster)}".rstrip()
-
-
-def bench_hand(
-    config: HandBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
-) -> dict[str, Any]:
-    """Runs the benchmark and returns its record. say: is called with each line of the table.
+@benchmark("hand")
+def bench_hand(config: HandBench, device: str) -> Measured:
+    """Times the hand model and smplx, MANO's own code, with and without derivatives.
 
     Raises `ModuleNotFoundError` without smplx, and `ValueError` if the results of the two differ.
     """
-    started = time.perf_counter()
     _import_smplx()
-    with one_thread():
-        say(f"{device_name(device)}; ms: the fastest round; ×: median (quartiles) of the ratios of all rounds")
-        say(f"{'':16} {'batch':>6} {'ms':>9}")
-        cases = [(direction, batch) for direction in DIRECTIONS for batch in config.batches]
-        return _record(config, profile, device, [_compare(config, *case, device, say) for case in cases], started)
+    print(f"{device_name(device)}; ms: the fastest round; ×: median (quartiles) of the ratios of all rounds")
+    print(f"{'':16} {'batch':>6} {'ms':>9}")
+    metrics, curves = [], {}
+    for direction in DIRECTIONS:
+        for batch in config.batches:
+            times = _times(config, direction, batch, device)
+            rounds, case = len(times["smplx"]), f"{direction}_b{batch}"
+            metrics += [Metric(f"{name}_{case}_ms", min(column), "ms", n=rounds) for name, column in times.items()]
+            faster = dict.fromkeys(times, "")
+            for ours, peer in PAIRS:
+                if not {ours, peer} <= times.keys():
+                    continue
+                low, median, high = speedup(times, ours, peer)
+                faster[ours] += f"  {median:.2f}× {peer} ({low:.2f}–{high:.2f})"
+                metrics.append(Metric(f"{ours}_over_{peer}_{case}", median, "ratio", n=rounds))
+                curve = curves.setdefault(f"{ours}_over_{peer}_{direction}", {})
+                for key, number in {"batch": batch, "low": low, "median": median, "high": high}.items():
+                    curve.setdefault(key, []).append(number)
+            for name, column in times.items():
+                print(f"{direction:16} {batch:6} {min(column):9.3f}  {name:17}{faster[name]}".rstrip())
+    claim = "how many times faster the hand model is than smplx's MANO with the same hand and the same numbers"
+    data = {"name": "pose, shape and rotation normal with standard deviation 0.5", "n": max(config.batches)}
+    return Measured(claim, metrics, data, {"peer": f"smplx {version('smplx')}"}, curves, config.hand)
 
 
 def _import_smplx():
@@ -130,7 +122,8 @@ def contestants(model: str, batch: int, device: str = "cpu") -> dict[str, Contes
     return {"smplx": of_smplx, "handlib": of_handlib} | ({"handlib_reference": of_reference} if fast else {})
 
 
-def _compare(config: HandBench, direction: str, batch: int, device: str, say: Callable[[str], object]) -> Comparison:
+def _times(config: HandBench, direction: str, batch: int, device: str) -> dict[str, list[float]]:
+    """The times of one batch size in one direction in milliseconds, once the results agree."""
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(batch, size, generator=generator).mul(0.5).to(device) for size in (45, 10, 3)]
     pull = torch.randn(batch, 778, 3, generator=generator).to(device)
@@ -152,7 +145,7 @@ def _compare(config: HandBench, direction: str, batch: int, device: str, say: Ca
                 compiled()
             except Exception as error:  # the compiler and its tools may raise anything
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-                say(f"torch.compile of {name} failed and is left out: {reason}")
+                print(f"torch.compile of {name} failed and is left out: {reason}")
             else:
                 calls[f"{name}_compiled"] = compiled
             finally:
@@ -160,11 +153,7 @@ def _compare(config: HandBench, direction: str, batch: int, device: str, say: Ca
     reference = calls["smplx"]()
     for name, made in calls.items():
         _check_agreement(name, made(), reference)
-
-    comparison = Comparison(direction, batch, in_turns(calls, config.seconds, device))
-    for name in calls:
-        say(comparison.line(name))
-    return comparison
+    return in_turns(calls, config.seconds, device)
 
 
 def _without_graph(function: Contestant, inputs: list[Tensor]) -> list[Tensor]:
@@ -184,21 +173,3 @@ def _check_agreement(name: str, actual: list[Tensor], expected: list[Tensor]) ->
         difference = float((a - b).abs().max())
         if not difference <= tolerance:
             raise ValueError(f"{name} and smplx disagree by {difference:.2g}, so their times are not comparable")
-
-
-def _record(
-    config: HandBench, profile: str, device: str, comparisons: list[Comparison], started: float
-) -> dict[str, Any]:
-    metrics, curves = [], {}
-    for c in comparisons:
-        rounds, case = len(c.times["smplx"]), f"{c.direction}_b{c.batch}"
-        metrics += [Metric(f"{name}_{case}_ms", c.fastest(name), "ms", n=rounds) for name in c.times]
-        for (ours, peer), (low, median, high) in c.speedups().items():
-            metrics.append(Metric(f"{ours}_over_{peer}_{case}", median, "ratio", n=rounds))
-            curve = curves.setdefault(f"{ours}_over_{peer}_{c.direction}", {})
-            for key, number in {"batch": c.batch, "low": low, "median": median, "high": high}.items():
-                curve.setdefault(key, []).append(number)
-    claim = "how many times faster the hand model is than smplx's MANO with the same hand and the same numbers"
-    data = {"name": "pose, shape and rotation normal with standard deviation 0.5", "n": max(config.batches)}
-    more = {"peer": f"smplx {version('smplx')}", "hand": HandModel.load(config.hand), "curves": curves}
-    return bench_record("hand", claim, metrics, config, profile, device, started, data, **more)

@@ -13,10 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +26,7 @@ from ...networks.turned_crop import TurnedCrop
 from ...photo.predict import Predictor
 from ...photo.pyramid import Pyramid
 from ...viz.plots import to_image
-from .timing import bench_record, one_thread
+from .timing import Measured, benchmark
 
 
 @dataclass(frozen=True)
@@ -53,14 +51,15 @@ FIRST = 18  # a hand of the split studio that the detector finds
 WIDTH, HEIGHT, SIDE = 1280, 960, 400  # of the photograph, and of the square with the hand in it
 
 
-@one_thread()
-def bench_predict(
-    config: PredictBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
-) -> dict[str, Any] | None:
-    """Runs the benchmark and returns its record; None on a GPU. say: is called with each line of the table."""
+@benchmark("predict")
+def bench_predict(config: PredictBench, device: str) -> Measured | None:
+    """Times one photograph and a batch of hands, from pixels to meshes, and the command as a new process.
+
+    None on a GPU.
+    """
     if device != "cpu":
         return None
-    started, predictor = time.perf_counter(), Predictor(config.checkpoint)
+    predictor = Predictor(config.checkpoint)
     rows = FIRST + torch.arange(config.hands)
     pictures = SyntheticHands("studio", 256, int(rows[-1]) + 1, crop_factor=2.0).batch(rows)["image"]
     photograph = torch.full((3, HEIGHT, WIDTH), 0.5)
@@ -91,13 +90,13 @@ def bench_predict(
                 call()
                 each.append(1000 * (time.process_time() - began) / hands)
             metrics.append(Metric(f"{name}_cpu_ms_per_hand", statistics.median(each), "ms", n=len(each)))
-            say(f"{name:12} {statistics.median(each):8.1f} ms per hand (fastest {min(each):.1f})")
+            print(f"{name:12} {statistics.median(each):8.1f} ms per hand (fastest {min(each):.1f})")
     for name, each in cold_times(photograph, config.checkpoint, config.cold).items():
         metrics.append(Metric(f"cold_{name}_cpu_s", statistics.median(each), "s", n=len(each)))
-        say(f"cold {name:7} {statistics.median(each):8.2f} s (fastest {min(each):.2f})")
+        print(f"cold {name:7} {statistics.median(each):8.2f} s (fastest {min(each):.2f})")
     data = {"name": "SyntheticHands studio in pictures of one size", "n": config.hands}
     claim = "how much CPU time a photograph takes, a hand in a batch, and the command as a new process"
-    return bench_record("predict", claim, metrics, config, profile, device, started, data)
+    return Measured(claim, metrics, data)
 
 
 def cold_times(photograph: Tensor, checkpoint: str, runs: int) -> dict[str, list[float]]:
@@ -109,7 +108,7 @@ def cold_times(photograph: Tensor, checkpoint: str, runs: int) -> dict[str, list
     times: dict[str, list[float]] = {"torch": [], "predict": []}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "photograph.jpg")
-        to_image(photograph / 255).save(path, quality=95)
+        to_image(photograph).save(path, quality=95)
         predict = ("-m", "handlib", "predict", path, "--out", folder, "--checkpoint", checkpoint)
         for _ in range(runs):
             times["torch"].append(_cpu_seconds("-c", "import torch"))

@@ -6,10 +6,8 @@ and F in each step; and the paper's fifty gradient steps with that term, on hand
 CPU its time counts, not the clock's. The fastest round; ratios are the median over the rounds.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +19,7 @@ from ...fitting import fit
 from ...hand import HandModel
 from ...refinement import ITERATIONS, RefinementWeights, refine
 from ...renderer import Renderer
-from .timing import bench_record, in_turns, one_thread, speedup
+from .timing import Measured, benchmark, in_turns, speedup
 
 FEATURES = replace(RefinementWeights(), feature=0.1)
 RATIOS = (("refine", "gradient"), ("refine", "refine_features"), ("gradient", "gradient_plain"))
@@ -72,25 +70,21 @@ def cases(config: RefinementBench, batch: dict[str, Tensor], device: str = "cpu"
     }
 
 
-def bench_refinement(
-    config: RefinementBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
-) -> dict[str, Any]:
-    """Runs the benchmark and returns its record; `say` gets the table."""
-    started, metrics = time.perf_counter(), []
-    batches = config.batches if device == "cpu" else config.batches_cuda
+@benchmark("refinement")
+def bench_refinement(config: RefinementBench, device: str) -> Measured:
+    """Times refine as shipped, with features and by the paper's gradient steps; and fit."""
+    metrics, batches = [], config.batches if device == "cpu" else config.batches_cuda
     data = SyntheticHands("val", DHPE.from_pretrained(config.checkpoint).config.size, max(batches))
-    with one_thread():
-        say(f"{device_name(device)}; ms a hand: the fastest round")
-        for n in batches:
-            batch = {name: value.to(device) for name, value in data.batch(torch.arange(n)).items()}
-            times = in_turns(cases(config, batch, device), config.seconds, device, least=3, warm=1)
-            for name, rounds in times.items():
-                metrics.append(Metric(f"{name}_b{n}_ms_per_hand", min(rounds) / n, "ms", n=len(rounds)))
-                say(f"{name:16} batch {n:3} {metrics[-1].value:9.1f}")
-            for ours, other in RATIOS:
-                low, median, high = speedup(times, ours, other)
-                metrics.append(Metric(f"{ours}_over_{other}_b{n}", median, "ratio", n=len(times[ours])))
-                say(f"{ours} over {other}, batch {n}: {median:.1f}× ({low:.1f}–{high:.1f})")
+    print(f"{device_name(device)}; ms a hand: the fastest round")
+    for n in batches:
+        batch = {name: value.to(device) for name, value in data.batch(torch.arange(n)).items()}
+        times = in_turns(cases(config, batch, device), config.seconds, device, least=3, warm=1)
+        for name, rounds in times.items():
+            metrics.append(Metric(f"{name}_b{n}_ms_per_hand", min(rounds) / n, "ms", n=len(rounds)))
+            print(f"{name:16} batch {n:3} {metrics[-1].value:9.1f}")
+        for ours, other in RATIOS:
+            low, median, high = speedup(times, ours, other)
+            metrics.append(Metric(f"{ours}_over_{other}_b{n}", median, "ratio", n=len(times[ours])))
+            print(f"{ours} over {other}, batch {n}: {median:.1f}× ({low:.1f}–{high:.1f})")
     claim, hands = "how long test-time refinement and a fit take, a hand", {"name": data.name, "n": len(data)}
-    settings = {"iterations": ITERATIONS["gauss-newton"]}
-    return bench_record("refinement", claim, metrics, config, profile, device, started, hands, **settings)
+    return Measured(claim, metrics, hands, {"iterations": ITERATIONS["gauss-newton"]})

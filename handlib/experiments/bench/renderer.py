@@ -19,12 +19,10 @@ and run with `--variant repaired`. Without CUDA, `FORCE_CUDA=0 PYTORCH3D_FORCE_N
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,10 +35,12 @@ from ...parameters import MeshParameters, posed_hand
 from ...renderer import Renderer
 from ...renderer.backends import fast_serves
 from .memory import peak_memory_mb
-from .timing import bench_record, in_turns, one_thread, speedup
+from .timing import Measured, benchmark, in_turns, speedup
 
 PEER = "pytorch3d_soft"
 DIRECTIONS = ("forward", "forward_backward")
+AS_SHIPPED = "as shipped"  # the peer's build
+HANDS = "sampled poses and shapes of the open hand, palm to the viewer"  # what is rendered
 SLOW = 0.2  # seconds; longer calls empty the caches for the short calls after them, and get only two rounds
 
 
@@ -60,7 +60,7 @@ class RendererBench:
     size: int = 224
     seconds: float = 10.0
     patience: float = 120.0
-    variant: str = "as shipped"
+    variant: str = AS_SHIPPED
 
 
 RENDERER_BENCHES = {"smoke": RendererBench(batches=(1, 2), size=32, seconds=0.0), "laptop": RendererBench()}
@@ -100,40 +100,36 @@ def make_call(renderer: Renderer, direction: str, batch: int, device: str = "cpu
     return forward_backward
 
 
-def bench_renderer(
-    config: RendererBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
-) -> dict[str, Any]:
-    """Runs the benchmark and returns its record. say: is called with each line of the table.
+@benchmark("renderer")
+def bench_renderer(config: RendererBench, device: str) -> Measured:
+    """Times silhouettes and their gradients, and pytorch3d's if it is installed; also measures memory.
 
     Raises `ValueError` if handlib's soft silhouettes and the peer's differ.
     """
-    started = time.perf_counter()
-    with one_thread():
-        renderers = contestants(config.size, device)
-        peer = f"pytorch3d {version('pytorch3d')}, {config.variant}" if PEER in renderers else "none"
-        say(f"{device_name(device)}; ms: the fastest round; ×: median (quartiles) of the ratios of all rounds")
-        say(f"peer: {peer}" if PEER in renderers else "peer: none, since pytorch3d is not installed")
-        if PEER in renderers:
-            _check_agreement(renderers, device)
-        metrics, expected = [], dict.fromkeys(renderers, 0.0)  # seconds of a call, for one hand
-        for direction in DIRECTIONS:
-            for batch in config.batches:
-                entrants = {}
-                for name, renderer in renderers.items():
-                    if expected[name] * batch <= config.patience:
-                        entrants[name] = renderer
-                    else:
-                        say(f"{name} is left out: a call would take about {expected[name] * batch / 60:.0f} minutes")
-                if not entrants:
-                    continue
-                slow = max(expected[name] * batch for name in entrants) > SLOW
-                times = _time(entrants, direction, batch, config.seconds, device, slow)
-                expected |= {name: min(column) / 1e3 / batch for name, column in times.items()}
-                metrics += _metrics(times, direction, batch, config.size, device, say)
-    kind = "renderer" if config.variant == "as shipped" else f"renderer-{config.variant}"
-    data = {"name": "sampled poses and shapes of the open hand, palm to the viewer", "n": max(config.batches)}
+    renderers = contestants(config.size, device)
+    peer = f"pytorch3d {version('pytorch3d')}, {config.variant}" if PEER in renderers else "none"
+    print(f"{device_name(device)}; ms: the fastest round; ×: median (quartiles) of the ratios of all rounds")
+    print(f"peer: {peer}" if PEER in renderers else "peer: none, since pytorch3d is not installed")
+    if PEER in renderers:
+        _check_agreement(renderers, device)
+    metrics, expected = [], dict.fromkeys(renderers, 0.0)  # seconds of a call, for one hand
+    for direction in DIRECTIONS:
+        for batch in config.batches:
+            entrants = {}
+            for name, renderer in renderers.items():
+                if expected[name] * batch <= config.patience:
+                    entrants[name] = renderer
+                else:
+                    print(f"{name} is left out: a call would take about {expected[name] * batch / 60:.0f} minutes")
+            if not entrants:
+                continue
+            slow = max(expected[name] * batch for name in entrants) > SLOW
+            times = _time(entrants, direction, batch, config.seconds, device, slow)
+            expected |= {name: min(column) / 1e3 / batch for name, column in times.items()}
+            metrics += _metrics(times, direction, batch, config.size, device)
+    variant = "" if config.variant == AS_SHIPPED else config.variant
     claim = "how many times faster the renderer's silhouettes and gradients are than pytorch3d's"
-    return bench_record(kind, claim, metrics, config, profile, device, started, data, peer=peer)
+    return Measured(claim, metrics, {"name": HANDS, "n": max(config.batches)}, {"peer": peer}, variant=variant)
 
 
 def _time(
@@ -148,9 +144,7 @@ def _time(
     return in_turns(calls, seconds, device)
 
 
-def _metrics(
-    times: dict[str, list[float]], direction: str, batch: int, size: int, device: str, say: Callable[[str], object]
-) -> list[Metric]:
+def _metrics(times: dict[str, list[float]], direction: str, batch: int, size: int, device: str) -> list[Metric]:
     metrics, case = [], f"{direction}_b{batch}"
     for name, column in times.items():
         line = f"{direction:16} {batch:4} {name:20} {min(column):10.2f} ms"
@@ -163,7 +157,7 @@ def _metrics(
             low, median, high = speedup(times, name, PEER)
             metrics.append(Metric(f"{name}_over_{PEER}_{case}", median, "ratio", n=len(column)))
             line += f"   {median:.4g}× ({low:.4g}–{high:.4g})"
-        say(line)
+        print(line)
     return metrics
 
 

@@ -1,12 +1,13 @@
-"""Times several calls in turns, so that other work on the machine slows all of them alike."""
+"""Times several calls in turns, so that other work on the machine slows all of them alike; `benchmark` records it."""
 
 import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from typing import Any
+from functools import wraps
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,39 +26,54 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def record_name(bench: str, device: str, profile: str) -> str:
-    """Returns the name of a benchmark's results file; it omits the default device and profile."""
-    parts = [f"bench-{bench}", *([] if device == "cpu" else [device]), *([] if profile == "laptop" else [profile])]
-    return "-".join(parts)
+class Measured(NamedTuple):
+    """What a benchmark measured, for its results file."""
+
+    claim: str
+    metrics: list[results.Metric]
+    data: dict[str, Any]
+    settings: dict[str, Any] = {}  # what its config does not name, such as the peer
+    curves: dict[str, Any] = {}
+    hand: str = "openhand"
+    variant: str = ""  # part of the record's name
 
 
-def bench_record(
-    bench: str,
-    claim: str,
-    metrics: list[results.Metric],
-    config: object,
-    profile: str,
-    device: str,
-    started: float,
-    data: dict[str, Any],
-    hand: HandModel | None = None,
-    curves: dict[str, Any] | None = None,
-    **settings: Any,
-) -> dict[str, Any]:
-    """Makes the record of a benchmark on one thread. settings: what its config does not name, such as the peer."""
-    hand = hand or HandModel.load()
-    return results.record(
-        record_name(bench, device, profile),
-        claim,
-        metrics,
-        profile=profile,
-        config=asdict(config) | settings | {"threads": 1},
-        data=data,
-        hand={"name": hand.name, "fingertips": hand.fingertips.name},
-        started=started,
-        curves=curves,
-        device=device,
-    )
+def benchmark(
+    name: str, one_thread_only: bool = True
+) -> Callable[[Callable[[Any, str], Measured | None]], Callable[..., dict[str, Any] | None]]:
+    """Makes a benchmark's record of what it measures: a decorator of a function of its config and the device.
+
+    The result is called with config, profile and device; None where there is nothing to measure on that device. The
+    default device and profile are left out of the record's name.
+    """
+
+    def decorate(measure: Callable[[Any, str], Measured | None]) -> Callable[..., dict[str, Any] | None]:
+        @wraps(measure)
+        def run(config: Any, profile: str, device: str = "cpu") -> dict[str, Any] | None:
+            started = time.perf_counter()
+            with one_thread() if one_thread_only else nullcontext():
+                found = measure(config, device)
+                if found is None:
+                    return None
+                hand = HandModel.load(found.hand)
+                parts = ["bench", name, *([found.variant] if found.variant else [])]
+                parts += [part for part in (device, profile) if part not in ("cpu", "laptop")]
+                return results.record(
+                    "-".join(parts),
+                    found.claim,
+                    found.metrics,
+                    profile=profile,
+                    config=asdict(config) | found.settings | {"threads": torch.get_num_threads()},
+                    data=found.data,
+                    hand={"name": hand.name, "fingertips": hand.fingertips.name},
+                    started=started,
+                    curves=found.curves,
+                    device=device,
+                )
+
+        return run
+
+    return decorate
 
 
 def in_turns(

@@ -9,11 +9,9 @@ The matrix rate is that of one large matrix product in the precision of the netw
 it that training reaches counts only the floating-point operations of the networks.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,15 +20,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from ...data import SyntheticHands
 from ...data.cache import CACHE
 from ...dhpe import DHPE
-from ...evaluation import results
-from ...evaluation.results import Metric
+from ...evaluation.results import Metric, device_name
 from ...evidence import keeping_statistics
 from ...training.checkpoint import RunFolder
 from ...training.feed import Feed
 from ...training.processes import Processes
 from ...training.profiles import TrainConfig, preset
 from ...training.train import DHPEObjective, Trainer
-from .timing import in_turns, record_name
+from .timing import Measured, benchmark, in_turns
 
 
 @dataclass(frozen=True)
@@ -109,11 +106,9 @@ def product(side: int, device: str, dtype: torch.dtype) -> Callable[[], object]:
     return lambda: a @ b
 
 
-def bench_training(
-    config: TrainingBench, profile: str, device: str = "cpu", say: Callable[[str], object] = print
-) -> dict[str, Any]:
-    """Runs the benchmark and returns its record. say: is called with each line of the table."""
-    started = time.perf_counter()
+@benchmark("training", one_thread_only=False)
+def bench_training(config: TrainingBench, device: str) -> Measured:
+    """Times a step of training and its networks alone."""
     run = preset(config.train)
     run = replace(run, data=("synthetic",), augment_from=None, precision="no" if device == "cpu" else run.precision)
     dtype = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[run.precision]
@@ -139,18 +134,8 @@ def bench_training(
         Metric("matrix_rate_tflops", rate / 1e12, "TFLOP/s", n=len(matrix["product"])),
         Metric("fraction_of_matrix_rate", flops / full / rate, "fraction"),
     ]
-    say(f"{results.device_name(device)}; {config.train}, batches of {n}, {run.precision} half precision")
+    print(f"{device_name(device)}; {config.train}, batches of {n}, {run.precision} half precision")
     for metric in metrics:
-        say(f"{metric.name:28} {metric.value:10.3f} {metric.unit}")
-    return results.record(
-        record_name("training", device, profile),
-        "how fast a network is trained, and how much of the time is not the network",
-        metrics,
-        profile=profile,
-        config={"bench": asdict(config), "train": asdict(run), "threads": torch.get_num_threads()},
-        seed=run.seed,
-        data={"name": data.name, "n": len(data)},
-        hand={"name": data.hand.name, "fingertips": data.hand.fingertips.name},
-        started=started,
-        device=device,
-    )
+        print(f"{metric.name:28} {metric.value:10.3f} {metric.unit}")
+    claim = "how fast a network is trained, and how much of the time is not the network"
+    return Measured(claim, metrics, {"name": data.name, "n": len(data)}, {"run": asdict(run)})

@@ -6,7 +6,7 @@ Smoke runs are left out, always. Records of one experiment on one test set must 
 import hashlib
 import math
 import os
-import shlex
+import re
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ import numpy as np
 from safetensors.numpy import load
 
 from ...evaluation import results
-from .equipment import Equipment
 from .experiments import EXPERIMENTS, tests_of
 from .sets import PHOTOS, PREFIX, SPLITS
 from .statistics import Differences
@@ -46,9 +45,10 @@ class Value(NamedTuple):
             return None
         return STUDENT[min(self.seeds - 1, len(STUDENT)) - 1] * self.spread / math.sqrt(self.seeds)
 
-    def text(self, digits: int = 3) -> str:
+    def text(self, digits: int = 3, sign: str = "-") -> str:
+        """The mean ± its spread. sign: "+" writes that of a mean above 0, too."""
         spread = "" if self.spread is None else f" ± {self.spread:.{digits}f}"
-        return f"{self.mean:.{digits}f}{spread}"
+        return f"{self.mean:{sign}.{digits}f}{spread}"
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,8 @@ class Collection:
         return next((scale["rows"] for scale in scales if "rows" in scale), {})
 
     def command(self, experiment: str) -> str:
-        """What makes the results of an experiment, as this suite has them."""
-        kinds = self.suite.removeprefix(self.profile).strip("-")
-        words = ["handlib", "reproduce", "all", "--profile", self.profile, "--only", experiment]
-        if kinds == PHOTOS:
-            words += ["--photographs", "PATH"]
-        elif kinds:
-            words += ["--data", ",".join(f"{kind}:PATH" for kind in kinds.split("-"))]
-        return shlex.join(words + Equipment.of(self.records[0]["config"]["scale"]["train"]).words)
+        """What makes the results of an experiment: the command of one that is there, for another."""
+        return re.sub(r"--only \S+", f"--only {experiment}", self.records[0]["command"])
 
 
 def paired(sides: list[tuple[dict[int, np.ndarray], dict[int, np.ndarray]]]) -> Differences:

@@ -38,13 +38,6 @@ class Equipment:
         if self.fingertips not in FINGERTIPS:
             raise ValueError(f"unknown fingertip set '{self.fingertips}': choose one of {', '.join(FINGERTIPS)}")
 
-    @classmethod
-    def of(cls, train: Mapping[str, Any]) -> "Equipment":
-        """That of a training run as records have it."""
-        model = train.get("model", {})
-        found = {name: model[name] for name in IN_MODEL if name in model}
-        return cls(**found, backgrounds=train.get("backgrounds", ""))
-
     @property
     def chosen(self) -> dict[str, str]:
         """What is not the default."""

@@ -9,14 +9,14 @@ from ...support.files import atomic_path
 from .. import published
 from .collection import Collection
 from .experiments import EXPERIMENTS, TABLES
-from .sets import PUBLISHED, SPLITS, TITLES, headline, pck_name
+from .sets import PUBLISHED, headline, pck_name
+from .tables import test_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 STYLES = ("-", "--", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
-LOW_MM = 0, 50
 
 
 def figures(runs: Collection, names: tuple[str, ...] = tuple(TABLES)) -> dict[str, "Figure"]:
@@ -60,7 +60,9 @@ def _pck(runs: Collection, experiments: tuple[str, ...], where: str) -> "Figure 
             said = published.find(published.OURS, "RHD")
             curve = published.RHD_CURVE
             axes.plot(curve["threshold_mm"], curve["pck"], "k:", label=f"{published.OURS}: {said.text}")
-        axes.set(title=_title(test), xlabel="error threshold (mm)", ylabel="joints within it", xlim=LOW_MM, ylim=(0, 1))
+        axes.set(
+            title=test_title(test), xlabel="error threshold (mm)", ylabel="joints within it", xlim=(0, 50), ylim=(0, 1)
+        )
         axes.legend(fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, -0.18))  # below: curves fill the panel
     figure.suptitle(f"{where}; {_data(runs)}; legend: AUC, mean ± standard deviation over seeds", fontsize=8)
     return figure
@@ -96,7 +98,7 @@ def _iterations(runs: Collection) -> "Figure | None":
             curve = record["curves"]["refinement"]
             axes.plot(curve["iteration"], curve["joints_root_mean_mm"], color="C0", linewidth=0.6, alpha=0.5)
         axes.plot(mean["iteration"], mean["joints_root_mean_mm"], color="C0")
-        axes.set(title=_title(test), xlabel="steps of Eq. 13", ylabel="mean error (mm)")
+        axes.set(title=test_title(test), xlabel="steps of Eq. 13", ylabel="mean error (mm)")
     figure.suptitle(f"Steps of test-time refinement; {_data(runs)}; thin: each seed", fontsize=8)
     return figure
 
@@ -109,7 +111,7 @@ def _joints(runs: Collection) -> "Figure | None":
     for n, (test, curve) in enumerate(curves.items()):
         place = [row + (n - (len(curves) - 1) / 2) * 0.25 for row in range(len(curve["joint"]))]
         heights = [0 if mean is None else mean for mean in curve["mean_mm"]]
-        axes.bar(place, heights, 0.25, label=_title(test))
+        axes.bar(place, heights, 0.25, label=test_title(test))
     axes.set_xticks(range(len(curve["joint"])), curve["joint"], rotation=60, fontsize=7)
     axes.set(ylabel="mean error (mm)")
     axes.legend(fontsize=7)
@@ -122,10 +124,6 @@ def _figure(panels: int, width: float, height: float = 3.6) -> tuple["Figure", "
 
     figure = Figure(figsize=(width * panels, height), layout="constrained")
     return figure, list(figure.subplots(1, panels, squeeze=False)[0])
-
-
-def _title(test: str) -> str:
-    return f"{test}, stands for {PUBLISHED[test]}" if test in SPLITS else TITLES.get(test, test)
 
 
 def _data(runs: Collection) -> str:

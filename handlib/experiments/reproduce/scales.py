@@ -17,7 +17,8 @@ class Scale:
     """
 
     train: TrainConfig  # of the full method; others differ by what they leave out
-    schedule: TrainConfig  # of the two runs of Fig. 5f: without lifting, which would bring most hands under T at once
+    # Of the two runs of Fig. 5f (also `handlib ablate`): without lifting, which would bring most hands under T at once.
+    schedule: TrainConfig
     # Of trainings whose steps cost less than the full method's: as many epochs as take about as long as its own with
     # lifting. The others have as many as it has.
     epochs: Mapping[str, int] = field(default_factory=dict)

@@ -92,7 +92,7 @@ def ablation_table(runs: Collection) -> Rendered:
         row = [EXPERIMENTS[name].title]
         for test, cell in zip(runs.tests, _aucs(runs, name), strict=True):
             change = runs.difference(name, "full", test, headline(test)) if name != "full" else None
-            row += [cell, NONE if change is None else f"{change.mean:+.3f}" + _spread(change)]
+            row += [cell, NONE if change is None else change.text(sign="+")]
         rows.append(tuple(row))
     note = f"The paper's own values are {published.MISSING}: it draws them as curves."
     return Rendered(f"Ablations, AUC, {runs.suite}", tuple(header), tuple(rows), (*_about(runs), _grids(runs), note))
@@ -274,10 +274,6 @@ def _cell(value: Value | None, digits: int, runs: Collection, experiment: str = 
         return NOT_RUN
     wanted = runs.wanted(experiment)
     return value.text(digits) + (f" ({value.seeds} of {wanted} seeds)" if value.seeds < wanted else "")
-
-
-def _spread(value: Value) -> str:
-    return "" if value.spread is None else f" ± {value.spread:.3f}"
 
 
 def _about(runs: Collection, measured_on: str = "test", cached: bool = False) -> tuple[str, ...]:
