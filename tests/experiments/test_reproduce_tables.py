@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from reproduction import REAL, write_suite
@@ -108,6 +109,16 @@ def test_what_is_missing_is_said(tmp_path):
     lines = missing_runs(runs)
     assert any("0 of 9" in line and "--profile laptop --only pso`" in line for line in lines)
     assert any(line.startswith("DHPE: 6 of 9") for line in lines)
+
+
+def test_a_larger_suite_goes_over_a_smaller_one(runs):
+    large = replace(runs, suite="workstation", records=tuple(runs.runs("full", "diverse")))
+    both = large.over(runs)
+    assert both.suite == "workstation, laptop"
+    assert both.runs("full", "diverse") == runs.runs("full", "diverse")
+    assert not both.runs("full", "object")  # an experiment is of one suite
+    assert both.runs("no_shape_loss", "object") == runs.runs("no_shape_loss", "object")
+    assert large.over(None) is large and runs.over(large) is runs
 
 
 def test_smoke_runs_never_enter(tmp_path):

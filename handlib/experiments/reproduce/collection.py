@@ -9,7 +9,7 @@ import os
 import re
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,6 +71,12 @@ class Collection:
         """Test sets of which there is a record, in the order of the plan."""
         first, found = (*SPLITS, "rhd", "stb", "do"), dict.fromkeys(r["config"]["test"] for r in self.records)
         return tuple(name for name in dict.fromkeys((*first, *found)) if name in found and name != "val")
+
+    def over(self, other: "Collection | None") -> "Collection":
+        """These records, and those of a smaller suite of the experiments that this one has none of."""
+        own = {record["config"]["experiment"] for record in self.records}
+        rest = () if other is None else tuple(r for r in other.records if r["config"]["experiment"] not in own)
+        return replace(self, suite=f"{self.suite}, {other.suite}", records=self.records + rest) if rest else self
 
     def runs(self, experiment: str, test: str) -> list[dict[str, Any]]:
         """The records of an experiment on a test set, by seed."""
