@@ -92,4 +92,6 @@ def _command(options: Path, cores: int, dry_run: bool, engine: str) -> list[str]
     words = [sys.executable, "-m", "snakemake", "--snakefile", str(RULES), "--configfile", str(options)]
     words += ["--directory", str(options.parent), "--cores", str(cores), "--rerun-triggers", "mtime", "--nolock"]
     words += ["--keep-going", "--rerun-incomplete", "--quiet", "rules" if dry_run else "progress"]
+    if "--executor" not in engine:  # Snakemake 9.10 to 9.15 frees cores twice, but not what rules name themselves
+        words += ["--resources", f"runs={cores}"]
     return words + (["--dry-run"] if dry_run else []) + shlex.split(engine)

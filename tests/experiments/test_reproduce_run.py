@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handlib.cli.reproduce import reproduce_command
+from handlib.cli.reproduce import RULES, _command, reproduce_command
 from handlib.dhpe import DHPEConfig
 from handlib.evaluation import results
 from handlib.experiments.baselines import Estimate
@@ -200,6 +200,13 @@ def test_missing_files_are_an_error_before_anything_is_trained(tmp_path, missing
     with pytest.raises(FileNotFoundError, match="NO"):
         reproduce_command("all", profile="smoke", out=tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
+
+
+def test_cores_bound_the_runs_at_once(tmp_path):
+    """By a resource of the rules, since some versions of Snakemake start more than --cores allows."""
+    assert "runs=1" in RULES.read_text()
+    assert _command(tmp_path, 3, False, "")[-2:] == ["--resources", "runs=3"]
+    assert "--resources" not in _command(tmp_path, 3, False, "--executor slurm --jobs 20")  # the cluster's business
 
 
 def test_snakemake_plans_does_and_goes_on(tmp_path, capfd):

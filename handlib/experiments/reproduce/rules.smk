@@ -26,5 +26,5 @@ for run in suite.runs:
         output: run.makes
         threads: 1
         priority: 100 - run.seed  # an interrupted suite has whole tables of fewer seeds
-        resources: gpu=1
+        resources: gpu=1, runs=1  # "runs" counts what --cores allows at once
         shell: "{command} {rule}"
