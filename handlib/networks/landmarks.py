@@ -1,9 +1,10 @@
 """The hand landmark network of MediaPipe Hands (Google, Apache-2.0) in torch: 21 points of one hand in an upright crop.
 
-Its authors trained it on photographs. In the trunk `photo` it is both J2D and F (Sec. 3.1): its points are j2D, and the
-1,152 numbers from which linear layers compute all its outputs are F(x). Images are sRGB in [0, 1], 224×224; the hand
-points up and fills half the side of the crop (turned_crop.py). Points are in C21 order but are not handlib's joints:
-hand/landmark_sets.py says where they lie on the mesh.
+Its authors trained it on photographs, and tools/tune_landmarks.py trained it further on rendered hands. In the trunk
+`photo` it is both J2D and F (Sec. 3.1): its points are j2D, and the 1,152 numbers from which linear layers compute all
+its outputs are F(x). Images are sRGB in [0, 1], 224×224; the hand points up and fills half the side of the crop
+(turned_crop.py). Points are in C21 order but are not handlib's joints: hand/landmark_sets.py says where they lie on the
+mesh.
 """
 
 from jaxtyping import Float

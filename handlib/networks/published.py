@@ -1,4 +1,7 @@
-"""Loads the published networks that ship with handlib in handlib/networks/weights; each file's SHA-256 is checked."""
+"""Loads the networks from MediaPipe that ship in handlib/networks/weights; each file's SHA-256 is checked.
+
+The palm detector is as it was published; the landmark network was tuned further (tools/tune_landmarks.py).
+"""
 
 from functools import lru_cache
 from pathlib import Path
@@ -31,12 +34,12 @@ def landmark_network() -> LandmarkNetwork:
 
 
 def load_landmarks(network: LandmarkNetwork) -> None:
-    """Loads the published weights into a landmark network and freezes it."""
+    """Loads the shipped weights into a landmark network and freezes it."""
     _load(network, "hand_landmarks")
 
 
 def _load(network: nn.Module, name: str) -> nn.Module:
-    """Loads published weights and freezes the network. Raises `ValueError` if the file is not the one that shipped."""
+    """Loads shipped weights and freezes the network. Raises `ValueError` if the file is not the one that shipped."""
     path = WEIGHTS / f"{name}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}: install handlib again")
