@@ -47,7 +47,7 @@ class RowScale:
     test: int = 2000  # hands of each test split
     val: int = 500  # of the validation split, by which rates are chosen
     lift_steps: int = 1500  # of 128 skeletons
-    half_lift_steps: int = 100  # for Fig. 5f: some hands are under T then, not all
+    half_lift_steps: int = 60  # for Fig. 5f: about half of the hands are under T then
     lifted_steps: int = 300  # of 64 rows, from a lifted start
     steps: int = 600  # … from random weights, or half lifted
     principal: int = 128  # directions of F
