@@ -4,13 +4,12 @@ handlib/networks/weights/hand_landmarks.safetensors.
     python tools/convert_landmarks.py WHEEL   # the published network, in runs/published
     python tools/tune_landmarks.py HANDS SCENES
 
-The published network fails on many hands that hold things or are seen from the side, and it is sure of points that are
-far off. Rendered hands of the training split show it such hands with their true points: those where its own points lie
-on the mesh (hand/landmark_sets.py). Its presence learns there to say whether its points are right, through crops that
-may be far from the hand. What it knows of photographs must stay: on HANDS, a folder of photographs of hands, and on
-SCENES, a folder of other photographs, the answers of the published network are the truth. The weights that ship are an
-average over the last tenth of the steps, in half precision. All is kept in runs/landmarks, and an interrupted run
-continues there.
+The published network fails on many hands that hold things or are seen from the side. Rendered hands of the training
+split show it such hands with their true points: those where its own points lie on the mesh (hand/landmark_sets.py). Its
+presence learns there to say whether its points are right, through crops that may be far from the hand. What it knows of
+photographs must stay: on HANDS, a folder of photographs of hands, and on SCENES, a folder of other photographs, the
+answers of the published network are the truth. The weights that ship are an average over the last tenth of the steps,
+in half precision. All is kept in runs/landmarks, and an interrupted run continues there.
 
 The weights that ship were tuned on the photographs of the Sign Language Digits Dataset with numbers below 4909, and on
 samples/data of OpenCV 4.9.0.80. Both are published under Apache-2.0.
@@ -42,9 +41,9 @@ from handlib.photo.pyramid import Pyramid
 from handlib.photo.read import image_files, read_photo
 from handlib.support.digests import load_state, load_tensors, save_state, save_tensors
 from handlib.support.files import atomic_path
+from handlib.training.evidence_rows import CROP_FACTOR, SIZE
 from handlib.training.skeletons import centered, seen_without_error
 
-SIZE, CROP_FACTOR = 256, 2.0  # of rendered pictures: a turned crop shows more than the benchmark's upright one
 FIRST = 16_000  # sample of the training split: those before it teach E3D
 RENDERED, HANDS, SCENES = 22, 6, 4  # pictures of each kind in a batch
 LEARN = 4909  # photographs of hands with this number and above are of the people that are measured
@@ -142,8 +141,8 @@ class Photographs:
 
 def photographs_of_hands(folder: Path, finder: Finder) -> Photographs:
     result = Photographs()
-    numbered = [(int(re.findall(r"\d+", path.stem)[-1]), path) for path in sorted(folder.rglob("*.jpg"))]
-    for _, path in tqdm([(n, path) for n, path in numbered if n < LEARN], "photographs of hands"):
+    files = [path for path in sorted(folder.rglob("*.jpg")) if int(re.findall(r"\d+", path.stem)[-1]) < LEARN]
+    for path in tqdm(files, "photographs of hands"):
         picture = read_photo(path).pixels
         hands = finder.find(Pyramid(picture), 1)
         result.add(picture, [TurnedCrop.around_points(hand.points_px[None]) for hand in hands])
@@ -155,7 +154,8 @@ def photographs_of_scenes(folder: Path, finder: Finder) -> Photographs:
     result, generator = Photographs(), torch.Generator().manual_seed(0)
     for path in tqdm(image_files(folder), "photographs of scenes"):
         picture = read_photo(path).pixels
-        picture = picture[:, :: math.ceil(max(picture.shape) / LARGEST), :: math.ceil(max(picture.shape) / LARGEST)]
+        step = math.ceil(max(picture.shape) / LARGEST)
+        picture = picture[:, ::step, ::step]
         pyramid, crops = Pyramid(picture), []
         size = torch.tensor([[float(pyramid.width), pyramid.height]])
         for turn in range(4):

@@ -27,9 +27,10 @@ from handlib.networks.turned_crop import TurnedCrop
 from handlib.photo.predict import Predictor
 from handlib.photo.pyramid import Pyramid
 from handlib.photo.read import read_photo
+from handlib.training.evidence_rows import CROP_FACTOR, SIZE
 
 PUBLISHED = "runs/published/hand_landmarks.safetensors"
-HANDS, SIZE, CROP_FACTOR = 400, 256, 2.0
+HANDS = 400
 NEAR, FAR = 0.15, 0.25  # mean error over the hand's side of points that are right, and of points that are wrong
 IMAGE, SPACE = landmark_set("image").regressor, landmark_set("space").regressor
 
