@@ -80,6 +80,15 @@ def test_four_answers(mean, by_hand, expected):
     assert verdicts([effect]) == [expected]
 
 
+@pytest.mark.parametrize("mean, by_hand, plain, same", [
+    (-0.05, 0.1, CONTRADICTED, CONTRADICTED), (-0.008, 0.1, CONTRADICTED, UNDECIDED), (0.001, 0.02, BOUNDED, BOUNDED),
+])  # fmt: skip
+def test_a_claim_that_nothing_changes_is_contradicted_by_more_than_its_bound_alone(mean, by_hand, plain, same):
+    differences = [drawn(mean, 0.0005, by_hand, 0.01, 5, 1000, 1)]
+    assert verdicts([paired_bootstrap(differences)]) == [plain]
+    assert verdicts([paired_bootstrap(differences, same=True)]) == [same]
+
+
 def test_two_seeds_decide_nothing():
     assert verdicts([paired_bootstrap([drawn(0.3, 0.0, 0.01, 0.0, 2, 100, 0)])]) == [UNDECIDED]
 

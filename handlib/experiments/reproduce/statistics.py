@@ -33,7 +33,10 @@ Differences = list[Float[np.ndarray, "seeds _"]]
 
 
 class Effect(NamedTuple):
-    """A mean difference, its 95 % interval, and the p-values of "it is 0" and of "it is DELTA or more"."""
+    """A mean difference, its 95 % interval, and the p-values of "it is 0" and of "it is DELTA or more".
+
+    Of a claim that there is no difference, `p_zero` is that of "it is DELTA or less", which contradicts it.
+    """
 
     mean: float
     low: float
@@ -47,8 +50,12 @@ class Effect(NamedTuple):
         return f"{self.mean:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
 
 
-def paired_bootstrap(differences: Differences, delta: float = DELTA, draws: int = DRAWS, seed: int = 0) -> Effect:
+def paired_bootstrap(
+    differences: Differences, delta: float = DELTA, same: bool = False, draws: int = DRAWS, seed: int = 0
+) -> Effect:
     """The difference, as the mean over test sets, each counting alike, and how chance moves it.
+
+    same: whether the claim is that there is none.
 
     Seeds are drawn once for all test sets, hands for each. A resample of few seeds varies too little, by (S − 1) / S
     and by the heavy tails of Student's t: what seeds contribute is widened accordingly. `ValueError` where arrays do
@@ -69,9 +76,10 @@ def paired_bootstrap(differences: Differences, delta: float = DELTA, draws: int 
         total += mean[:, 0] + widened * (drawn * (by_seed - mean)).sum(1)
     total /= len(differences)
     low, high = np.quantile(total, (LEVEL / 2, 1 - LEVEL / 2))
+    least = delta if same else 0.0
     return Effect(
         float(np.mean([d.mean() for d in differences])), float(low), float(high),
-        min(1.0, 2 * min(_share(total <= 0), _share(total >= 0))),
+        min(1.0, 2 * min(_share(total <= least), _share(total >= -least))),
         min(1.0, 2 * max(_share(total <= -delta), _share(total >= delta))),
         seeds, sum(d.shape[1] for d in differences),
     )  # fmt: skip

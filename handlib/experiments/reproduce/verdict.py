@@ -71,7 +71,7 @@ def judge(runs: Collection) -> dict[str, Judgment]:
             continue
         verdict = answers[claim.name]
         if claim.same:
-            verdict = {BOUNDED: HOLDS, HOLDS: CONTRADICTED}.get(verdict, verdict)
+            verdict = {BOUNDED: HOLDS, HOLDS: CONTRADICTED}.get(verdict, verdict)  # whichever sign a difference has
         undecided = verdict == UNDECIDED and evidence.differences
         enough = needed(evidence.differences, _delta(claim)) if undecided else None
         judged[claim.name] = Judgment(verdict, _found(claim, evidence, enough), evidence.effect, enough)
@@ -88,8 +88,9 @@ def verdict_table(runs: Collection) -> Rendered:
     notes = (
         f"Ours: suite {runs.suite}, {kind}. Differences with their 95 % interval by a paired bootstrap over seeds and "
         "hands; AUC at thresholds and alignments of the table of results.",
-        f"Holds, contradicted: the difference is not 0; bounded: it is smaller than {DELTA} of AUC, either way; both "
-        "at 5 %, corrected by Holm over all claims. Undecided: neither is shown.",
+        f"Holds, contradicted: the difference is not 0; bounded: it is smaller than {DELTA} of AUC, either way. A "
+        "claim that nothing changes holds where the difference is smaller than its rule says, and is contradicted "
+        "where it is larger. All at 5 %, corrected by Holm over all claims. Undecided: neither is shown.",
     )
     return Rendered(
         f"What the paper claims, and what holds here, {runs.suite}",
@@ -129,7 +130,7 @@ def _gather(claim: Claim, runs: Collection) -> _Evidence | None:
         sides = [(_scores(runs, a, test, claim.score), _others(claim, runs, b, test)) for test in tests]
         differences = [UNITS.get(claim.score, USUAL).sign * d for d in paired(sides)]
         if differences and len(differences[0]) > 1:
-            return _Evidence(tests, (a, b), differences, paired_bootstrap(differences, _delta(claim)))
+            return _Evidence(tests, (a, b), differences, paired_bootstrap(differences, _delta(claim), claim.same))
         if claim.score == "auc" and claim.name != "published" and tests and (found := _by_means(runs, a, b, tests)):
             return found
     return None
