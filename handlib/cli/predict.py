@@ -45,7 +45,8 @@ def predict_command(
         images: Photographs of any size with hands anywhere in them; videos; folders of frames.
         out: Folder to write to.
         max_hands: How many hands to look for in a picture, at most.
-        mesh: Format of the meshes: obj and ply hold colors, glb opens in viewers, stl is closed for printing.
+        mesh: Format of the meshes: obj and ply hold colors, glb opens in viewers, stl is closed and in
+            millimeters, for printing.
         focal: Focal length in pixels of the photograph. By default the file's own; if it has none, a field of view is
             assumed. Depth depends on it; the pose hardly does.
         checkpoint: "photo" or "lite", which ship with handlib, or a model.safetensors written by `handlib train`.
