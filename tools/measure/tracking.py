@@ -29,7 +29,7 @@ from handlib.photo import track
 from handlib.photo.clip import predict_clip
 from handlib.photo.predict import Predictor
 from handlib.photo.track import Tracker
-from handlib.photo.video import VideoWriter
+from handlib.photo.video import video_writer
 
 SEQUENCES, FRAMES, LENGTH = (2, 3), 96, 150  # frames used, of the frames of each sequence
 SIZE, BOX = 480, (90.0, -60.0, 600.0)  # pixels; the crop of the benchmark's image
@@ -134,10 +134,10 @@ def clip_fps(predictor: Predictor, images: Tensor) -> float:
     margin = (width - height) // 2
     with tempfile.TemporaryDirectory() as home:
         path = Path(home) / "clip.mp4"
-        with VideoWriter(path, VIDEO, 30) as video:
+        with video_writer(path, VIDEO, 30) as write:
             for image in images:
                 large = functional.interpolate(image[None].float(), (height, height), mode="bilinear")
-                video.write(functional.pad(large, (margin, margin, 0, 0), "replicate")[0].round().byte())
+                write(functional.pad(large, (margin, margin, 0, 0), "replicate")[0].round().byte())
         started = time.process_time()
         predict_clip(path, home, predictor, max_hands=1)
         return len(images) / (time.process_time() - started)
