@@ -17,7 +17,7 @@ Beside them may stand `K` (3, 3) and `image_size` (width, height), the same for 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,12 @@ def write_hands(path: str | os.PathLike[str], hands: Mapping[str, Any]) -> Path:
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
     return path
+
+
+def stacked(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """An array for each field of the rows; where there is no row, for each field that there may be."""
+    shapes = {name: shape for name, (shape, _) in (REQUIRED | OPTIONAL).items()}
+    return {name: np.array([row[name] for row in rows]).reshape(-1, *shapes[name]) for name in (rows or [shapes])[0]}
 
 
 def read_hands(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
