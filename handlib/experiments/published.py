@@ -70,9 +70,9 @@ SEGMENTATION = tuple(
 )
 
 
-def find(method: str, data: str, metric: str = "auc", low: float | None = 20, high: float | None = 50) -> Published:
-    """The one published number of a method; `KeyError` when none is listed, not even as missing."""
-    for entry in (*AUC, *SEGMENTATION):
-        if (entry.method, entry.data, entry.metric, entry.low, entry.high) == (method, data, metric, low, high):
+def find(method: str, data: str) -> Published:
+    """The published AUC of a method from 20 to 50 mm; `KeyError` when none is listed, not even as missing."""
+    for entry in AUC:
+        if (entry.method, entry.data, entry.low, entry.high) == (method, data, 20, 50):
             return entry
-    raise KeyError(f"no published {metric} of {method} on {data} is listed")
+    raise KeyError(f"no published AUC of {method} on {data} is listed")
