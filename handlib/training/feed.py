@@ -49,7 +49,7 @@ def open_data(
             continue
         real = open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size)
         if split == "train":
-            real.crop = replace(real.crop, jitter=crop_jitter)
+            real.rule = replace(real.rule, jitter=crop_jitter)
         opened.append(real)
     return opened
 
