@@ -72,7 +72,7 @@ class DexterObject(RealHands):
             self.tips_mm[sequence] = tips
             count = valid_tips(tips).sum(1)
             self.frames += [(sequence, i) for i in range(len(tips)) if count[i] >= WHICH[self.which]]
-        self.start(f"DexterObject which={self.which} fingertips={self.fingertips}", len(self.frames))
+        self.start(f"DexterObject which={self.which}", len(self.frames))
 
     def read(self, row: int) -> Frame:
         sequence, i = self.frames[row]

@@ -61,10 +61,11 @@ class RealHands(Dataset):
     validates = False  # whether the data set has its own validation split
 
     def start(self, title: str, count: int) -> None:
-        """Ends the construction of a reader of `count` rows. title: what it is, without its crops."""
+        """Ends the construction of a reader of `count` rows. title: what it is of its own arguments."""
         if self.size < 1:
             raise ValueError(f"size must be at least 1 pixel, not {self.size}")
-        self.title, self.count, self.rule = title, count, Crop(self.crop, self.crop_factor, self.crop_meters)
+        self.title, self.count = f"{title} fingertips={self.fingertips}", count
+        self.rule = Crop(self.crop, self.crop_factor, self.crop_meters)
         self.rows: Iterable[int] = range(count)
         self.broken: dict[int, str] = {}
         if self.skip_broken:

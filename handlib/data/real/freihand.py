@@ -64,8 +64,7 @@ class FreiHAND(RealHands):
         versions = self._versions() if self.backgrounds is None else self.backgrounds
         if not 1 <= versions <= (1 if test else BACKGROUNDS):
             raise ValueError(f"backgrounds must be 1 … {1 if test else BACKGROUNDS}, not {versions}")
-        title = f"FreiHAND {self.split} backgrounds={versions} fingertips={self.fingertips}"
-        self.start(title, versions * len(self.K))
+        self.start(f"FreiHAND {self.split} backgrounds={versions}", versions * len(self.K))
 
     def _rows(self, what: str, shape: tuple[int, int], optional: bool) -> JsonRows | None:
         path = self.root / f"{self.stem}_{what}.json"

@@ -89,7 +89,7 @@ class HO3D(RealHands):
         self.ends: dict[str, int] = {}
         for sequence, frame in self.frames:
             self.ends[sequence] = max(self.ends.get(sequence, 0), int(frame) + 1)
-        self.start(f"HO3D v{self.version} {self.split} fingertips={self.fingertips}", len(self.frames))
+        self.start(f"HO3D v{self.version} {self.split}", len(self.frames))
 
     def _truth(self, what: str, shape: tuple[int, int]) -> JsonRows | None:
         path = self.root / f"evaluation_{what}.json"

@@ -114,7 +114,7 @@ class InterHand26M(RealHands):
         self.spans = {key: (min(numbers), max(numbers) + 1) for key, numbers in frames.items()}
         options = f"hand={self.hand} which={self.which} roots={'yes' if self.roots else 'no'}"
         options += "".join(f" {name}={getattr(self, name)}" for name in ("annotations", "ids") if getattr(self, name))
-        self.start(f"InterHand2.6M {self.split} {options} fingertips={self.fingertips}", len(self.hands))
+        self.start(f"InterHand2.6M {self.split} {options}", len(self.hands))
 
     def _file(self, what: str) -> Path:
         return self.labels / f"InterHand2.6M_{self.split}_{what}.json"

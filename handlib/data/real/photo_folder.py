@@ -47,7 +47,7 @@ class PhotoFolder(RealHands):
         self.folder = Path(self.folder).expanduser()
         self.path = self.folder / self.annotations
         self.entries = read_annotations(self.path)
-        self.start(f"PhotoFolder {self.folder.resolve().name} fingertips={self.fingertips}", len(self.entries))
+        self.start(f"PhotoFolder {self.folder.resolve().name}", len(self.entries))
 
     def read(self, row: int) -> Frame:
         entry, where = self.entries[row], f"{self.path}, entry {row}"

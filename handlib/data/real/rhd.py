@@ -86,8 +86,7 @@ class RHD(RealHands):
         self.folder = find_root(self.root, FOLDERS.values(), "RHD") / FOLDERS[self.split]
         self.labels = read_labels(self.folder)
         self.xyz, self.uv_vis, self.K, self.frames = (self.labels[key] for key in ("xyz", "uv_vis", "K", "frames"))
-        title = f"RHD {self.split} hand={self.hand} joint0={self.joint0} fingertips={self.fingertips}"
-        self.start(title, len(self.frames))
+        self.start(f"RHD {self.split} hand={self.hand} joint0={self.joint0}", len(self.frames))
 
     def read(self, row: int) -> Frame:
         file = f"{self.frames[row]:05d}.png"

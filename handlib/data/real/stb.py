@@ -87,8 +87,7 @@ class STB(RealHands):
             labels = read_labels(self.root / "labels" / f"{sequence}_{self.camera[:2]}.mat")
             self.labels[sequence] = labels
             self.frames += [(sequence, stem, i) for stem in CAMERAS[self.camera] for i in range(len(labels))]
-        title = f"STB {self.split} camera={self.camera} joint0={self.joint0} fingertips={self.fingertips}"
-        self.start(title, len(self.frames))
+        self.start(f"STB {self.split} camera={self.camera} joint0={self.joint0}", len(self.frames))
 
     def time(self, row: int) -> float:
         sequence, _, i = self.frames[row]
