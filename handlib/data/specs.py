@@ -45,7 +45,7 @@ def open_spec(spec: str, split: str = "test", size: int = 224, skip_broken: bool
         raise ValueError(f"{spec}: has no split 'val': hold out some hands for it, as in {hold_out(spec, 0.05)}")
     split = ("val" if fraction is None else "train") if validation else split_of(split)
     values = _arguments(reader, arguments, {"root", "folder", "split", "size", "skip_broken"}, spec)
-    if "split" in inspect.signature(reader).parameters:
+    if reader.trains:
         data = reader(path, split=split, size=size, skip_broken=skip_broken, **values)
         return data if fraction is None or split != "train" else data.hold_out(fraction, validation)
     if split != "test":

@@ -62,7 +62,12 @@ RHD_CURVE = {
 }
 
 SEGMENTERS = (OURS, "Zimmermann & Brox 2017", "Khan & Borji 2018")
-CRITERIA = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
+CRITERIA = {  # of segmentation, by the names of our metrics
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean accuracy",
+    "mean_iou": "mean IoU",
+    "frequency_weighted_iou": "frequency-weighted IoU",
+}
 SEGMENTATION = tuple(
     Published(method, "RHD", criterion, None, None, None, f"{PAPER}, Table 2", "the table's values could not be found")
     for method in SEGMENTERS

@@ -57,7 +57,7 @@ class DexterObject(RealHands):
     crop: str = field(default="metric", kw_only=True)
     fingertips: str = field(default="paper", kw_only=True)
 
-    split = "test"
+    split, trains = "test", False
     scored = TIPS
     passes = 2
 

@@ -58,7 +58,8 @@ class RealHands(Dataset):
     scored = tuple(range(21))  # rows of C21 that the protocol of the data set counts
     palm = ""  # rule of palm.py by which the protocol converts the wrist to joint 0; "": it counts the wrist
     passes = 1  # number of crops per test hand: the first one, then one around the joints estimated in it
-    validates = False  # whether the data set has its own validation split
+    trains = True  # whether the data set has a training split
+    validates = False  # … and its own validation split
 
     def start(self, title: str, count: int) -> None:
         """Ends the construction of a reader of `count` rows. title: what it is of its own arguments."""

@@ -41,7 +41,7 @@ class PhotoFolder(RealHands):
     folder: str | os.PathLike[str]
     annotations: str = "annotations.json"
 
-    split = "test"
+    split, trains = "test", False
 
     def __post_init__(self):
         self.folder = Path(self.folder).expanduser()

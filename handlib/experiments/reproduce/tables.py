@@ -12,12 +12,6 @@ from .sets import PHOTOS, PUBLISHED, SPLITS, TITLES, headline
 from .statistics import paired_bootstrap
 
 NOT_RUN, NONE = "not run", "–"  # a run that is missing; a number that cannot be
-CRITERIA = {
-    "pixel_accuracy": "pixel accuracy",
-    "mean_accuracy": "mean accuracy",
-    "mean_iou": "mean IoU",
-    "frequency_weighted_iou": "frequency-weighted IoU",
-}
 
 
 class Rendered(NamedTuple):
@@ -154,11 +148,11 @@ def segmentation_table(runs: Collection) -> Rendered:
     """Table 2: four criteria on the first test set that has masks."""
     test = next(test for test in runs.tests if _has(runs, "segmentation", test, "mean_iou"))
     rows = [
-        (EXPERIMENTS[name].title, *(_cell(runs.value(name, test, metric), 3, runs) for metric in CRITERIA))
+        (EXPERIMENTS[name].title, *(_cell(runs.value(name, test, metric), 3, runs) for metric in published.CRITERIA))
         for name in TABLES["segmentation"].experiments
     ]
     note = f"The paper's Table 2 is of RHD; its values are {published.MISSING}."
-    return _table(runs, f"Segmentation on {test_title(test)}", ("method", *CRITERIA.values()), rows, note)
+    return _table(runs, f"Segmentation on {test_title(test)}", ("method", *published.CRITERIA.values()), rows, note)
 
 
 def joints_table(runs: Collection) -> Rendered:
