@@ -14,7 +14,7 @@ from jaxtyping import Float, Num
 from torch import Tensor
 
 from .hand.joints import MIDDLE_MCP
-from .support import jit, roma
+from .support import roma
 from .support.arguments import at_least, checked, common_lead, shapes, unified
 
 CROP_FACTOR = 1.5  # a crop is this many times the larger side of the tight box of the 2D joints; ω of Eq. 8
@@ -22,7 +22,6 @@ SCALE_UNIT = 10.0  # a scale of 1 maps 0.1 m to one crop unit (half the crop), w
 FLIP = (1.0, -1.0, -1.0)  # model axes (y up, z towards the viewer) to camera axes
 SHORTEST = 1e-12  # squared length of a quaternion that still has a direction
 _FLIP = torch.tensor(FLIP)[:, None]
-_CONSTANTS = torch.tensor([*(SCALE_UNIT * sign for sign in FLIP), SHORTEST], dtype=torch.float64)  # for the twin
 _NO_TURN = torch.tensor([1.0, 0.0, 0.0, 0.0])
 _XY = torch.tensor([1.0, 1.0, 0.0])
 _COPIES: dict[tuple, Tensor] = {}
@@ -106,15 +105,8 @@ class Camera(NamedTuple):
     def matrix(self) -> Float[Tensor, "*batch 3 4"]:
         """Model frame in meters to crop coordinates, as one affine map: (10σ·FLIP·R(q) | t)."""
         camera = self._tensors()
-        if jit.serves(*camera):
-            from .renderer.numba import camera as compiled  # late: importing numba takes half a second
-
-            return compiled.matrix(*camera, _CONSTANTS)
-        return camera.matrix_reference()
-
-    def matrix_reference(self) -> Float[Tensor, "*batch 3 4"]:
-        """`matrix` in plain torch."""
-        return torch.cat([self.rotation() * (SCALE_UNIT * self.scale[..., None]), self.translation[..., None]], -1)
+        turn_and_scale = camera.rotation() * (SCALE_UNIT * camera.scale[..., None])
+        return torch.cat([turn_and_scale, camera.translation[..., None]], -1)
 
     def _tensors(self) -> "Camera":
         """The same camera as tensors of one precision on one device, each as long as it must be."""

@@ -22,7 +22,6 @@ from handlib.camera import (
     unproject,
 )
 from handlib.hand.joints import MIDDLE_MCP
-from handlib.support import jit
 
 
 def intrinsics(lead=(), dtype=torch.float64) -> torch.Tensor:
@@ -121,22 +120,6 @@ def test_to_crop_equals_a_loop(lead, generator):
             for axis in range(3):
                 wanted = SCALE_UNIT * flat[1][i, 0] * FLIP[axis] * turned[axis] + flat[2][i, axis]
                 assert float(found[i, j, axis]) == pytest.approx(float(wanted), abs=1e-9)
-
-
-@pytest.mark.skipif(not jit.available(), reason="numba is not installed: pip install numba")
-@pytest.mark.parametrize("length", [1.0, 3.0, 1e-3, 0.0], ids=str)
-def test_matrix_equals_its_plain_twin(lead, length, generator):
-    """The compiled one and its gradients, for quaternions of any length."""
-    parts = [torch.randn(*lead, n, generator=generator, dtype=torch.float64) for n in (4, 1, 3)]
-    parts[0] *= length / parts[0].norm(dim=-1, keepdim=True)
-    pull = torch.randn(*lead, 3, 4, generator=generator, dtype=torch.float64)
-    found = []
-    for matrix in (Camera.matrix, Camera.matrix_reference):
-        leaves = [part.clone().requires_grad_() for part in parts]
-        made = matrix(Camera(*leaves))
-        found.append([made, *torch.autograd.grad(made, leaves, pull)])
-    for fast, plain in zip(*found, strict=True):
-        torch.testing.assert_close(fast, plain, atol=1e-10, rtol=1e-10)
 
 
 def test_to_crop_gradient(generator):

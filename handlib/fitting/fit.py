@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..hand import HandModel
 from ..output import DHPEOutput
-from ..support.arguments import checked
+from ..support.arguments import at_least, checked
 from .describe import describe
 from .hints import hint
 from .mask import match_mask
@@ -63,9 +63,8 @@ def fit(
     it is from the joints. `ValueError` says what cannot be fitted. A warning says if another joint order, the other
     side, or a K of half or twice the size would explain the joints of the first hands much better (hints.py).
     """
-    for name, value, least in (("starts", starts, 1), ("iterations", iterations, 0), ("seed", seed, 0)):
-        if not isinstance(value, int) or not least <= value < 2**63:
-            raise ValueError(f"{name} must be a whole number of at least {least}, not {value}")
+    at_least(1, starts=starts)
+    at_least(0, iterations=iterations, seed=seed)
     if not 0 < noise < 1:
         raise ValueError(f"noise must be a share of the crop's side between 0 and 1, such as 0.02, not {noise}")
     seen, mask = _checked(joints_2d, K, mask, visible, joints_3d)
@@ -172,27 +171,20 @@ def _checked(joints_2d, K, mask, visible, joints_3d) -> tuple[Observation, Tenso
 
     `ValueError` says what cannot be fitted and what to do about it.
     """
-    if joints_2d.dim() < 2 or joints_2d.shape[-2:] != (21, 2) or not joints_2d.numel():
-        raise ValueError(f"joints_2d must be (..., 21, 2) pixels in C21 order, got {tuple(joints_2d.shape)}")
     lead = joints_2d.shape[:-2]
+    if not lead.numel():
+        raise ValueError(f"joints_2d must hold at least one hand, got {tuple(joints_2d.shape)}")
+    if mask is not None and not mask.numel():
+        raise ValueError(f"mask must hold at least one pixel, got {tuple(mask.shape)}")
 
-    def rows(name: str, value: Tensor | None, *trailing: int) -> Tensor | None:
+    def rows(value: Tensor | None, trailing: int = 2) -> Tensor | None:
         if value is None:
             return None
-        size = value.shape[-len(trailing) :]
-        try:
-            if len(size) < len(trailing) or any(
-                want not in (got, -1) for got, want in zip(size, trailing, strict=True)
-            ):
-                raise RuntimeError
-            return value.to(joints_2d.device).double().expand(*lead, *size).reshape(-1, *size)
-        except RuntimeError:
-            wanted = ", ".join("n" if n < 0 else str(n) for n in (*lead, *trailing))
-            raise ValueError(f"{name} must be ({wanted}) like joints_2d, got {tuple(value.shape)}") from None
+        size = value.shape[-trailing:]
+        return value.double().expand(*lead, *size).reshape(-1, *size)
 
-    joints, K, mask = rows("joints_2d", joints_2d, 21, 2), rows("K", K, 3, 3), rows("mask", mask, -1, -1)
-    joints_3d = rows("joints_3d", joints_3d, 21, 3)
-    visible = joints.new_ones(joints.shape[:-1]) if visible is None else rows("visible", visible, 21)
+    joints, K, mask, joints_3d = map(rows, (joints_2d, K, mask, joints_3d))
+    visible = joints.new_ones(joints.shape[:-1]) if visible is None else rows(visible, 1)
     for name, weights in (("visible", visible), ("mask", mask)):
         if weights is not None and not ((weights >= 0) & (weights <= 1)).all():  # false for NaN
             raise ValueError(f"{name} must hold weights 0 … 1, or true and false")

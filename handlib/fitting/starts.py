@@ -86,14 +86,12 @@ def starts_from_3d(posterior: Posterior, samples: Samples, count: int) -> State:
     x = samples.points[:, -N:]
     x = x - x.mean(1, keepdim=True)
     cross = torch.einsum("nja,pjb->npab", share * target, x)
-    u, s, vt = torch.linalg.svd(cross)  # orthogonal Procrustes
-    sign = torch.sign(torch.det(u) * torch.det(vt))
+    rotation, values = roma.special_procrustes(cross, return_singular_values=True)
     size = (share[:, None] * x.square().sum(-1)[None, :, :, None]).sum((2, 3))
-    error = size - 2 * (s[..., 0] + s[..., 1] + sign * s[..., 2])
+    error = size - 2 * values.sum(-1)
     pose = error.topk(min(count, len(x)), largest=False).indices  # (n, count)
     row = torch.arange(len(pose), device=pose.device)[:, None]
-    u, vt, sign = u[row, pose], vt[row, pose], sign[row, pose]
-    rotation = torch.cat([u[..., :2], u[..., 2:] * sign[..., None, None]], -1) @ vt
+    rotation = rotation[row, pose]
     flat = (samples.points[:, :N][pose] @ rotation.mT)[..., :2]
     share, points = share[:, None], seen.points_px[:, None]
     mean = (share * flat).sum(2, keepdim=True)

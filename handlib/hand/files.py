@@ -12,11 +12,11 @@ thumb towards +z.
 """
 
 import os
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
+
+from ..support.archives import read_npz
 
 OPENHAND = Path(__file__).parent / "assets" / "OPENHAND_RIGHT.npz"
 V, F, J = 778, 1538, 16  # vertices, faces, joints of every MANO-shaped hand
@@ -34,6 +34,7 @@ _REQUIRED = {
     "hands_components": (45, 45),
     "hands_mean": (45,),
 }
+_WHOLE = "is the download complete, and the field an array of numbers?"
 _MEND = "is it a hand, such as MANO_RIGHT.pkl, rather than a body such as SMPL?"
 ANY = -1
 _CORNERS = ("f", "ft")  # of the faces of the mesh and of its texture
@@ -59,52 +60,22 @@ def read_hand(name_or_path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     path = OPENHAND if str(name_or_path) == "openhand" else Path(name_or_path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no hand model at {path}: give 'openhand' or the path of a MANO-shaped .npz or .pkl")
-    fields = _read_pickle(path) if path.suffix.lower() == ".pkl" else _read_npz(path)
-    check_hand(fields, path)
     try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ValueError(f"{size >> 20} MB is too large for a hand model; it was not read")
+        fields = _unpickled(path) if path.suffix.lower() == ".pkl" else read_npz(path, MAX_BYTES, _WHOLE)
+        check_hand(fields, path)
         return as_right_hand(fields)
-    except ValueError as error:
-        raise HandFileError(f"{path}: {error}") from error
-
-
-def _read_pickle(path: Path) -> dict[str, np.ndarray]:
-    from .mano import unpickle  # late: only MANO's own files need it
-
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise HandFileError(f"{path}: {size >> 20} MB is too large for a hand model; it was not read")
-        return unpickle(path.read_bytes(), _REQUIRED | _OPTIONAL)
     except HandFileError:
         raise
     except (OSError, ValueError) as error:
         raise HandFileError(f"{path}: {error}") from error
 
 
-# Raised by zipfile and numpy for damaged archives.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, MemoryError, RuntimeError)
+def _unpickled(path: Path) -> dict[str, np.ndarray]:
+    from .mano import unpickle  # late: only MANO's own files need it
 
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > MAX_BYTES:
-            raise HandFileError(f"{path}: unpacks to {unpacked >> 20} MB, too much for a hand model; it was not read")
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: _member(archive, key, path) for key in archive.files}
-    except HandFileError:
-        raise
-    except _DAMAGE as error:
-        raise HandFileError(f"{path}: not a readable .npz archive ({error}); is the download complete?") from error
-
-
-def _member(archive: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
-    try:
-        return archive[key]
-    except _DAMAGE as error:
-        mend = "is the download complete, and the field an array of numbers?"
-        raise HandFileError(f"{path}: the field '{key}' cannot be read ({error}); {mend}") from error
+    return unpickle(path.read_bytes(), _REQUIRED | _OPTIONAL)
 
 
 def check_hand(fields: dict[str, np.ndarray], path: object) -> None:

@@ -16,16 +16,15 @@ Rows are in the order of their frames. Names are those of the JSON of one photog
 Beside them may stand `K` (3, 3) and `image_size` (width, height), the same for all rows.
 """
 
-import math
 import os
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from ..support.archives import read_npz
 from ..support.files import atomic_path
 
 MAX_BYTES = 1 << 30  # two hands at 60 frames a second for an hour have half of it
@@ -68,76 +67,52 @@ def write_hands(path: str | os.PathLike[str], hands: Mapping[str, Any]) -> Path:
     return path
 
 
+def stacked(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """An array for each field of the rows; where there is no row, for each field that there may be."""
+    shapes = {name: shape for name, (shape, _) in (REQUIRED | OPTIONAL).items()}
+    return {name: np.array([row[name] for row in rows]).reshape(-1, *shapes[name]) for name in (rows or [shapes])[0]}
+
+
 def read_hands(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Reads what `write_hands` wrote, and checks it. Raises `FileNotFoundError`, or `ValueError` with the field."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no parameters at {path}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-            if unpacked > MAX_BYTES:
-                raise ValueError(f"it unpacks to {unpacked >> 20} MB, more than {MAX_BYTES >> 20} are refused")
-            arrays = {}
-            for entry in archive.infolist():
-                name = entry.filename.removesuffix(".npy")
-                _known(name, path)
-                with archive.open(entry) as file:
-                    _check_header(file, entry.file_size)
-                with archive.open(entry) as file:
-                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
-    except _FieldError:
-        raise
-    except Exception as error:  # zipfile, zlib and NumPy raise whatever a damaged file leads them to
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: not a readable .npz archive ({reason[:200]}); write it again") from error
+        arrays = read_npz(path, MAX_BYTES, "write it again")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return _checked(arrays, path)
 
 
-class _FieldError(ValueError):
-    """Names the file and the field already."""
-
-
-def _check_header(file: Any, size: int) -> None:
-    """Refuses an array that its header makes larger than its bytes, before NumPy reserves memory for it."""
-    version = np.lib.format.read_magic(file)
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-    shape, _, dtype = read_header(file)
-    if math.prod(shape) * dtype.itemsize > size:
-        raise ValueError(f"an array of shape {shape} in {size} bytes")
-
-
-def _known(name: str, path: Path) -> None:
-    if name not in _FIELDS:
-        raise _FieldError(f"{path}: unknown field '{name}'; the fields are {', '.join(_FIELDS)}")
-
-
 def _numpy(name: str, value: Any, path: Path) -> np.ndarray:
-    _known(name, path)
     try:
         return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     except ValueError as error:
-        raise _FieldError(f"{path}: the field '{name}' must be an array of numbers ({error})") from error
+        raise ValueError(f"{path}: the field '{name}' must be an array of numbers ({error})") from error
 
 
 def _checked(arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
     """The arrays in their types, once names, shapes, lengths and numbers are seen to be right."""
+    for name in arrays:
+        if name not in _FIELDS:
+            raise ValueError(f"{path}: unknown field '{name}'; the fields are {', '.join(_FIELDS)}")
     missing = [name for name in REQUIRED if name not in arrays]
     if missing:
-        raise _FieldError(f"{path}: the field '{missing[0]}' is missing; a file has {', '.join(REQUIRED)}")
+        raise ValueError(f"{path}: the field '{missing[0]}' is missing; a file has {', '.join(REQUIRED)}")
     if arrays["frame"].ndim != 1:
-        raise _FieldError(f"{path}: the field 'frame' must have shape (n,), got {arrays['frame'].shape}")
+        raise ValueError(f"{path}: the field 'frame' must have shape (n,), got {arrays['frame'].shape}")
     rows, checked = len(arrays["frame"]), {}
     for name, array in arrays.items():
         shape, kind = _FIELDS[name]
         shape = shape if name in SHARED else (rows, *shape)
         if array.shape != shape:
-            raise _FieldError(f"{path}: the field '{name}' must have shape {shape}, got {array.shape}")
+            raise ValueError(f"{path}: the field '{name}' must have shape {shape}, got {array.shape}")
         accepted = {"f": "fiu", "i": "iu", "b": "b"}[kind]
         # In single precision; a comparison with NaN is false.
         if rows and (array.dtype.kind not in accepted or not (np.abs(array) <= np.finfo(np.float32).max).all()):
-            raise _FieldError(f"{path}: the field '{name}' must hold {_WORDS[kind]}")
+            raise ValueError(f"{path}: the field '{name}' must hold {_WORDS[kind]}")
         checked[name] = array.astype(_EXACT.get(name, _TYPES[kind]))
     if (np.diff(checked["frame"]) < 0).any() or (checked["frame"] < 0).any():
-        raise _FieldError(f"{path}: the field 'frame' must grow from 0 on; sort the rows")
+        raise ValueError(f"{path}: the field 'frame' must grow from 0 on; sort the rows")
     return checked

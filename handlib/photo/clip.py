@@ -19,13 +19,12 @@ from tqdm import tqdm
 from ..hand.joints import C21
 from ..support.files import write_json
 from ..viz.stills import to_image
-from .arrays import write_hands
+from .arrays import stacked, write_hands
 from .draw import draw_hands
 from .predict import Predictor
 from .read import Photo
-from .save import row_of, stacked
 from .track import Tracker
-from .video import VideoWriter, frames, timing
+from .video import frames, timing, video_writer
 
 
 class Clip(NamedTuple):
@@ -67,10 +66,11 @@ def predict_clip(
                 hands = tracker(Photo(frame.image, (width, height), path))
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
-            for hand in hands:
-                rows.append(row_of(hand, count, time_s=frame.time_s, track=hand.track))
+            rows += [hand.row(count, time_s=frame.time_s, track=hand.track) for hand in hands]
             if overlay:
-                write = write or stack.enter_context(_pictures(drawn, (width, height), rate))
+                if write is None:
+                    pictures = numbered_pictures(drawn) if path.is_dir() else video_writer(drawn, (width, height), rate)
+                    write = stack.enter_context(pictures)
                 write(draw_hands(frame.image, hands))
             count += 1
     camera, size = tracker.camera, tracker.size
@@ -112,12 +112,8 @@ def summary_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _pictures(path: Path, size: tuple[int, int], fps: float) -> Iterator[Callable[[UInt8[Tensor, "3 h w"]], None]]:
-    """A function that appends a picture to a video, or to a folder of numbered PNGs; `path` appears at the end."""
-    if path.suffix:
-        with VideoWriter(path, size, fps) as video:
-            yield video.write
-        return
+def numbered_pictures(path: Path) -> Iterator[Callable[[UInt8[Tensor, "3 h w"]], None]]:
+    """A function that appends a picture to a folder of numbered PNGs, which appears at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as temporary:
         written: list[Path] = []

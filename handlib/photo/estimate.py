@@ -13,9 +13,11 @@ from torch import Tensor
 from ..camera import project
 from ..hand import HandModel
 from ..hand.joints import C21
+from ..support.arguments import as_path
+from ..support.files import write_json
+from .arrays import REQUIRED, stacked, write_hands
 from .mano_parameters import mano_parameters
-from .meshes import Mesh
-from .save import save_hands
+from .meshes import WRITERS, Mesh, write_meshes
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,15 @@ class HandEstimate:
 
     def save(self, path: str | Path) -> Path:
         """Writes this hand alone: a mesh (.obj, .ply, .glb, .stl), or its numbers (.npz, .json)."""
-        return save_hands([self], path)
+        path = Path(as_path("path", path))
+        suffix = path.suffix.lower()
+        if suffix in WRITERS:
+            return write_meshes(path, [self.mesh()])
+        if suffix == ".npz":
+            return write_hands(path, stacked([self.row()]))
+        if suffix == ".json":
+            return write_json(path, [self.described()])
+        raise ValueError(f"{path}: name it .npz, .json or {', '.join(WRITERS)}")
 
     def __repr__(self) -> str:
         x, y, z = self.joints_cam[0].tolist()
@@ -79,6 +89,19 @@ class HandEstimate:
             f"HandEstimate({self.side} hand, score {self.score:.2f}, wrist at x {x:.2f} y {y:.2f} z {z:.2f} m, "
             f"{camera}; vertices_cam (778, 3), joints_cam (21, 3), joints_px (21, 2))"
         )
+
+    def row(self, frame: int = 0, **more: Any) -> dict[str, Any]:
+        """As in the .npz of a video (arrays.py): one of its rows."""
+        row = {key: value for key, value in self.mano().items() if key in REQUIRED} | {
+            "frame": frame,
+            "score": self.score,
+            "box_px": self.box_px,
+            "joints_px": self.joints_px,
+            "joints_cam_m": self.joints_cam,
+            "confidence": self.confidence,
+            "h": self.h,
+        }
+        return {key: value.numpy() if isinstance(value, Tensor) else value for key, value in (row | more).items()}
 
     def described(self) -> dict[str, Any]:
         """As in the JSON file of a photograph."""

@@ -5,7 +5,7 @@ can name other files and addresses. Frames are upright: the rotation that a phon
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -120,78 +120,65 @@ def _check_size(width: int, height: int) -> None:
         raise ValueError(f"frames of {width}×{height} pixels; 1 to {MAX_PIXELS:,} are read")
 
 
-class VideoWriter:
+@contextmanager
+def video_writer(
+    path: str | os.PathLike[str], size: tuple[int, int], fps: float
+) -> Iterator[Callable[[ImageSource], None]]:
     """Writes an .mp4, .mov or .mkv in H.264, or in MPEG-4 where PyAV has no such encoder.
 
-        with VideoWriter("hands.mp4", (width, height), fps=30) as video:
-            video.write(image)
+        with video_writer("hands.mp4", (width, height), fps=30) as write:
+            write(image)
 
     Images are of any kind that `read_photo` takes. The file appears when the block ends well. Sides that are odd get
     one more row or column, since these codecs halve them.
     """
+    path = Path(path)
+    kind = CONTAINERS.get(path.suffix.lower())
+    if kind is None:
+        raise ValueError(f"{path}: videos are written as {', '.join(CONTAINERS)}; change the name's ending")
+    if not 0.01 <= fps <= 1000:
+        raise ValueError(f"{path}: fps must be from 0.01 to 1000, not {fps}")
+    try:
+        _check_size(*size)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    av, rate, count = _av(), Fraction(fps).limit_denominator(1001), 0
+    with atomic_path(path) as temporary, av.open(str(temporary.absolute()), "w", format=kind) as container:
+        stream = _add_stream(container, size, rate)
 
-    def __init__(self, path: str | os.PathLike[str], size: tuple[int, int], fps: float):
-        self.path, self.size = Path(path), size
-        if self.path.suffix.lower() not in CONTAINERS:
-            raise ValueError(f"{path}: videos are written as {', '.join(CONTAINERS)}; change the name's ending")
-        if not 0.01 <= fps <= 1000:
-            raise ValueError(f"{path}: fps must be from 0.01 to 1000, not {fps}")
-        try:
-            _check_size(*size)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-        self.fps = Fraction(fps).limit_denominator(1001)
-        self.count = 0  # frames written
-        self._stream = None
-        self._context = self._opened()
+        def write(image: ImageSource) -> None:
+            nonlocal count
+            photo = read_photo(image)
+            if photo.size != tuple(size):
+                wanted, found = (f"{width}×{height}" for width, height in (size, photo.size))
+                raise ValueError(f"{path}: frame {count} has {found} pixels, the video {wanted}")
+            one_more = [(0, n % 2) for n in photo.size[::-1]]
+            pixels = np.pad(photo.pixels.movedim(0, -1).numpy(), [*one_more, (0, 0)], "edge")
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+            frame.pts, frame.time_base = count, 1 / rate
+            container.mux(stream.encode(frame))
+            count += 1
 
-    def __enter__(self) -> "VideoWriter":
-        return self._context.__enter__()
+        yield write
+        if not count:
+            raise ValueError(f"{path}: no frames were written")
+        container.mux(stream.encode(None))  # what the encoder still holds
 
-    def __exit__(self, *error) -> bool | None:
-        return self._context.__exit__(*error)
 
-    @contextmanager
-    def _opened(self) -> Iterator["VideoWriter"]:
-        av, kind = _av(), CONTAINERS[self.path.suffix.lower()]
-        with atomic_path(self.path) as temporary, av.open(str(temporary.absolute()), "w", format=kind) as container:
-            self._stream = self._add_stream(container)
-            try:
-                yield self
-                if not self.count:
-                    raise ValueError(f"{self.path}: no frames were written")
-                container.mux(self._stream.encode(None))  # what the encoder still holds
-            finally:
-                self._stream = None
-
-    def _add_stream(self, container):
-        codec = next(name for name in ENCODERS if name in _av().codecs_available)
-        stream = container.add_stream(codec, rate=self.fps)
-        stream.width, stream.height = (n + n % 2 for n in self.size)
-        stream.pix_fmt = "yuv420p"  # what every player shows
-        context = stream.codec_context
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        if codec == "libx264":
-            # Visually without loss; "veryfast" takes half the time of the default for files of the same size.
-            stream.options = {"crf": "18", "preset": "veryfast"}
-        else:
-            stream.bit_rate = max(100_000, int(0.2 * stream.width * stream.height * self.fps))
-        return stream
-
-    def write(self, image: ImageSource) -> None:
-        """Appends one frame, of the size of the video."""
-        if self._stream is None:
-            raise ValueError(f"{self.path}: not open; write inside of `with VideoWriter(…) as video:`")
-        photo = read_photo(image)
-        if photo.size != tuple(self.size):
-            wanted, found = (f"{width}×{height}" for width, height in (self.size, photo.size))
-            raise ValueError(f"{self.path}: frame {self.count} has {found} pixels, the video {wanted}")
-        pixels = np.pad(photo.pixels.movedim(0, -1).numpy(), [(0, n % 2) for n in photo.size[::-1]] + [(0, 0)], "edge")
-        frame = _av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
-        frame.pts, frame.time_base = self.count, 1 / self.fps
-        self._stream.container.mux(self._stream.encode(frame))
-        self.count += 1
+def _add_stream(container: Any, size: tuple[int, int], rate: Fraction) -> Any:
+    codec = next(name for name in ENCODERS if name in _av().codecs_available)
+    stream = container.add_stream(codec, rate=rate)
+    stream.width, stream.height = (n + n % 2 for n in size)
+    stream.pix_fmt = "yuv420p"  # what every player shows
+    context = stream.codec_context
+    context.colorspace = context.color_primaries = context.color_trc = _BT709
+    if codec == "libx264":
+        # Visually without loss; "veryfast" takes half the time of the default for files of the same size.
+        stream.options = {"crf": "18", "preset": "veryfast"}
+    else:
+        stream.bit_rate = max(100_000, int(0.2 * stream.width * stream.height * rate))
+    return stream
 
 
 def _av():

@@ -1,1 +1,1 @@
-"""General helpers that know nothing of hands: atomic files, locks, image decoding, safe pickles, compiled loops."""
+"""General helpers that know nothing of hands: atomic files, locks, images, safe pickles and archives, compiled code."""

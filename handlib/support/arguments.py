@@ -291,7 +291,7 @@ def _as_whole(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be a whole number, not {value!r}"[:200])
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"{name} must have at most 64 bits, not {int(value).bit_length()}")
-    return value
+    return int(value)  # NumPy's, too
 
 
 def _as_number(name: str, value: Any) -> float:

@@ -12,11 +12,12 @@ from mano_files import mirrored_naive
 from handlib import HandModel
 from handlib.export.hands import MEAN, mesh_of, own_hand, read_placed, write_open_hand, write_parameters
 from handlib.hand.files import read_hand
+from handlib.photo.arrays import stacked, write_hands
 from handlib.photo.estimate import HandEstimate, describe_photo
 from handlib.photo.mano_parameters import SIZES, PlacedHand
 from handlib.photo.meshes import watertight, write_meshes
-from handlib.photo.save import save_hands
 from handlib.support import roma
+from handlib.support.files import write_json
 
 CLOSE = 1e-7  # meters: 1e-4 mm
 MIRROR = torch.tensor([-1.0, 1, 1])
@@ -111,7 +112,8 @@ def test_the_left_open_hand_is_the_mirrored_one(hand, tmp_path):
 def test_whatever_predict_writes_is_read(hand64, placed, estimates, tmp_path):
     photo = tmp_path / "photo.json"
     photo.write_text(json.dumps(describe_photo(estimates, (320, 240), estimates[0].K, True)))
-    files = [photo, save_hands(estimates, tmp_path / "saved.json"), save_hands(estimates, tmp_path / "saved.npz")]
+    listed = write_json(tmp_path / "saved.json", [hand.described() for hand in estimates])
+    files = [photo, listed, write_hands(tmp_path / "saved.npz", stacked([hand.row() for hand in estimates]))]
     one = tmp_path / "one.json"
     one.write_text(json.dumps(json.loads(photo.read_text())["hands"][1]["mano"]))
     assert [hand.side for hand in read_placed(one, hand64)] == ["left"]

@@ -26,7 +26,7 @@ from handlib.evaluation import audit, results
 from handlib.hand.files import OPENHAND
 from handlib.photo.arrays import read_hands
 from handlib.photo.read import read_photo
-from handlib.photo.video import VideoWriter, frames, timing
+from handlib.photo.video import frames, timing, video_writer
 from handlib.training.checkpoint import RunFolder, read_log
 
 JUNK = {
@@ -293,9 +293,9 @@ def read_model(folder: Path) -> Any:
 
 def make_video(folder: Path) -> None:
     frame = torch.from_numpy(photograph()).movedim(-1, 0)[:, :64, :96]
-    with VideoWriter(folder / "clip.mp4", (96, 64), 25.0) as video:
+    with video_writer(folder / "clip.mp4", (96, 64), 25.0) as write:
         for shift in range(4):
-            video.write(frame.roll(3 * shift, -1))
+            write(frame.roll(3 * shift, -1))
 
 
 def read_video(folder: Path) -> Any:

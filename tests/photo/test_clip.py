@@ -10,14 +10,14 @@ from handlib.photo import clip as module
 from handlib.photo.arrays import read_hands
 from handlib.photo.clip import predict_clip
 from handlib.photo.mano_parameters import from_mano_parameters
-from handlib.photo.video import VideoWriter
 from handlib.photo.video import frames as read_frames
+from handlib.photo.video import video_writer
 
 
 def video(path, frames, fps=25.0):
-    with VideoWriter(path, (frames.shape[-1], frames.shape[-2]), fps) as writer:
+    with video_writer(path, (frames.shape[-1], frames.shape[-2]), fps) as write:
         for frame in frames:
-            writer.write(frame)
+            write(frame)
     return path
 
 

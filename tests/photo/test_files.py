@@ -14,7 +14,6 @@ from handlib.photo.estimate import HandEstimate
 from handlib.photo.files import write_prediction
 from handlib.photo.gallery import Gallery
 from handlib.photo.read import read_photo
-from handlib.photo.save import save_hands
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +93,10 @@ def test_one_hand_saves_itself_as_a_mesh(hands, tmp_path, suffix):
 
 
 def test_numbers_come_back(hands, tmp_path):
-    rows = read_hands(save_hands(hands, tmp_path / "hands.npz"))
-    assert rows["is_rhand"].tolist() == [True, False]
-    np.testing.assert_allclose(rows["joints_cam_m"][0], hands[0].joints_cam, atol=1e-6)
+    for hand, right in zip(hands, (True, False), strict=True):
+        rows = read_hands(hand.save(tmp_path / "hand.npz"))
+        assert rows["is_rhand"].tolist() == [right]
+        np.testing.assert_allclose(rows["joints_cam_m"][0], hand.joints_cam, atol=1e-6)
     (one,) = json.loads(hands[0].save(tmp_path / "hand.json").read_text())
     assert one["side"] == "right" and len(one["mano"]["betas"]) == 10
     with pytest.raises(ValueError, match="hand.txt"):

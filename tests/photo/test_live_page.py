@@ -8,9 +8,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from browser import camera_run, write_film
 from chromium import CHROMIUM
 from exif_tags import tagged
-from measure.browser import camera_run, write_film
 from PIL import Image
 
 from handlib.photo.live_page import SCRIPTS, embedded, live_page, write_scripts

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from handlib.photo import video as module
-from handlib.photo.video import VideoWriter, frames, timing
+from handlib.photo.video import frames, timing, video_writer
 
 SIZE = (96, 64)
 
@@ -23,9 +23,9 @@ def picture(i: int, size=SIZE) -> np.ndarray:
 
 
 def written(path, count=8, size=SIZE, fps=25.0):
-    with VideoWriter(path, size, fps) as video:
+    with video_writer(path, size, fps) as write:
         for i in range(count):
-            video.write(picture(i, size))
+            write(picture(i, size))
     return path
 
 
@@ -187,17 +187,15 @@ def test_without_an_encoder_for_h264(tmp_path, monkeypatch):
 
 
 def test_a_broken_off_video_leaves_nothing(tmp_path):
-    with pytest.raises(KeyError), VideoWriter(tmp_path / "a.mp4", SIZE, 25) as video:
-        video.write(picture(0))
+    with pytest.raises(KeyError), video_writer(tmp_path / "a.mp4", SIZE, 25) as write:
+        write(picture(0))
         raise KeyError
-    with pytest.raises(ValueError, match="a.mp4: no frames"), VideoWriter(tmp_path / "a.mp4", SIZE, 25):
+    with pytest.raises(ValueError, match="a.mp4: no frames"), video_writer(tmp_path / "a.mp4", SIZE, 25):
         pass
     with pytest.raises(ValueError, match="frame 0 has 10×10 pixels, the video 96×64"):
-        with VideoWriter(tmp_path / "a.mp4", SIZE, 25) as video:
-            video.write(picture(0, (10, 10)))
+        with video_writer(tmp_path / "a.mp4", SIZE, 25) as write:
+            write(picture(0, (10, 10)))
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ValueError, match="not open"):
-        video.write(picture(0))
 
 
 @pytest.mark.parametrize(
@@ -213,8 +211,8 @@ def test_a_broken_off_video_leaves_nothing(tmp_path):
     ],
 )
 def test_what_cannot_be_written(tmp_path, name, size, fps, message):
-    with pytest.raises(ValueError, match=f"{name}: .*{message}"):
-        VideoWriter(tmp_path / name, size, fps)
+    with pytest.raises(ValueError, match=f"{name}: .*{message}"), video_writer(tmp_path / name, size, fps):
+        pass
 
 
 def test_timing_of_a_video_and_of_a_folder(tmp_path):

@@ -21,6 +21,11 @@ def picked(faces: Int[Tensor, "f 3"], kept: Bool[Tensor, " f"]):
     return faces[kept]
 
 
+@checked
+def counted(n: int):
+    return n
+
+
 @pytest.mark.parametrize(
     "make", [torch.tensor, np.array, list, lambda x: np.array(x)[::-1][::-1], lambda x: np.float32(x)]
 )
@@ -75,6 +80,7 @@ def test_whole_numbers_and_true_or_false():
         picked(torch.zeros(1, 3), [True])
     with pytest.raises(TypeError, match="kept must hold true and false"):
         picked([[0, 1, 2]], [0.5])
+    assert type(counted(np.int64(3))) is int  # what torch's generator takes
 
 
 def test_the_rest():

@@ -18,13 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
 from pathlib import Path
 
-import numpy as np
 import psutil
 import torch
+from common import LIVE, differences, write
 from PIL import Image
 
 from handlib.data import SyntheticHands
-from handlib.evaluation import results
 from handlib.evaluation.results import Metric
 from handlib.photo.find import Finder, views
 from handlib.photo.live_page import SCRIPTS, live_page, write_scripts
@@ -34,11 +33,9 @@ from handlib.photo.pyramid import Pyramid
 from handlib.photo.read import read_photo
 from handlib.viz.stills import to_image
 
-RESULTS = Path(__file__).resolve().parents[2] / "results"
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--no-first-run"]
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-LIVE = "Object.values(window.handlibLive)[0]"
 PATIENCE = 600_000  # ms
 SETTLED = 30  # frames before the clock starts
 LARGE, RUNS = (4000, 3000), 7  # pixels of a photo of 12 megapixels; another program may have the core in some runs
@@ -127,7 +124,7 @@ def parity(url: str) -> list[Metric]:
 
     data = SyntheticHands("studio", 448, 600, backgrounds=Gradient(), crop_factor=2.0)
     pictures = [to_image(data[row].image) for row in ROWS]
-    predictor, h_off, vertices_off, times, found = Predictor(), [], [], [], 0
+    predictor, apart, times, found = Predictor(), [], [], 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page()
@@ -139,10 +136,7 @@ def parity(url: str) -> list[Metric]:
             expected = predictor(picture)
             assert len(expected) == len(one["hands"]), f"picture {n}: {len(expected)} hands in Python, not in the page"
             found += len(expected)
-            for hand, mine in zip(expected, one["hands"], strict=True):
-                vertices = np.array(mine["vertices"]).reshape(-1, 3)
-                vertices_off.append(1000 * np.linalg.norm(vertices - hand.vertices_cam.numpy(), axis=1).max())
-                h_off.append(float((torch.tensor(mine["h"]) - hand.h).abs().max()))
+            apart.append(differences(one["hands"], expected))
             times.append(one["times"])
         large = {}
         for view, (row, side) in SEEN.items():
@@ -155,9 +149,10 @@ def parity(url: str) -> list[Metric]:
         Metric(f"milliseconds_{part}", statistics.median(one[part] for one in times), "ms", n=len(times))
         for part in times[0]
     ]
+    h, millimeters = map(max, zip(*apart, strict=True))
     return [
-        Metric("largest_difference_of_h", max(h_off), "", n=found),
-        Metric("largest_difference_of_a_vertex", max(vertices_off), "mm", n=found),
+        Metric("largest_difference_of_h", h, "", n=found),
+        Metric("largest_difference_of_a_vertex", millimeters, "mm", n=found),
         *parts,
         *(
             Metric(f"milliseconds_{part}_of_12_megapixels_seen_in_{view}", value, "ms", "the fastest of n", n=RUNS)
@@ -225,17 +220,10 @@ def main() -> None:
         Metric("camera_hands_per_second", run["frames"] / run["seconds"], "1/s", n=run["frames"]),
         Metric("camera_memory_growth", run["grown_mb"], "MB", "over the second half of the frames", n=run["frames"]),
     ]
-    model = Predictor().model
-    record = results.record(
-        "browser", "the live page does in a browser what predict does in Python", metrics, profile="laptop",
-        config={"frames": frames, "rows": list(ROWS), "browser": "headless Chromium"},
-        data={"name": "SyntheticHands studio 448 before a gradient", "n": len(ROWS)},
-        hand={"name": model.hand.name, "fingertips": model.hand.fingertips.name}, started=started,
-        command=f"python tools/measure/browser.py --frames {frames}",
-    )  # fmt: skip
-    for metric in metrics:
-        print(f"{metric.name:36} {metric.value:10.4g} {metric.unit}  n {metric.n}")
-    print("wrote", results.write(record, RESULTS))
+    claim = "the live page does in a browser what predict does in Python"
+    config = {"frames": frames, "rows": list(ROWS), "browser": "headless Chromium"}
+    data = {"name": "SyntheticHands studio 448 before a gradient", "n": len(ROWS)}
+    write("browser", claim, metrics, Predictor().model, data, started, f"browser.py --frames {frames}", config)
 
 
 if __name__ == "__main__":

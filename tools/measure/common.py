@@ -1,22 +1,25 @@
-"""The common part of the measurements on photographs: loading, errors, records."""
+"""The common part of the measurements: loading, errors, records."""
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from handlib.data import PhotoFolder
+from handlib.dhpe import DHPE
 from handlib.evaluation import results
 from handlib.evaluation.metrics import align
 from handlib.evaluation.results import Metric
 from handlib.hand.landmark_sets import landmark_set
-from handlib.photo.predict import Predictor
+from handlib.photo.estimate import HandEstimate
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 LANDMARKS = landmark_set("image").regressor
+LIVE = "Object.values(window.handlibLive)[0]"  # the live page's own object
 
 
 def truths(folder: str) -> Iterator[tuple[str, Tensor, Tensor, str]]:
@@ -62,22 +65,32 @@ def reliability(name: str, predicted: Tensor, true: Tensor) -> list[Metric]:
     return metrics
 
 
+def differences(found: list[dict], expected: list[HandEstimate]) -> tuple[float, float]:
+    """Returns the largest difference of h, and of the vertices in millimeters, of a page's hands from Python's."""
+    pairs = list(zip(found, expected, strict=True))
+    h = max(np.abs(np.array(one["h"]) - hand.h.numpy()).max() for one, hand in pairs)
+    apart = [np.array(one["vertices"]).reshape(-1, 3) - hand.vertices_cam.numpy() for one, hand in pairs]
+    return float(h), float(1000 * max(np.linalg.norm(each, axis=1).max() for each in apart))
+
+
 def write(
     name: str,
     claim: str,
     metrics: list[Metric],
-    predictor: Predictor,
+    model: DHPE,
     data: dict,
     started: float,
     command: str,
-    synthetic: bool,
+    config: dict | None = None,
+    synthetic: bool = True,
 ) -> None:
-    model = predictor.model
+    """Prints the metrics and writes their record; without a config it is the model's."""
+    config = config or {"model": asdict(model.config), **model.provenance}
     record = results.record(
-        name, claim, metrics, profile="laptop", config={"model": asdict(model.config), **model.provenance}, data=data,
-        hand={"name": model.hand.name, "fingertips": model.hand.fingertips.name}, started=started, synthetic=synthetic,
-        command=command,
+        name, claim, metrics, profile="laptop", config=config, data=data, started=started, synthetic=synthetic,
+        hand={"name": model.hand.name, "fingertips": model.hand.fingertips.name},
+        command=f"python tools/measure/{command}",
     )  # fmt: skip
     for metric in metrics:
-        print(f"{metric.name:44} {metric.value:9.3f} {metric.unit}  n {metric.n}")
+        print(f"{metric.name:44} {metric.value:9.4g} {metric.unit}  n {metric.n}")
     print("wrote", results.write(record, RESULTS), f"{time.perf_counter() - started:.0f} s")

@@ -65,18 +65,9 @@ def main(folder: str, description: str, first: int) -> None:
         Metric(f"reach_all_quartile_{n}", float(q), "ratio", "of the hand's side", "none", len(everything))
         for n, q in zip((1, 3), quarter, strict=True)
     ]
-    command = f'python tools/measure/digits.py FOLDER "{description}" {first}'
     data = {"name": f"{description}, from number {first} on", "n": len(files)}
-    write(
-        "digits",
-        "straight fingers and reach on photographs of digits",
-        metrics,
-        predictor,
-        data,
-        started,
-        command,
-        False,
-    )
+    claim, command = "straight fingers and reach on photographs of digits", f'digits.py FOLDER "{description}" {first}'
+    write("digits", claim, metrics, predictor.model, data, started, command, synthetic=False)
 
 
 def straightness(joints: Tensor) -> Tensor:

@@ -108,8 +108,9 @@ def main(folder: str, description: str) -> None:
     for image in tqdm(empty, "no hands"):
         count += len(find(Pyramid(image), 2))
     metrics += [share("false_hands", count, len(empty), "photographs without hands")]
-    command = f'python tools/measure/finding.py FOLDER "{description}"'
-    write("finding", "how hands are found", metrics, predictor, {"name": description, "n": n}, started, command, False)
+    command = f'finding.py FOLDER "{description}"'
+    data = {"name": description, "n": n}
+    write("finding", "how hands are found", metrics, predictor.model, data, started, command, synthetic=False)
 
 
 def rendered() -> None:
@@ -140,9 +141,9 @@ def rendered() -> None:
             metrics += spread(f"{split}_{name}_joints_procrustes_mm", pa_mm(joints, truth), "mm", "procrustes")
             metrics += spread(f"{split}_{name}_landmarks_procrustes_mm", pa_mm(points, true_points), "mm", "procrustes")
             metrics += spread(f"{split}_{name}_joints_root_mm", root_mm(joints, truth), "mm", "root")
-    command = "python tools/measure/finding.py --rendered"
+    command = "finding.py --rendered"
     data = {"name": "SyntheticHands 1.0, splits diverse and studio", "n": 1100}
-    write("photo-rendered", "the photo model on rendered hands", metrics, predictor, data, started, command, True)
+    write("photo-rendered", "the photo model on rendered hands", metrics, predictor.model, data, started, command)
 
 
 def pictures_without_hands():

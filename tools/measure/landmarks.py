@@ -44,9 +44,9 @@ def main(folder: str, description: str) -> None:
         ("rendered", on_rendered(networks), {"name": "SyntheticHands 1.0, split val", "n": HANDS}, True),
         ("photographs", on_photographs(networks, folder), {"name": description, "n": len(list(truths(folder)))}, False),
     ):
-        command = f'python tools/measure/landmarks.py FOLDER "{description}"'
+        command = f'landmarks.py FOLDER "{description}"'
         claim = "the landmark network before and after tuning"
-        write(f"landmarks-{name}", claim, metrics, predictor, data, started, command, synthetic)
+        write(f"landmarks-{name}", claim, metrics, predictor.model, data, started, command, synthetic=synthetic)
 
 
 @torch.no_grad()

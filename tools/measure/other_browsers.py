@@ -28,21 +28,17 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from common import LIVE, differences, write
 from PIL import Image
 
-from handlib.evaluation import results
 from handlib.evaluation.results import Metric
-from handlib.photo.estimate import HandEstimate
 from handlib.photo.live_page import embedded, live_page, write_scripts
 from handlib.photo.live_samples import samples
 from handlib.photo.predict import Predictor
 
-RESULTS = Path(__file__).resolve().parents[2] / "results"
 FIREFOX = next(filter(None, map(shutil.which, ["firefox-esr", "firefox"])), None)
 WEBKIT = shutil.which("WebKitWebDriver")
 PATIENCE = 600  # seconds: another program may have the machine
-LIVE = "Object.values(window.handlibLive)[0]"
 READY = """
     const words = () => document.querySelector(".words").textContent;
     while (!document.querySelector(".handlib-live.ready")) {
@@ -217,14 +213,6 @@ def png(picture: Image.Image) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def differences(found: list[dict], expected: list[HandEstimate]) -> tuple[float, float]:
-    """The largest of h, and of the vertices in millimeters."""
-    pairs = list(zip(found, expected, strict=True))
-    h = max(np.abs(np.array(one["h"]) - hand.h.numpy()).max() for one, hand in pairs)
-    apart = [np.array(one["vertices"]).reshape(-1, 3) - hand.vertices_cam.numpy() for one, hand in pairs]
-    return float(h), float(1000 * max(np.linalg.norm(each, axis=1).max() for each in apart))
-
-
 def main() -> None:
     if set(BROWSERS) != {"firefox", "webkit"}:
         sys.exit("install both: apt-get install firefox-esr webkit2gtk-driver xvfb")
@@ -232,16 +220,9 @@ def main() -> None:
     for name in BROWSERS:
         own, agents[name] = measure(name)
         metrics += own
-    for metric in metrics:
-        print(f"{metric.name:40} {metric.value:10.4g} {metric.unit}")
-    hand = Predictor().model.hand
-    record = results.record(
-        "other-browsers", "the live page does in Firefox and WebKit what predict does in Python", metrics,
-        profile="laptop", config={"browsers": agents}, data={"name": "the live page's first sample", "n": 1},
-        hand={"name": hand.name, "fingertips": hand.fingertips.name}, started=started,
-        command="python tools/measure/other_browsers.py",
-    )  # fmt: skip
-    print("wrote", results.write(record, RESULTS))
+    claim = "the live page does in Firefox and WebKit what predict does in Python"
+    data = {"name": "the live page's first sample", "n": 1}
+    write("other-browsers", claim, metrics, Predictor().model, data, started, "other_browsers.py", {"browsers": agents})
 
 
 if __name__ == "__main__":

@@ -78,9 +78,10 @@ def main(folder: str, description: str) -> None:
         joints, true_joints = map(torch.stack, zip(*pairs, strict=True))
         metrics += spread(f"{name}_joints_procrustes_mm", pa_mm(joints, true_joints), "mm", "procrustes")
         metrics += spread(f"{name}_joints_root_mm", root_mm(joints, true_joints), "mm", "root")
-    command = f'python tools/measure/photographs.py FOLDER "{description}"'
+    command = f'photographs.py FOLDER "{description}"'
     claim = "the photo model, its parts, and lite on photographs of real hands"
-    write("photographs", claim, metrics, predictor, {"name": description, "n": len(rows)}, started, command, False)
+    data = {"name": description, "n": len(rows)}
+    write("photographs", claim, metrics, predictor.model, data, started, command, synthetic=False)
 
 
 @torch.no_grad()

@@ -17,19 +17,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from common import write
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
 from handlib.data import SyntheticHands
-from handlib.evaluation import results
 from handlib.evaluation.metrics import align
+from handlib.evaluation.results import Metric
 from handlib.hand.joints import MIDDLE_MCP
 from handlib.photo import track
 from handlib.photo.clip import predict_clip
 from handlib.photo.predict import Predictor
 from handlib.photo.track import Tracker
-from handlib.photo.video import VideoWriter
+from handlib.photo.video import video_writer
 
 SEQUENCES, FRAMES, LENGTH = (2, 3), 96, 150  # frames used, of the frames of each sequence
 SIZE, BOX = 480, (90.0, -60.0, 600.0)  # pixels; the crop of the benchmark's image
@@ -71,7 +72,7 @@ def lag(late: list[Tensor], velocity: list[Tensor]) -> float:
     )
 
 
-def measure(predictor: Predictor) -> list[results.Metric]:
+def measure(predictor: Predictor) -> list[Metric]:
     sequences = [sequence(number) for number in tqdm(SEQUENCES, "rendering")]
     tracks = {way: [followed(predictor, way, seen) for seen in sequences] for way in WAYS}
     everywhere = [
@@ -84,8 +85,7 @@ def measure(predictor: Predictor) -> list[results.Metric]:
     n, metrics = sum(int(ok.sum()) for ok in everywhere), []
 
     def add(name: str, value: float, unit: str, alignment: str = "none", n: int = n) -> None:
-        metrics.append(results.Metric(name, float(value), unit, alignment, "none", n))
-        print(f"{name:32} {value:8.3f} {unit}")
+        metrics.append(Metric(name, float(value), unit, alignment, "none", n))
 
     add("motion_mm", torch.cat(velocity).norm(dim=-1).mean(), "mm/frame", "root")
     alone = [centered(joints)[1:-1][ok] for (joints, *_), ok in zip(tracks["each_frame"], inner, strict=True)]
@@ -134,10 +134,10 @@ def clip_fps(predictor: Predictor, images: Tensor) -> float:
     margin = (width - height) // 2
     with tempfile.TemporaryDirectory() as home:
         path = Path(home) / "clip.mp4"
-        with VideoWriter(path, VIDEO, 30) as video:
+        with video_writer(path, VIDEO, 30) as add:
             for image in images:
                 large = functional.interpolate(image[None].float(), (height, height), mode="bilinear")
-                video.write(functional.pad(large, (margin, margin, 0, 0), "replicate")[0].round().byte())
+                add(functional.pad(large, (margin, margin, 0, 0), "replicate")[0].round().byte())
         started = time.process_time()
         predict_clip(path, home, predictor, max_hands=1)
         return len(images) / (time.process_time() - started)
@@ -148,20 +148,11 @@ def main() -> None:
     started = time.perf_counter()
     predictor = Predictor()
     settings = {key: getattr(track, key) for key in ("ITERATIONS", "VELOCITY", "SHAPE", "SEARCH_EVERY", "PATIENCE")}
-    hand = predictor.model.hand
-    data = SyntheticHands("studio", SIZE, n=2 * LENGTH * (SEQUENCES[-1] + 1), box=BOX)
-    record = results.record(
-        "tracking",
-        "hands of a video are tracked without trembling, and with what lag",
-        measure(predictor),
-        profile="laptop",
-        config={"model": asdict(predictor.model.config), "noise": asdict(track.STEPS), **settings},
-        data={"name": f"{data.name}, sequences {SEQUENCES}", "n": FRAMES * len(SEQUENCES)},
-        hand={"name": hand.name, "fingertips": hand.fingertips.name},
-        started=started,
-        command="python tools/measure/tracking.py",
-    )
-    print("wrote", results.write(record, Path(__file__).resolve().parents[2] / "results"))
+    config = {"model": asdict(predictor.model.config), "noise": asdict(track.STEPS), **settings}
+    dataset = SyntheticHands("studio", SIZE, n=2 * LENGTH * (SEQUENCES[-1] + 1), box=BOX)
+    data = {"name": f"{dataset.name}, sequences {SEQUENCES}", "n": FRAMES * len(SEQUENCES)}
+    claim = "hands of a video are tracked without trembling, and with what lag"
+    write("tracking", claim, measure(predictor), predictor.model, data, started, "tracking.py", config)
 
 
 if __name__ == "__main__":

@@ -75,18 +75,13 @@ function switches(image) {
   const settings = { refiner: false, features: false, iterations: 1, points3d: false, refineSteps: 0, K: 900 };
   const [usual] = engine.estimate(image, { maxHands: 1 }).hands;
   const named = Object.entries(settings).map(([name, value]) => {
-    const reached = [],
-      onStep = ({ stage }) => reached.push(stage.name);
     const {
       hands: [hand],
       K,
       assumed,
-    } = engine.estimate(image, { maxHands: 1, [name]: value, onStep });
+    } = engine.estimate(image, { maxHands: 1, [name]: value });
     const falls = hand.objective.every((energy, n) => n === 0 || energy <= hand.objective[n - 1]);
-    const steps = hand.stages.map((stage) => stage.name);
-    const told =
-      JSON.stringify(steps) === JSON.stringify(reached) &&
-      steps.length === 1 + (name === "iterations" ? 1 : 3) + hand.objective.length;
+    const told = hand.stages.length === 1 + (name === "iterations" ? 1 : 3) + hand.objective.length;
     return [name, { moves_mm: 1000 * off(hand.vertices_cam, usual.vertices_cam), falls, told, assumed, focal: K[0] }];
   });
   return Object.fromEntries(named);

@@ -39,3 +39,13 @@ test("the nearest rotation and its trace", () => {
     assert.ok(Math.abs(rotations.nearestTrace(matrix) - trace) < 1e-6);
   }
 });
+
+test("rotation vectors, also of half turns", () => {
+  for (const vector of [[0.3, -0.2, 0.1], [0, 0, 0], [3.1, 0.2, -0.3], [0, Math.PI, 0], [-1.2, 2.3, 1.1]]) {
+    const angle = Math.hypot(...vector), [x, y, z] = vector.map((v) => v / (angle || 1));
+    const [s, c, d] = [Math.sin(angle), Math.cos(angle), 1 - Math.cos(angle)];
+    const R = [c + d * x * x, d * x * y - s * z, d * x * z + s * y, d * y * x + s * z, c + d * y * y, d * y * z - s * x,
+      d * z * x - s * y, d * z * y + s * x, c + d * z * z];
+    near(rotations.vectorOfRotation(R), vector, 1e-6);
+  }
+});

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { normals, lookingAt, photographed } from "../../../handlib/viz/static/live/mesh_view.js";
-import { rotationVector, toGlb, toObj, upright } from "../../../handlib/viz/static/live/save.js";
+import { toGlb, toObj, upright } from "../../../handlib/viz/static/live/save.js";
 import { turned } from "../../../handlib/viz/static/live/turn_view.js";
 
 const near = (a, b, within = 1e-6) => assert.ok(Math.abs(a - b) <= within, `${a} is not ${b}`);
@@ -60,14 +60,4 @@ test("GLB's parts have the lengths that it says", () => {
 
 test("files have y up", () => {
   assert.deepEqual([...upright([1, 2, 3])], [1, -2, -3]);
-});
-
-test("rotation vectors, also of half turns", () => {
-  for (const vector of [[0.3, -0.2, 0.1], [0, 0, 0], [3.1, 0.2, -0.3], [0, Math.PI, 0], [-1.2, 2.3, 1.1]]) {
-    const angle = Math.hypot(...vector), [x, y, z] = vector.map((v) => v / (angle || 1));
-    const [s, c, d] = [Math.sin(angle), Math.cos(angle), 1 - Math.cos(angle)];
-    const R = [c + d * x * x, d * x * y - s * z, d * x * z + s * y, d * y * x + s * z, c + d * y * y, d * y * z - s * x,
-      d * z * x - s * y, d * z * y + s * x, c + d * z * z];
-    rotationVector(R).forEach((value, n) => near(value, vector[n], 1e-6));
-  }
 });

@@ -23,12 +23,6 @@ import { Tracker } from "./track.js";
  * @typedef {{data: Uint8ClampedArray | Uint8Array, width: number, height: number}} Picture
  * RGBA bytes, as ImageData holds them; alpha is not looked at.
  *
- * @typedef {object} FoundHand
- * @property {number} score that the points are right, 0 … 1
- * @property {number} presence as the network sees it, 0 … 1
- * @property {"right" | "left"} side
- * @property {Float64Array} points_px 42: the landmarks
- *
  * @typedef {object} EstimateOptions
  * @property {number} [maxHands] 2
  * @property {number[] | number | null} [K] nine numbers row by row, or a focal length in pixels; else assumed
@@ -39,8 +33,6 @@ import { Tracker } from "./track.js";
  * @property {boolean} [points3d] false: the refinement has no term in space
  * @property {number} [refineSteps] Levenberg–Marquardt steps, 10; 0: E3D's answer
  * @property {boolean} [stages] true; false leaves `stages` empty, which saves a few milliseconds a hand
- * @property {(step: {hand: number, stage: Stage}) => void} [onStep] called as each stage is reached
- * @property {(hand: FoundHand) => void} [onFound] called when a hand is found, before the search for others goes on
  * @property {(estimate: Estimate) => void} [onFirst] called with the first hand's estimate, before the search goes on;
  * its K is assumed without the others, and of a tracker's frame it is not called
  *
@@ -111,25 +103,13 @@ export class Engine {
   }
 
   /**
-   * The hands of a picture, surest first.
-   * @param {Picture} image
-   * @param {{maxHands?: number, onFound?: (hand: FoundHand) => void}} [options]
-   * @returns {FoundHand[]}
-   */
-  find(image, { maxHands = 2, onFound } = {}) {
-    return this.finder
-      .find(new Pyramid(image, this.kernels), maxHands, onFound && ((hand) => onFound(this.found(hand))))
-      .map((hand) => this.found(hand));
-  }
-
-  /**
-   * The meshes of a picture's hands.
+   * The meshes of a picture's hands, surest first.
    * @param {Picture} image
    * @param {EstimateOptions} [options]
    * @returns {Estimate}
    */
   estimate(image, options = {}) {
-    const { maxHands = 2, onFound, onFirst } = options,
+    const { maxHands = 2, onFirst } = options,
       { finder } = this,
       began = performance.now(),
       searched = finder.searched,
@@ -143,12 +123,11 @@ export class Engine {
       return { ...noTimes(), detect, landmarks: performance.now() - from - detect };
     };
     const found = finder.find(pyramid, maxHands, (hand) => {
-      onFound?.(this.found(hand));
       if (!onFirst || looks.size) return;
       looks.set(hand, this.look(pyramid, hand));
       const times = timesSince(began),
         looked = performance.now();
-      const estimate = this.estimated(pyramid, [...looks.values()], { ...options, onStep: undefined }, times);
+      const estimate = this.estimated(pyramid, [...looks.values()], options, times);
       first = performance.now() - began;
       spent = performance.now() - looked;
       onFirst({ ...estimate, times: { ...times, first, total: first }, tracker: null });
@@ -176,16 +155,12 @@ export class Engine {
    * @param {Estimate["times"]} times which are added to
    */
   estimated(pyramid, looks, options, times) {
-    const { onStep, refineSteps = this.constants.lift.ITERATIONS } = options;
     if (!looks.length) return { K: null, assumed: true, hands: [] };
     const crops = looks.map((look) => look.crop),
       { K, assumed } = this.predictor.camera(pyramid, options, crops);
-    const how = { iterations: refineSteps },
+    const how = { iterations: options.refineSteps ?? this.constants.lift.ITERATIONS },
       own = { stages: true, ...options };
-    const hands = looks.map((look, n) => {
-      const onStage = onStep && ((/** @type {Stage} */ stage) => onStep({ hand: n, stage }));
-      return this.predictor.estimate(look, K, pyramid.width, how, own, times, onStage).hand;
-    });
+    const hands = looks.map((look) => this.predictor.estimate(look, K, pyramid.width, how, own, times).hand);
     return { K, assumed, hands };
   }
 
@@ -224,14 +199,6 @@ export class Engine {
         this.finder.palmCrops(pyramid, { name: "whole", crops: [crop], black: true, size, palm: 1 });
       }
     }
-  }
-
-  /**
-   * @param {import("./find.js").Detection} hand
-   * @returns {FoundHand}
-   */
-  found({ score, evidence, points_px }) {
-    return { score, presence: evidence.presence, side: evidence.right < 0.5 ? "left" : "right", points_px };
   }
 }
 

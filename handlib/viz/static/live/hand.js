@@ -1,5 +1,7 @@
 // The hand model in the page: equations of handlib/hand/model.py, one vertex at a time.
 
+import { rotationOfVector } from "./rotations.js";
+
 /** @typedef {ArrayLike<number>} NumberList */
 
 export class Hand {
@@ -36,33 +38,11 @@ export class Hand {
     return this.skin(rest, this.bones(local, this.restJoints(shape)));
   }
 
-  /**
-   * Rodrigues: R = I + sin φ [a]× + (1 − cos φ) [a]×² for a turn by φ about the unit axis a; 15 matrices, rows first.
-   * @type {(pose: NumberList) => Float64Array}
-   */
+  /** Of the joints but the wrist: 15 matrices, rows first. @type {(pose: NumberList) => Float64Array} */
   rotations(pose) {
     const matrices = new Float64Array(9 * (this.joints - 1));
-    for (let j = 0; j < this.joints - 1; j++) {
-      const angle = Math.hypot(pose[3 * j], pose[3 * j + 1], pose[3 * j + 2]);
-      const [x, y, z] = [0, 1, 2].map((c) => (angle ? pose[3 * j + c] / angle : 0));
-      const s = Math.sin(angle),
-        c = Math.cos(angle),
-        d = 1 - c;
-      matrices.set(
-        [
-          c + d * x * x,
-          d * x * y - s * z,
-          d * x * z + s * y,
-          d * y * x + s * z,
-          c + d * y * y,
-          d * y * z - s * x,
-          d * z * x - s * y,
-          d * z * y + s * x,
-          c + d * z * z,
-        ],
-        9 * j,
-      );
-    }
+    for (let j = 0; j < this.joints - 1; j++)
+      matrices.set(rotationOfVector(pose[3 * j], pose[3 * j + 1], pose[3 * j + 2]), 9 * j);
     return matrices;
   }
 

@@ -4,16 +4,14 @@ import { Hand } from "./hand.js";
 import { arraysOf } from "./pack.js";
 import { rotationOfQuaternion } from "./rotations.js";
 
-export class HandModel {
+export class HandModel extends Hand {
   /** @param {import("./pack.js").Pack} pack */
   constructor(pack) {
     const { jointNames, ...numbers } = pack.live.hand,
       arrays = arraysOf(pack, "hand.");
-    this.own = new Hand({ ...arrays, ...numbers, axes: pack.arrays["fit.axes"] });
+    super({ ...arrays, ...numbers, axes: pack.arrays["fit.axes"] });
     /** @type {string[]} 21, C21 order */
     this.jointNames = jointNames;
-    /** @type {Uint16Array} 1538 × 3 rows of vertices, of a right hand */
-    this.faces = arrays.faces;
     /** @type {Uint8Array} 778 × 3 RGB bytes */
     this.colors = arrays.colors;
     this.scaleUnit = pack.live.constants.predict.SCALE_UNIT;
@@ -29,37 +27,10 @@ export class HandModel {
 
   /**
    * The mesh of h in the model's own frame, 2334 meters.
-   * @param {ArrayLike<number>} h
+   * @param {Float64Array} h
    */
-  vertices(h) {
-    const numbers = Array.from(h);
-    return this.meshOf(numbers.slice(0, 45), numbers.slice(45, 55));
-  }
-
-  /**
-   * @param {ArrayLike<number>} pose 45
-   * @param {ArrayLike<number>} shape 10
-   * @returns {Float32Array} 2334
-   */
-  meshOf(pose, shape) {
-    return this.own.vertices(pose, shape);
-  }
-
-  /**
-   * Reg(m): the 21 joints of a mesh.
-   * @param {ArrayLike<number>} vertices
-   * @returns {Float32Array} 63
-   */
-  regress(vertices) {
-    return this.own.regress(vertices);
-  }
-
-  /**
-   * Twist, flexion and abduction of 15 joints in radians: index, middle, little, ring, thumb, each base to tip.
-   * @param {ArrayLike<number>} h
-   */
-  angles(h) {
-    return this.own.angles(Array.from(h).slice(0, 45));
+  meshOf(h) {
+    return this.vertices(h.subarray(0, 45), h.subarray(45, 55));
   }
 
   /**

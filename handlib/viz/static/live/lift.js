@@ -138,27 +138,10 @@ export class Lifter {
       if (error < least) [best, least] = [sample, error];
     }
     const rotation = nearestRotation(crossCovariance(target, best.space));
-    // The similarity of the plane, without a turn, that takes the turned points to those of the image.
-    const flat = turnedPoints(rotation, best.points.subarray(0, 3 * POINTS)),
-      own = [0, 0],
-      seen = [0, 0];
-    for (let j = 0; j < POINTS; j++) {
-      for (let c = 0; c < 2; c++) {
-        own[c] += share[j] * flat[3 * j + c];
-        seen[c] += share[j] * points_px[2 * j + c];
-      }
-    }
-    let product = 0,
-      squared = 0;
-    for (let j = 0; j < POINTS; j++) {
-      for (let c = 0; c < 2; c++) {
-        const x = flat[3 * j + c] - own[c];
-        product += share[j] * x * (points_px[2 * j + c] - seen[c]);
-        squared += share[j] * x * x;
-      }
-    }
-    const scale = Math.max(product / Math.max(squared, 1e-12), 1); // pixels per meter
-    const place = Float64Array.of(seen[0] - scale * own[0], seen[1] - scale * own[1], Math.log(scale));
+    const turned = turnedPoints(rotation, best.points.subarray(0, 3 * POINTS)),
+      { scale: found, own, other } = similarity(turned, points_px, share),
+      scale = Math.max(found, 1); // pixels per meter
+    const place = Float64Array.of(other[0] - scale * own[0], other[1] - scale * own[1], Math.log(scale));
     return { z: Float64Array.from(best.z), beta: new Float64Array(10), rotation, place };
   }
 
@@ -174,7 +157,7 @@ export class Lifter {
     const pose = this.anatomy.pose(state.z),
       skeleton = this.anatomy.skeleton.points(pose, state.beta);
     const origin = skeleton.subarray(3 * MIDDLE_MCP, 3 * MIDDLE_MCP + 3);
-    const own = this.hand.meshOf(pose, state.beta),
+    const own = this.hand.vertices(pose, state.beta),
       root = posterior.root(state.place);
     const turned = turnedPoints(state.rotation, own),
       shift = turnedPoints(state.rotation, origin);
@@ -183,31 +166,15 @@ export class Lifter {
     const relative = joints.map((value, i) => value - shift[i % 3]),
       px = projected(relative, root, K);
     const crop = px.map((value, i) => ((value - box[i % 2]) / box[2]) * 2 - 1);
-    let product = 0,
-      squared = 0;
-    const means = [0, 1].map((c) =>
-      [0, 0].map((_, which) => {
-        let sum = 0;
-        for (let j = 0; j < POINTS; j++) sum += which ? crop[2 * j + c] : joints[3 * j + c];
-        return sum / POINTS;
-      }),
-    );
-    for (let j = 0; j < POINTS; j++) {
-      for (let c = 0; c < 2; c++) {
-        const x = joints[3 * j + c] - means[c][0];
-        product += x * (crop[2 * j + c] - means[c][1]);
-        squared += x * x;
-      }
-    }
-    const scale = product / squared,
+    const { scale, own: from, other: to } = similarity(joints, crop, new Float64Array(POINTS).fill(1 / POINTS)),
       h = new Float64Array(63);
     h.set(pose);
     h.set(state.beta, 45);
     const toOwnAxes = state.rotation.map((value, i) => (i < 3 ? value : -value));
     h.set(quaternionOfRotation(toOwnAxes), 55);
     h[59] = scale / SCALE_UNIT;
-    h[60] = means[0][1] - scale * means[0][0];
-    h[61] = means[1][1] - scale * means[1][0];
+    h[60] = to[0] - scale * from[0];
+    h[61] = to[1] - scale * from[1];
     h[62] = -scale * joints[3 * MIDDLE_MCP + 2];
     return { h, vertices: turned.map((value, i) => value - shift[i % 3] + root[i % 3]) };
   }
@@ -261,6 +228,31 @@ export function rigidMotion(from, to) {
   const rotation = nearestRotation(crossCovariance(other, own)),
     moved = turnedPoints(rotation, means[0]);
   return { rotation, translation: moved.map((value, c) => means[1][c] - value) };
+}
+
+/**
+ * The similarity of the plane, without a turn, that takes x and y of points to others: its scale, and the means.
+ * @param {ArrayLike<number>} points of three numbers
+ * @param {ArrayLike<number>} others of two
+ * @param {ArrayLike<number>} share what each pair counts; their sum is 1
+ */
+function similarity(points, others, share) {
+  const own = [0, 0],
+    other = [0, 0];
+  let product = 0,
+    squared = 0;
+  for (let c = 0; c < 2; c++) {
+    for (let j = 0; j < POINTS; j++) {
+      own[c] += share[j] * points[3 * j + c];
+      other[c] += share[j] * others[2 * j + c];
+    }
+    for (let j = 0; j < POINTS; j++) {
+      const x = points[3 * j + c] - own[c];
+      product += share[j] * x * (others[2 * j + c] - other[c]);
+      squared += share[j] * x * x;
+    }
+  }
+  return { scale: product / Math.max(squared, 1e-12), own, other };
 }
 
 /**

@@ -86,26 +86,21 @@ export class Predictor {
    * @param {Refinement} how
    * @param {import("./engine.js").EstimateOptions} options
    * @param {import("./engine.js").Estimate["times"]} times which are added to
-   * @param {(stage: import("./engine.js").Stage) => void} [onStage]
    * @returns {Predicted}
    */
-  estimate(look, K, width, { iterations, before = null, noise }, options, times, onStage) {
+  estimate(look, K, width, { iterations, before = null, noise }, options, times) {
     const { evidence, crop, points_px, left } = look,
       own = left ? mirroredIntrinsics(K, width) : K,
       began = performance.now();
-    const frame = { own, K, left },
-      stages = /** @type {import("./engine.js").Stage[]} */ ([]);
-    const wanted = onStage || options.stages;
+    const stages = /** @type {import("./engine.js").Stage[]} */ ([]);
     /** @type {(name: string, vertices: ArrayLike<number>, energy: number | null) => void} */
     const reach = (name, vertices, energy) => {
-      const cam = mirroredPoints(vertices, left),
-        stage = { name, vertices_cam: cam, joints_px: this.jointsPx(cam, K), energy };
-      if (options.stages) stages.push(stage);
-      onStage?.(stage);
+      const vertices_cam = mirroredPoints(vertices, left);
+      stages.push({ name, vertices_cam, joints_px: this.jointsPx(vertices_cam, K), energy });
     };
     const states = this.regressor.states(evidence, options),
       last = states[states.length - 1];
-    if (wanted) states.forEach((state, n) => reach(`E3D step ${n}`, this.inCamera(state, crop, own), null));
+    if (options.stages) states.forEach((state, n) => reach(`E3D step ${n}`, this.inCamera(state, crop, own), null));
     const regressed = performance.now(),
       objective = /** @type {number[]} */ ([]);
     times.e3d += regressed - began;
@@ -120,7 +115,7 @@ export class Predictor {
       const onStep = (at, energy, posterior) => {
         const name = objective.length ? `refinement step ${objective.length}` : "refinement start";
         objective.push(energy);
-        if (wanted) reach(name, this.lifter.described(posterior, at).vertices, energy);
+        if (options.stages) reach(name, this.lifter.described(posterior, at).vertices, energy);
       };
       const lifted = this.lifter.fit(points_px, guess, own, {
         iterations,
@@ -135,46 +130,26 @@ export class Predictor {
       residual = this.lifter.unrefinedResidual(vertices, points_px, own);
     }
     times.refine += performance.now() - regressed;
-    const seen = {
-      left,
-      crop: left ? mirroredCrop(crop, width) : crop,
-      points: mirroredPx(points_px, left, width),
-      evidence,
-    };
-    const score = look.score ?? evidence.presence,
-      confidence = this.confidence(score, look.spread ?? null, residual);
-    return { hand: this.described(frame, h, vertices, score, confidence, seen, stages, objective), state, residual };
-  }
-
-  /**
-   * @param {{own: ArrayLike<number>, K: ArrayLike<number>, left: boolean}} frame
-   * @param {Float64Array} h
-   * @param {Float64Array} vertices in the camera of the hand's own frame
-   * @param {number} score
-   * @param {Float32Array} confidence
-   * @param {{left: boolean, crop: Crop, points: Float64Array, evidence: Evidence}} seen in the picture
-   * @param {import("./engine.js").Stage[]} stages
-   * @param {number[]} objective
-   * @returns {import("./engine.js").Hand}
-   */
-  described({ K, left }, h, vertices, score, confidence, { crop, points, evidence }, stages, objective) {
-    const vertices_cam = mirroredPoints(vertices, left);
-    return {
+    const vertices_cam = mirroredPoints(vertices, left),
+      { x, y, side, angle } = left ? mirroredCrop(crop, width) : crop,
+      score = look.score ?? evidence.presence;
+    const hand = {
       side: this.constants.predict.SIDES[Number(left)],
       score,
-      confidence,
+      confidence: this.confidence(score, look.spread ?? null, residual),
       h,
       vertices_cam,
       joints_cam: this.hand.regress(vertices_cam),
       joints_px: this.jointsPx(vertices_cam, K),
-      landmarks_px: Float32Array.from(points),
+      landmarks_px: Float32Array.from(mirroredPx(points_px, left, width)),
       presence: evidence.presence,
-      crop: { center: [crop.x, crop.y], side: crop.side, angle: crop.angle },
-      placement: rigidMotion(this.hand.vertices(h), vertices),
+      crop: { center: [x, y], side, angle },
+      placement: rigidMotion(this.hand.meshOf(h), vertices),
       stages,
       objective,
       track: null,
     };
+    return { hand, state, residual };
   }
 
   /**

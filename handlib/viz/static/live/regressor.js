@@ -65,7 +65,7 @@ export class Regressor {
    * @returns {RegressedState}
    */
   state(h, evidence_2d) {
-    const vertices = this.hand.vertices(h);
+    const vertices = this.hand.meshOf(h);
     return { h, evidence_2d, vertices, joints: this.hand.toCrop(this.hand.regress(vertices), h) };
   }
 

@@ -4,6 +4,7 @@
 // In mesh files x points right, y up, z towards the viewer; units are meters.
 
 import { normals } from "./mesh_view.js";
+import { vectorOfRotation } from "./rotations.js";
 
 /** @typedef {import("./engine.js").Hand} Hand */
 /** @typedef {{vertices: Float32Array, faces: Uint16Array, colors: Uint8Array, name: string}} NamedMesh */
@@ -130,31 +131,13 @@ export function toJson({ hands, K, assumed }, { width, height }, jointNames, res
 function mano({ side, h, placement: { rotation: R, translation: t } }, restJoints) {
   const betas = Array.from(h.slice(45, 55)), wrist = Array.from(restJoints(betas)).slice(0, 3);
   const turnedWrist = [0, 1, 2].map((r) => wrist.reduce((sum, value, c) => sum + R[3 * r + c] * value, 0));
-  let orient = rotationVector(R), pose = Array.from(h.slice(0, 45)), transl = wrist.map((value, c) => t[c] + turnedWrist[c] - value);
+  let orient = Array.from(vectorOfRotation(R)), pose = Array.from(h.slice(0, 45)), transl = wrist.map((value, c) => t[c] + turnedWrist[c] - value);
   if (side === "left") { // in the mirror points change x, rotation vectors y and z
     [orient, pose] = [orient, pose].map((vectors) => vectors.map((value, n) => (n % 3 ? -value : value)));
     transl = transl.map((value, c) => (c ? value : -value));
   }
   const [global_orient, hand_pose, shape, place] = [orient, pose, betas, transl].map((v) => v.map((x) => rounded(x, 6)));
   return { global_orient, hand_pose, betas: shape, transl: place, flat_hand_mean: true, is_rhand: side === "right" };
-}
-
-/**
- * Axis times angle of a rotation matrix, by way of its quaternion, whose largest entry is divided by.
- * @param {ArrayLike<number>} R nine numbers row by row
- */
-export function rotationVector(R) {
-  const trace = R[0] + R[4] + R[8], squares = [trace, R[0], R[4], R[8]];
-  const largest = squares.indexOf(Math.max(...squares));
-  const q = [
-    [1 + trace, R[7] - R[5], R[2] - R[6], R[3] - R[1]],
-    [R[7] - R[5], 1 + R[0] - R[4] - R[8], R[1] + R[3], R[2] + R[6]],
-    [R[2] - R[6], R[1] + R[3], 1 - R[0] + R[4] - R[8], R[5] + R[7]],
-    [R[3] - R[1], R[2] + R[6], R[5] + R[7], 1 - R[0] - R[4] + R[8]],
-  ][largest];
-  const sign = q[0] < 0 ? -1 : 1, sine = Math.hypot(q[1], q[2], q[3]);
-  const angle = 2 * Math.atan2(sine, Math.abs(q[0]));
-  return q.slice(1).map((value) => (sine ? (sign * angle * value) / sine : 0));
 }
 
 /** @param {ArrayLike<number>} values @param {number} columns */

@@ -124,7 +124,7 @@ export class Tracker {
    */
   look(image, tracks, again = true) {
     const { PRESENT } = this.constants.find,
-      { MOST_VOTES } = this.constants.track;
+      { FAR, MOST_VOTES } = this.constants.track;
     for (const track of tracks) {
       track.beginLook();
       const left = track.side === "left",
@@ -135,7 +135,7 @@ export class Tracker {
       }
       const points_px = mirroredPx(look.points_px, left, image.width),
         { right } = look.evidence;
-      track.far = !this.finder.samePoints(points_px, track.points_px);
+      track.far = !this.finder.samePoints(points_px, track.points_px, FAR);
       const vote = (left ? 1 - right : right) - 0.5,
         votes = Math.min(Math.max(track.votes + 2 * vote, -MOST_VOTES), MOST_VOTES);
       Object.assign(track, { seen: look, points_px, missed: 0, votes });
@@ -202,12 +202,10 @@ export class Tracker {
     );
     return tracks
       .sort((a, b) => a.number - b.number)
-      .map((track, n) => {
-        const near = track.state ? this.estimated(image, track, n, options, times) : null;
-        return {
-          .../** @type {import("./engine.js").Hand} */ (near ?? this.estimated(image, track, n, options, times, true)),
-          track: track.number,
-        };
+      .map((track) => {
+        const near = track.state ? this.estimated(image, track, options, times) : null,
+          hand = near ?? this.estimated(image, track, options, times, true);
+        return { .../** @type {import("./engine.js").Hand} */ (hand), track: track.number };
       });
   }
 
@@ -215,18 +213,14 @@ export class Tracker {
    * A hand near where the frame before expects it, null if it is not there; or afresh.
    * @param {Pyramid} image
    * @param {Track} track
-   * @param {number} number in this frame
    * @param {import("./engine.js").EstimateOptions} options
    * @param {import("./engine.js").Estimate["times"]} times
    */
-  estimated(image, track, number, options, times, afresh = false) {
+  estimated(image, track, options, times, afresh = false) {
     const { constants, predictor } = this,
       { ITERATIONS, SHAPE, STEPS, UNFITTED, VELOCITY } = constants.track;
     const { K } = /** @type {{K: Float64Array}} */ (this.camera),
       look = /** @type {Look} */ (track.seen);
-    const onStage =
-      options.onStep &&
-      ((/** @type {import("./engine.js").Stage} */ stage) => options.onStep?.({ hand: number, stage }));
     /** @type {import("./predict.js").Refinement} */
     let how = { iterations: options.refineSteps === 0 ? 0 : constants.lift.ITERATIONS };
     if (!afresh) {
@@ -240,7 +234,7 @@ export class Tracker {
       const step_shape = Math.max(SHAPE / Math.sqrt(track.frames), STEPS.step_shape);
       how = { iterations: options.refineSteps ?? ITERATIONS, before: expected, noise: { ...STEPS, step_shape } };
     }
-    const { hand, state, residual } = predictor.estimate(look, K, image.width, how, options, times, onStage);
+    const { hand, state, residual } = predictor.estimate(look, K, image.width, how, options, times);
     if (
       !afresh &&
       residual.reduce((sum, value) => sum + Math.min(value, STEPS.outlier), 0) / residual.length > UNFITTED
