@@ -78,38 +78,21 @@ def evenly(dataset: Dataset, n: int) -> Dataset:
     return Subset(dataset, torch.linspace(0, len(dataset) - 1, n).long().tolist())
 
 
-def training_hands(
-    config: TrainConfig, cache: str | os.PathLike[str] | None, progress: bool
-) -> tuple[CachedHands, CachedHands]:
-    """Returns the training and validation hands of `handlib.training.train` with this config, in memory.
-
-    cache: folder that keeps rendered hands.
-    """
-    data, val = _data_sets(config)
-    return in_memory(data, config.workers, cache, progress), in_memory(val, config.workers, cache, progress)
-
-
 def open_feed(
     config: TrainConfig, pool: "Pool", processes: Processes, cache: str | os.PathLike[str] | None, progress: bool
 ) -> tuple["Feed", CachedHands]:
     """Opens the training set as the config says, and the validation set in the memory of the device."""
+    size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
+    data = open_data(
+        config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds, config.crop_jitter
+    )
+    val = [evenly(d, config.val_images) for d in open_data(config.val_data, "val", size, hand, config.val_images)]
     with processes.main_first():  # the others then read from the cache what the first has rendered
-        data, val = _data_sets(config)
         feed = Feed(data, config.feed, pool, processes.device, config.workers, cache, progress)
         hands = in_memory(val, config.workers, cache, progress)
     if len(feed) < 2:
         raise ValueError(f"the training set, {' + '.join(config.data)}, has fewer than two images")
     return feed, hands.each(lambda value: value.to(processes.device))
-
-
-def _data_sets(config: TrainConfig) -> tuple[list[Dataset], list[Dataset]]:
-    """Opens the data sets to train on and those to validate on."""
-    size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
-    data = open_data(
-        config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds, config.crop_jitter
-    )
-    val = open_data(config.val_data, "val", size, hand, config.val_images)
-    return data, [evenly(dataset, config.val_images) for dataset in val]
 
 
 def check_wrists(datasets: Sequence[Dataset]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...training.checkpoint import RunFolder, read_log
-from ...training.feed import Feed, training_hands
+from ...training.feed import Feed, open_feed
 from ...training.processes import Processes
 from ...training.train import TrainConfig, Trainer
 from .interface import DEFAULTS, FitOptions, measure
@@ -40,8 +40,10 @@ def train_network(
     trainer = Trainer(network, lambda t, images, batch, _: t.model.loss(images, batch), config, processes, folder)
     trainer.begin(state)
     if trainer.epoch < config.epochs:
-        data, val = options.data or training_hands(config, options.cache, options.progress)
-        feed = Feed(data, "memory", trainer.pool, trainer.processes.device)
+        if options.data:
+            feed, val = Feed(options.data[0], "memory", trainer.pool, processes.device), options.data[1]
+        else:
+            feed, val = open_feed(config, trainer.pool, processes, options.cache, options.progress)
         trainer.run(feed, lambda: measure(network, val, progress=False, device=options.device), options.progress)
     return network.eval()
 
