@@ -1,10 +1,12 @@
-"""Runs training steps on one or several devices, as `torchrun` starts their processes.
+"""Runs training steps on one or several devices, with accelerate.
 
 Every process holds the whole model and its part of each batch (`Processes.share`). The loss of a part is weighted by
 its number of images, and gradients are summed over the processes (`reduce_gradients`). On GPUs, batch normalization
 uses the mean and variance of the whole batch (torch's SyncBatchNorm), so the result does not depend on the number of
 processes except for rounding. On CPUs torch has no such layer: each process normalizes its own part of a batch, and the
 main process saves its running statistics.
+
+Without accelerate (`pip install 'handlib[distributed]'`) one process trains in single precision.
 """
 
 import os
@@ -17,30 +19,43 @@ import torch
 from torch import Tensor, distributed, nn
 
 Precision = Literal["no", "bf16", "fp16"]
-HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_EXTRA = "needs accelerate, which is not installed: pip install 'handlib[distributed]'"
 
 
 class Processes:
     """This process, its device, and its communication with the others.
 
-    device: "cpu", or else the GPU of this process if there is one. precision: of the convolutional networks.
+    device: "auto" is the GPU of this process if there is one, else the CPU; or "cpu". precision: of the convolutional
+    networks.
     """
 
     def __init__(self, device: str = "auto", precision: Precision = "no"):
-        gpu = device != "cpu" and torch.cuda.is_available()
-        if precision == "fp16" and not gpu:
+        self.precision = precision
+        try:
+            import accelerate
+        except ModuleNotFoundError:
+            self._alone(device, precision)
+            return
+        from accelerate.state import AcceleratorState
+
+        AcceleratorState._reset_state(reset_partial_state=True)  # forgets an earlier run in this process
+        cpu = device == "cpu" or not torch.cuda.is_available()
+        self.accelerator = accelerate.Accelerator(cpu=cpu, mixed_precision=precision)
+        self.device = self.accelerator.device
+        self.index, self.count = self.accelerator.process_index, self.accelerator.num_processes
+        if precision == "fp16" and self.device.type == "cpu":
             raise ValueError("--precision fp16 needs a GPU: choose bf16 or no")
-        if precision == "bf16" and gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
+        emulated = self.device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+        if precision == "bf16" and emulated:
             warnings.warn("this GPU only emulates bf16, which is slow: choose --precision fp16 or no", stacklevel=3)
-        self.precision, self.device = precision, torch.device("cuda" if gpu else "cpu")
-        self.index, self.count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-        if self.count > 1:
-            if gpu:
-                self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-                torch.cuda.set_device(self.device)
-            if not distributed.is_initialized():  # by an earlier run in this process
-                distributed.init_process_group("nccl" if gpu else "gloo")
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")  # else it changes nothing
+
+    def _alone(self, device: str, precision: Precision) -> None:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ModuleNotFoundError(f"training in several processes {_EXTRA}")
+        if precision != "no":
+            raise ModuleNotFoundError(f"mixed precision {_EXTRA}")
+        self.accelerator, self.index, self.count = None, 0, 1
+        self.device = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else "cpu")
 
     @property
     def is_main(self) -> bool:
@@ -53,7 +68,7 @@ class Processes:
 
     def wait(self) -> None:
         if self.count > 1:
-            distributed.barrier()
+            self.accelerator.wait_for_everyone()
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
@@ -65,10 +80,7 @@ class Processes:
             self.wait()
 
     def sum(self, value: Tensor) -> Tensor:
-        """Returns the sum over the processes, which replaces the value."""
-        if self.count > 1:
-            distributed.all_reduce(value)
-        return value
+        return value if self.count == 1 else self.accelerator.reduce(value, "sum")
 
     def prepared(self, model: nn.Module) -> nn.Module:
         """Moves the model to this process's device with the main process's weights; on GPUs batch norms are shared."""
@@ -89,8 +101,15 @@ class Processes:
         distributed.all_gather_object(gathered, rows)
         return gathered
 
+    def optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        """Returns the optimizer; with fp16, one that skips steps whose gradients overflowed."""
+        return optimizer if self.precision != "fp16" else self.accelerator.prepare(optimizer)
+
     def backward(self, loss: Tensor) -> None:
-        self.scaler.scale(loss).backward()
+        if self.accelerator is None:
+            loss.backward()
+        else:
+            self.accelerator.backward(loss)
 
     def reduce_gradients(self, optimizer: torch.optim.Optimizer) -> None:
         """Sums every gradient over the processes, in one message per device."""
@@ -104,15 +123,11 @@ class Processes:
 
     def clip(self, optimizer: torch.optim.Optimizer, norm: float) -> Tensor:
         """Clips the norm of the gradient to `norm`; returns the norm before."""
-        self.scaler.unscale_(optimizer)
+        if self.precision == "fp16":
+            self.accelerator.unscale_gradients(optimizer)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         return nn.utils.clip_grad_norm_(parameters, norm)
 
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Takes a step of the optimizer; with fp16, not where the gradients overflowed."""
-        self.scaler.step(optimizer)
-        self.scaler.update()
-
     def autocast(self) -> AbstractContextManager:
         """Makes networks compute in `precision` inside the block; hand and losses switch back to single precision."""
-        return torch.autocast(self.device.type, HALF[self.precision]) if self.precision in HALF else nullcontext()
+        return nullcontext() if self.precision == "no" else self.accelerator.autocast()

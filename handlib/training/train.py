@@ -110,8 +110,8 @@ class Trainer:
     ):
         self.objective, self.config, self.processes, self.folder = objective, config, processes, folder
         self.model = processes.prepared(model)
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+        self.optimizer = processes.optimizer(
+            torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
         )
         self.average = Average(self.model, config.average)
         self.pool = Pool(config.augment_cap)
@@ -222,7 +222,7 @@ class Trainer:
         norm = processes.clip(self.optimizer, config.gradient_clip)
         if not torch.isfinite(terms["loss"]) or not (config.precision == "fp16" or torch.isfinite(norm)):
             raise self.diverged(batch, float(terms["loss"]), float(norm))
-        processes.step(self.optimizer)
+        self.optimizer.step()
         self.average.update()
         return terms
 

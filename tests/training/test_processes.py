@@ -73,17 +73,21 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
     assert {path.name for path in (tmp_path / "one").iterdir()} == {path.name for path in (tmp_path / "two").iterdir()}
 
 
-def test_a_step_whose_scaled_gradients_overflow_is_left_out():
-    """As with fp16 on a GPU: the scale falls, and the next gradients are those of the loss itself."""
-    processes, weight = Processes("cpu"), nn.Parameter(torch.ones(()))
-    processes.scaler, optimizer = torch.amp.GradScaler("cpu", 2.0**100), torch.optim.SGD([weight], 0.5)
-    for factor, expected, norm in ((1e30, 1.0, torch.inf), (0.5, 0.75, 0.5)):
-        optimizer.zero_grad()
-        processes.backward(factor * weight)
-        assert float(processes.clip(optimizer, 1.0)) == pytest.approx(norm)
-        processes.step(optimizer)
-        assert weight.item() == expected
-    assert processes.scaler.get_scale() == 2.0**99
+def test_without_accelerate_one_process_trains(monkeypatch, trained, tmp_path):
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    assert Processes("cpu").count == 1
+    found = train(preset("smoke"), tmp_path, cache=trained.cache, progress=False)
+    mine, theirs = found.state_dict(), trained.model.state_dict()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_without_accelerate_nothing_more_is_promised(monkeypatch):
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(ModuleNotFoundError, match=r"mixed precision needs accelerate.*pip install 'handlib\[dist"):
+        Processes("cpu", "bf16")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ModuleNotFoundError, match="several processes needs accelerate"):
+        Processes("cpu")
 
 
 def test_half_precision_is_what_was_asked_for():

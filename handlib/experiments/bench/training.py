@@ -95,7 +95,7 @@ def networks_step(trainer: Trainer) -> Callable[[], object]:
         loss = sum(values.float().square().mean() for values in [features, again, *stages, last.h, last.evidence_2d])
         trainer.processes.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-        trainer.processes.step(trainer.optimizer)
+        trainer.optimizer.step()
 
     return step
 
