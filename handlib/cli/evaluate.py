@@ -112,7 +112,7 @@ def _submit(path: Path, model: DHPE, spec: str | None, n: int | None, refine: in
         raise ValueError("--submission takes all hands of a test split: give --data freihand:PATH or ho3d:PATH, no --n")
     dataset = open_spec(spec, "test", model.config.size)
     server = server_of(dataset)
-    dataset.crop = replace(dataset.crop, rule=SERVERS[server].crop)
+    dataset.rule = replace(dataset.rule, rule=SERVERS[server].crop)
     hands = in_memory([dataset], 0, None, progress=True)
     write_submission(path, server, *estimates(model, hands, server, dataset.fingertips, refine))
     print(f"wrote {path} for the server {server}: put it into a zip, as pred.json")

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm.auto import tqdm
 
 from ..support.digests import load_tensors, save_tensors
@@ -63,33 +63,49 @@ class CachedHands:
 
     @classmethod
     def make(
-        cls,
-        dataset: SyntheticHands,
-        workers: int = 0,
-        folder: str | os.PathLike[str] | None = None,
-        progress: bool = True,
+        cls, dataset: Dataset, workers: int = 0, folder: str | os.PathLike[str] | None = None, progress: bool = True
     ) -> "CachedHands":
-        """Renders a data set, or reads it back from `folder` if it was rendered there before."""
-        path = None
-        if folder is not None:
+        """Renders or reads all samples. Synthetic hands are read back from `folder` if they were rendered there before.
+
+        Masks are NaN where only some samples have one.
+        """
+        path, synthetic = None, isinstance(dataset, SyntheticHands)
+        if folder is not None and synthetic:
             digest = hashlib.sha256(dataset.name.encode()).hexdigest()[:12]
             path = Path(folder) / f"{dataset.split}-{dataset.size}-{len(dataset)}-{digest}.safetensors"
-            if path.is_file():
-                try:
-                    return cls(load_tensors(path, "it is made again"), dataset.name, dataset.scored)
-                except ValueError:
-                    path.unlink(missing_ok=True)  # damaged; it is made again
-        loader = DataLoader(dataset, batch_size=8, num_workers=at_most_useful(workers), collate_fn=collate_bytes)
-        bar = tqdm(loader, f"rendering {dataset.split}", unit="batch", disable=not progress)
-        parts = [copied(part) for part in bar]
-        tensors = {key: torch.cat([part.pop(key) for part in parts]) for key in list(parts[0])}
-        if path is not None:
-            keep(tensors, path)
-        return cls(tensors, dataset.name, dataset.scored)
+
+        def read() -> dict[str, Tensor]:
+            loader = DataLoader(dataset, batch_size=8, num_workers=at_most_useful(workers), collate_fn=collate_bytes)
+            what = f"rendering {dataset.split}" if synthetic else "reading"
+            bar = tqdm(loader, what, unit="batch", disable=not progress)
+            # Copies: each tensor from a worker holds an open file, and a process may not have thousands of them.
+            return joined([{name: value.clone() for name, value in batch.items()} for batch in bar])
+
+        return cls(made_once(path, read), *_protocol(dataset))
 
 
-def keep(tensors: dict[str, Tensor], path: Path) -> None:
-    """Writes tensors to a cache. Warns if that fails, such as on a full disk, since they can be made again."""
+def _protocol(dataset: Dataset) -> tuple[str, tuple[int, ...], str, int]:
+    """Returns name, `scored`, `palm` and `passes` of a data set."""
+    if isinstance(dataset, Subset):
+        name, *others = _protocol(dataset.dataset)
+        return f"{name}, {len(dataset)} of them", *others
+    defaults = {"name": type(dataset).__name__, "scored": tuple(range(21)), "palm": "", "passes": 1}
+    return tuple(getattr(dataset, name, value) for name, value in defaults.items())
+
+
+def made_once(path: Path | None, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Returns what a file of a cache holds, or what `make` makes, which is then kept there.
+
+    Warns if it cannot be kept, such as on a full disk, since it can be made again.
+    """
+    if path is None:
+        return make()
+    if path.is_file():
+        try:
+            return load_tensors(path, "it is made again")
+        except ValueError:
+            path.unlink(missing_ok=True)  # damaged
+    tensors = make()
     try:
         save_tensors(path, tensors)
     except (OSError, SafetensorError) as error:
@@ -97,14 +113,24 @@ def keep(tensors: dict[str, Tensor], path: Path) -> None:
             f"{path} cannot be written ({error}), so the next run makes it again: set HANDLIB_CACHE to another folder",
             stacklevel=3,
         )
+    return tensors
 
 
-def copied(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copies a batch of a `DataLoader`, to keep it.
+def joined(batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Joins batches, also after `to_bytes`, by the fields that all have; masks are NaN where only some have masks.
 
-    Each tensor from a worker holds an open file, and a process may not have thousands of them.
+    Empties the batches, so that most is in memory once.
     """
-    return {key: value.clone() for key, value in batch.items()}
+    if len({batch["mask"].dtype if "mask" in batch else None for batch in batches}) > 1:
+        batches = [batch | {"mask": _half_mask(batch)} for batch in batches]
+    names = [name for name in batches[0] if all(name in other for other in batches)]
+    return {name: torch.cat([batch.pop(name) for batch in batches]) for name in names}
+
+
+def _half_mask(batch: dict[str, Tensor]) -> Tensor:
+    image = batch["image"]
+    kind = torch.half if image.dtype == torch.uint8 else image.dtype
+    return batch["mask"].to(kind) if "mask" in batch else image.new_full(image[:, 0].shape, torch.nan, dtype=kind)
 
 
 def collate_bytes(samples: list) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ BACKGROUNDS = {"nyu": NYUBackgrounds, "pictures": ImageFolderBackgrounds}
 _YES = {"yes": True, "true": True, "no": False, "false": False}
 
 
-def open_spec(spec: str, split: str = "test", size: int = 224, skip_broken: bool = False) -> RealHands:
+def open_spec(spec: str, split: str = "test", size: int = 224) -> RealHands:
     """Opens the data set of hands that a spec names, such as "rhd:PATH" or "rhd,joint0=wrist,hand=visible:PATH".
 
     split: "train", "test", or "val" if the data set has one or the spec has `hold`; data sets for testing have only
@@ -44,14 +44,14 @@ def open_spec(spec: str, split: str = "test", size: int = 224, skip_broken: bool
     if validation and fraction is None and not reader.validates:
         raise ValueError(f"{spec}: has no split 'val': hold out some hands for it, as in {hold_out(spec, 0.05)}")
     split = ("val" if fraction is None else "train") if validation else split_of(split)
-    values = _arguments(reader, arguments, {"root", "folder", "split", "size", "skip_broken"}, spec)
-    if "split" in inspect.signature(reader).parameters:
-        data = reader(path, split=split, size=size, skip_broken=skip_broken, **values)
+    values = _arguments(reader, arguments, {"root", "folder", "split", "size"}, spec)
+    if reader.trains:
+        data = reader(path, split=split, size=size, **values)
         return data if fraction is None or split != "train" else data.hold_out(fraction, validation)
     if split != "test":
         name = "val" if validation else split
         raise ValueError(f"{spec}: {reader.__name__} is for tests alone and has no split '{name}'")
-    return reader(path, size=size, skip_broken=skip_broken, **values)
+    return reader(path, size=size, **values)
 
 
 def hold_out(spec: str, fraction: float) -> str:

@@ -40,22 +40,14 @@ PCK_GRID_MM = torch.linspace(0, 50, 51)
 def predictions(
     model: DHPE, data: CachedHands, iterations: int = 0, batch_size: int = 32, progress: bool = True
 ) -> dict[str, Tensor]:
-    """Estimates every sample and compares it with the truth: all fields of `compared`, one row per sample.
-
-    With refinement also `refinement_mm` and `refinement_objective` (n, iterations + 1), see `refinement_of`.
-    """
+    """Estimates every sample and compares it with the truth: all fields of `compared_output`, one row per sample."""
     model.eval()
 
     def measure(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         output, batch = estimated(model, batch, data.passes, iterations)
         with torch.no_grad():
-            hands_cam = output.in_camera(batch["K"], depth_of_root(batch["joints_cam"]))
             mask = model.render_mask(output.mesh_crop.vertices, batch["image"].shape[-1]) if "mask" in batch else None
-            samples = compared(batch, hands_cam.joints, hands_cam.vertices, mask, data.scored, data.palm)
-            if iterations:
-                report = trajectory(output, batch, data.scored, data.palm)
-                samples |= {"refinement_mm": report.error_mm, "refinement_objective": report.objective}
-        return samples
+            return compared_output(output, batch, mask, data.scored, data.palm)
 
     return by_batch(measure, data, batch_size, progress)
 
@@ -83,6 +75,23 @@ def depth_of_root(joints_cam: Float[Tensor, "b 21 3"]) -> Float[Tensor, " b"]:
     depth = joints_cam[..., 2]
     stand_in = depth.nanmean(1).nan_to_num(1.0)
     return torch.where(depth[:, MIDDLE_MCP].isfinite(), depth[:, MIDDLE_MCP], stand_in)
+
+
+def compared_output(
+    output: DHPEOutput,
+    batch: dict[str, Tensor],
+    mask: Float[Tensor, "b s s"] | None = None,
+    scored: tuple[int, ...] = ALL,
+    palm: str = "",
+) -> dict[str, Tensor]:
+    """Returns `compared` of a network's estimates; of refined ones also `refinement_mm` and `refinement_objective`
+    (b, iterations + 1), see `refinement_of`."""
+    hands_cam = output.in_camera(batch["K"], depth_of_root(batch["joints_cam"]))
+    samples = compared(batch, hands_cam.joints, hands_cam.vertices, mask, scored, palm)
+    if output.history[-1].objective is None:
+        return samples
+    report = trajectory(output, batch, scored, palm)
+    return samples | {"refinement_mm": report.error_mm, "refinement_objective": report.objective}
 
 
 def compared(

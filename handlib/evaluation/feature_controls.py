@@ -10,7 +10,7 @@ from torch import Tensor
 from ..data import CachedHands
 from ..dhpe import DHPE
 from ..losses import feature_loss
-from .evaluate import compared, depth_of_root
+from .evaluate import compared_output
 
 INERT = 0.01  # F of other hands makes the error larger by less than this share of it: F is inert
 
@@ -49,6 +49,4 @@ def verdict_on_features(change_mm: float, error_mm: float) -> str:
 
 
 def _errors_mm(model: DHPE, batch: dict[str, Tensor], features: Tensor, heatmaps: Tensor | None) -> Tensor:
-    output = model.estimate(features, heatmaps, batch["image"].shape[-1])
-    hands = output.in_camera(batch["K"], depth_of_root(batch["joints_cam"]))
-    return compared(batch, hands.joints)["joints_mm"]
+    return compared_output(model.estimate(features, heatmaps, batch["image"].shape[-1]), batch)["joints_mm"]

@@ -171,18 +171,14 @@ def error_by_joint(errors_mm: Float[Tensor, "n 21"], visible: Bool[Tensor, "n 21
 
 @checked
 def error_by_tone(
-    errors_mm: Float[Tensor, "n k"],
-    tone: Float[Tensor, " n"],
-    visible: Bool[Tensor, "n k"] | None = None,
-    edges: tuple[float, ...] = TONE_EDGES,
+    errors_mm: Float[Tensor, "n k"], tone: Float[Tensor, " n"], visible: Bool[Tensor, "n k"] | None = None
 ) -> dict[str, list]:
     """Computes the error by skin tone as columns, for hands with low ≤ tone < high (the last group includes `high`).
 
     `mean_mm` is the mean over hands of each hand's mean over its visible joints, `standard_error_mm` its standard
-    error, `n` the number of hands. None where there are too few hands. Raises `ValueError` for a tone outside `edges`.
+    error, `n` the number of hands. None where there are too few hands. Raises `ValueError` for a tone outside 0 … 9.
     """
-    if len(edges) < 2 or list(edges) != sorted(set(edges)):
-        raise ValueError(f"edges must be two numbers at least, each larger than the one before: {edges}")
+    edges = TONE_EDGES
     if not bool(((tone >= edges[0]) & (tone <= edges[-1])).all()):
         raise ValueError(f"tone must lie within {edges[0]:g} … {edges[-1]:g}")
     visible = torch.ones_like(errors_mm, dtype=torch.bool) if visible is None else visible

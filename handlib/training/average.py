@@ -12,7 +12,6 @@ class Average:
     def __init__(self, model: nn.Module, keep: float):
         self.model, self.keep, self.updates = model, keep, 0
         self.weights: dict[str, Tensor] = {k: v.clone() for k, v in model.state_dict().items()} if keep else {}
-        self._in_training: dict[str, Tensor] = {}  # the weights in training, while the average has replaced them
 
     def update(self) -> None:
         """Adds the current weights. The first steps keep less, so that the random start is soon forgotten."""
@@ -34,16 +33,11 @@ class Average:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Gives the model the averaged weights inside the block; `in_training` still returns those in training."""
-        if self.keep:
-            self._in_training = {k: v.clone() for k, v in self.model.state_dict().items()}
+        """Gives the model the averaged weights inside the block."""
+        own = {k: v.clone() for k, v in self.model.state_dict().items()} if self.keep else {}
         self.apply()
         try:
             yield
         finally:
-            if self._in_training:
-                self.model.load_state_dict(self._in_training)
-            self._in_training = {}
-
-    def in_training(self) -> dict[str, Tensor]:
-        return self._in_training or self.model.state_dict()
+            if self.keep:
+                self.model.load_state_dict(own)

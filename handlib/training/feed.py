@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from ..data import CachedHands, SyntheticHands, open_backgrounds, open_spec
-from ..data.cache import LEFT_OUT, collate_bytes, copied, from_bytes, to_bytes
+from ..data.cache import LEFT_OUT, collate_bytes, from_bytes, joined, to_bytes
 from ..data.sample import at_most_useful
 from ..data.specs import holds_out
 from ..hand import HandModel
@@ -49,7 +49,7 @@ def open_data(
             continue
         real = open_spec(spec, "test" if split == "val" and not holds_out(spec) else split, size=size)
         if split == "train":
-            real.crop = replace(real.crop, jitter=crop_jitter)
+            real.rule = replace(real.rule, jitter=crop_jitter)
         opened.append(real)
     return opened
 
@@ -63,17 +63,8 @@ def in_memory(
     set scores are scored. Raises `ValueError` for a data set whose joint 0 is a palm point, which the hand model lacks.
     """
     check_wrists(datasets)
-    parts = []
-    for dataset in datasets:
-        if isinstance(dataset, SyntheticHands):
-            parts.append(CachedHands.make(dataset, workers, cache, progress))
-        else:
-            loader = DataLoader(dataset, batch_size=16, num_workers=at_most_useful(workers), collate_fn=collate_bytes)
-            batches = with_masks([copied(batch) for batch in loader])
-            tensors = {name: torch.cat([batch.pop(name) for batch in batches]) for name in common(batches)}
-            parts.append(CachedHands(tensors, *_protocol(dataset)))
-    rows = with_masks([part.tensors for part in parts])
-    tensors = {name: torch.cat([row[name] for row in rows]) for name in common(rows)}
+    parts = [CachedHands.make(dataset, workers, cache, progress) for dataset in datasets]
+    tensors = joined([part.tensors for part in parts])
     scored = tuple(row for row in parts[0].scored if all(row in part.scored for part in parts))
     palms = {part.palm for part in parts}  # data sets with different palm points are compared at the wrist
     palm = palms.pop() if len(palms) == 1 else ""
@@ -87,38 +78,21 @@ def evenly(dataset: Dataset, n: int) -> Dataset:
     return Subset(dataset, torch.linspace(0, len(dataset) - 1, n).long().tolist())
 
 
-def training_hands(
-    config: TrainConfig, cache: str | os.PathLike[str] | None, progress: bool
-) -> tuple[CachedHands, CachedHands]:
-    """Returns the training and validation hands of `handlib.training.train` with this config, in memory.
-
-    cache: folder that keeps rendered hands.
-    """
-    data, val = _data_sets(config)
-    return in_memory(data, config.workers, cache, progress), in_memory(val, config.workers, cache, progress)
-
-
 def open_feed(
     config: TrainConfig, pool: "Pool", processes: Processes, cache: str | os.PathLike[str] | None, progress: bool
 ) -> tuple["Feed", CachedHands]:
     """Opens the training set as the config says, and the validation set in the memory of the device."""
+    size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
+    data = open_data(
+        config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds, config.crop_jitter
+    )
+    val = [evenly(d, config.val_images) for d in open_data(config.val_data, "val", size, hand, config.val_images)]
     with processes.main_first():  # the others then read from the cache what the first has rendered
-        data, val = _data_sets(config)
         feed = Feed(data, config.feed, pool, processes.device, config.workers, cache, progress)
         hands = in_memory(val, config.workers, cache, progress)
     if len(feed) < 2:
         raise ValueError(f"the training set, {' + '.join(config.data)}, has fewer than two images")
     return feed, hands.each(lambda value: value.to(processes.device))
-
-
-def _data_sets(config: TrainConfig) -> tuple[list[Dataset], list[Dataset]]:
-    """Opens the data sets to train on and those to validate on."""
-    size, hand = config.model.size, HandModel.load(config.model.hand, config.model.fingertips)
-    data = open_data(
-        config.data, "train", size, hand, config.images, config.data_seed, config.backgrounds, config.crop_jitter
-    )
-    val = open_data(config.val_data, "val", size, hand, config.val_images)
-    return data, [evenly(dataset, config.val_images) for dataset in val]
 
 
 def check_wrists(datasets: Sequence[Dataset]) -> None:
@@ -130,32 +104,6 @@ def check_wrists(datasets: Sequence[Dataset]) -> None:
                 f"{whole.name}: its joint 0 is the palm, the hand model's is the wrist: remove joint0=palm from the "
                 "spec (scores compare palm with palm in any case)"
             )
-
-
-def _protocol(dataset: Dataset) -> tuple[str, tuple[int, ...], str, int]:
-    """Returns name, `scored`, `palm` and `passes` of a data set."""
-    if isinstance(dataset, Subset):
-        name, *others = _protocol(dataset.dataset)
-        return f"{name}, {len(dataset)} of them", *others
-    defaults = {"name": type(dataset).__name__, "scored": tuple(range(21)), "palm": "", "passes": 1}
-    return tuple(getattr(dataset, name, value) for name, value in defaults.items())
-
-
-def with_masks(rows: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
-    """Makes the masks of batches compatible, also after `to_bytes`: NaN where only some batches have masks."""
-    if len({row["mask"].dtype if "mask" in row else None for row in rows}) == 1:
-        return list(rows)
-
-    def masks(row: dict[str, Tensor]) -> Tensor:
-        image = row["image"]
-        kind = torch.half if image.dtype == torch.uint8 else image.dtype
-        return row["mask"].to(kind) if "mask" in row else image.new_full(image[:, 0].shape, torch.nan, dtype=kind)
-
-    return [row | {"mask": masks(row)} for row in rows]
-
-
-def common(rows: Sequence[dict[str, Tensor]]) -> list[str]:
-    return [name for name in rows[0] if all(name in other for other in rows)]
 
 
 class Pool:
@@ -251,8 +199,7 @@ class Feed:
             parts = [next(images)] if (indices < n).any() else []
             if len(added := indices[indices >= n]):
                 parts.append(self._move(self.pool.batch(added - n)))
-            parts = with_masks(parts)
-            yield {name: torch.cat([part[name] for part in parts]) for name in common(parts)}
+            yield joined(parts)
 
     def _images(self, plan: Sequence[Tensor]) -> Iterator[dict[str, Tensor]]:
         if self.kind == "memory":

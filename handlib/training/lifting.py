@@ -15,14 +15,13 @@ import torch
 from torch import Tensor
 
 from ..camera import crop_box, crop_intrinsics, normalize_joints, project, px_to_crop
-from ..data.cache import keep
+from ..data.cache import made_once
 from ..data.synthetic.draws import Draws
 from ..data.synthetic.views import random_box, random_intrinsics, random_placement
 from ..dhpe import DHPE
 from ..hand.joints import MIDDLE_MCP
 from ..losses import LossWeights, articulation_loss, refiner_loss, reprojection_loss
 from ..parameters import MeshParameters
-from ..support.digests import load_tensors
 from .regressor import ignore_features, train_regressor
 
 VERSION = 1  # of the code below; a new version makes cached regressors invalid
@@ -42,9 +41,6 @@ def lifted(
     Runs that differ only after lifting, as ablations do, share one result. The seed must be the one that gave the
     model's random weights.
     """
-    if cache is None:
-        pretrain_regressor(model, steps, weights, seed=seed, progress=progress)
-        return
     used = {name: getattr(weights, name) for name in ("articulation", "reprojection", "refiner", "shape_prior")}
     start = hashlib.sha256()  # of the random weights that lifting starts from
     for value in model.regressor.state_dict().values():
@@ -52,15 +48,13 @@ def lifted(
     described = {"config": asdict(model.config), "steps": steps, "loss": used, "seed": seed, "start": start.hexdigest(),
                  "version": VERSION}  # fmt: skip
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
-    path = Path(cache) / f"lifted-{digest}.safetensors"
-    if path.is_file():
-        try:
-            model.regressor.load_state_dict(load_tensors(path, "it is made again"))
-            return
-        except (ValueError, RuntimeError):
-            path.unlink(missing_ok=True)  # damaged; it is made again
-    pretrain_regressor(model, steps, weights, seed=seed, progress=progress)
-    keep({k: v.contiguous() for k, v in model.regressor.state_dict().items()}, path)
+
+    def lift() -> dict[str, Tensor]:
+        pretrain_regressor(model, steps, weights, seed=seed, progress=progress)
+        return model.regressor.state_dict()
+
+    path = None if cache is None else Path(cache) / f"lifted-{digest}.safetensors"
+    model.regressor.load_state_dict(made_once(path, lift))
 
 
 def pretrain_regressor(

@@ -133,11 +133,10 @@ class Trainer:
             if self.processes.is_main:
                 with self.average.applied(), self.processes.autocast():
                     scores = validate()
-                    # The state comes last: without it, the row and the model are made again.
                     self.folder.log(row | {f"val_{name}": score for name, score in scores.items()})
                     if save_model is not None:
                         save_model()
-                    self.save()
+                self.save()  # comes last: without it, the row and the model are made again
             self.processes.wait()
             if each_epoch is not None and self.processes.is_main:
                 each_epoch()
@@ -276,7 +275,7 @@ class Trainer:
         rows = self.pool.unsaved()
         if self.processes.is_main:
             state = {
-                "model": self.average.in_training(), "optimizer": self.optimizer.state_dict(),
+                "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
                 "average": self.average.weights, "updates": self.average.updates, "sums": self.sums,
                 "epoch": self.epoch, "step": self.step, "seconds": self.seconds, "rows": len(self.pool),
                 "pool_at_start": self.pool_at_start,

@@ -180,7 +180,7 @@ def test_depth_is_white_where_it_is_near():
 
 def test_unknown_joints_are_not_drawn(hand, tmp_path):
     write_rhd(tmp_path, hand, ("evaluation",), n=1)
-    sample = RHD(tmp_path, "test", 48)[0]
+    sample = RHD(tmp_path, "test", size=48)[0]
     sample.image.zero_()
     assert np.asarray(skeleton_image(sample)).any()
     sample.joints_px[:] = torch.nan

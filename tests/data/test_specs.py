@@ -14,9 +14,10 @@ def rhd(hand, tmp_path_factory):
 
 
 def test_arguments_of_the_reader(rhd):
-    data = open_spec(f"rhd,joint0=wrist,hand=left,depth=yes,crop_factor=2,first_pixel=0.5:{rhd}", "test", 48, True)
-    assert data.joint0 == "wrist" and data.hand == "left" and data.with_depth and data.first_pixel == 0.5
-    assert data.crop.factor == 2 and data.size == 48 and len(data) + len(data.broken) == 3
+    given = "joint0=wrist,hand=left,depth=yes,crop_factor=2,first_pixel=0.5,skip_broken=yes"
+    data = open_spec(f"rhd,{given}:{rhd}", "test", 48)
+    assert data.joint0 == "wrist" and data.hand == "left" and data.depth and data.first_pixel == 0.5
+    assert data.rule.factor == 2 and data.size == 48 and len(data) + len(data.broken) == 3
     assert open_spec(f"rhd:{rhd}").joint0 == "wrist"
 
 

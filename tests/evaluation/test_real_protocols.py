@@ -127,4 +127,4 @@ def test_crops_of_training_hands_alone_are_jittered(hand, tmp_path):
     write_rhd(tmp_path, hand)
     spec = f"rhd,hold=0.4:{tmp_path}"
     sets = [open_data([spec], split, 32, hand, crop_jitter=0.2)[0] for split in ("train", "val")]
-    assert [data.crop.jitter for data in sets] == [0.2, 0.0] and preset("paper").crop_jitter > 0
+    assert [data.rule.jitter for data in sets] == [0.2, 0.0] and preset("paper").crop_jitter > 0

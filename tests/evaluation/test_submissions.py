@@ -48,7 +48,7 @@ def test_ho3d_takes_manos_order_in_opengl(estimates, tmp_path, server):
 def test_the_truth_of_a_reader_is_what_the_server_has(hand, tmp_path, server, write, reader):
     """Read with our reader and written for the server, the truth is the file of truth that the server compares with."""
     write(tmp_path, hand)
-    samples = list(reader(tmp_path, "test", 16, vertices=True))
+    samples = list(reader(tmp_path, "test", size=16, vertices=True))
     points = [torch.stack([getattr(s, name) for s in samples]) for name in ("joints_cam", "vertices_cam")]
     written = json.loads(write_submission(tmp_path / "pred.json", server, *points).read_text())
     for what, found in zip(("xyz", "verts"), written, strict=True):

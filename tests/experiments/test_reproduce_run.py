@@ -152,7 +152,7 @@ def test_learning_rates_are_chosen_on_hands_held_out(tmp_path, cache, monkeypatc
     scale = replace(SCALE, rate_factors=(0.3, 1.0, 3.0), train=hands.config(SCALE.train))
     run, tried = runner(tmp_path, cache, data=data, scale=scale), []
 
-    def trained(training, config, folder, resume=True):
+    def trained(training, config, folder):
         factor = config.learning_rate / scale.train.learning_rate
         tried.append((training, round(factor, 3), config.epochs, config.data))
         folder.mkdir(parents=True)

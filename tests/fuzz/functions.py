@@ -345,11 +345,7 @@ CONFIGS = {
 TARGETS: list[Function] = [
     *module(camera),
     *module(losses, evidence=one_of([torch.zeros(2, 21, 2)] * 2, [np.zeros((2, 21, 2))], [[1.0]], [], 3, "x")),
-    *module(
-        metrics,
-        edges=one_of((0.0, 3.0, 9.0), (1.0,), (3, 2), "x", None),
-        thresholds_mm=one_of((5.0, 15.0), (), ("x",), 5, (float("nan"),)),
-    ),
+    *module(metrics, thresholds_mm=one_of((5.0, 15.0), (), ("x",), 5, (float("nan"),))),
     *module(evidence),
     Function(
         "Camera",

@@ -68,7 +68,8 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
     assert [row.get("step") for row in one] == [row.get("step") for row in two] == [1, 2, None] * 2
     for a, b in zip(one, two, strict=True):
         for name in a.keys() - {"minutes", "images_per_second"}:
-            assert a[name] == pytest.approx(b[name], rel=2e-3, abs=1e-6), name
+            rounding = 1e-4 if name.endswith("_mm") else 1e-6  # of errors of 80 mm, and of the difference of two
+            assert a[name] == pytest.approx(b[name], rel=2e-3, abs=rounding), name
     assert {path.name for path in (tmp_path / "one").iterdir()} == {path.name for path in (tmp_path / "two").iterdir()}
 
 

@@ -245,7 +245,7 @@ def test_other_data_are_opened_by_their_spec(trained, tmp_path, monkeypatch):
     def open_spec(spec, split, **options):
         asked.append((spec, split, options["size"]))
         data = torch.utils.data.Subset(SyntheticHands("val", options["size"], 6, seed=9), range(6))
-        data.name, data.crop = spec, Crop()
+        data.name, data.rule = spec, Crop()
         opened.append(data)
         return data
 
@@ -261,7 +261,7 @@ def test_other_data_are_opened_by_their_spec(trained, tmp_path, monkeypatch):
     )
     train(config, tmp_path, cache=trained.cache, progress=False)
     assert asked == [("rhd:here", "train", 64), ("rhd:here", "test", 64)]
-    assert [data.crop.jitter for data in opened] == [config.crop_jitter, 0]  # validation is on crops as they are
+    assert [data.rule.jitter for data in opened] == [config.crop_jitter, 0]  # validation is on crops as they are
     assert read_log(tmp_path)[0]["val_joints_root_mean_mm"] > 0
 
 

@@ -16,6 +16,7 @@ Five tips do not give a 2D box of the hand, and a protocol must choose a substit
 """
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...camera import CROP_FACTOR
 from ...hand.joints import TIPS
 from ...support.files import check_file
-from ..crop import Crop, Frame
+from ..crop import Frame
 from .frames import RealHands, find_root, intrinsics
 from .pictures import SUFFIXES, read_rgb
 
@@ -41,6 +41,7 @@ COLOR_TRANSLATION_M = (0.0190473, -0.0018514, -0.0047501)
 WHICH = {"all": 0, "scored": 2}  # smallest number of annotated tips
 
 
+@dataclass(eq=False, repr=False)
 class DexterObject(RealHands):
     """Every frame of the six sequences, in their published order; `scored` are the tips.
 
@@ -48,38 +49,30 @@ class DexterObject(RealHands):
     least two annotated tips, which public code evaluates.
     crop: "metric": a square of `crop_meters` around the tips at their distance, since the box of the tips does not
     contain the palm. It is larger than training crops and off center, so scores use a second crop (`passes`). "joints":
-    `crop_factor` times the box of the tips; see `Crop`. first_pixel: the coordinate of the first pixel's center in
-    their K. fingertips: the set of `joints.FINGERTIPS` to compare with. Other arguments: `RealHands`.
+    `crop_factor` times the box of the tips. Other arguments: `RealHands`.
     """
 
+    root: str | os.PathLike[str]
+    which: str = "all"
+    crop: str = field(default="metric", kw_only=True)
+    fingertips: str = field(default="paper", kw_only=True)
+
+    split, trains = "test", False
     scored = TIPS
     passes = 2
 
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        size: int = 224,
-        which: str = "all",
-        crop: str = "metric",
-        crop_factor: float = CROP_FACTOR,
-        crop_meters: float = 0.3,
-        first_pixel: float = 0.0,
-        fingertips: str = "paper",
-        skip_broken: bool = False,
-    ):
-        if which not in WHICH:
-            raise ValueError(f"unknown choice of frames '{which}': choose one of {', '.join(WHICH)}")
-        self.split, self.fingertips, self.first_pixel = "test", fingertips, first_pixel
-        self.root = sequences_root(root)
+    def __post_init__(self):
+        if self.which not in WHICH:
+            raise ValueError(f"unknown choice of frames '{self.which}': choose one of {', '.join(WHICH)}")
+        self.root = sequences_root(self.root)
         self.tips_mm: dict[str, np.ndarray] = {}
         self.frames: list[tuple[str, int]] = []  # sequence and number of the frame, from 0
         for sequence in FRAMES:
             tips = read_tips(label_path(self.root, sequence, "3D"), 3)
             self.tips_mm[sequence] = tips
             count = valid_tips(tips).sum(1)
-            self.frames += [(sequence, i) for i in range(len(tips)) if count[i] >= WHICH[which]]
-        title = f"DexterObject which={which} fingertips={fingertips}"
-        super().__init__(title, len(self.frames), size, Crop(crop, crop_factor, crop_meters), skip_broken)
+            self.frames += [(sequence, i) for i in range(len(tips)) if count[i] >= WHICH[self.which]]
+        self.start(f"DexterObject which={self.which}", len(self.frames))
 
     def read(self, row: int) -> Frame:
         sequence, i = self.frames[row]

@@ -6,6 +6,7 @@ A reader knows how its labels and pictures are stored and returns `Frame`s (crop
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from ...camera import CROP_FACTOR
 from ..crop import Crop, Frame, cut_frame
 from ..sample import HandSample
 
@@ -29,28 +31,45 @@ SPLITS = {  # accepted names
 _BROKEN = (ValueError, OSError)  # raised by readers for a frame that cannot be used
 
 
+@dataclass(eq=False, repr=False)
 class RealHands(Dataset):
     """A map-style data set of `HandSample`, cropped from the pictures of a download.
 
-    A reader derives from it, calls this constructor last, and implements `read(row)` for rows 0 … count − 1.
+    A reader derives from it, adds arguments of its own, calls `start` last in its `__post_init__`, and implements
+    `read(row)` for rows 0 … count − 1. These arguments all have, by name:
 
-    size: side of the square crops in pixels. crop: the rule by which they are cut. skip_broken: reads every frame once
-    and leaves out those that cannot be used; `broken` maps their rows to the reasons. Otherwise a broken frame raises
-    an error with its file when it is read. The same files always give the same data set, in every process.
+    size: side of the square crops in pixels. crop, crop_factor, crop_meters: the rule by which they are cut, see
+    `Crop`. first_pixel: the coordinate of the first pixel's center in the data set's K. fingertips: the set of
+    `joints.FINGERTIPS` to compare with. skip_broken: reads every frame once and leaves out those that cannot be used;
+    `broken` maps their rows to the reasons. Otherwise a broken frame raises an error with its file when it is read.
+
+    The same files always give the same data set, in every process.
     """
 
-    scored: tuple[int, ...] = tuple(range(21))  # rows of C21 that the protocol of the data set counts
+    _: KW_ONLY
+    size: int = 224
+    crop: str = "joints"
+    crop_factor: float = CROP_FACTOR
+    crop_meters: float = 0.3
+    first_pixel: float = 0.0
+    fingertips: str = "smplx"
+    skip_broken: bool = False
+
+    scored = tuple(range(21))  # rows of C21 that the protocol of the data set counts
     palm = ""  # rule of palm.py by which the protocol converts the wrist to joint 0; "": it counts the wrist
     passes = 1  # number of crops per test hand: the first one, then one around the joints estimated in it
-    validates = False  # whether the data set has its own validation split
+    trains = True  # whether the data set has a training split
+    validates = False  # … and its own validation split
 
-    def __init__(self, title: str, count: int, size: int, crop: Crop, skip_broken: bool):
-        if size < 1:
-            raise ValueError(f"size must be at least 1 pixel, not {size}")
-        self.title, self.count, self.size, self.crop = title, count, size, crop
+    def start(self, title: str, count: int) -> None:
+        """Ends the construction of a reader of `count` rows. title: what it is of its own arguments."""
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1 pixel, not {self.size}")
+        self.title, self.count = f"{title} fingertips={self.fingertips}", count
+        self.rule = Crop(self.crop, self.crop_factor, self.crop_meters)
         self.rows: Iterable[int] = range(count)
         self.broken: dict[int, str] = {}
-        if skip_broken:
+        if self.skip_broken:
             self._leave_out_broken()
 
     def read(self, row: int) -> Frame:
@@ -80,7 +99,7 @@ class RealHands(Dataset):
     def name(self) -> str:
         """The name in results files."""
         skipped = f" skipped={len(self.broken)}" if self.broken else ""
-        return f"{self.title} {self.crop} size={self.size} n={len(self)}{skipped}"
+        return f"{self.title} {self.rule} size={self.size} n={len(self)}{skipped}"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -96,7 +115,7 @@ class RealHands(Dataset):
 
     def _cut(self, frame: Frame, size: int) -> HandSample:
         try:
-            return cut_frame(frame, size, self.crop)
+            return cut_frame(frame, size, self.rule)
         except ValueError as error:
             folder = getattr(self, "root", None) or getattr(self, "folder", self.title)
             raise ValueError(f"{folder}: {error}") from error

@@ -15,12 +15,12 @@
 """
 
 import os
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from ...camera import CROP_FACTOR
-from ..crop import Crop, Frame
+from ..crop import Frame
 from .frames import RealHands, find_root, intrinsics_of, split_of
 from .json_rows import JsonRows
 from .pictures import read_codes, read_rgb, same_size
@@ -32,46 +32,39 @@ SOURCE = "https://lmb.informatik.uni-freiburg.de/projects/freihand/"
 THRESHOLD = 127  # of a mask, which is stored as JPEG
 
 
+@dataclass(eq=False, repr=False)
 class FreiHAND(RealHands):
     """Every picture of FreiHAND.
 
     root: the unpacked download. split: "train" ("training") or "test" ("evaluation").
     backgrounds: how many of the four versions of each training picture to use; all that exist by default.
-    vertices: samples also have the mesh. crop: see `Crop`; "picture" keeps the pictures, which are crops already.
-    first_pixel: the coordinate of the first pixel's center in their K. Other arguments: `RealHands`.
+    vertices: samples also have the mesh. crop: "picture" keeps the pictures, which are crops already. Other arguments:
+    `RealHands`.
     """
 
-    fingertips = "freihand"
+    root: str | os.PathLike[str]
+    split: str
+    backgrounds: int | None = None
+    vertices: bool = False
+    fingertips: str = field(default="freihand", kw_only=True)
 
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        split: str,
-        size: int = 224,
-        backgrounds: int | None = None,
-        vertices: bool = False,
-        crop: str = "joints",
-        crop_factor: float = CROP_FACTOR,
-        first_pixel: float = 0.0,
-        skip_broken: bool = False,
-    ):
-        self.split, self.first_pixel = split_of(split), first_pixel
+    def __post_init__(self):
+        self.split = split_of(self.split)
         self.stem = FOLDERS[self.split]
-        self.root = find_root(root, (f"{stem}_K.json" for stem in FOLDERS.values()), "FreiHAND")
+        self.root = find_root(self.root, (f"{stem}_K.json" for stem in FOLDERS.values()), "FreiHAND")
         self.K = JsonRows(self.root / f"{self.stem}_K.json", (3, 3), SOURCE)
         test = self.split == "test"
         self.xyz = self._rows("xyz", (21, 3), optional=test)
-        self.vertices = self._rows("verts", (778, 3), optional=test) if vertices else None
-        for rows in (self.xyz, self.vertices):
+        self.verts = self._rows("verts", (778, 3), optional=test) if self.vertices else None
+        for rows in (self.xyz, self.verts):
             if rows is not None and len(rows) != len(self.K):
                 raise ValueError(
                     f"{rows.path} has {len(rows)} rows, {self.K.path.name} {len(self.K)}; get both again from {SOURCE}"
                 )
-        versions = self._versions() if backgrounds is None else backgrounds
+        versions = self._versions() if self.backgrounds is None else self.backgrounds
         if not 1 <= versions <= (1 if test else BACKGROUNDS):
             raise ValueError(f"backgrounds must be 1 … {1 if test else BACKGROUNDS}, not {versions}")
-        title = f"FreiHAND {self.split} backgrounds={versions} fingertips={self.fingertips}"
-        super().__init__(title, versions * len(self.K), size, Crop(crop, crop_factor), skip_broken)
+        self.start(f"FreiHAND {self.split} backgrounds={versions}", versions * len(self.K))
 
     def _rows(self, what: str, shape: tuple[int, int], optional: bool) -> JsonRows | None:
         path = self.root / f"{self.stem}_{what}.json"
@@ -103,5 +96,5 @@ class FreiHAND(RealHands):
             visible=torch.full((21,), self.xyz is not None),
             K=intrinsics_of(self.K[label], self.first_pixel),
             mask=mask,
-            vertices_cam=None if self.vertices is None else torch.from_numpy(self.vertices[label]),
+            vertices_cam=None if self.verts is None else torch.from_numpy(self.verts[label]),
         )

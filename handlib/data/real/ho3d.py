@@ -25,6 +25,7 @@ counts of all frames give 83,325), and the colors of seg, for which this reader 
 
 import os
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...camera import CROP_FACTOR
 from ...hand.joints import C21, MANO21, convert
 from ...support.files import check_file
 from ...support.pickles import ARRAYS, BYTES, array_of, read_pickle
-from ..crop import Crop, Frame
+from ..crop import Frame
 from .frames import RealHands, find_root, intrinsics_of, split_of
 from .json_rows import JsonRows
 from .pictures import read_rgb, same_size
@@ -56,6 +56,7 @@ _NAMES = ARRAYS | BYTES | {f"numpy.{core}.multiarray scalar": "scalar" for core 
 _LINE = re.compile(r"[A-Za-z0-9_-]+/[0-9]+")
 
 
+@dataclass(eq=False, repr=False)
 class HO3D(RealHands):
     """Every frame of a split, in the order of its list.
 
@@ -63,41 +64,32 @@ class HO3D(RealHands):
     version: 2 or 3; by default from the suffix of the first picture.
     vertices: samples of the evaluation have the mesh if `evaluation_verts.json` exists; the training split has only
     MANO's parameters. masks: reads v3's segmentation. depth: samples have a depth map.
-    crop: see `Crop`; "box" is the box that the evaluation gives to methods. first_pixel: the coordinate of the first
-    pixel's center in their K. fingertips: the set of `joints.FINGERTIPS` to compare with. Other arguments: `RealHands`.
+    crop: "box" is the box that the evaluation gives to methods. Other arguments: `RealHands`.
     """
 
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        split: str,
-        size: int = 224,
-        version: int | None = None,
-        vertices: bool = False,
-        masks: bool = False,
-        depth: bool = False,
-        crop: str = "joints",
-        crop_factor: float = CROP_FACTOR,
-        first_pixel: float = 0.0,
-        fingertips: str = "manopth",
-        skip_broken: bool = False,
-    ):
-        self.split, self.first_pixel, self.fingertips = split_of(split), first_pixel, fingertips
-        self.with_masks, self.with_depth = masks, depth
-        self.root = find_root(root, (f"{folder}.txt" for folder in FOLDERS.values()), "HO3D")
+    root: str | os.PathLike[str]
+    split: str
+    version: int | None = None
+    vertices: bool = False
+    masks: bool = False
+    depth: bool = False
+    fingertips: str = field(default="manopth", kw_only=True)
+
+    def __post_init__(self):
+        self.split = split_of(self.split)
+        self.root = find_root(self.root, (f"{folder}.txt" for folder in FOLDERS.values()), "HO3D")
         self.folder = self.root / FOLDERS[self.split]
         self.frames = read_frames(self.root / f"{self.folder.name}.txt")
-        self.version = SUFFIXES[self.picture(0).suffix] if version is None else version
+        self.version = SUFFIXES[self.picture(0).suffix] if self.version is None else self.version
         if self.version not in COUNTS:
-            raise ValueError(f"unknown version {version} of HO3D: choose 2 or 3")
+            raise ValueError(f"unknown version {self.version} of HO3D: choose 2 or 3")
         self.xyz = self._truth("xyz", (21, 3))
-        self.vertices = self._truth("verts", (778, 3)) if vertices else None
+        self.verts = self._truth("verts", (778, 3)) if self.vertices else None
         # All cameras of a sequence show the same hand at the same time, so the number of a frame gives its time.
         self.ends: dict[str, int] = {}
         for sequence, frame in self.frames:
             self.ends[sequence] = max(self.ends.get(sequence, 0), int(frame) + 1)
-        title = f"HO3D v{self.version} {self.split} fingertips={fingertips}"
-        super().__init__(title, len(self.frames), size, Crop(crop, crop_factor), skip_broken)
+        self.start(f"HO3D v{self.version} {self.split}", len(self.frames))
 
     def _truth(self, what: str, shape: tuple[int, int]) -> JsonRows | None:
         path = self.root / f"evaluation_{what}.json"
@@ -143,9 +135,9 @@ class HO3D(RealHands):
             joints_cam=joints,
             visible=joints.isfinite().all(-1) & joints.isfinite().all(),  # a wrist alone is not scored
             K=K,
-            mask=read_mask(folder / "seg" / f"{frame}.png", image) if self.with_masks else None,
-            depth=read_depth(folder / "depth" / f"{frame}.png", image) if self.with_depth else None,
-            vertices_cam=None if self.vertices is None else opengl(torch.from_numpy(self.vertices[row])),
+            mask=read_mask(folder / "seg" / f"{frame}.png", image) if self.masks else None,
+            depth=read_depth(folder / "depth" / f"{frame}.png", image) if self.depth else None,
+            vertices_cam=None if self.verts is None else opengl(torch.from_numpy(self.verts[row])),
             box_px=box,
         )
 

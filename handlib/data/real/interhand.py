@@ -24,6 +24,7 @@ measured (`annotations`, `ids`), on hands without a valid wrist (`roots`), and o
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,11 +32,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from ...camera import CROP_FACTOR
 from ...hand.joints import C21, INTERHAND21, convert
 from ...support.files import check_file
 from ...support.json_text import parse_json
-from ..crop import Crop, Frame
+from ..crop import Frame
 from .frames import RealHands, find_root, intrinsics, split_of
 from .json_objects import json_objects
 from .pictures import read_rgb
@@ -72,6 +72,7 @@ class Hand(NamedTuple):
     valid: Bool[np.ndarray, "21"]
 
 
+@dataclass(eq=False, repr=False)
 class InterHand26M(RealHands):
     """Every hand of every annotated picture, sorted by picture, the right hand first.
 
@@ -81,67 +82,48 @@ class InterHand26M(RealHands):
     roots: only hands with a valid wrist, which their own code measures; False: also the others.
     annotations: the folder in `annotations`, by default that of the split. ids: a file beside the labels with the
     numbers of the annotations to keep, one per line, such as those made by people.
-    first_pixel: the coordinate of the first pixel's center in their K. fingertips: the set of `joints.FINGERTIPS` to
-    compare with. Other arguments: `Crop`, `RealHands`.
+    Other arguments: `RealHands`.
     """
+
+    root: str | os.PathLike[str]
+    split: str
+    hand: str = "both"
+    which: str = "all"
+    roots: bool = True
+    annotations: str = ""
+    ids: str = ""
 
     validates = True
 
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        split: str,
-        size: int = 224,
-        hand: str = "both",
-        which: str = "all",
-        roots: bool = True,
-        annotations: str = "",
-        ids: str = "",
-        crop: str = "joints",
-        crop_factor: float = CROP_FACTOR,
-        first_pixel: float = 0.0,
-        fingertips: str = "smplx",
-        skip_broken: bool = False,
-    ):
-        for name, value, choices in (("hand", hand, SIDES), ("which", which, WHICH)):
-            if value not in choices:
-                raise ValueError(f"unknown {name} '{value}': choose one of {', '.join(choices)}")
-        self.split, self.fingertips, self.first_pixel = split_of(split, SPLITS), fingertips, first_pixel
-        if annotations not in ("", *FOLDERS):
-            raise ValueError(f"unknown annotations '{annotations}': choose one of {', '.join(FOLDERS)}")
-        self.root = find_root(root, (f"annotations/{name}" for name in FOLDERS), "InterHand2.6M")
-        self.labels = self.root / "annotations" / (annotations or self.split)
+    def __post_init__(self):
+        for name, choices in (("hand", SIDES), ("which", WHICH), ("annotations", ("", *FOLDERS))):
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(f"unknown {name} '{value}': choose one of {', '.join(filter(None, choices))}")
+        self.split = split_of(self.split, SPLITS)
+        self.root = find_root(self.root, (f"annotations/{name}" for name in FOLDERS), "InterHand2.6M")
+        self.labels = self.root / "annotations" / (self.annotations or self.split)
         self.images = self.root / "images" / self.split
         self.cameras = read_whole(self._file("camera"))
         self.world, self.valid, rows = read_world(self._file("joint_3d"))
-        kept = None if not ids else read_ids(self.labels / ids)
-        self.hands = self._hands(rows, SIDES[hand], WHICH[which], roots, kept)
+        self.hands = self._hands(rows, read_ids(self.labels / self.ids) if self.ids else None)
         self.pictures = len({hand.picture.file_name for hand in self.hands})
         # All cameras show the same hand at the same time, so the number of a frame gives its time in the sequence.
         frames: dict[tuple[str, str], list[int]] = {}
         for picture in (hand.picture for hand in self.hands):
             frames.setdefault((picture.capture, picture.sequence), []).append(int(picture.frame))
         self.spans = {key: (min(numbers), max(numbers) + 1) for key, numbers in frames.items()}
-        options = f"hand={hand} which={which} roots={'yes' if roots else 'no'}"
-        options += "".join(f" {name}={value}" for name, value in (("annotations", annotations), ("ids", ids)) if value)
-        title = f"InterHand2.6M {self.split} {options} fingertips={fingertips}"
-        super().__init__(title, len(self.hands), size, Crop(crop, crop_factor), skip_broken)
+        options = f"hand={self.hand} which={self.which} roots={'yes' if self.roots else 'no'}"
+        options += "".join(f" {name}={getattr(self, name)}" for name in ("annotations", "ids") if getattr(self, name))
+        self.start(f"InterHand2.6M {self.split} {options}", len(self.hands))
 
     def _file(self, what: str) -> Path:
         return self.labels / f"InterHand2.6M_{self.split}_{what}.json"
 
-    def _hands(
-        self,
-        rows: dict[tuple[str, str], int],
-        sides: tuple[str, ...],
-        types: tuple[str, ...],
-        roots: bool,
-        kept: set[int] | None,
-    ) -> list[Hand]:
+    def _hands(self, rows: dict[tuple[str, str], int], kept: set[int] | None) -> list[Hand]:
         path, hands = self._file("data"), []
         pictures = {number: picture for number, picture in _each(path, "images", _picture)}
         for number, (image, type_, valid) in _each(path, "annotations", _annotation):
-            if type_ not in types or (kept is not None and number not in kept):
+            if type_ not in WHICH[self.which] or (kept is not None and number not in kept):
                 continue
             where = f"{path}: annotation {number}"
             if image not in pictures:
@@ -152,9 +134,9 @@ class InterHand26M(RealHands):
                     f"{where}: {self._file('joint_3d').name} has no frame {picture.frame} of capture "
                     f"{picture.capture}; get both again from {SOURCE}"
                 )
-            for side in sides:
+            for side in SIDES[self.hand]:
                 usable = valid[ROWS[side]] & self.valid[world, ROWS[side]]
-                if usable.sum() >= FEWEST_VALID and (usable[WRIST] or not roots):
+                if usable.sum() >= FEWEST_VALID and (usable[WRIST] or not self.roots):
                     hands.append(Hand(picture, side, world, valid[ROWS[side]]))
         return hands
 

@@ -14,15 +14,15 @@ Other fields are ignored. Points in the camera frame are those that K projects o
 
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...camera import CROP_FACTOR
 from ...support.files import check_file
 from ...support.json_text import parse_json
-from ..crop import Crop, Frame
+from ..crop import Frame
 from .frames import RealHands, intrinsics_of
 from .pictures import read_rgb
 
@@ -30,31 +30,24 @@ MAX_BYTES = 256 << 20  # of the JSON file; an entry has about 1 kB
 FARTHEST_M = 20.0  # of a joint from the camera; larger numbers must be in millimeters
 
 
+@dataclass(eq=False, repr=False)
 class PhotoFolder(RealHands):
     """Every entry of the JSON file, in order.
 
-    folder: the folder of the file, to which its paths are relative. annotations: the name of the file. first_pixel: the
-    coordinate of the first pixel's center in K. fingertips: the set of `joints.FINGERTIPS` to compare with. Other
-    arguments: `Crop`, `RealHands`.
+    folder: the folder of the file, to which its paths are relative. annotations: the name of the file. Other arguments:
+    `RealHands`.
     """
 
-    def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        annotations: str = "annotations.json",
-        size: int = 224,
-        crop: str = "joints",
-        crop_factor: float = CROP_FACTOR,
-        first_pixel: float = 0.0,
-        fingertips: str = "smplx",
-        skip_broken: bool = False,
-    ):
-        self.split, self.first_pixel, self.fingertips = "test", first_pixel, fingertips
-        self.folder = Path(folder).expanduser()
-        self.path = self.folder / annotations
+    folder: str | os.PathLike[str]
+    annotations: str = "annotations.json"
+
+    split, trains = "test", False
+
+    def __post_init__(self):
+        self.folder = Path(self.folder).expanduser()
+        self.path = self.folder / self.annotations
         self.entries = read_annotations(self.path)
-        title = f"PhotoFolder {self.folder.resolve().name} fingertips={fingertips}"
-        super().__init__(title, len(self.entries), size, Crop(crop, crop_factor), skip_broken)
+        self.start(f"PhotoFolder {self.folder.resolve().name}", len(self.entries))
 
     def read(self, row: int) -> Frame:
         entry, where = self.entries[row], f"{self.path}, entry {row}"

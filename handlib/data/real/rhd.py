@@ -16,17 +16,17 @@ Public code differs on which of the two hands of a picture to use: see `RHD`.
 """
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from ...camera import CROP_FACTOR
 from ...hand.joints import C21, RHD21, convert
 from ...support.files import check_file
 from ...support.pickles import ARRAYS, BYTES, array_of, read_pickle
-from ..crop import Crop, Frame
+from ..crop import Frame
 from ..sample import PARTS
 from .frames import RealHands, find_root, intrinsics_of, split_of
 from .palm import palm_visible, wrist_to_palm
@@ -58,6 +58,7 @@ def _part_table(side: str) -> UInt8[np.ndarray, "256"]:
 _PARTS = {side: _part_table(side) for side in ("left", "right")}
 
 
+@dataclass(eq=False, repr=False)
 class RHD(RealHands):
     """One hand of every picture of RHD. Reading the labels of the training split once takes about ten seconds.
 
@@ -66,36 +67,26 @@ class RHD(RealHands):
     "visible": the hand with more visible joints, the right one if equal; "left", "right": always that hand.
     joint0: "wrist": as annotated and in `HandModel`; scores convert both sides to ½ (wrist + middle MCP), which the
     reference code and the paper's 21 keypoints use (`palm`). "palm": samples have that point, only to look at it.
-    depth: samples also have a depth map. first_pixel: the coordinate of the first pixel's center in their K.
-    fingertips: the set of `joints.FINGERTIPS` to compare with. Other arguments: `Crop`, `RealHands`.
+    depth: samples also have a depth map. Other arguments: `RealHands`.
     """
 
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        split: str,
-        size: int = 224,
-        hand: str = "mask",
-        joint0: str = "wrist",
-        crop: str = "joints",
-        crop_factor: float = CROP_FACTOR,
-        depth: bool = False,
-        first_pixel: float = 0.0,
-        fingertips: str = "paper",
-        skip_broken: bool = False,
-    ):
-        if hand not in HANDS:
-            raise ValueError(f"unknown choice of hand '{hand}': choose one of {', '.join(HANDS)}")
-        if joint0 not in ("palm", "wrist"):
-            raise ValueError(f"unknown joint0 '{joint0}': choose wrist or palm")
-        self.split, self.hand, self.joint0, self.fingertips = split_of(split), hand, joint0, fingertips
-        self.with_depth, self.first_pixel = depth, first_pixel
-        self.palm = PALM_RULE if joint0 == "wrist" else ""
-        self.folder = find_root(root, FOLDERS.values(), "RHD") / FOLDERS[self.split]
+    root: str | os.PathLike[str]
+    split: str
+    hand: str = "mask"
+    joint0: str = "wrist"
+    depth: bool = False
+    fingertips: str = field(default="paper", kw_only=True)
+
+    def __post_init__(self):
+        if self.hand not in HANDS:
+            raise ValueError(f"unknown choice of hand '{self.hand}': choose one of {', '.join(HANDS)}")
+        if self.joint0 not in ("palm", "wrist"):
+            raise ValueError(f"unknown joint0 '{self.joint0}': choose wrist or palm")
+        self.split, self.palm = split_of(self.split), PALM_RULE if self.joint0 == "wrist" else ""
+        self.folder = find_root(self.root, FOLDERS.values(), "RHD") / FOLDERS[self.split]
         self.labels = read_labels(self.folder)
         self.xyz, self.uv_vis, self.K, self.frames = (self.labels[key] for key in ("xyz", "uv_vis", "K", "frames"))
-        title = f"RHD {self.split} hand={hand} joint0={joint0} fingertips={fingertips}"
-        super().__init__(title, len(self.frames), size, Crop(crop, crop_factor), skip_broken)
+        self.start(f"RHD {self.split} hand={self.hand} joint0={self.joint0}", len(self.frames))
 
     def read(self, row: int) -> Frame:
         file = f"{self.frames[row]:05d}.png"
@@ -120,7 +111,7 @@ class RHD(RealHands):
             K=intrinsics_of(self.K[row], self.first_pixel),
             mask=parts > PARTS.index("other"),
             parts=parts,
-            depth=same_size(read_depth(depth_path), image, depth_path) if self.with_depth else None,
+            depth=same_size(read_depth(depth_path), image, depth_path) if self.depth else None,
         )
 
     def _side(self, row: int, codes: UInt8[np.ndarray, "h w"]) -> str:

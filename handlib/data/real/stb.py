@@ -17,6 +17,7 @@ to use and on joint 0: see `STB`.
 """
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...camera import CROP_FACTOR
 from ...hand.joints import C21, STB21, convert
 from ...support import roma
 from ...support.files import check_file
-from ..crop import Crop, Frame
+from ..crop import Frame
 from .frames import RealHands, find_root, intrinsics, split_of
 from .palm import palm_to_wrist
 from .pictures import read_rgb
@@ -55,6 +55,7 @@ SK_ROTATION = (0.00531, -0.01196, 0.00301)  # rotation vector, color to depth ca
 SK_TRANSLATION_M = (-0.0240381, -0.0004563, -0.0012326)
 
 
+@dataclass(eq=False, repr=False)
 class STB(RealHands):
     """The left hand of every picture of one kind of camera, sorted by sequence, camera and frame.
 
@@ -64,38 +65,29 @@ class STB(RealHands):
     joint0: "ring", "middle", "mean": the wrist, as in `HandModel`, estimated from the annotated palm by that rule of
     palm.py; scores convert both sides back to the palm, as in the paper and the field (`palm`). "palm": as annotated,
     only to look at it.
-    first_pixel: the coordinate of the first pixel's center in their K. fingertips: the set of `joints.FINGERTIPS` to
-    compare with. Other arguments: `Crop`, `RealHands`. Needs scipy: pip install 'handlib[data]'.
+    Other arguments: `RealHands`. Needs scipy: pip install 'handlib[data]'.
     """
 
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        split: str,
-        camera: str = "BB",
-        size: int = 224,
-        joint0: str = "ring",
-        crop: str = "joints",
-        crop_factor: float = CROP_FACTOR,
-        first_pixel: float = 0.0,
-        fingertips: str = "paper",
-        skip_broken: bool = False,
-    ):
-        if camera not in CAMERAS:
-            raise ValueError(f"unknown camera '{camera}': choose one of {', '.join(CAMERAS)}")
-        if joint0 not in JOINT0:
-            raise ValueError(f"unknown joint0 '{joint0}': choose one of {', '.join(JOINT0)}")
-        self.split, self.camera, self.joint0, self.fingertips = split_of(split), camera, joint0, fingertips
-        self.first_pixel, self.palm = first_pixel, "" if joint0 == "palm" else joint0
-        self.root = find_root(root, ("labels",), "STB")
+    root: str | os.PathLike[str]
+    split: str
+    camera: str = "BB"
+    joint0: str = "ring"
+    fingertips: str = field(default="paper", kw_only=True)
+
+    def __post_init__(self):
+        if self.camera not in CAMERAS:
+            raise ValueError(f"unknown camera '{self.camera}': choose one of {', '.join(CAMERAS)}")
+        if self.joint0 not in JOINT0:
+            raise ValueError(f"unknown joint0 '{self.joint0}': choose one of {', '.join(JOINT0)}")
+        self.split, self.palm = split_of(self.split), "" if self.joint0 == "palm" else self.joint0
+        self.root = find_root(self.root, ("labels",), "STB")
         self.frames: list[tuple[str, str, int]] = []  # sequence, stem of its pictures, number of the frame
         self.labels: dict[str, np.ndarray] = {}
         for sequence in SEQUENCES[self.split]:
-            labels = read_labels(self.root / "labels" / f"{sequence}_{camera[:2]}.mat")
+            labels = read_labels(self.root / "labels" / f"{sequence}_{self.camera[:2]}.mat")
             self.labels[sequence] = labels
-            self.frames += [(sequence, stem, i) for stem in CAMERAS[camera] for i in range(len(labels))]
-        title = f"STB {self.split} camera={camera} joint0={joint0} fingertips={fingertips}"
-        super().__init__(title, len(self.frames), size, Crop(crop, crop_factor), skip_broken)
+            self.frames += [(sequence, stem, i) for stem in CAMERAS[self.camera] for i in range(len(labels))]
+        self.start(f"STB {self.split} camera={self.camera} joint0={self.joint0}", len(self.frames))
 
     def time(self, row: int) -> float:
         sequence, _, i = self.frames[row]

@@ -50,10 +50,6 @@ class Draws:
         """Draws True with this probability."""
         return self.uniform() < probability
 
-    def direction(self) -> Tensor:
-        """Draws unit vectors uniformly over the sphere."""
-        return torch.nn.functional.normalize(self.normal(3), dim=-1)
-
 
 def mix(x: Tensor) -> Tensor:
     """Hashes 32-bit integers to random-looking ones by two multiplications and three shifts (after C. Wellons)."""

@@ -4,12 +4,10 @@ There is no original method: this is the simplest network for the task, with as 
 of DHPE. Compared with lite, it gets images at half their side.
 """
 
-from functools import partial
-
 from torch import nn
 
 from ...evidence import conv
-from .segmentation import Segmenter, train_segmenter
+from .segmentation import Segmenter
 
 FACTORS = (1, 2, 4, 8)  # channels over width at a half, a quarter, an eighth and a sixteenth of the side
 
@@ -26,6 +24,3 @@ class EncoderDecoder(Segmenter):
             layers += [nn.Upsample(scale_factor=2, mode="bilinear"), conv(inputs, factor * width)]
             inputs = factor * width
         super().__init__(size, nn.Sequential(*layers, nn.Conv2d(width, 1, 1)))
-
-
-fit = partial(train_segmenter, EncoderDecoder)

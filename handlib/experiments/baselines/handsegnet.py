@@ -10,12 +10,10 @@ body-pose network. It gets crops, like all methods here, instead of whole images
 side. It computes the difference of the two class scores, on which alone a softmax depends.
 """
 
-from functools import partial
-
 from torch import nn
 
 from ...evidence import conv
-from .segmentation import Segmenter, train_segmenter
+from .segmentation import Segmenter
 
 GROUPS = ((1, 2), (2, 2), (4, 4), (8, 4))  # channels over width, layers
 
@@ -33,6 +31,3 @@ class HandSegNet(Segmenter):
                 inputs = factor * width
         layers += [conv(inputs, inputs), conv(inputs, 2 * width), conv(2 * width, 8 * width, kernel=1)]
         super().__init__(size, nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 1)))
-
-
-fit = partial(train_segmenter, HandSegNet)

@@ -91,13 +91,6 @@ def detect(model: DHPE, images: Float[Tensor, "b 3 s s"]) -> tuple[Float[Tensor,
     return heatmap_peaks(heatmaps, model.config.subpixel), heatmaps.amax((-2, -1)).clamp(0.05, 1)
 
 
-def checked_detector(options: FitOptions) -> DHPE:
-    """Returns the detector of the options. Raises `ValueError` if there is none."""
-    if options.detector is None:
-        raise ValueError("model fitting needs 2D joints: pass FitOptions(detector=…), a trained DHPE")
-    return options.detector
-
-
 class DHPEMethod:
     """A DHPE as a method; `iterations` > 0 adds test-time refinement (Eq. 13)."""
 

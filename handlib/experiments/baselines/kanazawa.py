@@ -10,12 +10,10 @@ has DHPE's small prior on the shape instead of an adversary for poses, and no dr
 nothing to lift, so all epochs are joint ones and the regressor starts from random weights.
 """
 
-import os
 from dataclasses import replace
 
-from ...training.train import TrainConfig, train
+from ...training.profiles import TrainConfig
 from ..ablation import Ablation
-from .interface import DEFAULTS, DHPEMethod, FitOptions
 
 
 def kanazawa(config: TrainConfig) -> TrainConfig:
@@ -23,8 +21,3 @@ def kanazawa(config: TrainConfig) -> TrainConfig:
     ablation = Ablation(pose_refiner=False, evidence_losses=False)
     model, loss = ablation.of_model(config.model), ablation.of_loss(config.loss)
     return replace(config, model=model, loss=loss, evidence_epochs=0, lifting_steps=0)
-
-
-def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> DHPEMethod:
-    """Trains by `handlib.training.train`; ignores the data, detector and device of the options."""
-    return DHPEMethod(train(kanazawa(config), out, options.resume, options.cache, options.progress))

@@ -10,23 +10,20 @@ the previous frame or one guess. As for all methods, the fitted depth of the roo
 is scaled with it, so its image stays the same.
 """
 
-import os
-
 import torch
 
 from ...camera import crop_to_px, project
 from ...dhpe import DHPE
 from ...fitting import fit as fit_hand
 from ...renderer import Renderer
-from ...training.train import TrainConfig
-from .interface import DEFAULTS, Estimate, FitOptions, View, checked_detector, detect
+from .interface import Estimate, View, detect
 
 
 class Panteleris:
     """Fits the hand model to the joints of a detector. starts, iterations: of the optimization."""
 
-    def __init__(self, detector: DHPE, starts: int = 24, iterations: int = 15, seed: int = 0):
-        self.detector, self.starts, self.iterations, self.seed = detector, starts, iterations, seed
+    def __init__(self, detector: DHPE, seed: int = 0, starts: int = 24, iterations: int = 15):
+        self.detector, self.seed, self.starts, self.iterations = detector, seed, starts, iterations
 
     def predict(self, view: View) -> Estimate:
         size, hand = view.images.shape[-1], self.detector.hand
@@ -41,8 +38,3 @@ class Panteleris:
             joints_cam, vertices_cam = (fitted.joints_3d + root) * scale, (fitted.vertices + root) * scale
             vertices_px = torch.cat([project(vertices_cam, view.K), vertices_cam[..., 2:]], -1)
             return Estimate(joints_cam, vertices_cam, Renderer(size).silhouette(vertices_px, hand.faces))
-
-
-def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> Panteleris:
-    """Returns the method with the detector of the options; trains and writes nothing."""
-    return Panteleris(checked_detector(options), seed=config.seed)

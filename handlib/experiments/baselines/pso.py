@@ -13,7 +13,6 @@ original also has a fixed shape.
 """
 
 import math
-import os
 from dataclasses import dataclass
 
 import torch
@@ -25,8 +24,7 @@ from ...hand import HandModel
 from ...hand.anatomy import joint_axes, joint_limits
 from ...hand.joints import FINGERS, MANO16
 from ...parameters import MeshParameters, posed_skeleton
-from ...training.train import TrainConfig
-from .interface import DEFAULTS, Estimate, FitOptions, View, checked_detector, detect, estimate_of
+from .interface import Estimate, View, detect, estimate_of
 
 FLEXION, ABDUCTION = 1, 2  # rows of `joint_axes`
 CAMERA = 7  # numbers before the angles: quaternion, x and y, logarithm of the scale
@@ -132,16 +130,11 @@ def swarm_fit(
 class ParticleSwarm:
     """Fits the hand by a swarm to the joints of a detector's J2D."""
 
-    def __init__(self, detector: DHPE, config: SwarmConfig = SwarmConfig()):
-        self.detector, self.config = detector, config
+    def __init__(self, detector: DHPE, seed: int = 0):
+        self.detector, self.config = detector, SwarmConfig(seed=seed)
 
     @torch.no_grad()
     def predict(self, view: View) -> Estimate:
         joints, confidence = detect(self.detector, view.images)
         h, _ = swarm_fit(self.detector.hand, joints, confidence, self.config)
         return estimate_of(self.detector.hand, h, view)
-
-
-def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> ParticleSwarm:
-    """Returns the method with the detector of the options; trains and writes nothing."""
-    return ParticleSwarm(checked_detector(options), SwarmConfig(seed=config.seed))

@@ -1,6 +1,5 @@
 """The common part of the two segmentation networks: one logit per pixel, cross-entropy, and their size."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,8 +10,8 @@ from torch.nn import functional
 
 from ...dhpe import DHPEConfig, new_evidence
 from ...training.profiles import TrainConfig
-from .interface import DEFAULTS, Estimate, FitOptions, View
-from .training import network_run, resized, train_network
+from .interface import Estimate, View
+from .training import network_run, resized
 
 
 class Segmenter(nn.Module):
@@ -40,19 +39,14 @@ class Segmenter(nn.Module):
         return Estimate(mask=self.logits(view.images).sigmoid())
 
 
-def train_segmenter(
-    network: Callable[[int, int], Segmenter],
-    config: TrainConfig,
-    out: str | os.PathLike[str],
-    options: FitOptions = DEFAULTS,
-) -> Segmenter:
-    """Trains a network, made of its input's side and its width, on the images and epochs of this config.
+def of_equal_size(network: Callable[[int, int], Segmenter]) -> Callable[[TrainConfig], Segmenter]:
+    """Makes a network, of its input's side and its width, that is as large as both evidence networks of a config."""
 
-    It has as many parameters as DHPE's evidence networks.
-    """
-    size = input_size(config.model)
-    width = equal_width(lambda w: network(size, w), config.model)
-    return train_network(lambda: network(size, width), config, out, options)
+    def make(config: TrainConfig) -> Segmenter:
+        size = input_size(config.model)
+        return network(size, equal_width(lambda width: network(size, width), config.model))
+
+    return make
 
 
 def input_size(config: DHPEConfig) -> int:

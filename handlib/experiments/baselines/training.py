@@ -3,7 +3,6 @@
 A network is a `Method` and has `loss(images, batch) -> (loss, terms)`.
 """
 
-import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -16,13 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...training.checkpoint import RunFolder, read_log
-from ...training.feed import Feed, training_hands
+from ...training.feed import Feed, open_feed
 from ...training.processes import Processes
 from ...training.train import TrainConfig, Trainer
-from .interface import DEFAULTS, FitOptions, Method, measure
+from .interface import DEFAULTS, FitOptions, measure
 
 Network = TypeVar("Network", bound=nn.Module)
-FACTORS = (0.3, 1.0, 3.0)  # factors of the learning rates that `best_learning_rate` tries
 
 
 def train_network(
@@ -42,8 +40,10 @@ def train_network(
     trainer = Trainer(network, lambda t, images, batch, _: t.model.loss(images, batch), config, processes, folder)
     trainer.begin(state)
     if trainer.epoch < config.epochs:
-        data, val = options.data or training_hands(config, options.cache, options.progress)
-        feed = Feed(data, "memory", trainer.pool, trainer.processes.device)
+        if options.data:
+            feed, val = Feed(options.data[0], "memory", trainer.pool, processes.device), options.data[1]
+        else:
+            feed, val = open_feed(config, trainer.pool, processes, options.cache, options.progress)
         trainer.run(feed, lambda: measure(network, val, progress=False, device=options.device), options.progress)
     return network.eval()
 
@@ -64,32 +64,36 @@ def resized(images: Float[Tensor, "b 3 h w"], size: int) -> Float[Tensor, "b 3 s
 
 
 def best_learning_rate(
-    fit: Callable[[TrainConfig, Path, FitOptions], Method],
-    config: TrainConfig,
-    out: str | os.PathLike[str],
-    options: FitOptions = DEFAULTS,
-    factors: tuple[float, ...] = FACTORS,
+    fit: Callable[[TrainConfig, Path], object], config: TrainConfig, out: Path, factors: tuple[float, ...]
 ) -> TrainConfig:
     """Tunes the learning rates, for every method alike; returns the config with both times the best factor.
 
-    The criterion is the joint error on the validation hands, or the mean IoU for a method without joints. The runs stay
-    in `out` and are resumed like any other. To save time, give it a config of fewer epochs. Factors whose runs diverge
-    are excluded. Raises `FloatingPointError` if all diverge.
+    fit: trains with a config in a folder. The criterion is the joint error on the validation hands, or the mean IoU for
+    a method without joints. The runs stay in `out` and are resumed like any other. To save time, give it a config of
+    fewer epochs.
     """
-    ends, reason = {}, None
-    for factor in factors:
-        folder = Path(out) / f"rate-times-{factor:g}"
-        try:
-            fit(with_rates_times(config, factor), folder, options)
-        except FloatingPointError as error:  # another factor may not diverge
-            ends[factor], reason = math.inf, error
-            continue
+
+    def error_of(factor: float) -> float:
+        folder = out / f"rate-times-{factor:g}"
+        fit(with_rates_times(config, factor), folder)
         row = read_log(folder)[-1]
-        mask_alone = "val_joints_root_mean_mm" not in row
-        ends[factor] = -row["val_mean_iou"] if mask_alone else row["val_joints_root_mean_mm"]
-    if all(math.isinf(end) for end in ends.values()):
+        return row["val_joints_root_mean_mm"] if "val_joints_root_mean_mm" in row else -row["val_mean_iou"]
+
+    errors = errors_of_each(factors, error_of)
+    return with_rates_times(config, min(errors, key=errors.__getitem__))
+
+
+def errors_of_each(rates: tuple[float, ...], error_of: Callable[[float], float]) -> dict[float, float]:
+    """Returns the error at each rate, without those that diverge. Raises `FloatingPointError` if all do."""
+    errors, reason = {}, None
+    for rate in rates:
+        try:
+            errors[rate] = error_of(rate)
+        except FloatingPointError as error:  # another rate may not diverge
+            reason = error
+    if not errors:
         raise reason
-    return with_rates_times(config, min(factors, key=ends.__getitem__))
+    return errors
 
 
 def with_rates_times(config: TrainConfig, factor: float) -> TrainConfig:

@@ -16,8 +16,6 @@ at `pose_width` 16, and are trained on the heat maps of J2D, not on ideal ones. 
 networks do not get the side. All parts are trained in one run.
 """
 
-import os
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -31,9 +29,9 @@ from ...losses import LossWeights, heatmap_loss
 from ...networks.pretrained import load_posenet
 from ...support import roma
 from ...training.first_weights import start_evidence
-from ...training.train import TrainConfig
-from .interface import DEFAULTS, SCALE_BONE, Estimate, FitOptions, View
-from .training import resized, train_network
+from ...training.profiles import TrainConfig
+from .interface import SCALE_BONE, Estimate, View
+from .training import resized
 
 WRIST, LITTLE_MCP = C21.index("wrist"), C21.index("little1")
 SLOPE = 0.01  # of the leaky ReLUs
@@ -126,13 +124,11 @@ def canonical(
     return relative @ rotation.mT / bone[..., None, None], rotation
 
 
-def fit(config: TrainConfig, out: str | os.PathLike[str], options: FitOptions = DEFAULTS) -> Zimmermann:
-    def make() -> Zimmermann:
-        network = Zimmermann(config.model, config.loss)
-        if config.model.posenet:
-            load_posenet(network.pose_network, config.model.posenet)
-        if config.init_pose:
-            start_evidence(network.pose_network, None, config)
-        return network
-
-    return train_network(make, config, out, options)
+def untrained(config: TrainConfig) -> Zimmermann:
+    """Makes the networks of a run: random weights, but for a J2D that starts from published or trained ones."""
+    network = Zimmermann(config.model, config.loss)
+    if config.model.posenet:
+        load_posenet(network.pose_network, config.model.posenet)
+    if config.init_pose:
+        start_evidence(network.pose_network, None, config)
+    return network

@@ -12,7 +12,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from ...networks.turned_crop import TurnedCrop
 from ...photo.predict import Predictor
 from ...photo.pyramid import Pyramid
 from ...viz.plots import to_image
-from .timing import Measured, benchmark
+from .timing import Measured, benchmark, in_turns
 
 
 @dataclass(frozen=True)
@@ -80,17 +79,13 @@ def bench_predict(config: PredictBench, device: str) -> Measured | None:
     if not predictor(photograph, max_hands=1):
         raise ValueError("no hand was found in the photograph, so there is nothing to time: use another checkpoint")
     metrics = []
+    calls = {"photograph": lambda: predictor(photograph, max_hands=1), "batch": batch}
     with torch.no_grad():
-        cases = (("photograph", lambda: predictor(photograph, max_hands=1), 1), ("batch", batch, len(points)))
-        for name, call, hands in cases:
-            call()
-            each = []
-            for _ in range(config.rounds):
-                began = time.process_time()
-                call()
-                each.append(1000 * (time.process_time() - began) / hands)
-            metrics.append(Metric(f"{name}_cpu_ms_per_hand", statistics.median(each), "ms", n=len(each)))
-            print(f"{name:12} {statistics.median(each):8.1f} ms per hand (fastest {min(each):.1f})")
+        times = in_turns(calls, 0, least=config.rounds, warm=1)
+    for name, hands in (("photograph", 1), ("batch", len(points))):
+        each = [ms / hands for ms in times[name]]
+        metrics.append(Metric(f"{name}_cpu_ms_per_hand", statistics.median(each), "ms", n=len(each)))
+        print(f"{name:12} {statistics.median(each):8.1f} ms per hand (fastest {min(each):.1f})")
     for name, each in cold_times(photograph, config.checkpoint, config.cold).items():
         metrics.append(Metric(f"cold_{name}_cpu_s", statistics.median(each), "s", n=len(each)))
         print(f"cold {name:7} {statistics.median(each):8.2f} s (fastest {min(each):.2f})")

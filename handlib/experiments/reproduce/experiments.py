@@ -27,7 +27,6 @@ class Experiment(NamedTuple):
 class Table(NamedTuple):
     """A table or figure of the paper, or one that it could not make."""
 
-    title: str
     where: str  # in the paper
     experiments: tuple[str, ...]
 
@@ -67,28 +66,19 @@ EXPERIMENTS = {
 }
 _ABLATED = ("full", "no_test_refinement", "no_augmentation", "no_refiner", "no_evidence_losses", "no_shape_loss")
 _COMPARED = ("full", "no_test_refinement", "direct", "no_evidence_losses", "zimmermann", "panteleris", "pso")
-_CACHED = tuple(name for name, experiment in EXPERIMENTS.items() if experiment.cached)
 TABLES = {
-    "results": Table("Accuracy beside other methods", "Fig. 5a–c", _COMPARED),
-    "ablations": Table("What each part is worth", "Fig. 5d, e", _ABLATED),
-    "cached": Table("What each part is worth on cached evidence", "Fig. 5d–f", _CACHED),
-    "schedule": Table("When the shape loss counts", "Fig. 5f", ("schedule",)),
-    "iterations": Table("Steps of test-time refinement", "Fig. 5e", ("full",)),
-    "segmentation": Table(
-        "Segmentation in four criteria", "Table 2", ("full", "no_test_refinement", "handsegnet", "encoder-decoder")
-    ),
-    "joints": Table("Error of each joint", "not in the paper", ("full",)),
-    "tones": Table("Error by skin tone", "not in the paper", ("full",)),
-    "mesh": Table(
-        "Dense vertex error", "not in the paper: its data have no meshes",
-        tuple(name for name in _COMPARED if name != "zimmermann"),
-    ),
-    "cost": Table(
-        "What the trainings were", "not in the paper",
-        tuple(name for name, e in EXPERIMENTS.items() if not e.cached and name != "schedule"),
-    ),
-    "verdict": Table("What the paper claims, and what holds here", "Sec. 4", tuple(EXPERIMENTS)),
-}  # fmt: skip
+    "results": Table("Fig. 5a–c", _COMPARED),
+    "ablations": Table("Fig. 5d, e", _ABLATED),
+    "cached": Table("Fig. 5d–f", tuple(name for name, e in EXPERIMENTS.items() if e.cached)),
+    "schedule": Table("Fig. 5f", ("schedule",)),
+    "iterations": Table("Fig. 5e", ("full",)),
+    "segmentation": Table("Table 2", ("full", "no_test_refinement", "handsegnet", "encoder-decoder")),
+    "joints": Table("not in the paper", ("full",)),
+    "tones": Table("not in the paper", ("full",)),
+    "mesh": Table("not in the paper: its data have no meshes", tuple(n for n in _COMPARED if n != "zimmermann")),
+    "cost": Table("not in the paper", tuple(n for n, e in EXPERIMENTS.items() if not e.cached and n != "schedule")),
+    "verdict": Table("Sec. 4", tuple(EXPERIMENTS)),
+}
 
 
 def chosen(table: str, only: tuple[str, ...] = ()) -> tuple[Experiment, ...]:

@@ -22,8 +22,8 @@ STYLES = ("-", "--", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 
 def figures(runs: Collection, names: tuple[str, ...] = tuple(TABLES)) -> dict[str, "Figure"]:
     """The figures of these tables, of which there is anything to show."""
     drawn = {
-        "results": lambda: _pck(runs, TABLES["results"].experiments, "Fig. 5a–c"),
-        "ablations": lambda: _pck(runs, TABLES["ablations"].experiments, "Fig. 5d, e"),
+        "results": lambda: _pck(runs, *TABLES["results"]),
+        "ablations": lambda: _pck(runs, *TABLES["ablations"]),
         "schedule": lambda: _schedule(runs),
         "iterations": lambda: _iterations(runs),
         "joints": lambda: _joints(runs),
@@ -42,7 +42,7 @@ def write_figures(runs: Collection, names: tuple[str, ...], folder: str | os.Pat
     return paths
 
 
-def _pck(runs: Collection, experiments: tuple[str, ...], where: str) -> "Figure | None":
+def _pck(runs: Collection, where: str, experiments: tuple[str, ...]) -> "Figure | None":
     """PCK curves of experiments, a panel a test set, with the AUC of each in its legend."""
     tests = [t for t in runs.tests if any(runs.curve(name, t, pck_name(t)) for name in experiments)]
     if not tests:

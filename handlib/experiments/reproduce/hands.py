@@ -5,7 +5,6 @@ none has one (Dexter+Object alone), training is on the benchmark. Without `--dat
 test splits stand for the paper's three: "diverse" for RHD, "studio" for SHD, "object" for Dexter+Object.
 """
 
-import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ class Hands:
     @property
     def training(self) -> tuple[str, ...]:
         """As of `TrainConfig.data`."""
-        return tuple(spec for spec in self.specs if _has_training(spec)) or ("synthetic",)
+        return tuple(spec for spec in self.specs if HANDS[kind_of(spec)].trains) or ("synthetic",)
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -96,7 +95,3 @@ def kind_of(spec: str) -> str:
 def pathless(specs: Sequence[str]) -> list[str]:
     """Specs without their paths, for a record."""
     return [spec.partition(":")[0] for spec in specs]
-
-
-def _has_training(spec: str) -> bool:
-    return "split" in inspect.signature(HANDS[kind_of(spec)]).parameters

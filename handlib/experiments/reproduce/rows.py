@@ -16,8 +16,7 @@ from torch import Tensor
 
 from ...data import SyntheticHands
 from ...dhpe import DHPE, DHPEConfig
-from ...evaluation.evaluate import ALL, compared, depth_of_root
-from ...evaluation.refinement_report import trajectory
+from ...evaluation.evaluate import ALL, compared_output
 from ...losses import LossWeights
 from ...output import DHPEOutput, assemble
 from ...refinement import RefinementWeights, refine
@@ -174,19 +173,12 @@ def samples_of(
     rows, parts = seen_by(variant, rows, seed), []
     for index in torch.arange(len(rows.points)).split(PART):
         some = rows.take(index)
-        batch = some.batch()
-        batch.pop("mask", None)
         with torch.no_grad():
             output = estimate(model, some)
         if iterations:
             output = refine(model, _pictures(len(index)), output, iterations, REFINEMENT)
         with torch.no_grad():
-            hands = output.in_camera(some.K, depth_of_root(some.joints_cam))
-            samples = compared(batch, hands.joints, hands.vertices, None, scored)
-            if iterations:
-                report = trajectory(output, batch, scored, "")
-                samples |= {"refinement_mm": report.error_mm, "refinement_objective": report.objective}
-        parts.append(samples)
+            parts.append(compared_output(output, some.batch(), None, scored))
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 

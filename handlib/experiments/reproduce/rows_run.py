@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from ...evaluation import results
 from ...evaluation.evaluate import measurements, scores
 from ...support.files import write_json
+from ..baselines.training import errors_of_each
 from .experiments import Experiment
 from .measure import errors_of
 from .records import read_rate, write_measured
@@ -38,15 +39,12 @@ class RowRunner:
         if len(self.scale.rates) == 1:
             write_json(self.run.makes[0], {"rate": self.scale.rates[0]})
             return
-        tried = {}
-        for rate in self.scale.rates:
-            try:
-                model, _ = fit(self.variant, self.scale, self._rows("train"), self.start, rate, 0)
-            except FloatingPointError:
-                continue
-            tried[rate] = scores(samples_of(model, self.variant, self._rows("val"), "val"))["joints_root_mean_mm"]
-        if not tried:
-            raise FloatingPointError(f"{self.run.training} diverges at every rate of {self.scale.rates}")
+
+        def error_of(rate: float) -> float:
+            model, _ = fit(self.variant, self.scale, self._rows("train"), self.start, rate, 0)
+            return scores(samples_of(model, self.variant, self._rows("val"), "val"))["joints_root_mean_mm"]
+
+        tried = errors_of_each(self.scale.rates, error_of)
         best = min(tried, key=tried.__getitem__)
         inside = min(self.scale.rates) < best < max(self.scale.rates)
         mean_mm = {str(rate): error for rate, error in tried.items()}

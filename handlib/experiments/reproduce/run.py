@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,14 +12,13 @@ from ...evaluation.protocols import OWN_PROTOCOLS
 from ...refinement import METHOD, RefinementWeights
 from ...support.files import write_json
 from ...training.checkpoint import read_log
-from ...training.feed import training_hands
 from ...training.profiles import TrainConfig
 from ...training.train import train
 from ..ablate import schedule_study
 from ..ablation import ABLATIONS
 from ..baselines import BASELINES, DHPEMethod, FitOptions, Method, best_learning_rate, predictions, with_rates_times
 from .evidence import make_photo_rows, make_test_rows, make_training_rows
-from .experiments import FITTED, NETWORKS, Experiment, tests_of
+from .experiments import FITTED, Experiment, tests_of
 from .measure import errors_of
 from .records import about, command_of, hand_of, read_rate, write_measured
 from .rows import VARIANTS, lift
@@ -82,25 +82,18 @@ class Runner:
             factor = read_rate(self.suite.run(f"rate-{rated_as(training)}").makes[0], "factor")
         return with_rates_times(config, factor)
 
-    def _trained(self, training: str, config: TrainConfig, folder: Path, resume: bool = True) -> Method:
+    def _trained(self, training: str, config: TrainConfig, folder: Path) -> Method:
         if training in ABLATIONS:
-            return DHPEMethod(train(config, folder, resume, self.cache, self.progress))
-        options = FitOptions(resume, self.cache, None, None, self.progress, self.device)
-        if training in NETWORKS:
-            options = replace(options, data=training_hands(config, self.cache, self.progress))
+            return DHPEMethod(train(config, folder, cache=self.cache, progress=self.progress))
+        options = FitOptions(cache=self.cache, progress=self.progress, device=self.device)
         return BASELINES[training].fit(config, folder, options)
 
     def _choose_rate(self, run: Run) -> None:
         """The factor whose shorter run ends best on the validation hands."""
         scale, training = self.suite.scale, run.training
-        config = self.suite.hands.tuning(scale.rate_run(training))
-        options = FitOptions(True, self.cache, None, None, self.progress, self.device)
-
-        def fit(config: TrainConfig, folder: Path, options: FitOptions) -> Method:
-            return self._trained(training, config, folder, options.resume)
-
-        path = run.makes[0]
-        best = best_learning_rate(fit, config, path.with_suffix(""), options, scale.rate_factors)
+        config, path = self.suite.hands.tuning(scale.rate_run(training)), run.makes[0]
+        fit = partial(self._trained, training)
+        best = best_learning_rate(fit, config, path.with_suffix(""), scale.rate_factors)
         write_json(path, {"factor": best.learning_rate / config.learning_rate, "tried": scale.rate_factors})
 
     def _measure(self, run: Run, experiment: Experiment, test: str, config: TrainConfig, method: Method) -> None:

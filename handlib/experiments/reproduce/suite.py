@@ -142,8 +142,8 @@ class Suite:
     def _file(self, name: str, path: str, needs: tuple[str, ...] = ()) -> Run:
         return Run(name, (self.out / path,), needs)
 
-    def _rate(self, training: str) -> Run:
-        return self._file(f"rate-{training}", f"rates/{training}.json")._replace(training=training)
+    def _rate(self, training: str, needs: tuple[str, ...] = ()) -> Run:
+        return self._file(f"rate-{training}", f"rates/{training}.json", needs)._replace(training=training)
 
     def _pixels(self, training: str, seed: int, experiments: tuple[Experiment, ...]) -> Run:
         rated = rated_as(training)
@@ -163,7 +163,7 @@ class Suite:
         for like in rated:
             start = VARIANTS[like].start
             needs = ("rows-train", "rows-val", *([start] if start else []))
-            runs.append(self._file(f"rate-{like}", f"rates/{like}.json", needs)._replace(training=like))
+            runs.append(self._rate(like, needs))
         return runs
 
     def _cached(self, training: str, seed: int, experiments: tuple[Experiment, ...]) -> Run:

@@ -12,12 +12,6 @@ from .sets import PHOTOS, PUBLISHED, SPLITS, TITLES, headline
 from .statistics import paired_bootstrap
 
 NOT_RUN, NONE = "not run", "–"  # a run that is missing; a number that cannot be
-CRITERIA = {
-    "pixel_accuracy": "pixel accuracy",
-    "mean_accuracy": "mean accuracy",
-    "mean_iou": "mean IoU",
-    "frequency_weighted_iou": "frequency-weighted IoU",
-}
 
 
 class Rendered(NamedTuple):
@@ -56,10 +50,8 @@ def results_table(runs: Collection) -> Rendered:
     if not runs.synthetic:
         rows += [(f"{name}, {published.MARK}", *cells) for name, *cells in _published(map(PUBLISHED.get, runs.tests))]
         note = f"The {published.MARK} numbers mix alignments; see the chapter on protocols."
-    return Rendered(
-        f"AUC of the PCK curve, {runs.suite}", ("method", *map(test_title, runs.tests)), tuple(rows),
-        (*_about(runs), _grids(runs), note),
-    )  # fmt: skip
+    header = ("method", *map(test_title, runs.tests))
+    return _table(runs, "AUC of the PCK curve", header, rows, _grids(runs), note)
 
 
 def published_table() -> Rendered:
@@ -93,9 +85,9 @@ def ablation_table(runs: Collection) -> Rendered:
         for test, cell in zip(runs.tests, _aucs(runs, name), strict=True):
             change = runs.difference(name, "full", test, headline(test)) if name != "full" else None
             row += [cell, NONE if change is None else change.text(sign="+")]
-        rows.append(tuple(row))
+        rows.append(row)
     note = f"The paper's own values are {published.MISSING}: it draws them as curves."
-    return Rendered(f"Ablations, AUC, {runs.suite}", tuple(header), tuple(rows), (*_about(runs), _grids(runs), note))
+    return _table(runs, "Ablations, AUC", header, rows, _grids(runs), note)
 
 
 # On cached evidence a row is compared with the one that it differs from in one thing.
@@ -121,9 +113,9 @@ def cached_table(runs: Collection) -> Rendered:
             seeds = len(differences[0]) if differences else 0
             row += [_cell(runs.value(name, test, headline(test)), 3, runs, name),
                     paired_bootstrap(differences).text() if seeds > 1 else NONE]  # fmt: skip
-        rows.append(tuple(row))
-    notes = (*_about(runs, cached=True), _grids(runs), "Intervals: paired bootstrap over seeds and hands.")
-    return Rendered(f"What each part is worth on cached evidence, AUC, {runs.suite}", tuple(header), tuple(rows), notes)
+        rows.append(row)
+    notes = (_grids(runs), "Intervals: paired bootstrap over seeds and hands.")
+    return _table(runs, "What each part is worth on cached evidence, AUC", header, rows, *notes, cached=True)
 
 
 def schedule_table(runs: Collection) -> Rendered:
@@ -136,7 +128,7 @@ def schedule_table(runs: Collection) -> Rendered:
         ]
         rows.append((title, *cells))
     header = ("weight of the shape loss", "training hands under T", "validation error (mm)", "validation mean IoU")
-    return Rendered(f"Weight of the shape loss, {runs.suite}", header, tuple(rows), _about(runs, "validation"))
+    return _table(runs, "Weight of the shape loss", header, rows, measured_on="validation")
 
 
 def iterations_table(runs: Collection) -> Rendered:
@@ -149,21 +141,18 @@ def iterations_table(runs: Collection) -> Rendered:
         rose = _cell(runs.value("full", test, "refinement_error_rose_fraction"), 3, runs)
         rows.append((test_title(test), *(f"{curve['joints_root_mean_mm'][k]:.2f}" for k in shown), rose))
     header = ("test set", *(f"{k} step{'s' * (k != 1)}" for k in shown), "hands whose error rose")
-    return Rendered(f"Mean error (mm) after steps of refinement, {runs.suite}", header, tuple(rows), _about(runs))
+    return _table(runs, "Mean error (mm) after steps of refinement", header, rows)
 
 
 def segmentation_table(runs: Collection) -> Rendered:
     """Table 2: four criteria on the first test set that has masks."""
     test = next(test for test in runs.tests if _has(runs, "segmentation", test, "mean_iou"))
     rows = [
-        (EXPERIMENTS[name].title, *(_cell(runs.value(name, test, metric), 3, runs) for metric in CRITERIA))
+        (EXPERIMENTS[name].title, *(_cell(runs.value(name, test, metric), 3, runs) for metric in published.CRITERIA))
         for name in TABLES["segmentation"].experiments
     ]
     note = f"The paper's Table 2 is of RHD; its values are {published.MISSING}."
-    return Rendered(
-        f"Segmentation on {test_title(test)}, {runs.suite}", ("method", *CRITERIA.values()), tuple(rows),
-        (*_about(runs), note),
-    )  # fmt: skip
+    return _table(runs, f"Segmentation on {test_title(test)}", ("method", *published.CRITERIA.values()), rows, note)
 
 
 def joints_table(runs: Collection) -> Rendered:
@@ -175,10 +164,7 @@ def joints_table(runs: Collection) -> Rendered:
         (joint, *(NONE if mean[row] is None else f"{mean[row]:.1f}" for mean in means))
         for row, joint in enumerate(joints)
     ]
-    return Rendered(
-        f"Mean error of each joint (mm), DHPE, {runs.suite}", ("joint", *map(test_title, curves)), tuple(rows),
-        _about(runs),
-    )  # fmt: skip
+    return _table(runs, "Mean error of each joint (mm), DHPE", ("joint", *map(test_title, curves)), rows)
 
 
 def tones_table(runs: Collection) -> Rendered:
@@ -193,10 +179,7 @@ def tones_table(runs: Collection) -> Rendered:
             measured = NONE if mean is None else f"{mean:.1f}" + (f" ± {error:.1f}" if error is not None else "")
             rows.append((test_title(test), f"{low + 1:g} to {high + 1:g}", measured, f"{n:g}"))
     note = "Tones are those of the Monk scale, 1 the lightest; ± is the standard error over hands, not over seeds."
-    return Rendered(
-        f"Error by skin tone (mm), DHPE, {runs.suite}", ("test set", "tone", "mean error", "hands"), tuple(rows),
-        (*_about(runs), note),
-    )  # fmt: skip
+    return _table(runs, "Error by skin tone (mm), DHPE", ("test set", "tone", "mean error", "hands"), rows, note)
 
 
 def mesh_table(runs: Collection) -> Rendered:
@@ -207,10 +190,7 @@ def mesh_table(runs: Collection) -> Rendered:
         (EXPERIMENTS[name].title, *(_cell(runs.value(name, test, metric), 1, runs) for test in tests))
         for name in TABLES["mesh"].experiments
     ]
-    return Rendered(
-        f"Dense vertex error (mm, after Procrustes), {runs.suite}", ("method", *map(test_title, tests)), tuple(rows),
-        _about(runs),
-    )  # fmt: skip
+    return _table(runs, "Dense vertex error (mm, after Procrustes)", ("method", *map(test_title, tests)), rows)
 
 
 def cost_table(runs: Collection) -> Rendered:
@@ -225,13 +205,12 @@ def cost_table(runs: Collection) -> Rendered:
         images = f"{run['images']:,}" if run["data"] == ["synthetic"] else "all"
         rows.append((EXPERIMENTS[name].training, images, str(run["epochs"]), f"{rate:.0e}", _cell(minutes, 1, runs)))
     devices = sorted({device_of(record) for record in runs.records})
-    notes = (
-        *_about(runs),
+    note = (
         f"On {', '.join(devices)}. Lifting that several runs need alike is done once and counted in the first of them; "
-        "the minutes in which learning rates were tuned and test hands measured are not in these.",
+        "the minutes in which learning rates were tuned and test hands measured are not in these."
     )
-    header = ("training", "hands", "epochs", "learning rate, tuned", "minutes")
-    return Rendered(f"What the trainings were, {runs.suite}", header, tuple(rows), notes)
+    return _table(runs, "What the trainings were", ("training", "hands", "epochs", "learning rate, tuned", "minutes"),
+                  rows, note)  # fmt: skip
 
 
 def missing_runs(runs: Collection) -> list[str]:
@@ -276,8 +255,11 @@ def _cell(value: Value | None, digits: int, runs: Collection, experiment: str = 
     return value.text(digits) + (f" ({value.seeds} of {wanted} seeds)" if value.seeds < wanted else "")
 
 
-def _about(runs: Collection, measured_on: str = "test", cached: bool = False) -> tuple[str, ...]:
-    """The note under every table: data, seeds, and what ± is."""
+def _table(
+    runs: Collection, title: str, header: Iterable[str], rows: Iterable[Iterable[str]], *notes: str,
+    measured_on: str = "test", cached: bool = False,
+) -> Rendered:  # fmt: skip
+    """A table of a suite. The first note under it says what the data are, how many seeds, and what ± is."""
     kind = "rendered hands, not photographs" if runs.synthetic else "real data sets"
     counted = [
         r for r in runs.records
@@ -286,10 +268,11 @@ def _about(runs: Collection, measured_on: str = "test", cached: bool = False) ->
     ]  # fmt: skip
     counts = sorted({record["data"]["n"] for record in counted})
     wanted = runs.wanted("rows-full" if cached else "full")
-    return (
+    about = (
         f"Ours: profile {runs.profile}, {kind}, {' or '.join(map(str, counts))} hands a {measured_on} set; "
-        f"mean ± standard deviation over up to {wanted} seeds.",
+        f"mean ± standard deviation over up to {wanted} seeds."
     )
+    return Rendered(f"{title}, {runs.suite}", tuple(header), tuple(map(tuple, rows)), (about, *notes))
 
 
 def _grids(runs: Collection) -> str:

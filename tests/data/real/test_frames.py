@@ -9,7 +9,7 @@ from miniatures import write_do, write_freihand, write_ho3d, write_interhand, wr
 from torch.utils.data import DataLoader
 
 from handlib.data import collate, open_spec
-from handlib.data.crop import Crop, to_original_camera, to_original_picture
+from handlib.data.crop import to_original_camera, to_original_picture
 from handlib.data.real.frames import RealHands, find_root, intrinsics, split_of
 from handlib.data.specs import HANDS
 
@@ -107,6 +107,6 @@ def test_first_pixel():
 
 def test_a_reader_must_read():
     with pytest.raises(NotImplementedError, match="RealHands must implement read"):
-        RealHands("nothing", 1, 8, Crop(), False)[0]
+        RealHands().read(0)
     with pytest.raises(ValueError, match="size must be at least 1"):
-        RealHands("nothing", 1, 0, Crop(), False)
+        RealHands(size=0).start("nothing", 1)

@@ -24,7 +24,7 @@ def test_round_trip(tree, split, folder):
     root, truth, version = tree
     right, pictures, masks, codes, _ = truth[folder]
     # A crop of whole pixels, so that depth and mask can be compared.
-    data = HO3D(root, split, 640, vertices=True, masks=version == 3, depth=True, crop="picture")
+    data = HO3D(root, split, size=640, vertices=True, masks=version == 3, depth=True, crop="picture")
     assert len(data) == len(HO3D_LISTS[folder]) and data.name.startswith(f"HO3D v{version} {split} fingertips=manopth")
     for i, sample in enumerate(data):
         np.testing.assert_allclose(sample.joints_cam, right.joints[i], atol=1e-6)
@@ -47,7 +47,7 @@ def test_round_trip(tree, split, folder):
 def test_the_evaluation_of_those_who_have_no_truth(hand, tmp_path):
     """The wrist alone, in front of the camera; and the box that all methods are given."""
     right, *_, boxes = write_ho3d(tmp_path, hand, truth=False)["evaluation"]
-    data = HO3D(tmp_path, "evaluation", 64, vertices=True, crop_factor=1.5)
+    data = HO3D(tmp_path, "evaluation", size=64, vertices=True, crop_factor=1.5)
     for i, sample in enumerate(data):
         np.testing.assert_allclose(sample.joints_cam[0], right.joints[i, 0], atol=1e-6)
         assert sample.joints_cam[1:].isnan().all() and not sample.visible.any() and sample.vertices_cam is None
@@ -59,7 +59,7 @@ def test_the_evaluation_of_those_who_have_no_truth(hand, tmp_path):
 
 def test_the_given_box_may_be_asked_for(tree):
     root, truth, _ = tree
-    samples = [HO3D(root, "test", 32, crop=crop)[0].box for crop in ("joints", "box")]
+    samples = [HO3D(root, "test", size=32, crop=crop)[0].box for crop in ("joints", "box")]
     assert not torch.equal(*samples) and float(samples[1][2]) == pytest.approx(1.5 * 180)
 
 
@@ -94,7 +94,7 @@ def test_their_order_is_manos_with_the_tips_appended(hand):
 @pytest.mark.parametrize("protocol", [0, 3, 4])
 def test_other_pickles(hand, tmp_path, protocol):
     right = write_ho3d(tmp_path, hand, protocol=protocol)["train"][0]
-    np.testing.assert_allclose(HO3D(tmp_path, "train", 32)[1].joints_cam, right.joints[1], atol=1e-6)
+    np.testing.assert_allclose(HO3D(tmp_path, "train", size=32)[1].joints_cam, right.joints[1], atol=1e-6)
 
 
 # ---- broken and hostile files
@@ -117,13 +117,13 @@ def test_a_pickle_that_would_run_code_is_refused(small, tmp_path):
     there = tmp_path / "it ran"
     path.write_bytes(Python2Pickle(2).file({"camMat": Call(Name("os", "system"), (f"touch '{there}'",))}))
     with pytest.raises(ValueError, match="0000.pkl: refused: os.system; this is not a label file of HO3D"):
-        HO3D(small, "train", 32)[0]
+        HO3D(small, "train", size=32)[0]
     assert not there.exists()
 
 
 def test_broken_labels(small):
     path, good = meta_of(small)
-    data = HO3D(small, "train", 32)
+    data = HO3D(small, "train", size=32)
     cases = {
         "the field 'camMat' is missing: this frame is not annotated": {"handJoints3D": good["handJoints3D"]},
         "the field 'handJoints3D' is None: this frame is not annotated": good | {"handJoints3D": None},
@@ -146,13 +146,13 @@ def test_broken_labels(small):
     path.unlink()
     with pytest.raises(FileNotFoundError, match="no labels at .*0000.pkl"):
         data[0]
-    assert len(HO3D(small, "train", 32, skip_broken=True)) == 3
+    assert len(HO3D(small, "train", size=32, skip_broken=True)) == 3
 
 
 def test_lists_as_labels(small):
     """Nested lists will do; a ragged one, or one of something else, will not."""
     path, good = meta_of(small, split="evaluation")
-    data = HO3D(small, "test", 32)
+    data = HO3D(small, "test", size=32)
     path.write_bytes(pickle.dumps(good | {"camMat": good["camMat"].tolist()}))
     assert float(data[0].K[2, 2]) == 1
     for wrong in ([[1, 2], [3]], ["x"] * 4, [None] * 4, [[]] * 4):
@@ -185,7 +185,7 @@ def test_broken_trees(small):
 
 
 def test_broken_pictures(small):
-    data = HO3D(small, "train", 32, masks=True, depth=True)
+    data = HO3D(small, "train", size=32, masks=True, depth=True)
     folder = small / "train" / "ABF10"
     save(folder / "seg" / "0000.png", picture(np.random.default_rng(0), 30, 24))
     with pytest.raises(ValueError, match="seg.0000.png: .* pixels, its color picture has 640×480"):
@@ -198,4 +198,4 @@ def test_broken_pictures(small):
         data[2]
     (folder / "rgb" / "0000.jpg").unlink()
     with pytest.raises(FileNotFoundError, match="no picture at .*rgb.0000.png"):
-        HO3D(small, "train", 32)[0]
+        HO3D(small, "train", size=32)[0]

@@ -32,7 +32,7 @@ def in_camera(points: np.ndarray, number: int) -> np.ndarray:
 def test_round_trip(tree, split):
     root, truth = tree
     right, left, files = truth[split]
-    data = InterHand26M(root, split, 512, crop="picture")
+    data = InterHand26M(root, split, size=512, crop="picture")
     assert len(data) == 8 and data.pictures == 6 and data.name.startswith(f"InterHand2.6M {split} hand=both which=all")
     for sample, side, i, k in zip(data, SIDES, FRAMES, CAMERAS, strict=True):
         assert sample.side == side
@@ -60,7 +60,7 @@ def test_round_trip(tree, split):
 
 
 def test_names_say_picture_and_side(tree):
-    names = [sample.name for sample in InterHand26M(tree[0], "test", 16)]
+    names = [sample.name for sample in InterHand26M(tree[0], "test", size=16)]
     assert names[4] == "interhand-test-Capture2/0001_fist/cam400002/image120-right" and len(set(names)) == 8
 
 
@@ -80,7 +80,7 @@ def test_their_order():
     ],
 )
 def test_which_hands(tree, choice, sides):
-    assert [sample.side for sample in InterHand26M(tree[0], "test", 16, **choice)] == sides
+    assert [sample.side for sample in InterHand26M(tree[0], "test", size=16, **choice)] == sides
 
 
 def change(root: Path, split: str, what: str, edit) -> None:
@@ -107,8 +107,8 @@ def test_a_hand_without_a_wrist(small):
 
     change(small, "test", "data", in_picture)
     change(small, "test", "joint_3d", in_world)
-    assert [s.side for s in InterHand26M(small, "test", 16)] == ["right", *SIDES[4:]]
-    data = InterHand26M(small, "test", 16, roots=False)
+    assert [s.side for s in InterHand26M(small, "test", size=16)] == ["right", *SIDES[4:]]
+    data = InterHand26M(small, "test", size=16, roots=False)
     assert [s.side for s in data] == SIDES
     assert not data[0].visible[0] and data[0].joints_cam[0].isfinite().all() and data[2].joints_cam[0].isnan().all()
 
@@ -118,7 +118,7 @@ def test_a_hand_of_one_joint_is_none(small):
         content["annotations"][0]["joint_valid"] = [[0]] * 20 + [[1]] * 22
 
     change(small, "test", "data", hide)
-    assert len(InterHand26M(small, "test", 16, roots=False)) == 7
+    assert len(InterHand26M(small, "test", size=16, roots=False)) == 7
 
 
 def test_flags_without_lists_around_them(small):
@@ -127,19 +127,19 @@ def test_flags_without_lists_around_them(small):
             label["joint_valid"] = [flag for (flag,) in label["joint_valid"]]
 
     change(small, "test", "data", flat)
-    assert len(InterHand26M(small, "test", 16)) == 8
+    assert len(InterHand26M(small, "test", size=16)) == 8
 
 
 def test_older_downloads_and_chosen_annotations(hand, tmp_path):
     write_interhand(tmp_path, hand, folder="human_annot", splits=("train", "test"))
-    data = InterHand26M(tmp_path, "test", 16, annotations="human_annot")
+    data = InterHand26M(tmp_path, "test", size=16, annotations="human_annot")
     assert len(data) == 8 and "annotations=human_annot" in data.name
     (tmp_path / "annotations" / "human_annot" / "ids.txt").write_text("50\n54\n")
-    kept = InterHand26M(tmp_path, "test", 16, annotations="human_annot", ids="ids.txt")
+    kept = InterHand26M(tmp_path, "test", size=16, annotations="human_annot", ids="ids.txt")
     assert [s.side for s in kept] == ["right", "right", "left"] and "ids=ids.txt" in kept.name
     (tmp_path / "annotations" / "human_annot" / "ids.txt").write_text("50\nx\n")
     with pytest.raises(ValueError, match="ids.txt: must hold an integer on each line"):
-        InterHand26M(tmp_path, "test", 16, annotations="human_annot", ids="ids.txt")
+        InterHand26M(tmp_path, "test", size=16, annotations="human_annot", ids="ids.txt")
     with pytest.raises(FileNotFoundError, match="no InterHand2.6M_test_camera.json in"):
         InterHand26M(tmp_path, "test")
 
@@ -200,7 +200,7 @@ def entry(name, value, key="annotations"):
 def test_broken_labels(small, what, edit, complaint):
     change(small, "test", what, edit)
     with pytest.raises(ValueError, match=f"InterHand2.6M_test_{what}.json: .*{complaint}"):
-        InterHand26M(small, "test", 16)
+        InterHand26M(small, "test", size=16)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_broken_labels(small, what, edit, complaint):
 )
 def test_broken_cameras(small, edit, complaint):
     change(small, "test", "camera", edit)
-    data = InterHand26M(small, "test", 16)
+    data = InterHand26M(small, "test", size=16)
     with pytest.raises(ValueError, match=f"InterHand2.6M_test_camera.json: {complaint}"):
         data[0]
 
@@ -236,12 +236,12 @@ def test_pictures_that_lead_elsewhere(small):
     save(small / "images" / "secret.png", picture(np.random.default_rng(0), 334, 512))
     change(small, "test", "data", entry("file_name", "../secret.png", "images"))
     with pytest.raises(ValueError, match="the file_name '../secret.png' leads out of the folder of images"):
-        InterHand26M(small, "test", 16)[1]
+        InterHand26M(small, "test", size=16)[1]
 
 
 def test_a_missing_picture_is_skipped(small):
     (small / "images" / "test" / "Capture0" / "0001_fist" / "cam400002" / "image100.jpg").unlink()
-    data = InterHand26M(small, "test", 16, skip_broken=True)
+    data = InterHand26M(small, "test", size=16, skip_broken=True)
     assert len(data) == 7 and "no picture at" in data.broken[0]
 
 
