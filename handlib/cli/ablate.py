@@ -18,7 +18,7 @@ from .profiles import take_profile
 def ablate_command(arguments: list[str]) -> None:
     """`handlib ablate schedule`: a profile, then overrides of any field of its training runs."""
     study, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
-    if study in ("-h", "--help"):
+    if study in ("", "-h", "--help"):
         print("usage: handlib ablate STUDY …   (handlib ablate STUDY --help says more)\n")
         print("  schedule     the switch of Eq. 12 against a constant weight of the shape loss (Fig. 5f)")
         return
@@ -34,8 +34,8 @@ def ablate_command(arguments: list[str]) -> None:
     ) -> None:
         """Trains twice from one seed, with the switch of Eq. 12 and with a constant weight; writes one results file.
 
-        --profile smoke|laptop|workstation|gpu|paper (first) sets the defaults below, which are those of `handlib
-        reproduce schedule`. Interrupted, it goes on where it stopped.
+        --profile smoke|laptop|workstation|gpu|paper, given first, sets the defaults below, which are those of `handlib
+        reproduce schedule`. It resumes after an interruption.
 
         Args:
             config: Every field of the runs' profile, to override.

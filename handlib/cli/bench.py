@@ -78,7 +78,7 @@ def _gpu(profile: str) -> Callable[..., None]:
         results_dir: Path = Path("results"),
         out: Path = Path("runs") / "gpu",
     ) -> None:
-        """Does all of this on a GPU within minutes: kernel tests, benchmarks, a training. Profiles: smoke, laptop.
+        """Runs kernel tests, these benchmarks and a training on a GPU within minutes. Profiles: smoke, laptop.
 
         Args:
             config: Fields of the profile to override.

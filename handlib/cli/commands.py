@@ -15,18 +15,18 @@ handlib: dense 3D hand pose from one RGB image, by neural rendering
 
 usage: handlib COMMAND …        (handlib COMMAND --help says more)
 
-  predict IMAGE…   meshes, joints and pictures from photographs of hands
-  export SOURCE    hands as meshes for viewers and printers or as parameters for smplx; a model as ONNX
+  predict IMAGE…   estimate meshes and joints of hands in photographs and videos
+  export SOURCE    write hands as meshes for viewers and printers or as parameters for smplx; a model as ONNX
   train            train a network on synthetic hands (--profile laptop: a few minutes on two cores)
   evaluate         measure a network on a split of the benchmark, or on real data; writes a results file
   ablate STUDY     train with and without a part of the method; writes a results file
-  reproduce TABLE  the tables and figures of the paper, from training to verdict; goes on where it was interrupted
+  reproduce TABLE  make the paper's tables and figures, from training to verdict; resumes after an interruption
   data VERB        check a download of a real data set; render or show the benchmark
-  bench NAME       time the hand model, the renderer, the refinement or training; writes a results file
+  bench NAME       time the hand model, the renderer, prediction or training, among others; writes a results file
   results ACTION   show the results files of a folder, or verify them
-  info             versions, devices, what would be used
+  info             show versions, devices, and what would be used
 
---traceback with any of them: show where in the code an error came from
+With any command, --traceback shows where in the code an error came from. handlib --version prints the version.
 """
 MENDABLE = (ValueError, OSError, ModuleNotFoundError, FloatingPointError)
 
@@ -73,5 +73,5 @@ def _fail(error: Exception) -> int:
         print(f"handlib: not enough memory: ask for less at once ({text[:200]})", file=sys.stderr)
         return 2
     text = f"{type(error).__name__}: {text[:300]}"
-    print(f"handlib: an error that should not be; --traceback shows where, to report it. {text}", file=sys.stderr)
+    print(f"handlib: internal error; please report it with the output of --traceback: {text}", file=sys.stderr)
     return 1

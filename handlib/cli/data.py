@@ -22,7 +22,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what a sheet can be saved as
 
 
 def check_command(specs: tyro.conf.Positional[tuple[str, ...]], /) -> None:
-    """Checks whether a download of a real data set is complete, and read rightly; exit status 1 if it is not.
+    """Checks whether a download of a real data set is complete and is read correctly; exit status 1 if not.
 
     Args:
         specs: KIND:PATH of data sets or of backgrounds, such as rhd:PATH or nyu:FILE.
@@ -45,9 +45,9 @@ def render_command(
     workers: int = 0,
     backgrounds: str | None = None,
 ) -> None:
-    """Writes a split of the synthetic benchmark to disk, for programs that do not know handlib.
+    """Writes a split of the synthetic benchmark to disk, for programs that do not use handlib.
 
-    Run it again after an interruption: what is there already is not made anew.
+    If it is interrupted, run it again: it keeps the files that are there.
 
     Args:
         split: Which hands: train, val, or one of the tests diverse, studio and object.
@@ -57,7 +57,7 @@ def render_command(
         seed: Another one gives other hands of the same kind.
         shard_size: Samples in a tar file, as WebDataset reads them; 0: plain files.
         workers: Processes that render; 0: this one alone.
-        backgrounds: nyu:FILE or pictures:FOLDER instead of the photographs that come with the packages.
+        backgrounds: nyu:FILE or pictures:FOLDER instead of the photographs that two Python packages bring.
     """
     at_least(1, **{"--n": n, "--size": size})
     at_least(0, **{"--seed": seed, "--shard-size": shard_size, "--workers": workers})
@@ -79,11 +79,11 @@ def show_command(
 
     Args:
         spec: KIND:PATH of a real data set, such as rhd:PATH; none for the synthetic benchmark.
-        split: train, val, diverse, studio or object (the default is diverse); of a real data set train or test (test).
+        split: train, val, diverse (the default), studio or object; of a real data set train or test (the default).
         out: Picture to write: .png, .jpg or .webp.
         n: How many samples, spread evenly over the split.
         size: Side of each picture in pixels.
-        seed: Of the synthetic benchmark.
+        seed: Seed of the synthetic benchmark.
     """
     at_least(1, **{"--n": n, "--size": size})
     if out.suffix.lower() not in PICTURES:

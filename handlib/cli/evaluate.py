@@ -35,14 +35,14 @@ def evaluate_command(
     """Measures a model on the synthetic benchmark, or on real data, and writes a results file.
 
     With refinement the file also holds what it did: the mean error at each iteration, and how often the error rose.
-    With --submission it writes the file that a data set's evaluation server measures instead.
+    With --submission it instead writes the file for a data set's evaluation server.
 
     Args:
         checkpoint: "lite" or a model.safetensors.
         split: Split of SyntheticHands; "diverse", "studio" and "object" are test sets.
         data: Test set of real hands instead, as KIND:PATH, such as rhd:PATH, stb:PATH, do:PATH, freihand:PATH,
             ho3d:PATH, interhand:PATH or photos:PATH.
-        n: How many samples; all of the split by default. Of real data, evenly spread.
+        n: How many samples, of real data evenly spread over the set; all of them by default.
         refine: Iterations of test-time refinement; 0 for none.
         name: Name of the results file.
         results_dir: Folder that holds results files.

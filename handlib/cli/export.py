@@ -27,9 +27,9 @@ def export_command(
     side: Literal["right", "left"] | None = None,
     hand_model: str = "openhand",
 ) -> None:
-    """Hands as meshes or as parameters for smplx; a model as ONNX. The ending of OUT says which.
+    """Writes hands as meshes or as parameters for smplx, or a model as ONNX. The extension of OUT decides which.
 
-    A mesh, .obj .ply .glb .stl: of what `handlib predict` wrote, or of the hand model itself.
+    A mesh, .obj .ply .glb .stl, of hands that `handlib predict` wrote, or of the hand model itself:
         handlib export out/photo.json --out hands.glb
         handlib export fist --out fist.stl                         (closed and in millimeters, for printing)
         handlib export out/clip.npz --frame 40 --out frame.ply
@@ -37,7 +37,7 @@ def export_command(
     Parameters under smplx's names, .json .npz: global_orient, hand_pose, betas, transl and is_rhand of each hand.
         handlib export out/photo.json --out smplx.npz
 
-    smplx applies them to the hand model that they were estimated with, which has to be written for it once:
+    smplx applies them to the hand model that they were estimated with, which you have to write for it once:
         handlib export openhand --out models/mano/MANO_RIGHT.npz
         handlib export openhand --out models/mano/MANO_LEFT.npz --side left
         smplx.create("models", "mano", ext="npz", is_rhand=…, use_pca=False, flat_hand_mean=True)      (Python)
@@ -51,11 +51,11 @@ def export_command(
             mean hand, or a pose such as "fist"; "openhand", the hand model for smplx; for .onnx "lite", "photo" or a
             model.safetensors.
         out: File to write.
-        hand: Number of the hand in the file, from 0 on; all of them by default.
-        frame: Frame of a video.
+        hand: Number of the hand in the file, from 0 on; all hands by default.
+        frame: Number of the frame of a video.
         watertight: Close the wrist, so that the mesh has an inside. STL always is.
         unit: Meters or millimeters. Default: m, but mm in STL, because slicers read its numbers as millimeters.
-        side: Which hand, if it is one of the hand model's own; right by default.
+        side: Left or right, for one of the hand model's own hands; right by default.
         hand_model: What the hands were estimated with: "openhand", or the path of a MANO file.
     """
     kind = out.suffix.lower()
@@ -93,7 +93,7 @@ def _placed(source: str, model: HandModel, hand: int | None, frame: int | None, 
     _refuse(side is not None, "--side", "for the hand model's own hands, such as mean,")
     if not Path(source).suffix:
         own = ", ".join((MEAN, *model.named_poses))
-        raise ValueError(f"'{source}' is no .json or .npz of hands, and none of the hand model's own: {own}")
+        raise ValueError(f"'{source}' is neither a .json or .npz of hands nor one of the hand model's own: {own}")
     placed = read_placed(source, model, frame)
     if not placed:
         raise ValueError(f"{source}: no hand" + (f" in frame {frame}" if frame is not None else " in this file"))

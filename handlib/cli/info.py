@@ -10,7 +10,7 @@ from ..support import jit
 
 
 def info_command() -> None:
-    """What is installed and what would be used: versions, device, renderer, models, caches."""
+    """Shows what is installed and what would be used: versions, device, renderer, hand model, cache."""
     for key, text in results.versions().items():
         print(f"{key:12} {text}")
     print(f"{'device':12} {results.device_name('cpu')}")
@@ -20,7 +20,7 @@ def info_command() -> None:
     missing = [name for name in BACKENDS if name not in there]
     also = f"; not installed: {', '.join(missing)}" if missing else ""
     picked = ", ".join(f"{choose('auto', device).name} on {device}" for device in ("cpu", "cuda"))
-    print(f"{'renderer':12} auto = {picked} (there are: {', '.join(there)}{also})")
+    print(f"{'renderer':12} auto = {picked} (available: {', '.join(there)}{also})")
     print(f"{'hand model':12} {'compiled loops on the CPU' if jit.available() else 'plain torch (without numba)'}")
     lite = checkpoint_path("lite")
     print(f"{'lite':12} {lite if lite.is_file() else 'not shipped with this version'}")

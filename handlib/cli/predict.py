@@ -34,26 +34,28 @@ def predict_command(
     require_hand: bool = False,
     page: bool = True,
 ) -> None:
-    """Hand meshes from photographs, videos, and folders of frames.
+    """Estimates hand meshes in photographs, videos, and folders of frames.
 
     For each photograph NAME writes to the folder OUT: NAME.json with every hand's joints, parameters under MANO's names
     and the camera; NAME.obj, the meshes in meters; NAME_overlay.jpg; and, for all of them, index.html, a page on which
-    the meshes turn. A photograph without a hand gives an empty list, and is no error. For a video or a folder of
+    the meshes turn. A photograph without a hand gives an empty list and is not an error. For a video or a folder of
     frames: NAME.npz with the parameters of each frame, NAME.json, and an overlay.
 
     Args:
         images: Photographs of any size with hands anywhere in them; videos; folders of frames.
         out: Folder to write to.
-        max_hands: Hands a picture at most.
-        mesh: Format of the meshes: obj and ply hold colors, glb opens in viewers, stl is closed for printing.
-        focal: Focal length in pixels of the photograph. By default the file's own, or a field of view is assumed: depth
-            depends on it, the pose hardly does.
+        max_hands: How many hands to look for in a picture, at most.
+        mesh: Format of the meshes: obj and ply hold colors, glb opens in viewers, stl is closed and in
+            millimeters, for printing.
+        focal: Focal length in pixels of the photograph. By default the file's own; if it has none, a field of view is
+            assumed. Depth depends on it; the pose hardly does.
         checkpoint: "photo" or "lite", which ship with handlib, or a model.safetensors written by `handlib train`.
-        refine: Iterations of test-time refinement (Eq. 13); 0 for the network's first answer.
-        side: Which hand it is, instead of what the network says.
-        box: LEFT TOP SIDE of the square around one hand in pixels, instead of looking for hands.
-        require_hand: Exit with status 3 if a picture shows no hand; for scripts.
-        page: Write index.html; --no-page leaves it out.
+        refine: Iterations of test-time refinement (Eq. 13), the model's own number by default; 0 for the network's
+            first answer.
+        side: Which hand it is, whatever the network says.
+        box: LEFT TOP SIDE of the square around one hand, in pixels; handlib then looks for no other.
+        require_hand: Exit with status 3 if no hand is found in a picture; for scripts.
+        page: Write index.html, the page on which the meshes turn.
     """
     check(images, max_hands, refine, focal)
     with jit.left_out(len(images) <= FEW and not any(map(is_clip, images))):

@@ -37,25 +37,25 @@ def reproduce_command(
     """Trains and measures what the paper's tables need, then makes them, from results files alone.
 
     TABLE: all, results, ablations, cached, schedule, iterations, segmentation, joints, tones, mesh, cost, verdict; or
-    show, which runs nothing and shows the tables of what is there. Interrupted, run it again: it goes on where it
-    stopped. A run that fails does not stop those that do not need it. The runs are done by Snakemake (pip install
-    'handlib[reproduce]'); on a cluster: --engine '--executor slurm --jobs 20', with its plugin for the cluster.
+    show, which runs nothing and shows the tables of what is there. It resumes after an interruption. A run that fails
+    does not stop those that do not need it. Snakemake does the runs (pip install 'handlib[reproduce]'); on a cluster:
+    --engine '--executor slurm --jobs 20', with its plugin for the cluster.
 
     Args:
         table: all, the name of a table, or show.
-        profile: How large it all is; laptop and workstation are for two cores.
+        profile: How large the experiments are; laptop and workstation are for two cores.
         data: Real data sets to train and test on, rhd:PATH,stb:PATH,do:PATH; by default the open benchmark.
-        posenet: Published weights that the full J2D starts from; see the error message for where to get them.
+        posenet: Published weights that the full J2D starts from; the error for a missing file says where to get them.
         hand: The hand model: openhand, or a file such as MANO_RIGHT.pkl.
         fingertips: Which vertices stand for the tips: smplx, freihand, manopth or paper.
         backgrounds: nyu:FILE or pictures:FOLDER to put behind training hands; by default built-in photographs.
-        photographs: Folder of photographs with known joints (PhotoFolder), to measure on what learns from cached
-            evidence; their results are a suite of their own.
-        only: Names of experiments, to run no others.
+        photographs: Folder of photographs with known joints (PhotoFolder), to measure the networks that learn
+            from cached evidence on; the results are a suite of their own.
+        only: Names of the experiments to run; all by default.
         cores: How many runs at once, each in one thread.
-        dry_run: Print the plan alone.
+        dry_run: Only print the plan.
         engine: More options for Snakemake.
-        out: Folder of the runs; with show, any folder of results files will do, too.
+        out: Folder of the runs; with show, any folder of results files will do.
     """
     if table == "show":
         print(show.shown(out))

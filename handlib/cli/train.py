@@ -22,9 +22,10 @@ def train_command(arguments: list[str]) -> None:
         out: Path = Path("runs") / profile,
         resume: bool = True,
     ) -> None:
-        """Trains a DHPE. --profile smoke|laptop|gpu|paper (first) sets the defaults below. photo: the photo model.
+        """Trains a DHPE. --profile smoke|laptop|gpu|paper, given first, sets the defaults below; --profile photo trains
+        E3D and Ref of the photo model, with options of its own.
 
-        Resumes an interrupted run, from the last state that it saved, to the same result. In several processes, on one
+        Resumes an interrupted run from its last saved state, and comes to the same result. In several processes, on one
         or several GPUs: torchrun --nproc_per_node N -m handlib.cli train … Then: handlib predict PHOTO --checkpoint
         OUT/model.safetensors.
 
@@ -53,11 +54,12 @@ def _photo(arguments: list[str]) -> None:
         config: tyro.conf.OmitArgPrefixes[Annotated[PhotoTraining, tyro.conf.arg(name="")]] = default,
         out: Path = Path("runs") / "photo",
     ) -> None:
-        """Trains E3D and Ref of the photo model, whose evidence networks are published ones and stay as they are.
+        """Trains E3D and Ref of the photo model on the evidence of its two frozen networks.
 
-        Evidence of rendered hands is cached first, then skeletons with its errors are lifted, then E3D is tuned on the
-        evidence itself and, with --photographs, on photographs without labels. Interrupted, it goes on where it
-        stopped. Half an hour on one core. Then: handlib predict PHOTO --checkpoint OUT/model.safetensors.
+        First it caches the evidence of rendered hands, then E3D learns to lift skeletons with errors like those of the
+        evidence, then it is tuned on the evidence itself and, with --photographs, on photographs without labels. It
+        resumes after an interruption. It takes half an hour on one core. Then: handlib predict PHOTO --checkpoint
+        OUT/model.safetensors.
 
         Args:
             config: Every field, to override.

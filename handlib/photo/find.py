@@ -23,6 +23,7 @@ from .pyramid import Pyramid
 PALM, SMALL_PALM = 0.5, 0.3  # least score of a palm; of one in a tile, where passes cost more than looks
 PRESENT = 0.3  # least presence of a hand that is worth a check
 ACCEPTED = 0.7  # least score of a hand: with less, more finds are wrong and hardly more are right
+SURE = 0.98  # least score of a hand that ends the search: with less, a later look may be the right one
 MOVES = (
     (0.06, 0.03, 1.1, 0.25),
     (-0.06, -0.03, 0.92, -0.25),
@@ -32,7 +33,7 @@ TURNED_ZOOM = 1.3  # of turned views
 TILE, OVERLAP = 1 / 2, 0.25  # side of a tile over the side of the image; shared part over the side of a tile
 TURNS, TRIED = 8, 3  # of an image that is a crop: looked at; followed
 SAME_PLACE = 0.2  # sides of a crop between the centers of two hands' crops
-SAME_POINTS = 0.25  # sides of the tight box between the points of two hands
+SAME_POINTS = 0.4  # sides of the tight box between the points of two hands
 
 
 class Detection(NamedTuple):
@@ -83,23 +84,25 @@ class Finder:
 
     @torch.no_grad()
     def find(self, image: Pyramid, most: int = 2) -> list[Detection]:
-        """Up to `most` hands, surest first; an empty list where there is none."""
+        """Up to `most` hands, surest first; an empty list where there is none.
+
+        Of what lies at one place the surest is kept; the search goes on while nothing there is sure.
+        """
         hands: list[Detection] = []
         for view in views(image.height, image.width):
             for crop in self.palm_crops(image, view):
-                if any(same_place(crop, TurnedCrop.around_points(other.points_px[None])) for other in hands):
+                sure = [hand for hand in hands if hand.score >= SURE]
+                if any(same_place(crop, TurnedCrop.around_points(hand.points_px[None])) for hand in sure):
                     continue
-                hand = self.settled(image, crop)
-                if hand.score >= ACCEPTED and not any(same_points(hand.points_px, other.points_px) for other in hands):
-                    hands.append(hand)
-                if len(hands) == most:
-                    return _surest_first(hands)
-            if view.name == "turned" and not hands:
-                hand = self.surest_turn(image, view.crops.take(slice(0, 1)).turned(0, 1 / TURNED_ZOOM))
-                hands += [hand] if hand.score >= ACCEPTED else []
-            if hands and not view.next_too:
+                hands = surest([*hands, self.settled(image, crop)])
+                if sum(hand.score >= SURE for hand in hands) >= most:
+                    return hands[:most]
+            if view.name == "turned" and not any(hand.score >= SURE for hand in hands):
+                square = view.crops.take(slice(0, 1)).turned(0, 1 / TURNED_ZOOM)
+                hands = surest([*hands, self.surest_turn(image, square)])
+            if hands and hands[-1].score >= SURE and not view.next_too:  # the least sure is sure
                 break
-        return _surest_first(hands)
+        return hands[:most]
 
     def palm_crops(self, image: Pyramid, view: View, threshold: float | None = None) -> list[TurnedCrop]:
         """Crops of the hands whose palms are in a view, most certain first. threshold: else the view's own."""
@@ -158,13 +161,18 @@ class Finder:
         return max(hands, key=lambda hand: (hand.score, hand.presence))
 
 
-def _surest_first(hands: list[Detection]) -> list[Detection]:
-    return sorted(hands, key=lambda hand: -hand.score)
+def surest(hands: list[Detection]) -> list[Detection]:
+    """Those that are accepted, surest first, without what lies where a surer one does."""
+    kept: list[Detection] = []
+    for hand in sorted(hands, key=lambda hand: -hand.score):
+        if hand.score >= ACCEPTED and not any(same_points(hand.points_px, other.points_px) for other in kept):
+            kept.append(hand)
+    return kept
 
 
-def same_points(one: Float[Tensor, "21 2"], other: Float[Tensor, "21 2"]) -> bool:
+def same_points(one: Float[Tensor, "21 2"], other: Float[Tensor, "21 2"], within: float = SAME_POINTS) -> bool:
     side = (other.amax(0) - other.amin(0)).max()
-    return bool((one - other).norm(dim=-1).mean() < SAME_POINTS * side)
+    return bool((one - other).norm(dim=-1).mean() < within * side)
 
 
 def same_place(one: TurnedCrop, other: TurnedCrop) -> bool:

@@ -28,6 +28,7 @@ from .read import ImageSource, Photo, read_photo
 
 SEARCH_EVERY, THOROUGH_EVERY = 8, 30  # frames
 PATIENCE = 5  # frames without a hand after which its track ends
+FAR = 0.25  # sides of a hand between where it was looked for and where it is: it is looked at again
 MOST_VOTES = 10.0  # frames: so many contrary ones, and sure ones, turn the side of an old track
 ITERATIONS = 2  # of a fit that starts at the frame before
 VELOCITY = 0.9  # of a hand's last step, so much is expected of the next: a hand that stops does not overshoot for long
@@ -73,7 +74,7 @@ class Track:
         if seen.presence < PRESENT:
             self.seen, self.step, self.missed = None, None, self.missed + 1
             return
-        self.far = not same_points(points_px, self.points_px)
+        self.far = not same_points(points_px, self.points_px, FAR)
         self.seen, self.points_px, self.missed = seen, points_px, 0
         right = float(seen.evidence.right)
         vote = (1 - right if self.left else right) - 0.5

@@ -136,7 +136,7 @@ def parameters(f, w):
     """Count the parameters of a regressor: E3D and Ref, each with two hidden layers of `w` units, with `f` features.
 
     E3D reads features, 2D joints (42) and h (63), and gives 63 numbers. Ref reads h, features, joints of the mesh (63)
-    and 2D joints, and gives 42. Each layer has a weight for every pair of input and output, and a bias an output.
+    and 2D joints, and gives 42. Each layer has a weight for every pair of input and output, and a bias for each output.
     """
 
     def three(inputs, outputs):

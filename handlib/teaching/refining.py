@@ -115,7 +115,7 @@ def refined(hand, h, j2d, skeleton):
 
     `h` (b, 63) are estimates, `j2d` (b, 21, 2) the joints that were found in the image, in crop units and a little
     off; `skeleton(hand, h)` gives the joints of the mesh (b, 21, 3) in the same units. Return better h (b, 63). It is
-    graded on hands that you do not see: their true joints must be met better than by the estimates.
+    graded on hands that you do not see: your joints must be closer to the true ones than those of the estimates.
     """
     h = h.clone().requires_grad_()
     start = h.detach()

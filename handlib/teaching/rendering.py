@@ -37,7 +37,7 @@ def barycentric(corners, points):
     """Compute the barycentric weights (n, 3) of `points` (n, 2) in the triangle `corners` (3, 2).
 
     They sum to one, and corners mixed by them give the point. A weight is negative beyond the edge that lies opposite
-    its corner. The corners may run either way round.
+    its corner. The corners may run clockwise or counterclockwise.
     """
 
     def area(a, b, p):
@@ -74,9 +74,9 @@ def _masks(generator: Generator) -> tuple:
 def push_right(mask, gradient):
     """Differentiate a loss of a mask with respect to a shift of the hand to the right, in pixels.
 
-    `mask` (h, w) is 1 on the hand and 0 beside it, `gradient` (h, w) the derivative of the loss by each pixel. The
-    hand's outline runs between neighbors in a row. Where it moves by d pixels from pixel a, on the hand, to pixel c,
-    beside it, the loss changes by d (mask[a] − mask[c]) (gradient[a] + gradient[c]) / 2. Return one number.
+    `mask` (h, w) is 1 on the hand and 0 beside it, `gradient` (h, w) the derivative of the loss with respect to each
+    pixel. The hand's outline runs between neighbors in a row. Where it moves by d pixels from pixel a, on the hand, to
+    pixel c, beside it, the loss changes by d (mask[a] − mask[c]) (gradient[a] + gradient[c]) / 2. Return one number.
     """
     left, right = mask[:, :-1], mask[:, 1:]
     return ((left - right) * (gradient[:, :-1] + gradient[:, 1:])).sum() / 2

@@ -84,7 +84,7 @@ def test_results_shows_and_verifies(run, refused, tmp_path):
     status, out, _ = run("results", "show", "x", "--results-dir", tmp_path)
     assert status == 0 and "x: a claim" in out
     status, out, err = run("results", "verify", "--results-dir", tmp_path)
-    assert status == 2 and "error  x.json: a smoke run" in out and err == "handlib: not to be believed: x.json\n"
+    assert status == 2 and "error  x.json: a smoke run" in out and err == "handlib: not to be trusted: x.json\n"
     results.write({**record, "profile": "laptop", "git": {}}, tmp_path)
     status, out, _ = run("results", "verify", "--results-dir", tmp_path)
     assert status == 0 and "1 files, 0 errors, 1 doubts" in out

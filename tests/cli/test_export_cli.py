@@ -81,7 +81,7 @@ def test_a_model(export, tmp_path, monkeypatch):
         (("mean", "--out", "a.txt"), "name it .obj, .ply, .glb, .stl, .json, .npz or .onnx"),
         (
             ("nobody", "--out", "a.obj"),
-            "'nobody' is no .json or .npz of hands, and none of the hand model's own: mean, ",
+            "'nobody' is neither a .json or .npz of hands nor one of the hand model's own: mean, ",
         ),
         (("none.json", "--out", "a.obj"), "no file at none.json; it must hold"),
         (("mean", "--hand", "0", "--out", "a.obj"), "--hand or --frame is only for files"),

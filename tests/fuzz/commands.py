@@ -33,7 +33,7 @@ from handlib.training.train import TrainConfig
 NUMBERS = ("0", "1", "2", "-1", "-5", "0.5", "nan", "inf", "1e400", "x", "", "9" * 400, "NaN", "1,5")
 TEXTS = ("x", "", "nowhere:x", "rhd", "rhd:", "photos:.", "/", "/proc/nothing", "a\x00b", "é" * 300, "-")
 TINY = "--images 4 --val-images 2 --batch-size 2 --epochs 1 --lifting-steps 1 --workers 0".split()
-UNEXPECTED = "an error that should not be"
+UNEXPECTED = "internal error"
 
 
 @cache

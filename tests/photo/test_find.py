@@ -7,7 +7,7 @@ from scenes import Hands
 
 from handlib.networks.published import landmark_network, palm_network
 from handlib.networks.turned_crop import TurnedCrop
-from handlib.photo.find import Finder, same_points, views
+from handlib.photo.find import ACCEPTED, SURE, Detection, Finder, same_points, surest, views
 from handlib.photo.pyramid import Pyramid
 
 
@@ -106,3 +106,29 @@ def test_same_hand_is_one_whose_points_lie_on_the_others(finder, hands, rendered
     assert same_points(one.points_px, other.points_px) and same_points(other.points_px, one.points_px)
     elsewhere = one._replace(crop=one.crop._replace(center=one.crop.center + 60))
     assert not same_points(one.points_px, elsewhere.points_px)
+
+
+def _scored(finder, rendered, score, shift=0.0) -> Detection:
+    (hand,) = finder.look(Pyramid(rendered["image"][0]), TurnedCrop.around_points(rendered["joints_px"][:1]))
+    return hand._replace(score=score, crop=hand.crop._replace(center=hand.crop.center + shift))
+
+
+def test_of_hands_at_one_place_the_surest_is_kept(finder, rendered):
+    """A quarter of the hand's side apart they are two answers about one hand, and one of them is wrong."""
+    first = _scored(finder, rendered, 0.8)
+    side = float((first.points_px.amax(0) - first.points_px.amin(0)).max())
+    better, other = _scored(finder, rendered, 0.99, side / 4), _scored(finder, rendered, 0.75, 2 * side)
+    assert surest([first, better, other]) == [better, other]
+    assert surest([_scored(finder, rendered, ACCEPTED - 0.01)]) == []
+
+
+@pytest.mark.parametrize("first, looks", [(SURE, 2), (SURE - 0.01, 3)])
+def test_the_search_goes_on_until_the_hand_is_sure(rendered, monkeypatch, first, looks):
+    """One palm in each of the views, the first of which leads to a hand with this score."""
+    finder = Finder(palm_network(), landmark_network())
+    answers = [_scored(finder, rendered, score) for score in (0.0, first, 1.0, 1.0, 1.0)]
+    asked = []
+    monkeypatch.setattr(finder, "palm_crops", lambda image, view: [view.crops.take(slice(0, 1))])
+    monkeypatch.setattr(finder, "settled", lambda *_: asked.append(1) or answers[len(asked) - 1])
+    (found,) = finder.find(Pyramid(torch.zeros(3, 900, 1200, dtype=torch.uint8)), most=1)
+    assert len(asked) == looks and found.score == (first if looks == 2 else 1.0)

@@ -75,7 +75,7 @@ CLAIMS = (
     ),
     Claim(
         "refinement-do", "test-time refinement matters on DO", "Fig. 5d: without it considerably worse",
-        _RULE.format("refined", "not refined") + "; on cached evidence without the feature term of Eq. 13",
+        _RULE.format("refined", "not refined") + "; on cached evidence without the feature term and the Laplacian",
         (("rows-refined", "rows-full"), ("full", "no_test_refinement")), ("DO",),
     ),
     Claim(

@@ -35,36 +35,33 @@ export class Finder {
   }
 
   /**
-   * Up to `most` hands, surest first.
+   * Up to `most` hands, surest first. Of what lies at one place the surest is kept; the search goes on while nothing
+   * there is sure.
    * @param {Pyramid} image
    * @param {number} most
-   * @param {(hand: Detection) => void} [onFound]
+   * @param {(hand: Detection) => void} [onFound] called with each sure hand
    * @returns {Detection[]}
    */
   find(image, most, onFound = () => {}) {
-    const { ACCEPTED, TURNED_ZOOM } = this.constants.find;
+    const { SURE, TURNED_ZOOM } = this.constants.find;
     /** @type {Detection[]} */
-    const hands = [];
-    /** @type {(hand: Detection) => void} */
-    const keep = (hand) => {
-      hands.push(hand);
-      onFound(hand);
+    let hands = [];
+    const isSure = (/** @type {Detection} */ hand) => hand.score >= SURE;
+    const add = (/** @type {Detection} */ hand) => {
+      hands = this.surest([...hands, hand]);
+      if (isSure(hand) && hands.includes(hand)) onFound(hand);
     };
     for (const view of this.views(image)) {
       for (const crop of this.palmCrops(image, view)) {
-        if (hands.some((hand) => this.samePlace(crop, this.around(hand.points_px)))) continue;
-        const hand = this.settled(image, crop);
-        if (hand.score >= ACCEPTED && !hands.some((other) => this.samePoints(hand.points_px, other.points_px)))
-          keep(hand);
-        if (hands.length === most) return surestFirst(hands);
+        if (hands.some((hand) => isSure(hand) && this.samePlace(crop, this.around(hand.points_px)))) continue;
+        add(this.settled(image, crop));
+        if (hands.filter(isSure).length >= most) return hands.slice(0, most);
       }
-      if (view.name === "turned" && !hands.length) {
-        const hand = this.surestTurn(image, turnedCrop(view.crops[0], 0, 1 / TURNED_ZOOM));
-        if (hand.score >= ACCEPTED) keep(hand);
-      }
-      if (hands.length && !view.nextToo) break;
+      if (view.name === "turned" && !hands.some(isSure))
+        add(this.surestTurn(image, turnedCrop(view.crops[0], 0, 1 / TURNED_ZOOM)));
+      if (hands.length && hands.every(isSure) && !view.nextToo) break;
     }
-    return surestFirst(hands);
+    return hands.slice(0, most);
   }
 
   /**
@@ -214,8 +211,22 @@ export class Finder {
    * @param {ArrayLike<number>} one
    * @param {ArrayLike<number>} other
    */
-  samePoints(one, other) {
-    return average(distancesOf(one, other)) < this.constants.find.SAME_POINTS * extent(other).side;
+  samePoints(one, other, within = this.constants.find.SAME_POINTS) {
+    return average(distancesOf(one, other)) < within * extent(other).side;
+  }
+
+  /**
+   * Those that are accepted, surest first, without what lies where a surer one does.
+   * @param {Detection[]} hands
+   */
+  surest(hands) {
+    /** @type {Detection[]} */
+    const kept = [];
+    for (const hand of [...hands].sort((a, b) => b.score - a.score)) {
+      const known = kept.some((other) => this.samePoints(hand.points_px, other.points_px));
+      if (hand.score >= this.constants.find.ACCEPTED && !known) kept.push(hand);
+    }
+    return kept;
   }
 }
 
@@ -240,11 +251,6 @@ function distancesOf(a, b) {
   return Float64Array.from({ length: a.length / 2 }, (_, j) =>
     Math.hypot(a[2 * j] - b[2 * j], a[2 * j + 1] - b[2 * j + 1]),
   );
-}
-
-/** @param {Detection[]} hands */
-function surestFirst(hands) {
-  return hands.sort((a, b) => b.score - a.score);
 }
 
 /**

@@ -124,7 +124,7 @@ export class Tracker {
    */
   look(image, tracks, again = true) {
     const { PRESENT } = this.constants.find,
-      { MOST_VOTES } = this.constants.track;
+      { FAR, MOST_VOTES } = this.constants.track;
     for (const track of tracks) {
       track.beginLook();
       const left = track.side === "left",
@@ -135,7 +135,7 @@ export class Tracker {
       }
       const points_px = mirroredPx(look.points_px, left, image.width),
         { right } = look.evidence;
-      track.far = !this.finder.samePoints(points_px, track.points_px);
+      track.far = !this.finder.samePoints(points_px, track.points_px, FAR);
       const vote = (left ? 1 - right : right) - 0.5,
         votes = Math.min(Math.max(track.votes + 2 * vote, -MOST_VOTES), MOST_VOTES);
       Object.assign(track, { seen: look, points_px, missed: 0, votes });
