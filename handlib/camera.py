@@ -179,6 +179,24 @@ def unproject(
     return rays * depth[..., None]
 
 
+def mirror_cam(points_cam: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """Mirrors points of a camera frame, x → −x; its own inverse."""
+    return points_cam * points_cam.new_tensor([-1.0, 1.0, 1.0])
+
+
+def mirror_px(points_px: Float[Tensor, "*batch 2"], width: float) -> Float[Tensor, "*batch 2"]:
+    """Mirrors points of a picture, u → W − u; its own inverse."""
+    return torch.stack([width - points_px[..., 0], points_px[..., 1]], -1)
+
+
+def mirror_intrinsics(K: Float[Tensor, "*batch 3 3"], width: float) -> Float[Tensor, "*batch 3 3"]:
+    """Returns K of the mirrored picture: cx → W − cx, and the skew changes sign; its own inverse."""
+    mirrored = K.clone()
+    mirrored[..., 0, 1] = -K[..., 0, 1]
+    mirrored[..., 0, 2] = width - K[..., 0, 2]
+    return mirrored
+
+
 @checked
 def crop_box(joints_px: Float[Tensor, "*batch n 2"], factor: float = CROP_FACTOR) -> Float[Tensor, "*batch 3"]:
     """The square crop around some joints: left, top, side in pixels; `factor` times their tight box's larger side."""

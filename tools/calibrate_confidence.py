@@ -48,7 +48,7 @@ def candidates(predictor: Predictor, pyramid: Pyramid) -> list[tuple[list[float]
             crops += finder.palm_crops(pyramid, view)
         square = TurnedCrop.upright(torch.tensor([[0.0, 0, max(pyramid.height, pyramid.width)]]))
         with torch.no_grad():
-            turns = finder.look(pyramid, module._stack([square.turned(i * np.pi / 4) for i in range(8)]))
+            turns = finder.look(pyramid, square.turned([i * np.pi / 4 for i in range(8)]))
             turns = sorted(turns, key=lambda hand: -hand.presence)[: module.TRIED]
             crops += [TurnedCrop.around_points(hand.points_px[None]) for hand in turns]
             for crop in crops:

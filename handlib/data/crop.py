@@ -20,7 +20,16 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from ..camera import CROP_FACTOR, crop_box, crop_intrinsics, focal_length, project
+from ..camera import (
+    CROP_FACTOR,
+    crop_box,
+    crop_intrinsics,
+    focal_length,
+    mirror_cam,
+    mirror_intrinsics,
+    mirror_px,
+    project,
+)
 from .sample import HandSample
 
 RULES = ("joints", "visible", "box", "mask", "metric", "picture")
@@ -100,27 +109,6 @@ class Frame:
             box_px=None if self.box_px is None else mirror_px(self.box_px, width),
             **{name: picture[:, ::-1] for name, picture in pictures.items() if picture is not None},
         )
-
-
-# ---- mirror
-
-
-def mirror_cam(points_cam: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
-    """Mirrors points of a camera frame, x → −x; its own inverse."""
-    return points_cam * points_cam.new_tensor([-1.0, 1.0, 1.0])
-
-
-def mirror_px(points_px: Float[Tensor, "*batch n 2"], width: int) -> Float[Tensor, "*batch n 2"]:
-    """Mirrors points of a picture, u → W − u; its own inverse."""
-    return torch.stack([width - points_px[..., 0], points_px[..., 1]], -1)
-
-
-def mirror_intrinsics(K: Float[Tensor, "*batch 3 3"], width: int) -> Float[Tensor, "*batch 3 3"]:
-    """Returns K of the mirrored picture: cx → W − cx, and the skew changes sign; its own inverse."""
-    mirrored = K.clone()
-    mirrored[..., 0, 1] = -K[..., 0, 1]
-    mirrored[..., 0, 2] = width - K[..., 0, 2]
-    return mirrored
 
 
 # ---- and back

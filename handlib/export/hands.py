@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..camera import FLIP
+from ..camera import FLIP, mirror_cam
 from ..hand import HandModel
 from ..hand.files import mirrored, read_hand
 from ..photo.arrays import read_hands, write_hands
@@ -61,7 +61,7 @@ def mesh_of(hand: HandModel, placed: PlacedHand) -> Mesh:
     """The mesh of a hand, of a left one mirrored back."""
     vertices = hand(placed.pose, placed.shape).vertices @ placed.rotation.mT + placed.translation
     left = placed.side == "left"
-    vertices = vertices * vertices.new_tensor([-1.0, 1, 1]) if left else vertices
+    vertices = mirror_cam(vertices) if left else vertices
     return Mesh(vertices, hand.faces.flip(1) if left else hand.faces, hand.vertex_colors, f"{placed.side} hand")
 
 

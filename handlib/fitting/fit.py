@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ..camera import mirror_cam, mirror_intrinsics, mirror_px
 from ..hand import HandModel
 from ..output import DHPEOutput
 from ..support.arguments import at_least, checked
@@ -136,24 +137,19 @@ def best_of(posterior: Posterior, state: State, iterations: int) -> tuple[State,
 
 def mirror(seen: Observation, width: float) -> Observation:
     """What a mirrored image of this width shows: x to width − x."""
-    points_px = seen.points_px * seen.points_px.new_tensor([-1.0, 1]) + seen.points_px.new_tensor([width, 0.0])
-    K = seen.K
-    if K is not None:
-        K = K.clone()
-        K[:, 0, 1], K[:, 0, 2] = -K[:, 0, 1], width - K[:, 0, 2]
-    points_3d = None if seen.points_3d is None else seen.points_3d * seen.points_px.new_tensor([-1.0, 1, 1])
-    return seen._replace(points_px=points_px, K=K, points_3d=points_3d)
+    K = None if seen.K is None else mirror_intrinsics(seen.K, width)
+    points_3d = None if seen.points_3d is None else mirror_cam(seen.points_3d)
+    return seen._replace(points_px=mirror_px(seen.points_px, width), K=K, points_3d=points_3d)
 
 
 def mirror_output(output: DHPEOutput, width: float) -> DHPEOutput:
     """An estimate of a mirrored image in the image itself; h stays that of the right hand."""
-    flip, flip_px = output.h.new_tensor([-1.0, 1, 1]), output.h.new_tensor([-1.0, 1])
     return replace(
         output,
-        vertices=output.vertices * flip,
-        joints_3d=output.joints_3d * flip,
-        joints_2d=output.joints_2d * flip_px + output.h.new_tensor([width, 0.0]),
-        root_cam=None if output.root_cam is None else output.root_cam * flip,
+        vertices=mirror_cam(output.vertices),
+        joints_3d=mirror_cam(output.joints_3d),
+        joints_2d=mirror_px(output.joints_2d, width),
+        root_cam=None if output.root_cam is None else mirror_cam(output.root_cam),
     )
 
 

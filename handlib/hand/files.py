@@ -11,12 +11,13 @@ each face; `named_poses` (n, 45) with `pose_names` (n); and `side`, the hand tha
 thumb towards +z.
 """
 
+import io
+import math
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
-
-from ..support.archives import read_npz
 
 OPENHAND = Path(__file__).parent / "assets" / "OPENHAND_RIGHT.npz"
 V, F, J = 778, 1538, 16  # vertices, faces, joints of every MANO-shaped hand
@@ -46,6 +47,9 @@ _OPTIONAL = {
     "ft": (F, 3),
     "named_poses": (ANY, 45),
 }
+
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}  # of .npy
 
 
 class HandFileError(ValueError):
@@ -184,3 +188,39 @@ def _volume(vertices: np.ndarray, faces: np.ndarray) -> float:
     centered = vertices - vertices.mean(0)
     a, b, c = (centered[faces[:, i]] for i in range(3))
     return float(np.einsum("fc,fc->", a, np.cross(b, c)))
+
+
+# ---- any .npz from outside
+
+
+def read_npz(path: Path, most: int, mend: str) -> dict[str, np.ndarray]:
+    """The arrays of an archive by their names. most: bytes that it may unpack to. mend: the end of an error.
+
+    Nothing in it is unpickled, and no more memory is reserved than it has bytes. Every error is a `ValueError` without
+    the path, which the caller adds.
+    """
+    failed = "not a readable .npz archive"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > most:
+                raise ValueError(f"it unpacks to {unpacked >> 20} MB, more than {most >> 20} are refused")
+            arrays = {}
+            for entry in archive.infolist():
+                name = entry.filename.removesuffix(".npy")
+                failed = f"the field '{name}' cannot be read"
+                with archive.open(entry) as file:
+                    _check_header(file, entry.file_size)
+                with archive.open(entry) as file:
+                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+            return arrays
+    except Exception as error:  # zipfile, zlib and NumPy raise whatever a damaged file leads them to
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{failed} ({reason[:200]}); {mend}") from error
+
+
+def _check_header(file: io.BufferedIOBase, size: int) -> None:
+    """Refuses an array that its header makes larger than its bytes, before NumPy reserves memory for it."""
+    shape, _, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
+    if math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"an array of shape {shape} in {size} bytes")

@@ -59,9 +59,10 @@ class TurnedCrop(NamedTuple):
     def take(self, index) -> "TurnedCrop":
         return TurnedCrop(*(part[index] for part in self))
 
-    def turned(self, angle: float, zoom: float = 1.0) -> "TurnedCrop":
-        """Returns the crops rotated by a further angle (radians) and enlarged by a factor."""
-        return TurnedCrop(self.center, self.side * zoom, self.angle + angle)
+    def turned(self, angle: float | list[float], zoom: float = 1.0) -> "TurnedCrop":
+        """Returns the crops rotated by a further angle (radians) and enlarged by a factor; one crop by each angle."""
+        turned = self.angle + self.angle.new_tensor(angle)
+        return TurnedCrop(self.center.expand(len(turned), 2), (self.side * zoom).expand(len(turned)), turned)
 
     def inner(self, other: "TurnedCrop") -> "TurnedCrop":
         """Converts crops given in crop coordinates of these to pixels of the image."""

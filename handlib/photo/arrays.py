@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..support.archives import read_npz
+from ..hand.files import read_npz
 from ..support.files import atomic_path
 
 MAX_BYTES = 1 << 30  # two hands at 60 frames a second for an hour have half of it

@@ -70,7 +70,7 @@ def views(height: int, width: int) -> Iterator[View]:
         yield View("finer", whole, "zeros", large)
     if TILE * long >= large:
         yield View("tiles", _tiles(height, width, TILE * long, OVERLAP), "zeros", large, SMALL_PALM)
-    yield View("turned", _stack([whole.turned(i * quarter, TURNED_ZOOM) for i in (1, 2, 3)]), "border")
+    yield View("turned", whole.turned([i * quarter for i in (1, 2, 3)], TURNED_ZOOM), "border")
     if fine:  # the network sees some palms only where little else is seen
         yield View("halves", _tiles(height, width, long / 2, 0.5), "zeros")
 
@@ -136,11 +136,9 @@ class Finder:
     def checked(self, image: Pyramid, hand: Detection, before: Detection) -> Detection:
         """The hand with its score: how sure the network is, through moved crops too, and how far its points move."""
         own = TurnedCrop.around_points(hand.points_px[None])
-        moved = [
-            TurnedCrop(own.center + own.center.new_tensor([x, y]) * own.side, own.side * scale, own.angle + angle)
-            for x, y, scale, angle in MOVES
-        ]
-        looks = self.look(image, _stack(moved))
+        x, y, scale, angle = own.center.new_tensor(MOVES).unbind(1)
+        moved = TurnedCrop(own.center + torch.stack([x, y], 1) * own.side, own.side * scale, own.angle + angle)
+        looks = self.look(image, moved)
         side = (hand.points_px.amax(0) - hand.points_px.amin(0)).max()
         points = torch.stack([hand.points_px, *(look.points_px for look in looks)])
         spread = (points - points.mean(0)).norm(dim=-1).mean(0) / side
@@ -152,7 +150,7 @@ class Finder:
     @torch.no_grad()
     def surest_turn(self, image: Pyramid, square: TurnedCrop) -> Detection:
         """The hand of a square: looked at in eight turns, the most present ones followed, the best scored kept."""
-        turns = self.look(image, _stack([square.turned(i * 2 * math.pi / TURNS) for i in range(TURNS)]))
+        turns = self.look(image, square.turned([i * 2 * math.pi / TURNS for i in range(TURNS)]))
         turns = sorted(turns, key=lambda hand: -hand.presence)[:TRIED]
         hands = [self.settled(image, TurnedCrop.around_points(hand.points_px[None]), 2) for hand in turns]
         return max(hands, key=lambda hand: (hand.score, hand.presence))
@@ -170,10 +168,6 @@ def same_points(one: Float[Tensor, "21 2"], other: Float[Tensor, "21 2"]) -> boo
 def same_place(one: TurnedCrop, other: TurnedCrop) -> bool:
     apart, ratio = float((one.center - other.center).norm()), float(one.side / other.side)
     return apart < SAME_PLACE * float(torch.minimum(one.side, other.side)) and 0.5 < ratio < 2
-
-
-def _stack(crops: list[TurnedCrop]) -> TurnedCrop:
-    return TurnedCrop(*(torch.cat(parts) for parts in zip(*crops, strict=True)))
 
 
 def _tiles(height: int, width: int, side: float, overlap: float) -> TurnedCrop:

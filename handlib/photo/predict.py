@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..camera import CROP_FACTOR, SCALE_UNIT, crop_box, unproject
+from ..camera import CROP_FACTOR, SCALE_UNIT, crop_box, mirror_cam, mirror_intrinsics, mirror_px, unproject
 from ..dhpe import DHPE
 from ..fitting.lift import NOISE, Lifted, Lifter, to_ray
 from ..fitting.posterior import Noise, State
@@ -37,7 +37,6 @@ NEAREST = 0.4  # meters: closer than this no hand is photographed, so a crop's f
 HAND_CROP = 0.27  # meters of a hand's turned crop, about
 UNCHECKED = 0.03  # spread of the points of a hand that was not checked
 SIDES = ("right", "left")
-_FLIP = (-1.0, 1.0, 1.0)
 
 
 class Predictor:
@@ -138,7 +137,7 @@ class Predictor:
         for i, h in enumerate(outputs.h):
             posed = self.model.hand(*MeshParameters.split(h)[:2]).vertices
             rotation, translation = roma.rigid_points_registration(posed.double(), vertices[i].double())
-            vertices_cam = vertices[i] * vertices.new_tensor(_FLIP) if left[i] else vertices[i]
+            vertices_cam = mirror_cam(vertices[i]) if left[i] else vertices[i]
             hands.append(HandEstimate(
                 side=SIDES[int(left[i])],
                 score=float(score[i]),
@@ -279,13 +278,10 @@ def in_camera(output: DHPEOutput, crop: TurnedCrop, K: Float[Tensor, "n 3 3"]) -
 
 def mirrored_K(K: Float[Tensor, "3 3"], left: Tensor, width: float) -> Float[Tensor, "n 3 3"]:
     """K for each hand: of the mirrored photograph for left ones."""
-    own = K.expand(len(left), 3, 3).clone()
-    own[left, 0, 1], own[left, 0, 2] = -own[left, 0, 1], width - own[left, 0, 2]
-    return own
+    return torch.where(left[:, None, None], mirror_intrinsics(K, width), K)
 
 
 def mirrored(crop: TurnedCrop, left: Tensor, width: float) -> TurnedCrop:
     """Crops of left hands as they are in the mirrored photograph, and back."""
-    center = crop.center.clone()
-    center[left, 0] = width - center[left, 0]
+    center = torch.where(left[:, None], mirror_px(crop.center, width), crop.center)
     return TurnedCrop(center, crop.side, torch.where(left, -crop.angle, crop.angle))

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..camera import mirror_px
 from ..fitting.lift import NOISE
 from ..fitting.posterior import State
 from ..networks.turned_crop import HandEvidence, TurnedCrop
@@ -144,7 +145,7 @@ class Tracker:
         left = torch.tensor([track.left for track in tracks])
         crop, evidence = self.predictor.last_look(pyramid, torch.stack([track.points_px for track in tracks]), left)
         points = crop.to_px(evidence.points[..., :2])
-        points[left, :, 0] = pyramid.width - points[left, :, 0]
+        points[left] = mirror_px(points[left], pyramid.width)
         for i, track in enumerate(tracks):
             row = slice(i, i + 1)
             track.end_look(Detection(crop.take(row), HandEvidence(*(part[row] for part in evidence))), points[i])

@@ -12,7 +12,7 @@ from torch.nn import functional
 from ..support.arguments import checked
 from .backends import Backend, check, choose
 from .edges import VisibilityGradient
-from .interpolate import barycentrics, interpolate
+from .interpolate import interpolate
 from .rasterize import captured, check_faces, check_mesh, corners
 
 LARGEST = 1 << 14  # side of an image in pixels
@@ -175,14 +175,10 @@ class Renderer:
     ) -> tuple[Int[Tensor, "*batch h w"], Float[Tensor, "*batch h w 3"]]:
         """Returns the face index at each pixel (−1: none) and the barycentric weights there (0 where none)."""
         lead = vertices_px.shape[:-2]
-        vertices, faces, face, _ = self._scene(vertices_px, faces)
-        weights = vertices.new_zeros(*face.shape, 3)
-        image, row, column = (face >= 0).nonzero(as_tuple=True)
-        corner = faces[image if len(faces) != 1 else 0, face[image, row, column]]
-        center = torch.stack([column, row], -1).to(vertices) + 0.5
-        shares = barycentrics(vertices[image[:, None], corner, :2], center)
-        weights = weights.index_put((image, row, column), shares)
-        return face.long().view(*lead, *face.shape[1:]), weights.view(*lead, *weights.shape[1:])
+        scene = self._scene(vertices_px, faces)
+        corner = torch.eye(3).to(scene.vertices).expand(1, faces.shape[-2], 3, 3)
+        weights = interpolate(corner, *scene[:3], corner.new_zeros(1, 1, 1, 3))
+        return scene.face.long().view(*lead, *scene.face.shape[1:]), weights.view(*lead, *weights.shape[1:])
 
     def _samples(self, supersampling: int) -> tuple[int, int]:
         return self.height * supersampling, self.width * supersampling

@@ -1,1 +1,1 @@
-"""General helpers that know nothing of hands: atomic files, locks, images, safe pickles and archives, compiled code."""
+"""General helpers that know nothing of hands: atomic files, locks, images, safe pickles, compiled code."""

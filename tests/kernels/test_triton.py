@@ -38,9 +38,8 @@ H, W = 9, 12
 def few_steps(monkeypatch):
     """All pixels of a face or of a line at once, since the interpreter takes equally long for one lane and for many."""
     if not GPU:
-        for module in (cuda, cuda_edges, cuda_soft):
+        for module in (cuda, cuda_jit, cuda_soft):
             monkeypatch.setattr(module, "LANES", 128)
-        monkeypatch.setattr(cuda_kato, "LANES", 16)
 
 
 @pytest.fixture(params=[(torch.float32, 2), (torch.float64, 1)], ids=["single, own faces", "double, shared faces"])

@@ -1,27 +1,11 @@
 """renderer/edges.py as loops that numba compiles for the CPU."""
 
 import math
-
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from functools import partial
 
 from ...support.jit import jit
 from .rasterize import twice_area, weights
-from .sound import each_mesh, sound
-
-
-def edge_push(
-    image: Float[Tensor, "b h w c"],
-    gradient: Float[Tensor, "b h w c"],
-    vertices: Float[Tensor, "b v 3"],
-    faces: Int[Tensor, "#b f 3"],
-    face: Int[Tensor, "b h w"],
-) -> Float[Tensor, "b v 3"]:
-    """Computes `edges.edge_push`."""
-    push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
-    each_mesh(_edge_push, vertices, faces, image, gradient, face, push)
-    return push
+from .sound import pushed, sound
 
 
 @jit
@@ -43,6 +27,9 @@ def _edge_push(vertices, faces, image, gradient, face, push):
                 if step != 0 and math.isfinite(step):
                     _push_outline(vertices, faces, face, push, row, column, axis, step)
     return True
+
+
+edge_push = partial(pushed, _edge_push)
 
 
 @jit

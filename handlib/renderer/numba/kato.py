@@ -1,28 +1,13 @@
 """renderer/kato.py as loops that numba compiles for the CPU."""
 
 import math
+from functools import partial
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from ...support.jit import jit
 from ..kato import NEAR
-from .sound import each_mesh, sound
-
-
-def kato_push(
-    image: Float[Tensor, "b h w c"],
-    gradient: Float[Tensor, "b h w c"],
-    vertices: Float[Tensor, "b v 3"],
-    faces: Int[Tensor, "#b f 3"],
-    face: Int[Tensor, "b h w"],
-) -> Float[Tensor, "b v 3"]:
-    """Computes `kato.kato_push`."""
-    push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
-    each_mesh(_kato_push, vertices, faces, image, gradient, face, push)
-    return push
+from .sound import pushed, sound
 
 
 @jit
@@ -46,6 +31,9 @@ def _kato_push(vertices, faces, image, gradient, face, push):
                     push[i, axis] += at_p
                     push[j, axis] += at_q
     return True
+
+
+kato_push = partial(pushed, _kato_push)
 
 
 @jit

@@ -6,6 +6,8 @@ Each loop looks for itself, in the backward pass, too, since faces may be change
 from collections.abc import Callable
 
 import numpy as np
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...support.jit import each, jit
@@ -21,6 +23,20 @@ def each_mesh(kernel: Callable, vertices: Tensor, faces: Tensor, *arguments: Ten
     """
     if not all(each(kernel, len(vertices), vertices, faces, *arguments)):
         check_mesh(vertices, faces)
+
+
+def pushed(
+    kernel: Callable,
+    image: Float[Tensor, "b h w c"],
+    gradient: Float[Tensor, "b h w c"],
+    vertices: Float[Tensor, "b v 3"],
+    faces: Int[Tensor, "#b f 3"],
+    face: Int[Tensor, "b h w"],
+) -> Float[Tensor, "b v 3"]:
+    """Computes `edges.edge_push` or `kato.kato_push`, by the kernel."""
+    push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
+    each_mesh(kernel, vertices, faces, image, gradient, face, push)
+    return push
 
 
 @jit

@@ -4,29 +4,11 @@ One program per face visits the pixels that see the face and compares each with 
 where it occludes what the neighbor sees. Every pair of pixels has one occluder, so it is counted once.
 """
 
+from functools import partial
+
 import triton.language as tl
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from .jit import EXACT, LANES, at_vertices, barycentrics, box, corner_of, image_and_face, jit, load_corner, store_pull
-
-
-def edge_push(
-    image: Float[Tensor, "b h w c"],
-    gradient: Float[Tensor, "b h w c"],
-    vertices: Float[Tensor, "b v 3"],
-    faces: Int[Tensor, "#b f 3"],
-    face: Int[Tensor, "b h w"],
-) -> Float[Tensor, "b v 3"]:
-    """Computes `edges.edge_push`; deterministic."""
-    b, h, w, c = image.shape
-    v, f = vertices.shape[1], faces.shape[1]
-    pulls = vertices.new_empty(b, f, 3, 2)
-    if b * f:
-        pictures = (image.detach().contiguous(), gradient.contiguous(), face.contiguous())
-        meshes = (vertices.detach().contiguous(), faces.contiguous(), pulls, v, f, int(len(faces) > 1))
-        _push_face[(b * f,)](*pictures, *meshes, h, w, c, LANES, num_warps=1, **EXACT)
-    return at_vertices(pulls, faces, v)
+from .jit import barycentrics, box, corner_of, image_and_face, jit, load_corner, pushed, store_pull
 
 
 @jit
@@ -101,6 +83,9 @@ def _push_face(
                 at_x0, at_x1, at_x2 = at_x0 + w0 * along_x, at_x1 + w1 * along_x, at_x2 + w2 * along_x
                 at_y0, at_y1, at_y2 = at_y0 + w0 * along_y, at_y1 + w1 * along_y, at_y2 + w2 * along_y
     store_pull(pulls, image, number, f, at_x0, at_y0, at_x1, at_y1, at_x2, at_y2)
+
+
+edge_push = partial(pushed, _push_face)
 
 
 @jit

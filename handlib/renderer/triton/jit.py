@@ -74,6 +74,26 @@ def store_pull(pulls, image, number, f, x0, y0, x1, y1, x2, y2):
     tl.store(start + 5, tl.sum(y2, 0))
 
 
+def pushed(
+    kernel: Callable,
+    image: Float[Tensor, "b h w c"],
+    gradient: Float[Tensor, "b h w c"],
+    vertices: Float[Tensor, "b v 3"],
+    faces: Int[Tensor, "#b f 3"],
+    face: Int[Tensor, "b h w"],
+    **constants: float,
+) -> Float[Tensor, "b v 3"]:
+    """Computes `edges.edge_push` or `kato.kato_push`, by the kernel; deterministic."""
+    b, h, w, c = image.shape
+    v, f = vertices.shape[1], faces.shape[1]
+    pulls = vertices.new_empty(b, f, 3, 2)
+    if b * f:
+        pictures = (image.detach().contiguous(), gradient.contiguous(), face.contiguous())
+        meshes = (vertices.detach().contiguous(), faces.contiguous(), pulls, v, f, int(len(faces) > 1))
+        kernel[(b * f,)](*pictures, *meshes, h, w, c, LANES=LANES, num_warps=1, **constants, **EXACT)
+    return at_vertices(pulls, faces, v)
+
+
 def at_vertices(pulls: Float[Tensor, "b f 3 2"], faces: Int[Tensor, "#b f 3"], v: int) -> Float[Tensor, "b v 3"]:
     """Sums the pulls on the corners of all faces at each vertex; zero in z."""
     b, f = pulls.shape[:2]

@@ -4,30 +4,12 @@ One program works on the three edges of a face, one line of pixels at a time. Th
 is visible at the edge, the inner sweep only over the box of the face. Most edges are hidden, so few pixels are visited.
 """
 
+from functools import partial
+
 import triton.language as tl
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from ..kato import NEAR
-from .jit import EXACT, LANES, at_vertices, box, corner_of, image_and_face, jit, load_corner, store_pull
-
-
-def kato_push(
-    image: Float[Tensor, "b h w c"],
-    gradient: Float[Tensor, "b h w c"],
-    vertices: Float[Tensor, "b v 3"],
-    faces: Int[Tensor, "#b f 3"],
-    face: Int[Tensor, "b h w"],
-) -> Float[Tensor, "b v 3"]:
-    """Computes `kato.kato_push`; deterministic."""
-    b, h, w, c = image.shape
-    v, f = vertices.shape[1], faces.shape[1]
-    pulls = vertices.new_empty(b, f, 3, 2)
-    if b * f:
-        pictures = (image.detach().contiguous(), gradient.contiguous(), face.contiguous())
-        meshes = (vertices.detach().contiguous(), faces.contiguous(), pulls, v, f, int(len(faces) > 1))
-        _pull_face[(b * f,)](*pictures, *meshes, h, w, c, NEAR, LANES, num_warps=1, **EXACT)
-    return at_vertices(pulls, faces, v)
+from .jit import box, corner_of, image_and_face, jit, load_corner, pushed, store_pull
 
 
 @jit
@@ -69,6 +51,9 @@ def _pull_face(
     r1, s1 = _pull_edge(flat, down, y1, x1, y2, x2, y0, x0, NEAR, LANES)
     r2, s2 = _pull_edge(flat, down, y2, x2, y0, x0, y1, x1, NEAR, LANES)
     store_pull(pulls, image, number, f, p0 + q2, r0 + s2, p1 + q0, r1 + s0, p2 + q1, r2 + s1)
+
+
+kato_push = partial(pushed, _pull_face, NEAR=NEAR)
 
 
 @jit
