@@ -15,7 +15,7 @@ from ..data.real.palm import palm_visible, wrist_to_palm
 from ..dhpe import DHPE
 from ..hand.joints import MIDDLE_MCP
 from ..output import DHPEOutput
-from ..refinement import refine
+from ..refinement import METHOD, refine
 from .metrics import (
     align,
     auc,
@@ -38,13 +38,21 @@ PCK_GRID_MM = torch.linspace(0, 50, 51)
 
 
 def predictions(
-    model: DHPE, data: CachedHands, iterations: int = 0, batch_size: int = 32, progress: bool = True
+    model: DHPE,
+    data: CachedHands,
+    iterations: int = 0,
+    batch_size: int = 32,
+    progress: bool = True,
+    method: str = METHOD,
 ) -> dict[str, Tensor]:
-    """Estimates every sample and compares it with the truth: all fields of `compared_output`, one row per sample."""
+    """Estimates every sample and compares it with the truth: all fields of `compared_output`, one row per sample.
+
+    iterations, method: of refinement.
+    """
     model.eval()
 
     def measure(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        output, batch = estimated(model, batch, data.passes, iterations)
+        output, batch = estimated(model, batch, data.passes, iterations, method)
         with torch.no_grad():
             mask = model.render_mask(output.mesh_crop.vertices, batch["image"].shape[-1]) if "mask" in batch else None
             return compared_output(output, batch, mask, data.scored, data.palm)
@@ -53,18 +61,21 @@ def predictions(
 
 
 def estimated(
-    model: DHPE, batch: dict[str, Tensor], passes: int = 1, iterations: int = 0
+    model: DHPE, batch: dict[str, Tensor], passes: int = 1, iterations: int = 0, method: str = METHOD
 ) -> tuple[DHPEOutput, dict[str, Tensor]]:
     """Estimates a batch; returns the estimates and the batch as it was cropped last.
 
-    passes: number of crops, each after the first around the estimate in the one before. iterations: of refinement.
+    passes: number of crops, each after the first around the estimate in the one before. iterations, method: of
+    refinement.
     """
     with torch.no_grad():
         output = model(batch["image"])
         for _ in range(passes - 1):
             batch = recropped(batch, output.joints_2d)
             output = model(batch["image"])
-    return refine(model, batch["image"], output, iterations) if iterations else output, batch
+    if iterations:
+        output = refine(model, batch["image"], output, iterations, method=method)
+    return output, batch
 
 
 def depth_of_root(joints_cam: Float[Tensor, "b 21 3"]) -> Float[Tensor, " b"]:

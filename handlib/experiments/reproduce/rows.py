@@ -25,7 +25,7 @@ from ...training.loss import dhpe_loss
 from ...training.photo_model import PhotoTraining, lift_batches, loss_of
 from ...training.regressor import MEND, ignore_features, train_regressor
 from .evidence import SIDE, Rows, raw_training_rows
-from .sets import SPLITS
+from .sets import DESCENT, SPLITS
 
 # Eq. 2 and 3 train F and J2D, which are frozen here. L_Lap costs more than all the rest, and no claim is about it.
 WEIGHTS = LossWeights(feature=0.0, feature_joints=0.0, heatmap=0.0, earlier_heatmaps=0.0, laplacian=0.0)
@@ -176,7 +176,7 @@ def samples_of(
         with torch.no_grad():
             output = estimate(model, some)
         if iterations:
-            output = refine(model, _pictures(len(index)), output, iterations, REFINEMENT)
+            output = refine(model, _pictures(len(index)), output, iterations, REFINEMENT, DESCENT)
         with torch.no_grad():
             parts.append(compared_output(output, some.batch(), None, scored))
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

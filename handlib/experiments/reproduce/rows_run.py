@@ -11,7 +11,7 @@ from .experiments import Experiment
 from .measure import errors_of
 from .records import read_rate, write_measured
 from .rows import REFINEMENT, VARIANTS, Rows, described, fit, samples_of
-from .sets import PHOTOS
+from .sets import DESCENT, PHOTOS
 from .suite import Run, Suite
 
 CURVES = ("pck_root", "refinement")
@@ -75,7 +75,7 @@ class RowRunner:
             "tests": list(tests),
             "variant": described(self.variant),
             "rate": rate,
-            "refine": {"iterations": iterations, **(asdict(REFINEMENT) if iterations else {})},
+            "refine": {"iterations": iterations, **({"method": DESCENT, **asdict(REFINEMENT)} if iterations else {})},
         }
         write_measured(
             self.suite, experiment, PHOTOS if photos else "", self.run.seed,

@@ -9,7 +9,7 @@ import torch
 
 from ...evaluation import evaluate, results
 from ...evaluation.protocols import OWN_PROTOCOLS
-from ...refinement import METHOD, RefinementWeights
+from ...refinement import RefinementWeights
 from ...support.files import write_json
 from ...training.checkpoint import read_log
 from ...training.profiles import TrainConfig
@@ -23,7 +23,7 @@ from .measure import errors_of
 from .records import about, command_of, hand_of, read_rate, write_measured
 from .rows import VARIANTS, lift
 from .rows_run import RowRunner
-from .sets import PHOTOS
+from .sets import DESCENT, PHOTOS
 from .suite import Run, Suite, described_run, rated_as
 
 
@@ -106,7 +106,7 @@ class Runner:
             options = FitOptions(detector=method.model, progress=self.progress, device=self.device)
             method = BASELINES[experiment.name].fit(config, folder, options)
         if isinstance(method, DHPEMethod):
-            samples = evaluate.predictions(method.model, data, iterations, progress=self.progress)
+            samples = evaluate.predictions(method.model, data, iterations, progress=self.progress, method=DESCENT)
         else:
             samples = predictions(method, data, progress=self.progress, device=self.device)
         metrics, curves = evaluate.measurements(samples, len(data), OWN_PROTOCOLS.get(test, ()))
@@ -114,7 +114,7 @@ class Runner:
         trained = log[-1]["minutes"] if log else 0.0  # which several experiments may share
         baseline = BASELINES.get(run.training)
         used = baseline.used(config) if baseline else config  # not what it was given, but what it made of that
-        refinement = {"method": METHOD, **asdict(RefinementWeights())} if iterations else {}
+        refinement = {"method": DESCENT, **asdict(RefinementWeights())} if iterations else {}
         settings = {"train": described_run(asdict(used)), "refine": {"iterations": iterations, **refinement}}
         write_measured(
             self.suite, experiment, test, run.seed, f"{experiment.title}: accuracy on {data.name}", metrics, curves,

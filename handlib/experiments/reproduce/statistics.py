@@ -3,7 +3,7 @@
 Two things make a difference uncertain: training again (another seed, which also draws other training hands) and testing
 on other hands. The bootstrap here draws both anew, hands by the same draw for both methods, since they are paired.
 
-The rules stand in this file, and were written before the runs that they judge:
+The rules stand in this file, and were written before the runs that they judge; what came later says so:
 
 - `DELTA`, the smallest difference of AUC that matters.
 - *bounded*: the difference is smaller than that, whichever sign it has. *holds*, *contradicted*: it differs from zero,
@@ -35,7 +35,7 @@ Differences = list[Float[np.ndarray, "seeds _"]]
 class Effect(NamedTuple):
     """A mean difference, its 95 % interval, and the p-values of "it is 0" and of "it is DELTA or more".
 
-    Of a claim that there is no difference, `p_zero` is that of "it is DELTA or less", which contradicts it.
+    Of a claim that there is no difference, `p_zero` is that of "it is DELTA or less", which contradicts it (later).
     """
 
     mean: float
