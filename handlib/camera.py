@@ -179,16 +179,19 @@ def unproject(
     return rays * depth[..., None]
 
 
+@checked
 def mirror_cam(points_cam: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     """Mirrors points of a camera frame, x → −x; its own inverse."""
     return points_cam * points_cam.new_tensor([-1.0, 1.0, 1.0])
 
 
+@checked
 def mirror_px(points_px: Float[Tensor, "*batch 2"], width: float) -> Float[Tensor, "*batch 2"]:
     """Mirrors points of a picture, u → W − u; its own inverse."""
     return torch.stack([width - points_px[..., 0], points_px[..., 1]], -1)
 
 
+@checked
 def mirror_intrinsics(K: Float[Tensor, "*batch 3 3"], width: float) -> Float[Tensor, "*batch 3 3"]:
     """Returns K of the mirrored picture: cx → W − cx, and the skew changes sign; its own inverse."""
     mirrored = K.clone()
