@@ -1,6 +1,7 @@
 """The command line. Each command is a function; its docstring and its arguments are the help that it prints."""
 
 import importlib
+import os
 import sys
 
 import tyro
@@ -51,13 +52,19 @@ def main() -> None:
     if command not in COMMANDS:
         sys.exit(_fail(ValueError(f"unknown command '{command}': choose one of {', '.join(COMMANDS)}")))
     try:
-        function = getattr(importlib.import_module(f".{command}", __package__), f"{command}_command")
-        if command in PARSED:
-            tyro.cli(function, prog=f"handlib {command}", args=rest)
-        else:
-            function(rest)
+        try:
+            function = getattr(importlib.import_module(f".{command}", __package__), f"{command}_command")
+            if command in PARSED:
+                tyro.cli(function, prog=f"handlib {command}", args=rest)
+            else:
+                function(rest)
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # what reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        sys.exit(141)  # as of a program that SIGPIPE ended
     except Exception as error:
         if show:
             raise

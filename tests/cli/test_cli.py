@@ -396,3 +396,11 @@ def test_letters_that_the_terminal_lacks():
         [sys.executable, "-m", "handlib.cli", "train", "--help"], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 0 and "--joint-learning-rate" in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of Windows end without SIGPIPE")
+def test_a_pipe_that_is_closed_early_is_no_error():
+    command = [sys.executable, "-m", "handlib.cli", "reproduce", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait() == 141
