@@ -62,7 +62,8 @@ class TurnedCrop(NamedTuple):
     def turned(self, angle: float | list[float], zoom: float = 1.0) -> "TurnedCrop":
         """Returns the crops rotated by a further angle (radians) and enlarged by a factor; one crop by each angle."""
         turned = self.angle + self.angle.new_tensor(angle)
-        return TurnedCrop(self.center.expand(len(turned), 2), (self.side * zoom).expand(len(turned)), turned)
+        shape = turned.shape  # its length would be a constant of a model in ONNX
+        return TurnedCrop(self.center.expand(*shape, 2), (self.side * zoom).expand(shape), turned)
 
     def inner(self, other: "TurnedCrop") -> "TurnedCrop":
         """Converts crops given in crop coordinates of these to pixels of the image."""
