@@ -3,7 +3,7 @@ refinement. Published curves and numbers are dotted and say so."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...support.files import atomic_path
 from .. import published
@@ -15,6 +15,8 @@ from .tables import test_title
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+else:  # Python 3.10 looks the names up where types are checked
+    Axes = Figure = Any
 
 STYLES = ("-", "--", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 
@@ -119,7 +121,7 @@ def _joints(runs: Collection) -> "Figure | None":
     return figure
 
 
-def _figure(panels: int, width: float, height: float = 3.6) -> tuple["Figure", "list[Axes]"]:
+def _figure(panels: int, width: float, height: float = 3.6) -> "tuple[Figure, list[Axes]]":
     from matplotlib.figure import Figure  # needs no display, and leaves pyplot's list of figures alone
 
     figure = Figure(figsize=(width * panels, height), layout="constrained")
