@@ -1,5 +1,6 @@
 """`handlib bench gpu`: its parts survive a lack of time and each other's failures, and the training fits the rest."""
 
+import os
 import sys
 import time
 from dataclasses import replace
@@ -55,6 +56,16 @@ def test_without_time_nothing_is_started(tmp_path, monkeypatch):
     found = metrics_of(bench_gpu(replace(SMOKE, minutes=0.1), "smoke", tmp_path, tmp_path / "run"))
     assert {name for name in found if name.endswith("_done")} >= {"renderer_done", "training_done", "train_done"}
     assert not any(value for name, value in found.items() if name.endswith("_done"))
+
+
+def test_what_an_earlier_session_left_is_not_reported(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "log.jsonl").write_text('{"epoch": 3, "images_per_second": 1.0, "val_joints_root_mean_mm": 9.0}\n')
+    os.utime(run / "log.jsonl", (0, 0))
+    monkeypatch.setattr(gpu, "run_for", lambda *_: "failed")
+    monkeypatch.setattr(gpu, "measured_rate", lambda *_: pytest.fail("the rate of another session was taken"))
+    assert "train_epoch" not in metrics_of(bench_gpu(SMOKE, "smoke", tmp_path, run))
 
 
 def test_no_time_is_refused(tmp_path):

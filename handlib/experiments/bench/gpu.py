@@ -82,11 +82,11 @@ def bench_gpu(config: GpuBench, profile: str, folder: Path, out: Path) -> dict[s
     """
     if not 0 < config.minutes < 1e6:
         raise ValueError(f"minutes must be more than 0, not {config.minutes:g}")
-    started = time.perf_counter()
+    started, began = time.perf_counter(), time.time()
     device, ends = ("cuda" if torch.cuda.is_available() else "cpu"), started + 60 * config.minutes - RESERVE
     metrics = []
 
-    def do(part: Part) -> None:
+    def do(part: Part) -> bool:
         begun = time.perf_counter()
         seconds = min(60 * config.minutes * part.share, ends - begun)
         print(f"== {part.name}, {max(seconds, 0):.0f} s at most", flush=True)
@@ -94,12 +94,14 @@ def bench_gpu(config: GpuBench, profile: str, folder: Path, out: Path) -> dict[s
         took = time.perf_counter() - begun
         print(f"== {part.name}: {how or 'done'}, {took:.0f} s", flush=True)
         metrics.extend([Metric(f"{part.name}_done", float(not how), "yes"), Metric(f"{part.name}_seconds", took, "s")])
+        return not how
 
-    for part in parts(config, device, folder):
-        do(part)
-    do(Part("train", training_command(config, measured_rate(config, device, folder), ends, out), 1.0))
-    with suppress(FileNotFoundError, IndexError):
-        last = read_log(out)[-1]
+    *_, rated = [do(part) for part in parts(config, device, folder)]
+    rate = measured_rate(config, device, folder) if rated else config.images_per_second  # no earlier session's
+    do(Part("train", training_command(config, rate, ends, out), 1.0))
+    log = out / "log.jsonl"
+    rows = read_log(out) if log.is_file() and log.stat().st_mtime >= began else []  # not those of an earlier run
+    for last in rows[-1:]:
         for name, unit in (("epoch", "epochs"), ("images_per_second", "images/s"), ("val_joints_root_mean_mm", "mm")):
             metrics.append(Metric(f"train_{name}", last[name], unit))
     hand = HandModel.load()
