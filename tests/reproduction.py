@@ -40,7 +40,6 @@ def write_suite(
     gain_mm: float = 3.0,
     scheduled_mm: float = 30.0,
     equipment: Equipment = Equipment(),  # noqa: B008
-    errors: bool = True,
 ) -> Path:
     """A results file for every job of `reproduce all`: its headline and mean IoU are `auc(job)`, as is that of each
     hand but for its luck, refinement lowers the error by `gain_mm`, most of it early, and the study of Eq. 12 ends at
@@ -58,7 +57,7 @@ def write_suite(
                 if not leave_out(job):
                     name = suite.record(experiment.name, test, run.seed).stem
                     _write(folder, _record(suite, name, job, auc(job), gain_mm, scheduled_mm),
-                           hands(job, auc(job), gain_mm) if errors and test != "val" else {})  # fmt: skip
+                           hands(job, auc(job), gain_mm) if test != "val" else {})  # fmt: skip
     return folder
 
 

@@ -51,22 +51,22 @@ def seeds_needed(difference, spread):
     n seeds each is shown if it is larger than Student's t (one-sided, 95 %, 2n − 2 degrees of freedom) times its
     standard error, spread · √(2 / n). Return the smallest such n, at least 2.
     """
-    return _smallest(difference, lambda n: _student(2 * n - 2) * spread * math.sqrt(2 / n))
+    return _smallest(difference, lambda n: student(2 * n - 2) * spread * math.sqrt(2 / n))
 
 
 @seeds_needed.mistake("that is the error of one mean: the difference of two has √2 times as much")
 def _(difference, spread):
-    return _smallest(difference, lambda n: _student(2 * n - 2) * spread / math.sqrt(n))
+    return _smallest(difference, lambda n: student(2 * n - 2) * spread / math.sqrt(n))
 
 
 @seeds_needed.mistake("this takes n − 1 degrees of freedom: two methods with n seeds each have 2n − 2")
 def _(difference, spread):
-    return _smallest(difference, lambda n: _student(n - 1) * spread * math.sqrt(2 / n))
+    return _smallest(difference, lambda n: student(n - 1) * spread * math.sqrt(2 / n))
 
 
 @seeds_needed.mistake("this is the two-sided t: one-sided at 95 % is the quantile 0.95")
 def _(difference, spread):
-    return _smallest(difference, lambda n: _student(2 * n - 2, 0.975) * spread * math.sqrt(2 / n))
+    return _smallest(difference, lambda n: student(2 * n - 2, 0.975) * spread * math.sqrt(2 / n))
 
 
 def _smallest(difference: float, error) -> int:
@@ -76,7 +76,8 @@ def _smallest(difference: float, error) -> int:
     return n
 
 
-def _student(freedom: int, quantile: float = 0.95) -> float:
+def student(freedom: int, quantile: float = 0.95) -> float:
+    """The quantile of Student's t with so many degrees of freedom."""
     from scipy.stats import t
 
     return float(t.ppf(quantile, freedom))

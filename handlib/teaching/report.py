@@ -6,9 +6,8 @@ from datetime import datetime
 
 import torch
 
-from ..experiments.reproduce.collection import Value
-from ..experiments.reproduce.verdict import shown
 from .exercise import Assignment, exercise
+from .judging import student
 
 FIELDS = ("claim", "rule", "command", "commit", "seeds", "with", "without", "higher_is_better", "mean", "verdict")
 VERDICTS = ("holds", "contradicted", "undecided")
@@ -52,9 +51,9 @@ def _wrong_numbers(answer: Mapping) -> str | None:
         return f"mean: the differences seed by seed have the mean {mean:.4g}, not {answer['mean']}"
     if answer["verdict"] not in VERDICTS:
         return f"verdict: choose one of {', '.join(VERDICTS)}"
-    sign = 1 if answer["higher_is_better"] else -1
-    better, worse = (shown(Value(way * mean, float(differences.std()), len(seeds))) for way in (sign, -sign))
-    verdict = VERDICTS[0] if better else VERDICTS[1] if worse else VERDICTS[2]
+    gain = mean if answer["higher_is_better"] else -mean
+    chance = student(len(seeds) - 1) * float(differences.std()) / math.sqrt(len(seeds))
+    verdict = VERDICTS[0] if gain > chance else VERDICTS[1] if -gain > chance else VERDICTS[2]
     if answer["verdict"] != verdict:
         return f"verdict: by the rule, with {len(seeds)} seeds, it is {verdict!r}, not {answer['verdict']!r}"
     return None

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from reproduction import REAL, write_suite
@@ -8,7 +7,7 @@ from reproduction import REAL, write_suite
 from handlib.evaluation import results
 from handlib.experiments import published
 from handlib.experiments.reproduce import TABLES, read_collections
-from handlib.experiments.reproduce.collection import STUDENT, Value
+from handlib.experiments.reproduce.collection import Value
 from handlib.experiments.reproduce.figures import figures, write_figures
 from handlib.experiments.reproduce.show import rendered, save_tables, shown
 from handlib.experiments.reproduce.tables import NOT_RUN, missing_runs, published_table, results_table, tables
@@ -39,14 +38,8 @@ def column(table, row, test):
 def test_numbers_over_seeds():
     value = Value.of([0.80, 0.82, 0.84])
     assert value.mean == pytest.approx(0.82) and value.spread == pytest.approx(0.02) and value.seeds == 3
-    assert value.error == pytest.approx(2.920 * 0.02 / 3**0.5)
-    assert Value.of([1.0]).spread is None and Value.of([1.0]).error is None
+    assert Value.of([1.0]).spread is None
     assert value.text() == "0.820 ± 0.020" and Value.of([1.0]).text(1) == "1.0"
-
-
-def test_students_quantiles():
-    stats = pytest.importorskip("scipy.stats")
-    assert pytest.approx([stats.t.ppf(0.95, df) for df in range(1, len(STUDENT) + 1)], abs=5e-4) == STUDENT
 
 
 def test_every_table_has_its_numbers(runs):
@@ -55,7 +48,7 @@ def test_every_table_has_its_numbers(runs):
     assert column(made["results"], "DHPE", "diverse") == "0.820 ± 0.020"
     assert column(made["ablations"], "without shape loss", "object") == "0.720 ± 0.020"
     change = next(row for row in made["ablations"].rows if row[0] == "without shape loss")
-    assert change[2] == "-0.100 ± 0.000" or change[2] == "−0.100 ± 0.000"
+    assert change[2].startswith("-0.100 [-0.1")
     assert column(made["segmentation"], "HandSegNet (Zimmermann & Brox)", "mean IoU") == "0.720 ± 0.020"
     assert column(made["mesh"], "DHPE", "diverse") == "12.0 ± 0.0"
     assert column(made["schedule"], "Eq. 12", "training hands") == "0.810 ± 0.010"
@@ -109,16 +102,6 @@ def test_what_is_missing_is_said(tmp_path):
     lines = missing_runs(runs)
     assert any("0 of 9" in line and "--profile laptop --only pso`" in line for line in lines)
     assert any(line.startswith("DHPE: 6 of 9") for line in lines)
-
-
-def test_a_larger_suite_goes_over_a_smaller_one(runs):
-    large = replace(runs, suite="workstation", records=tuple(runs.runs("full", "diverse")))
-    both = large.over(runs)
-    assert both.suite == "workstation, laptop"
-    assert both.runs("full", "diverse") == runs.runs("full", "diverse")
-    assert not both.runs("full", "object")  # an experiment is of one suite
-    assert both.runs("no_shape_loss", "object") == runs.runs("no_shape_loss", "object")
-    assert large.over(None) is large and runs.over(large) is runs
 
 
 def test_smoke_runs_never_enter(tmp_path):

@@ -2,9 +2,8 @@ import pytest
 from reproduction import REAL, write_suite
 
 from handlib.experiments.reproduce import read_collections
-from handlib.experiments.reproduce.collection import Value
 from handlib.experiments.reproduce.statistics import BOUNDED, CONTRADICTED, HOLDS, UNDECIDED, UNTESTABLE
-from handlib.experiments.reproduce.verdict import CLAIMS, judge, shown, verdict_table, word
+from handlib.experiments.reproduce.verdict import CLAIMS, judge, verdict_table
 
 NEVER = {"published", "others", "iqbal", "speed"}  # which no rendered hand can test
 CACHED = {"refinement-do", "refiner", "evidence", "shape", "schedule-under", "schedule-error", "iterations"}
@@ -62,13 +61,14 @@ def test_two_seeds_decide_nothing(tmp_path):
     assert "3 seeds at least" in found["augmentation"].found
 
 
-def test_without_the_errors_of_hands_only_large_differences_are_decided(tmp_path):
-    """The worst that 150 hands a set allow is a standard error of about 0.06."""
-    large = judge(suite(tmp_path / "a", as_the_paper, errors=False))
-    assert large["augmentation"].verdict == HOLDS and "were not kept" in large["augmentation"].found
-    assert large["segments-encoder"].verdict == UNTESTABLE and "without the errors" in large["segments-encoder"].found
-    small = judge(suite(tmp_path / "b", lambda job: 0.5 + 0.05 * (job.experiment.name == "full"), errors=False))
-    assert small["swarm"].verdict == UNDECIDED and small["swarm"].needed is None
+def test_without_the_errors_of_hands_nothing_is_judged(tmp_path):
+    """Such as a results file that was copied without the file beside it."""
+    write_suite(tmp_path, as_the_paper)
+    for path in tmp_path.glob("*.safetensors"):
+        path.unlink()
+    found = judge(read_collections(tmp_path)["laptop"])
+    assert all(judgment.verdict == UNTESTABLE for name, judgment in found.items() if name != "schedule-under")
+    assert "without the errors" in found["augmentation"].found
 
 
 def test_errors_of_another_run_are_refused(tmp_path):
@@ -97,12 +97,3 @@ def test_the_table_says_rule_and_numbers(tmp_path):
     row = next(row for row in table.rows if "augmentation" in row[0])
     assert "diverse +0.39" in row[3] and "3 seeds" in row[3] and row[4] == "**holds**"
     assert "Holm" in table.markdown() and "rendered hands" in table.markdown()
-
-
-def test_a_difference_in_a_word():
-    assert shown(Value.of([0.03, 0.03, 0.04])) is True
-    assert shown(Value.of([0.03, -0.02, 0.04])) is False and shown(Value.of([-0.03, -0.03, -0.04])) is False
-    assert shown(Value.of([0.03])) is None and shown(None) is None
-    assert word(Value.of([0.03, 0.02, 0.04])) == "helps" and word(Value.of([-0.03, -0.02, -0.04])) == "hurts"
-    assert word(Value.of([0.03, -0.01, 0.04]), "A", "B") == "too close to tell"
-    assert word(Value.of([0.03])) == "too few seeds"  # nobody knows how far it would move

@@ -4,12 +4,11 @@ Smoke runs are left out, always. Records of one experiment on one test set must 
 """
 
 import hashlib
-import math
 import os
 import re
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +18,7 @@ from safetensors.numpy import load
 from ...evaluation import results
 from .experiments import EXPERIMENTS, tests_of
 from .sets import PHOTOS, PREFIX, SPLITS
-from .statistics import Differences
-
-# One-sided 95 % quantiles of Student's t by degrees of freedom; from 10 on that of 10, which errs on the safe side.
-STUDENT = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
+from .statistics import Differences, Effect, paired_bootstrap
 
 
 class Value(NamedTuple):
@@ -38,17 +34,10 @@ class Value(NamedTuple):
         spread = statistics.stdev(values) if len(values) > 1 else None
         return cls(sum(values) / len(values), spread, len(values))
 
-    @property
-    def error(self) -> float | None:
-        """Half the width by which chance moves the mean: Student's t times the standard error."""
-        if self.spread is None:
-            return None
-        return STUDENT[min(self.seeds - 1, len(STUDENT)) - 1] * self.spread / math.sqrt(self.seeds)
-
-    def text(self, digits: int = 3, sign: str = "-") -> str:
-        """The mean ± its spread. sign: "+" writes that of a mean above 0, too."""
+    def text(self, digits: int = 3) -> str:
+        """The mean ± its spread."""
         spread = "" if self.spread is None else f" ± {self.spread:.{digits}f}"
-        return f"{self.mean:{sign}.{digits}f}{spread}"
+        return f"{self.mean:.{digits}f}{spread}"
 
 
 @dataclass(frozen=True)
@@ -72,12 +61,6 @@ class Collection:
         first, found = (*SPLITS, "rhd", "stb", "do"), dict.fromkeys(r["config"]["test"] for r in self.records)
         return tuple(name for name in dict.fromkeys((*first, *found)) if name in found and name != "val")
 
-    def over(self, other: "Collection | None") -> "Collection":
-        """These records, and those of a smaller suite of the experiments that this one has none of."""
-        own = {record["config"]["experiment"] for record in self.records}
-        rest = () if other is None else tuple(r for r in other.records if r["config"]["experiment"] not in own)
-        return replace(self, suite=f"{self.suite}, {other.suite}", records=self.records + rest) if rest else self
-
     def runs(self, experiment: str, test: str) -> list[dict[str, Any]]:
         """The records of an experiment on a test set, by seed."""
         found = [r for r in self.records if (r["config"]["experiment"], r["config"]["test"]) == (experiment, test)]
@@ -93,20 +76,15 @@ class Collection:
         found = self.by_seed(experiment, test, metric)
         return Value.of(found.values()) if found else None
 
-    def difference(self, a: str, b: str, test: str, metric: str) -> Value | None:
-        """a − b, seed by seed, of the seeds that both have."""
-        left, right = self.by_seed(a, test, metric), self.by_seed(b, test, metric)
-        common = sorted(left.keys() & right.keys())
-        return Value.of(left[seed] - right[seed] for seed in common) if common else None
-
     def errors(self, experiment: str, test: str, name: str) -> dict[int, np.ndarray]:
         """A score of every hand (sets.ERRORS), by seed; a seed of which it was not kept is left out."""
         runs = {record["seed"]: record["hands"] for record in self.runs(experiment, test)}
         return {seed: hands[name].astype(float) for seed, hands in runs.items() if name in hands}
 
-    def differences(self, a: str, b: str, tests: tuple[str, ...], name: str) -> Differences:
-        """a − b hand by hand, see `paired`."""
-        return paired([(self.errors(a, test, name), self.errors(b, test, name)) for test in tests])
+    def effect(self, a: str, b: str, test: str, name: str = "auc") -> Effect | None:
+        """a − b by the errors of hands, and how chance moves it; None of fewer than two seeds that both have."""
+        differences = paired([(self.errors(a, test, name), self.errors(b, test, name))])
+        return paired_bootstrap(differences) if differences and len(differences[0]) > 1 else None
 
     def metric(self, test: str, name: str) -> dict[str, Any] | None:
         """What a metric means: its alignment, grid and n, as one of the records has it."""

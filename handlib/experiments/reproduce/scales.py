@@ -63,10 +63,10 @@ SCALES = {
     ),
     # For two cores, as two processes of one thread each: at most 90 minutes.
     "laptop": Scale(
-        _LAPTOP, replace(_LAPTOP, images=800, epochs=6, lifting_steps=0, augment_from=None), test_images=120,
-        epochs={"kanazawa": 9, "zimmermann": 5}, rate_images=400,
+        replace(_LAPTOP, images=1200), replace(_LAPTOP, images=800, epochs=6, lifting_steps=0, augment_from=None),
+        test_images=120, epochs={"kanazawa": 9, "zimmermann": 5}, rate_images=400,
         rows=RowScale(
-            seeds=3, tests=("diverse", "object"), lift_steps=600, lifted_steps=200, steps=300,
+            seeds=3, rows=8000, draw=4000, tests=("diverse", "object"), lift_steps=600, lifted_steps=200, steps=300,
             iterations=20, rates=(5e-4,),
         ),
     ),

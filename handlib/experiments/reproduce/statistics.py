@@ -11,7 +11,6 @@ The rules stand in this file, and were written before the runs that they judge; 
 - *undecided*: none of these; `needed` then says how many hands and seeds would be enough.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +48,10 @@ class Effect(NamedTuple):
     def text(self, digits: int = 3) -> str:
         return f"{self.mean:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
 
+    def word(self, better: str = "helps", worse: str = "hurts") -> str:
+        """Which way the difference goes, by its interval alone. One in twenty that are nothing get a word of these."""
+        return better if self.low > 0 else worse if self.high < 0 else "too close to tell"
+
 
 def paired_bootstrap(
     differences: Differences, delta: float = DELTA, same: bool = False, draws: int = DRAWS, seed: int = 0
@@ -83,26 +86,6 @@ def paired_bootstrap(
         min(1.0, 2 * max(_share(total <= -delta), _share(total >= delta))),
         seeds, sum(d.shape[1] for d in differences),
     )  # fmt: skip
-
-
-def worst_case(means: list[Float[np.ndarray, " seeds"]], hands: list[int], delta: float = DELTA) -> Effect:
-    """The same of runs that kept the means over hands alone: mean differences of scores between 0 and 1, an array of
-    seeds and a number of hands for each test set. Added when such runs were known already.
-
-    Such a difference of a hand has a variance of 1 at most. With that of every hand the interval is wider than any
-    that the errors of hands could have given, so what it decides is decided.
-    """
-    seeds = len(means[0])
-    mean = float(np.mean(means))
-    by_seed = np.mean(means, axis=0).var(ddof=1) / seeds * (student(seeds) / 1.96) ** 2
-    error = float(by_seed + sum(1 / n for n in hands) / len(hands) ** 2) ** 0.5
-
-    def two_sided(distance: float) -> float:
-        return math.erfc(distance / error / 2**0.5)
-
-    bound = two_sided(delta - abs(mean)) if abs(mean) < delta else 1.0
-    low, high = mean - 1.96 * error, mean + 1.96 * error
-    return Effect(mean, low, high, two_sided(abs(mean)), bound, seeds, sum(hands))
 
 
 def _share(hits: np.ndarray) -> float:

@@ -9,9 +9,9 @@ from .. import published
 from .collection import Collection, Value
 from .experiments import EXPERIMENTS, NETWORKS, TABLES
 from .sets import PHOTOS, PUBLISHED, SPLITS, TITLES, headline
-from .statistics import paired_bootstrap
 
 NOT_RUN, NONE = "not run", "–"  # a run that is missing; a number that cannot be
+INTERVALS = "Intervals: paired bootstrap over seeds and hands."
 
 
 class Rendered(NamedTuple):
@@ -76,18 +76,18 @@ def _published(data: Iterable[str | None]) -> list[list[str]]:
 
 
 def ablation_table(runs: Collection) -> Rendered:
-    """Fig. 5d, e as numbers, with the difference from the full method, seed by seed."""
+    """Fig. 5d, e as numbers, with the difference from the full method and its 95 % interval."""
     header, rows = ["variant"], []
     for test in runs.tests:
-        header += [test_title(test), "− DHPE"]
+        header += [test_title(test), "− DHPE [95 % interval]"]
     for name in TABLES["ablations"].experiments:
         row = [EXPERIMENTS[name].title]
         for test, cell in zip(runs.tests, _aucs(runs, name), strict=True):
-            change = runs.difference(name, "full", test, headline(test)) if name != "full" else None
-            row += [cell, NONE if change is None else change.text(sign="+")]
+            effect = runs.effect(name, "full", test) if name != "full" else None
+            row += [cell, effect.text() if effect else NONE]
         rows.append(row)
     note = f"The paper's own values are {published.MISSING}: it draws them as curves."
-    return _table(runs, "Ablations, AUC", header, rows, _grids(runs), note)
+    return _table(runs, "Ablations, AUC", header, rows, _grids(runs), INTERVALS, note)
 
 
 # On cached evidence a row is compared with the one that it differs from in one thing.
@@ -109,13 +109,11 @@ def cached_table(runs: Collection) -> Rendered:
         other = CACHED_PAIRS.get(name)
         row = [EXPERIMENTS[name].title, EXPERIMENTS[other].title if other else NONE]
         for test in tests:
-            differences = runs.differences(name, other, (test,), "auc") if other else []
-            seeds = len(differences[0]) if differences else 0
-            row += [_cell(runs.value(name, test, headline(test)), 3, runs, name),
-                    paired_bootstrap(differences).text() if seeds > 1 else NONE]  # fmt: skip
+            effect = runs.effect(name, other, test) if other else None
+            row += [_cell(runs.value(name, test, headline(test)), 3, runs, name), effect.text() if effect else NONE]
         rows.append(row)
-    notes = (_grids(runs), "Intervals: paired bootstrap over seeds and hands.")
-    return _table(runs, "What each part is worth on cached evidence, AUC", header, rows, *notes, cached=True)
+    title = "What each part is worth on cached evidence, AUC"
+    return _table(runs, title, header, rows, _grids(runs), INTERVALS, cached=True)
 
 
 def schedule_table(runs: Collection) -> Rendered:

@@ -11,9 +11,9 @@ import numpy as np
 
 from .. import published
 from .claims import CLAIMS, DELTA_MM, UNDER, Claim
-from .collection import Collection, Value, paired
+from .collection import Collection, paired
 from .experiments import EXPERIMENTS
-from .sets import PHOTOS, PUBLISHED, headline
+from .sets import PHOTOS, PUBLISHED
 from .statistics import (
     BOUNDED,
     CONTRADICTED,
@@ -27,7 +27,6 @@ from .statistics import (
     needed,
     paired_bootstrap,
     verdicts,
-    worst_case,
 )
 from .tables import Rendered
 
@@ -55,7 +54,7 @@ class Judgment(NamedTuple):
 class _Evidence(NamedTuple):
     tests: tuple[str, ...]
     pair: tuple[str, str]
-    differences: Differences  # none where the errors of hands were not kept
+    differences: Differences
     effect: Effect
 
 
@@ -72,8 +71,7 @@ def judge(runs: Collection) -> dict[str, Judgment]:
         verdict = answers[claim.name]
         if claim.same:
             verdict = {BOUNDED: HOLDS, HOLDS: CONTRADICTED}.get(verdict, verdict)  # whichever sign a difference has
-        undecided = verdict == UNDECIDED and evidence.differences
-        enough = needed(evidence.differences, _delta(claim)) if undecided else None
+        enough = needed(evidence.differences, _delta(claim)) if verdict == UNDECIDED else None
         judged[claim.name] = Judgment(verdict, _found(claim, evidence, enough), evidence.effect, enough)
     return judged
 
@@ -98,25 +96,6 @@ def verdict_table(runs: Collection) -> Rendered:
     )  # fmt: skip
 
 
-def shown(difference: Value | None) -> bool | None:
-    """Whether a mean over seeds is above chance, by Student's t at one-sided 95 %; None where there are too few seeds.
-
-    For differences of which no errors of hands were kept. The chance of the test hands is not in it, so no claim is
-    judged by it.
-    """
-    if difference is None or difference.seeds < 2:
-        return None
-    return difference.mean > difference.error
-
-
-def word(difference: Value, better: str = "helps", worse: str = "hurts") -> str:
-    """Which way a difference goes, if either. Both signs are read, so one in ten that are nothing get a word."""
-    if shown(difference) is None:
-        return "too few seeds"
-    negative = difference._replace(mean=-difference.mean)
-    return better if shown(difference) else worse if shown(negative) else "too close to tell"
-
-
 # ---- what a claim is judged by
 
 
@@ -131,20 +110,7 @@ def _gather(claim: Claim, runs: Collection) -> _Evidence | None:
         differences = [UNITS.get(claim.score, USUAL).sign * d for d in paired(sides)]
         if differences and len(differences[0]) > 1:
             return _Evidence(tests, (a, b), differences, paired_bootstrap(differences, _delta(claim), claim.same))
-        if claim.score == "auc" and claim.name != "published" and tests and (found := _by_means(runs, a, b, tests)):
-            return found
     return None
-
-
-def _by_means(runs: Collection, a: str, b: str, tests: tuple[str, ...]) -> _Evidence | None:
-    """Of runs that kept no errors of hands: what the worst case that so many hands allow leaves of the difference."""
-    sides = [(runs.by_seed(a, test, headline(test)), runs.by_seed(b, test, headline(test))) for test in tests]
-    seeds = sorted(set.intersection(*(left.keys() & right.keys() for left, right in sides)))
-    if len(seeds) < 2:
-        return None
-    means = [np.array([left[seed] - right[seed] for seed in seeds]) for left, right in sides]
-    hands = [runs.runs(a, test)[0]["data"]["n"] for test in tests]
-    return _Evidence(tests, (a, b), [], worst_case(means, hands))
 
 
 def _about(claim: Claim, test: str, synthetic: bool) -> bool:
@@ -186,8 +152,6 @@ def _found(claim: Claim, evidence: _Evidence, enough: tuple[int, int] | None) ->
         "" if claim.score == UNDER else f", {effect.hands:,} hands of {', '.join(evidence.tests)}"
     )
     text = f"{effect.text(digits)}{unit} ({kind}: “{a}” against “{b}”; {on})"
-    if not evidence.differences:
-        return f"{text}; the errors of each hand were not kept, so the worst that so many hands allow is assumed"
     if len(evidence.tests) > 1:
         each = (f"{t} {paired_bootstrap([d], _delta(claim)).text(digits)}" for t, d in
                 zip(evidence.tests, evidence.differences, strict=True))  # fmt: skip
