@@ -58,11 +58,16 @@ def trained(tmp_path_factory) -> Run:
 
 
 @pytest.fixture(scope="session")
-def batch(trained) -> dict[str, torch.Tensor]:
-    """Four rendered hands of the validation split, 64 pixels wide."""
+def data(trained):
+    """Sixteen rendered hands of the validation split, 64 pixels wide."""
     from handlib.data import CachedHands, SyntheticHands
 
-    data = CachedHands.make(SyntheticHands("val", 64, 16), folder=trained.cache, progress=False)
+    return CachedHands.make(SyntheticHands("val", 64, 16), folder=trained.cache, progress=False)
+
+
+@pytest.fixture(scope="session")
+def batch(data) -> dict[str, torch.Tensor]:
+    """The first four of them."""
     return data.batch(torch.arange(4))
 
 
