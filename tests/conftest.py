@@ -47,6 +47,21 @@ def hand():
     return HandModel.load()
 
 
+@pytest.fixture(scope="module")
+def tiny():
+    """A DHPE of random weights for images of 32 pixels, in evaluation mode."""
+    from handlib import DHPE, DHPEConfig
+
+    torch.manual_seed(0)
+    return DHPE(DHPEConfig(size=32, feature_width=4, features=16, pose_width=4, hidden=8)).eval()
+
+
+@pytest.fixture
+def images(generator) -> torch.Tensor:
+    """Two images of noise, which `tiny` takes."""
+    return torch.rand(2, 3, 32, 32, generator=generator)
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Run:
     """Read-only: copy the folder before changing anything in it."""
