@@ -48,7 +48,7 @@ def refused(tmp_path):
 
 
 @pytest.fixture
-def poses(hand, generator) -> tuple[torch.Tensor, torch.Tensor]:
+def poses(generator) -> tuple[torch.Tensor, torch.Tensor]:
     return 0.6 * torch.randn(8, 45, generator=generator), 2 * torch.randn(8, 10, generator=generator)
 
 

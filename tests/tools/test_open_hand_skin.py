@@ -9,7 +9,7 @@ from open_hand.skinning import CHAINS, rotations, skin, skin_dual_quaternions
 from handlib import HandModel
 
 
-def test_skinning_is_that_of_the_run_time(hand, fields):
+def test_skinning_is_that_of_the_run_time(fields):
     pose = 0.4 * np.random.default_rng(0).normal(size=(3, 45))
     bare = HandModel.load()
     bare.blend_shapes.zero_()

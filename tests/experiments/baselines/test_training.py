@@ -120,7 +120,7 @@ def test_best_learning_rate_goes_by_joints_where_there_are_some(tmp_path, option
     assert best.learning_rate == config.learning_rate * min(ends, key=ends.get)
 
 
-def test_a_rate_that_diverges_is_out(tmp_path, options, monkeypatch):
+def test_a_rate_that_diverges_is_out(tmp_path, options):
     """The others are still compared; only when all diverge is it an error."""
     real, config = BASELINES["encoder-decoder"].fit, preset("smoke", epochs=1)
 
