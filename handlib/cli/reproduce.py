@@ -29,6 +29,7 @@ def reproduce_command(
     backgrounds: str = "",
     photographs: str = "",
     only: tuple[str, ...] = (),
+    seeds: int = 0,
     cores: int = 1,
     dry_run: bool = False,
     engine: str = "",
@@ -52,6 +53,7 @@ def reproduce_command(
         photographs: Folder of photographs with known joints (PhotoFolder), to measure the networks that learn
             from cached evidence on; the results are a suite of their own.
         only: Names of the experiments to run; all by default.
+        seeds: How many seeds, for a claim that more of them would decide; by default the profile's.
         cores: How many runs at once, each in one thread.
         dry_run: Only print the plan.
         engine: More options for Snakemake.
@@ -61,11 +63,12 @@ def reproduce_command(
         print(show.shown(out))
         return
     at_least(1, **{"--cores": cores})
+    at_least(0, 1000, **{"--seeds": seeds})
     if find_spec("snakemake") is None:
         raise ModuleNotFoundError("Snakemake is not installed: pip install 'handlib[reproduce]' (Python 3.11 or newer)")
     from ..experiments.reproduce.suite import suite_of  # late: show needs nothing that trains
 
-    names = ("profile", "data", "posenet", "hand", "fingertips", "backgrounds", "photographs", "only")
+    names = ("profile", "data", "posenet", "hand", "fingertips", "backgrounds", "photographs", "only", "seeds")
     given = locals()
     options = {"table": table, "out": str(out.absolute()), **{name: given[name] for name in names}}
     suite = suite_of(options)

@@ -12,6 +12,7 @@ from handlib.experiments.reproduce import EXPERIMENTS, TABLES, read_collections
 from handlib.experiments.reproduce.equipment import Equipment
 from handlib.experiments.reproduce.experiments import chosen
 from handlib.experiments.reproduce.hands import Hands, parse_data
+from handlib.experiments.reproduce.records import command_of
 from handlib.experiments.reproduce.rows import VARIANTS
 from handlib.experiments.reproduce.scales import SCALES
 from handlib.experiments.reproduce.suite import make_suite, rated_as
@@ -61,6 +62,16 @@ def test_a_results_file_for_each_experiment_test_and_seed(tmp_path):
     names = {path.name for run in cached for path in run.makes if "results" in path.parts}
     assert len(names) == 2 * 10 * len(TABLES["cached"].experiments)
     assert {"reproduce-workstation-rows-full-seed9.json", "reproduce-workstation-photos-rows-full-seed9.json"} <= names
+
+
+def test_more_seeds_are_the_same_suite(tmp_path):
+    """So that a claim that more of them would decide needs no second reproduction."""
+    few, many = suite_of(tmp_path), suite_of(tmp_path, seeds=5)
+    assert few.described == many.described and few.name == many.name and few.results == many.results
+    assert {run.name for run in many.runs} - {run.name for run in few.runs} >= {"full-seed4", "rows-full-seed3"}
+    full = EXPERIMENTS["full"]
+    assert "--seeds 5" in command_of(many, full) and "--seeds" not in command_of(few, full)
+    assert {run.seed for run in suite_of(tmp_path, seeds=1).runs} == {0}
 
 
 def test_photographs_are_never_mixed_with_rendered_hands(tmp_path):

@@ -30,6 +30,7 @@ def command_of(suite: Suite, experiment: Experiment) -> str:
     words = ["handlib", "reproduce", "all", "--profile", suite.profile, "--only", experiment.name]
     words += ["--data", suite.hands.described] if suite.hands.specs else []
     words += ["--photographs", "PATH"] if suite.photographs else []
+    words += ["--seeds", str(suite.seeds)] if suite.seeds else []
     return shlex.join(words + suite.equipment.words)
 
 

@@ -46,7 +46,8 @@ class Run(NamedTuple):
 @dataclass(frozen=True)
 class Suite:
     """out: folder of the suite. equipment: of the scale's runs, which have it already. photographs: a folder of them
-    with their joints (`PhotoFolder`), on which what learned from cached evidence is measured, too; or nothing."""
+    with their joints (`PhotoFolder`), on which what learned from cached evidence is measured, too; or nothing. seeds:
+    of every training, for more or fewer than the scale has; 0 for the scale's."""
 
     table: str
     profile: str
@@ -56,6 +57,7 @@ class Suite:
     only: tuple[str, ...] = ()
     equipment: Equipment = NOTHING
     photographs: str = ""
+    seeds: int = 0
 
     @property
     def name(self) -> str:
@@ -115,11 +117,11 @@ class Suite:
         pixels = [t for t in by_training if t not in VARIANTS and self.scale.seeds]
         cached = [t for t in by_training if t in VARIANTS and self.studies_evidence]
         runs = [self._rate(name) for name in dict.fromkeys(map(rated_as, pixels)) if name and self.tunes]
-        for seed in self.scale.seeds:
+        for seed in range(self.seeds) or self.scale.seeds:
             runs += [self._pixels(t, seed, tuple(by_training[t])) for t in pixels]
         if cached:
             runs += self._evidence(cached)
-            for seed in range(self.scale.rows.seeds):
+            for seed in range(self.seeds or self.scale.rows.seeds):
                 runs += [self._cached(t, seed, tuple(by_training[t])) for t in cached]
         return tuple({run.name: run for run in runs}.values())
 
@@ -183,6 +185,7 @@ def make_suite(
     only: tuple[str, ...] = (),
     equipment: Equipment = NOTHING,
     photographs: str = "",
+    seeds: int = 0,
 ) -> Suite:
     """The runs of a table, or of "all". only: names of experiments. equipment: of every training."""
     if profile not in SCALES:
@@ -192,7 +195,7 @@ def make_suite(
     train, schedule = (equipment.equipped(hands.config(run)) for run in (scale.train, scale.schedule))
     scale = replace(scale, train=train, schedule=schedule)
     folder = Path(out) / (profile + hands.suffix)
-    return Suite(table, profile, scale, hands, folder, tuple(only), equipment, photographs)
+    return Suite(table, profile, scale, hands, folder, tuple(only), equipment, photographs, seeds)
 
 
 def rated_as(training: str) -> str | None:
@@ -215,5 +218,5 @@ def suite_of(options: dict[str, Any]) -> Suite:
     given = {name: options[name] for name in ("posenet", "hand", "fingertips", "backgrounds")}
     return make_suite(
         options["table"], options["profile"], parse_data(options["data"]), options["out"], tuple(options["only"]),
-        Equipment(**given), options["photographs"],
+        Equipment(**given), options["photographs"], options["seeds"],
     )  # fmt: skip

@@ -265,10 +265,10 @@ def _table(
         and EXPERIMENTS[r["config"]["experiment"]].cached == cached
     ]  # fmt: skip
     counts = sorted({record["data"]["n"] for record in counted})
-    wanted = runs.wanted("rows-full" if cached else "full")
+    seeds = len({record["seed"] for record in counted})
     about = (
         f"Ours: profile {runs.profile}, {kind}, {' or '.join(map(str, counts))} hands a {measured_on} set; "
-        f"mean ± standard deviation over up to {wanted} seeds."
+        f"mean ± standard deviation over up to {seeds} seeds."
     )
     return Rendered(f"{title}, {runs.suite}", tuple(header), tuple(map(tuple, rows)), (about, *notes))
 
