@@ -83,7 +83,7 @@ _build/tested-notebooks: .venv/installed $(CODE) $(NOTEBOOKS) $(RESULTS)
 	@mkdir -p $(@D) && touch $@
 
 # What to run while editing: no check of shapes, no training, no experiment, no subprocess, no browser.
-NOT_QUICK := training experiments kernels fuzz book cli tools viz teaching export photo test_dhpe_photo.py test_losses.py \
+NOT_QUICK := training experiments kernels fuzz book cli tools viz teaching export photo test_dhpe_photo.py \
              test_augmentation.py test_refinement.py test_package.py support/test_jit.py data/test_cache_folder.py
 quick: setup
 	HANDLIB_UNCHECKED=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow' tests $(NOT_QUICK:%=--ignore=tests/%)

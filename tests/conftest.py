@@ -47,6 +47,21 @@ def hand():
     return HandModel.load()
 
 
+@pytest.fixture(scope="module")
+def tiny():
+    """A DHPE of random weights for images of 32 pixels, in evaluation mode."""
+    from handlib import DHPE, DHPEConfig
+
+    torch.manual_seed(0)
+    return DHPE(DHPEConfig(size=32, feature_width=4, features=16, pose_width=4, hidden=8)).eval()
+
+
+@pytest.fixture
+def images(generator) -> torch.Tensor:
+    """Two images of noise, which `tiny` takes."""
+    return torch.rand(2, 3, 32, 32, generator=generator)
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Run:
     """Read-only: copy the folder before changing anything in it."""
@@ -58,11 +73,16 @@ def trained(tmp_path_factory) -> Run:
 
 
 @pytest.fixture(scope="session")
-def batch(trained) -> dict[str, torch.Tensor]:
-    """Four rendered hands of the validation split, 64 pixels wide."""
+def data(trained):
+    """Sixteen rendered hands of the validation split, 64 pixels wide."""
     from handlib.data import CachedHands, SyntheticHands
 
-    data = CachedHands.make(SyntheticHands("val", 64, 16), folder=trained.cache, progress=False)
+    return CachedHands.make(SyntheticHands("val", 64, 16), folder=trained.cache, progress=False)
+
+
+@pytest.fixture(scope="session")
+def batch(data) -> dict[str, torch.Tensor]:
+    """The first four of them."""
     return data.batch(torch.arange(4))
 
 

@@ -1,4 +1,4 @@
-"""`handlib evaluate --data KIND:PATH` reports the protocols that the data set's own literature has."""
+"""`handlib evaluate`: its record, and the protocols that a data set's own literature has."""
 
 import json
 
@@ -9,7 +9,10 @@ from miniatures import OPENGL, write_freihand, write_ho3d, write_interhand, writ
 
 from handlib import HandModel
 from handlib.cli.evaluate import evaluate_command
+from handlib.data import SyntheticHands
+from handlib.data.synthetic import digest
 from handlib.evaluation import results
+from handlib.evaluation.audit import verify
 from handlib.evaluation.protocols import OWN_PROTOCOLS, PROTOCOLS
 from handlib.evaluation.submissions import SERVERS
 from handlib.hand.joints import C21, MANO21, convert
@@ -111,3 +114,59 @@ def test_what_has_no_server(trained, hand, tmp_path):
     for message, options in wrong.items():
         with pytest.raises(ValueError, match=message):
             submitted(trained, folder=tmp_path, **options)
+
+
+def test_evaluate_writes_a_valid_record(run, trained, tmp_path):
+    options = ("--split", "val", "--n", 4, "--refine", 1, "--results-dir", tmp_path)
+    status, out, _ = run("evaluate", "--checkpoint", trained.checkpoint, *options)
+    assert status == 0
+    (path,) = tmp_path.iterdir()
+    assert path.name == "run-val-refined1-n4.json" and str(path) in out  # named after the run's folder
+    record = results.read(path)
+    assert record["profile"] == "smoke" and record["synthetic"] is True
+    assert record["data"]["n"] == 4 and "val" in record["data"]["name"]
+    assert record["config"]["model"]["size"] == 64 and record["config"]["train"]["epochs"] == 2
+    assert record["hand"] == {"name": "openhand", "fingertips": "smplx"}
+    assert record["data"]["digest"] == digest(SyntheticHands("val", 64, 4))
+    assert all(metric["n"] == 4 for metric in record["metrics"])
+    error = results.value(record, "joints_root_mean_mm")
+    assert 5 < error < 300 and f"{error:.3f}" in out
+    assert len(record["curves"]["pck_root"]["pck"]) == len(record["curves"]["joint"]["n"]) + 30 == 51
+    assert sum(record["curves"]["tone"]["n"]) == 4
+    refined = record["curves"]["refinement"]
+    assert refined["iteration"] == [0, 1] and refined["joints_root_mean_mm"][1] == pytest.approx(error, abs=1e-3)
+    assert results.value(record, "refinement_objective_end") <= results.value(record, "refinement_objective_start")
+    assert not [f for f in verify(tmp_path) if f.level == "error" and "smoke run" not in f.text]
+
+
+def test_evaluate_counts_the_tips_of_handled_things(run, trained, tmp_path):
+    options = ("--split", "object", "--n", 2, "--results-dir", tmp_path)
+    assert run("evaluate", "--checkpoint", trained.checkpoint, *options)[0] == 0
+    record = results.read(tmp_path / "run-object-n2.json")
+    assert record["config"]["scored"] == [4, 8, 12, 16, 20]
+    joints = record["curves"]["joint"]
+    assert [n for n, name in zip(joints["n"], joints["joint"], strict=True) if not name.endswith("4")] == [0] * 16
+    assert "refinement" not in record["curves"]
+
+
+def test_evaluate_real_hands(run, trained, hand, tmp_path):
+    photos = tmp_path / "secret" / "album"
+    photos.mkdir(parents=True)
+    write_photos(photos, hand)
+    options = ("--data", f"photos:{photos}", "--n", 3, "--refine", 1, "--results-dir", tmp_path)
+    status, _, err = run("evaluate", "--checkpoint", trained.checkpoint, *options)
+    assert status == 0, err
+    record = results.read(tmp_path / "run-photos-refined1-n3.json")
+    assert record["synthetic"] is False and "secret" not in json.dumps(record) and "photos:album" in record["command"]
+    assert record["data"]["n"] == 3 and "PhotoFolder album" in record["data"]["name"] and "digest" not in record["data"]
+    names = {metric["name"] for metric in record["metrics"]}
+    assert "joints_root_mean_mm" in names and "mean_iou" not in names and "tone" not in record["curves"]
+    assert results.value(record, "joints_procrustes_mean_mm") > 0
+
+
+def test_what_cannot_be_evaluated(refused, trained):
+    checkpoint = ("--checkpoint", trained.checkpoint)
+    assert "'rhd' names no data set: write KIND:PATH" in refused("evaluate", *checkpoint, "--data", "rhd")
+    assert "no folder at nowhere" in refused("evaluate", *checkpoint, "--data", "rhd:nowhere")
+    assert "--n must be at least 1, not 0" in refused("evaluate", "--n", 0)
+    assert "--refine must be at least 0, not -1" in refused("evaluate", "--refine", -1)

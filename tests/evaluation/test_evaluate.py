@@ -6,7 +6,7 @@ import torch
 
 from handlib import DHPE, HandOutput
 from handlib.camera import project, px_to_crop
-from handlib.data import CachedHands, SyntheticHands
+from handlib.data import CachedHands
 from handlib.evaluation.evaluate import (
     compared,
     curves,
@@ -20,11 +20,6 @@ from handlib.evaluation.evaluate import (
 from handlib.evaluation.metrics import align, joint_errors_mm
 from handlib.evaluation.refinement_report import refinement_report
 from handlib.hand.joints import C21, MIDDLE_MCP, TIPS
-
-
-@pytest.fixture(scope="module")
-def data(trained) -> CachedHands:
-    return CachedHands.make(SyntheticHands("val", 64, 16), folder=trained.cache, progress=False)
 
 
 class Oracle(DHPE):

@@ -3,8 +3,8 @@
 import os
 from typing import NamedTuple
 
-from functions import Function
-from given import just
+from function import Function
+from given import each, just
 from hypothesis import strategies as st
 
 from handlib.support.arguments import at_least
@@ -24,7 +24,7 @@ class Dying(NamedTuple):
 
 
 def one(name: str, call) -> Function:
-    return Function(name, call, st.fixed_dictionaries({"name": just(-1.0)}))
+    return Function(name, call, each(name=just(-1.0)))
 
 
 TARGETS = [

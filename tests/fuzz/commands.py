@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from files import make_checkpoint, make_record
-from functions import hand, photograph
 from hypothesis import strategies as st
+from loaded import hand, photograph
 from miniatures import write_photos
 from outcomes import where
 from PIL import Image

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from functions import hand, photograph, predictor
 from hypothesis import strategies as st
+from loaded import hand, photograph, predictor
 from mano_files import Python2Pickle, originals_form
 from miniatures import write_do, write_freihand, write_ho3d, write_interhand, write_photos, write_rhd, write_stb
 from outcomes import is_clear, is_finite, is_same, where

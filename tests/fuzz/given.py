@@ -125,6 +125,10 @@ def one_of(*values: Any) -> st.SearchStrategy[Given]:
     return st.sampled_from(values).map(lambda value: Given(value, value, "value", strange=True))
 
 
+def each(optional: dict[str, st.SearchStrategy] | None = None, **arguments: st.SearchStrategy) -> st.SearchStrategy:
+    return st.fixed_dictionaries(arguments, optional=optional)
+
+
 @st.composite
 def numbers(draw, make: Callable[[np.random.Generator], np.ndarray], odds: int = 3) -> Given:
     """What `make` makes in one of all forms; one in `odds` is not as it should be."""

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from outcomes import GOOD, OUTCOMES
 
 MEMORY = 12 << 30  # bytes of addresses that a process may have: more than any case needs
-TABLES = ("functions", "files", "commands")  # modules that hold TARGETS
+TABLES = ("geometry", "rendering", "estimating", "predicting", "files", "commands")  # modules that hold TARGETS
 SILENCE = 300  # seconds without a case after which a process hangs
 
 

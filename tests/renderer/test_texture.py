@@ -113,3 +113,28 @@ def test_symmetry_takes_the_other_sides_colors_first(hand, generator):
 def test_nothing_known_is_an_error(hand):
     with pytest.raises(ValueError, match="no vertex with a color"):
         complete_colors(torch.zeros(1, 778, 3), torch.zeros(1, 778, dtype=torch.bool), hand.faces)
+
+
+def test_texture_by_face_corner():
+    """A square of two triangles shows the texture upright; a corner may have other coordinates in another face."""
+    square = torch.tensor([[0.0, 0, 1], [16, 0, 1], [0, 16, 1], [16, 16, 1]])
+    faces = torch.tensor([[0, 1, 2], [1, 3, 2]])
+    uv = torch.tensor([[0.0, 1], [1, 1], [0, 0], [1, 0]])  # v is up
+    texture = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    found = Renderer(16).textured(square, faces, texture, uv, faces)
+    torch.testing.assert_close(found, texture, atol=1e-5, rtol=0)
+    uv_faces = torch.tensor([[0, 1, 2], [4, 4, 4]])
+    plain = Renderer(16).textured(square, faces, texture, torch.cat([uv, torch.tensor([[0.03, 0.97]])]), uv_faces)
+    lower = Renderer(16).rasterize(square, faces)[0] == 1
+    torch.testing.assert_close(plain[:, lower], texture[:, :1, :1].expand(3, 16, 16)[:, lower], atol=0.05, rtol=0)
+    behind = torch.rand(3, 20, 20)
+    inset = Renderer(20).textured(square, faces, texture, uv, faces, behind)
+    assert torch.equal(inset[:, 16:], behind[:, 16:])
+
+
+def test_texture_gradients(generator):
+    square = torch.tensor([[0.7, 0.4, 1], [7.1, 0.2, 1], [0.3, 6.9, 1], [7.7, 7.2, 1]]).double()
+    faces = torch.tensor([[0, 1, 2], [1, 3, 2]])
+    uv = torch.tensor([[0.1, 0.9], [0.9, 0.9], [0.1, 0.1], [0.9, 0.1]]).double().requires_grad_()
+    texture = torch.rand(2, 5, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda t, c: Renderer(8).textured(square, faces, t, c, faces), (texture, uv))

@@ -1,4 +1,4 @@
-"""Pickles that are read and never run. What mano.py makes of them is in test_mano.py."""
+"""Pickles that are read and never run. What mano.py makes of them is in test_mano_hostile.py."""
 
 import pickle
 import tracemalloc

@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from handlib.experiments.baselines.pso import Articulation, SwarmConfig, swarm_fit
+from handlib.experiments.baselines import measure
+from handlib.experiments.baselines.interface import detect, estimate_of
+from handlib.experiments.baselines.pso import Articulation, ParticleSwarm, SwarmConfig, swarm_fit
 from handlib.hand.anatomy import joint_angles, joint_axes, joint_limits, limit_excess
 from handlib.hand.joints import MANO16
 from handlib.parameters import MeshParameters, posed_skeleton
@@ -113,3 +115,22 @@ def test_the_objective_of_a_perfect_hand_is_its_crossing(hand, particles, monkey
     span = particles.high - particles.low
     _, history = swarm_fit(hand, joints, config=replace(QUICK, generations=0))
     assert float(history[0, 0]) == pytest.approx(0.1 * float(particles.crossing(x)), abs=1e-6)
+
+
+def test_swarm_fits_what_its_detector_sees(detector, few):
+    """Far better than the hand that all start from."""
+    batch = few.batch(torch.arange(8))
+    method = ParticleSwarm(detector)
+    method.config = replace(method.config, particles=64, generations=40)
+    found = measure(method, few, progress=False)
+    start = MeshParameters.initial(detector.hand).expand(8, -1)
+
+    class Start:
+        def predict(self, view):
+            return estimate_of(detector.hand, start, view)
+
+    blind = measure(Start(), few, progress=False)
+    assert found["joints_root_mean_mm"] < 0.7 * blind["joints_root_mean_mm"]
+    assert found["mean_iou"] > blind["mean_iou"] + 0.1
+    joints, _ = detect(detector, batch["image"])
+    assert joints.shape == (8, 21, 2)

@@ -1,0 +1,44 @@
+"""`handlib …` called as a user does, with the cache of the tests."""
+
+import pytest
+
+from handlib.cli import commands as cli
+from handlib.viz.plots import to_image
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, trained):
+    """Calls `handlib …` with the cache of the tests; returns its exit status and what it printed."""
+    for command in ("ablate", "evaluate", "info", "train"):
+        monkeypatch.setattr(f"handlib.cli.{command}.CACHE", trained.cache)
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["handlib", *map(str, arguments)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code or 0
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def refused(run):
+    """Calls that the user can mend: status 2, nothing printed, one line on stderr, which is returned."""
+
+    def call(*arguments):
+        status, out, err = run(*arguments)
+        lines = [line for line in err.splitlines() if "|" not in line]  # without progress bars
+        assert status == 2 and not out and len(lines) == 1 and lines[0].startswith("handlib: "), (status, out, err)
+        return lines[0]
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def picture(batch, tmp_path_factory):
+    path = tmp_path_factory.mktemp("photos") / "palm.png"
+    to_image(batch["image"][1]).save(path)
+    return path
