@@ -151,6 +151,7 @@ def _method(job: Job, auc: float, gain_mm: float, iterations: int) -> tuple[list
         metrics.append(Metric("mean_iou", auc, "fraction", n=HANDS))
     if job.experiment.name not in ("zimmermann", "handsegnet", "encoder-decoder") and job.test in ("diverse", "studio"):
         metrics.append(Metric("vertices_procrustes_mean_mm", 12.0, "mm", "procrustes", n=HANDS))
+        metrics += [Metric(f"freihand_vertices_f_{mm}_mm", mm / 20, "fraction", n=HANDS) for mm in (5, 15)]
     if job.experiment.refined:
         metrics.append(Metric("refinement_error_rose_fraction", 0.3, "fraction", "root", n=HANDS))
         fall = [gain_mm * (1 - 0.8**k) for k in range(iterations + 1)]

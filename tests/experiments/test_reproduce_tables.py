@@ -51,6 +51,7 @@ def test_every_table_has_its_numbers(runs):
     assert change[2].startswith("-0.100 [-0.1")
     assert column(made["segmentation"], "HandSegNet (Zimmermann & Brox)", "mean IoU") == "0.720 ± 0.020"
     assert column(made["mesh"], "DHPE", "diverse") == "12.0 ± 0.0"
+    assert column(made["mesh"], "DHPE", "F at 15") == "0.75 ± 0.00"
     assert column(made["schedule"], "Eq. 12", "training hands") == "0.810 ± 0.010"
     assert column(made["joints"], "wrist", "diverse") == "21.0" and column(made["joints"], "little4", "diverse") == "–"
     assert [row[2] for row in made["tones"].rows[:3]] == ["20.0 ± 1.0", "21.0", "–"]

@@ -63,7 +63,7 @@ class RowRunner:
         for test in tests:
             rows = self._rows(test)
             samples = samples_of(model, self.variant, rows, test, iterations, self.run.seed)
-            some, drawn = measurements(samples, len(rows.points))
+            some, drawn = measurements(samples, len(rows.points), meshes=False)
             metrics += [replace(metric, name=f"{test}/{metric.name}") for metric in some]
             curves |= {f"{test}/{name}": drawn[name] for name in CURVES if name in drawn}
             errors |= {f"{test}/{name}": value for name, value in errors_of(samples).items()}

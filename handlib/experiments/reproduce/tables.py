@@ -181,14 +181,19 @@ def tones_table(runs: Collection) -> Rendered:
 
 
 def mesh_table(runs: Collection) -> Rendered:
-    """Mean vertex error after Procrustes, where the true mesh is known."""
-    metric = "vertices_procrustes_mean_mm"
-    tests = [test for test in runs.tests if _has(runs, "mesh", test, metric)]
-    rows = [
-        (EXPERIMENTS[name].title, *(_cell(runs.value(name, test, metric), 1, runs) for test in tests))
-        for name in TABLES["mesh"].experiments
-    ]
-    return _table(runs, "Dense vertex error (mm, after Procrustes)", ("method", *map(test_title, tests)), rows)
+    """Where the true mesh is known: mean vertex error after Procrustes, and the F-scores of FreiHAND."""
+    tests = [test for test in runs.tests if _has(runs, "mesh", test, "vertices_procrustes_mean_mm")]
+    header = ["method"]
+    for test in tests:
+        header += [f"{test_title(test)}: error (mm)", "F at 5 mm", "F at 15 mm"]
+    rows = []
+    for name in TABLES["mesh"].experiments:
+        row = [EXPERIMENTS[name].title]
+        for test in tests:
+            row.append(_cell(runs.value(name, test, "vertices_procrustes_mean_mm"), 1, runs))
+            row += [_cell(runs.value(name, test, f"freihand_vertices_f_{mm}_mm"), 2, runs) for mm in (5, 15)]
+        rows.append(row)
+    return _table(runs, "The whole mesh, after Procrustes", header, rows, "F-scores: as FreiHAND defines them.")
 
 
 def cost_table(runs: Collection) -> Rendered:
