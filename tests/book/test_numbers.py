@@ -50,8 +50,6 @@ STATED = {
     "refinement": {"100 ms": "Sec. 4 of the paper", "5 ms": "Sec. 4 of the paper"},
     "renderer": {"32 pixels": "an example"},
     "reproducing": {"71,258 pictures": "RHD's and STB's training pictures together"},
-    "results": {"95 %": "the level of the test"},
-    "segmentation": {"95 %": "the level of the test"},
     "setup": {"3 GB": "the size of torch with CUDA; what a user of a hub gets"},
     "verdict": {"50 steps": "the claim", "95 %": "the level of the test"},
 }

@@ -11,21 +11,21 @@ WEIGHTS = RefinementWeights(confidence=0.0)
 
 
 @pytest.fixture(scope="module")
-def data(batch):
+def few(batch):
     return CachedHands({k: (v * 255).byte() if k in ("image", "mask") else v for k, v in batch.items()}, "four hands")
 
 
 @pytest.fixture(scope="module")
-def report(trained, data):
+def report(trained, few):
     """With joints that all count: the flat heat maps of a network that has learned nothing would hardly pull."""
-    return refinement_report(trained.model, data, STEPS, WEIGHTS, batch_size=3, progress=False)
+    return refinement_report(trained.model, few, STEPS, WEIGHTS, batch_size=3, progress=False)
 
 
-def test_its_ends_are_what_evaluate_measures(trained, data, report, monkeypatch):
+def test_its_ends_are_what_evaluate_measures(trained, few, report, monkeypatch):
     assert report.error_mm.shape == report.objective.shape == (4, STEPS + 1)
-    assert report.mean_mm[0] == pytest.approx(evaluate(trained.model, data, 0, False)["joints_root_mean_mm"], rel=1e-4)
-    same = refinement_report(trained.model, data, STEPS, progress=False)
-    refined = evaluate(trained.model, data, STEPS, False)["joints_root_mean_mm"]
+    assert report.mean_mm[0] == pytest.approx(evaluate(trained.model, few, 0, False)["joints_root_mean_mm"], rel=1e-4)
+    same = refinement_report(trained.model, few, STEPS, progress=False)
+    refined = evaluate(trained.model, few, STEPS, False)["joints_root_mean_mm"]
     assert same.mean_mm[-1] == pytest.approx(refined, rel=1e-4)
 
 
@@ -67,18 +67,18 @@ def test_metrics_and_curves_of_a_results_file():
     assert found == [(-2, 0, 1), (0, 2, 1), (20, None, 1)]
 
 
-def test_joints_without_truth_do_not_count(trained, data, report):
-    truth = data.tensors["joints_cam"].clone()
+def test_joints_without_truth_do_not_count(trained, few, report):
+    truth = few.tensors["joints_cam"].clone()
     truth[:, 8] = torch.nan
-    hands = CachedHands(data.tensors | {"joints_cam": truth}, "partly", scored=(9, 4, 8))  # the root and two tips
+    hands = CachedHands(few.tensors | {"joints_cam": truth}, "partly", scored=(9, 4, 8))  # the root and two tips
     partly = refinement_report(trained.model, hands, STEPS, WEIGHTS, progress=False)
     assert torch.isfinite(partly.error_mm).all() and not torch.allclose(partly.error_mm, report.error_mm)
     torch.testing.assert_close(partly.objective, report.objective, rtol=1e-3, atol=1e-5)
 
 
-def test_hands_without_a_root_are_refused(trained, data):
-    lost = CachedHands(data.tensors | {"joints_cam": data.tensors["joints_cam"] * torch.nan}, "lost")
+def test_hands_without_a_root_are_refused(trained, few):
+    lost = CachedHands(few.tensors | {"joints_cam": few.tensors["joints_cam"] * torch.nan}, "lost")
     with pytest.raises(ValueError, match="no joint with a known error"):
         refinement_report(trained.model, lost, 1, progress=False)
     with pytest.raises(ValueError, match="no hands to refine"):
-        refinement_report(trained.model, CachedHands({k: v[:0] for k, v in data.tensors.items()}, "none"), 1)
+        refinement_report(trained.model, CachedHands({k: v[:0] for k, v in few.tensors.items()}, "none"), 1)
