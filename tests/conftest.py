@@ -40,6 +40,23 @@ def pytest_collection_modifyitems(items):
             item.add_marker("slow")
 
 
+@pytest.fixture
+def handlib_command(monkeypatch, capsys):
+    """Calls `handlib …`; returns its exit status, what it printed, and its errors."""
+    from handlib.cli import commands
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["handlib", *map(str, arguments)])
+        status = 0
+        try:
+            commands.main()
+        except SystemExit as end:
+            status = end.code or 0
+        return status, *capsys.readouterr()
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def hand():
     from handlib import HandModel

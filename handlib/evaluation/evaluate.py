@@ -241,8 +241,8 @@ def measurements(
 ) -> tuple[list[Metric], Curves]:
     """Computes all metrics and curves for which `predictions` of n hands have estimates.
 
-    protocols: names of `PROTOCOLS` to add to handlib's own scores. meshes: whether FreiHAND's scores of meshes are
-    added where the true mesh is known, which take ten milliseconds a hand.
+    protocols: names of `PROTOCOLS` to add to handlib's own scores. meshes: whether FreiHAND's scores of meshes, which
+    compare every vertex with every other, are added where the true mesh is known.
     """
     metrics, tables = describe(scores(samples), n), {}
     if "joints_cam" in samples:

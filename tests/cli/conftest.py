@@ -2,26 +2,15 @@
 
 import pytest
 
-from handlib.cli import commands as cli
 from handlib.viz.plots import to_image
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, trained):
-    """Calls `handlib …` with the cache of the tests; returns its exit status and what it printed."""
-    for command in ("ablate", "evaluate", "info", "train"):
-        monkeypatch.setattr(f"handlib.cli.{command}.CACHE", trained.cache)
-
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["handlib", *map(str, arguments)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code or 0
-        return status, *capsys.readouterr()
-
-    return call
+def run(handlib_command, monkeypatch, trained):
+    """`handlib …`, with the cache of the tests."""
+    for name in ("ablate", "evaluate", "info", "train"):
+        monkeypatch.setattr(f"handlib.cli.{name}.CACHE", trained.cache)
+    return handlib_command
 
 
 @pytest.fixture

@@ -2,29 +2,18 @@
 
 import importlib
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import trimesh
 
-from handlib.cli import commands as cli
 from handlib.photo.arrays import read_hands
 
 
 @pytest.fixture
-def export(monkeypatch, capsys):
-    """Calls `handlib export …`; returns its exit status, what it printed, and its errors."""
-
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["handlib", "export", *map(str, arguments)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code or 0
-        return status, *capsys.readouterr()
-
-    return call
+def export(handlib_command):
+    return partial(handlib_command, "export")
 
 
 def test_from_a_prediction_to_a_mesh_for_each_hand(export, tmp_path):

@@ -3,7 +3,6 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from handlib.cli import commands as cli
 from handlib.evaluation import results
 from handlib.experiments.ablate import CURVES, VARIANTS, schedule_study
 from handlib.experiments.reproduce.scales import SCALES
@@ -100,30 +99,20 @@ def test_studies_that_would_compare_a_run_with_itself_are_refused(loss, message,
     assert not list(tmp_path.iterdir())
 
 
-def command(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr("sys.argv", ["handlib", "ablate", *map(str, arguments)])
-    status = 0
-    try:
-        cli.main()
-    except SystemExit as end:
-        status = end.code or 0
-    return status, *capsys.readouterr()
-
-
-def test_the_command_writes_the_record(finished, trained, monkeypatch, capsys, tmp_path):
+def test_the_command_writes_the_record(finished, trained, handlib_command, monkeypatch, tmp_path):
     monkeypatch.setattr("handlib.cli.ablate.CACHE", trained.cache)
     arguments = ("schedule", "--profile", "smoke", "--resume", "--out", finished[0], "--results-dir", tmp_path)
-    status, out, _ = command(monkeypatch, capsys, *arguments)
+    status, out, _ = handlib_command("ablate", *arguments)
     assert status == 0 and out.splitlines()[-1] == f"wrote {tmp_path / 'schedule-smoke.json'}"
     record = results.read(tmp_path / "schedule-smoke.json")
     assert record["curves"] == finished[1]["curves"]
     assert record["command"].startswith("handlib ablate schedule --profile smoke --out ")
 
 
-def test_the_command_explains_itself(monkeypatch, capsys):
-    status, out, _ = command(monkeypatch, capsys, "--help")
+def test_the_command_explains_itself(handlib_command):
+    status, out, _ = handlib_command("ablate", "--help")
     assert status == 0 and "\n  schedule " in out
-    status, out, _ = command(monkeypatch, capsys, "schedule", "--help")
+    status, out, _ = handlib_command("ablate", "schedule", "--help")
     assert status == 0 and "--results-dir" in out and "--epochs" in out
-    status, _, err = command(monkeypatch, capsys, "rotations")
+    status, _, err = handlib_command("ablate", "rotations")
     assert status == 2 and err == "handlib: unknown study 'rotations': choose schedule\n"

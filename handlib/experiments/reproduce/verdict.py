@@ -167,6 +167,8 @@ def _absent(claim: Claim, runs: Collection) -> str:
         return "trained and measured on rendered hands; the numbers are of RHD, SHD and DO"
     if claim.steps:
         return f"no run of {claim.steps} steps kept the errors of hands half-way"
+    if not any(_about(claim, test, runs.synthetic) for test in runs.tests):
+        return "about none of these test sets"
     if all(any(runs.runs(name, test) for test in runs.tests) for name in claim.pairs[-1]):
         return "run, but without the errors of each hand, so chance cannot be told"
     return f"not run: `{runs.command(claim.pairs[0][0])}`"
