@@ -1,7 +1,8 @@
 """Whether a difference between two methods is real, from the errors of every hand in every run of both.
 
-Two things make a difference uncertain: training again (another seed, which also draws other training hands) and testing
-on other hands. The bootstrap here draws both anew, hands by the same draw for both methods, since they are paired.
+Two things make a difference uncertain: training again with another seed, which on cached evidence also draws other
+training hands, and testing on other hands. A bootstrap draws hands anew, by the same draw for both methods, since they
+are paired; seeds, of which there are few, are drawn by Student's t.
 
 The rules stand in this file, and were written before the runs that they judge; what came later says so:
 
@@ -60,24 +61,22 @@ def paired_bootstrap(
 
     same: whether the claim is that there is none.
 
-    Seeds are drawn once for all test sets, hands for each. A resample of few seeds varies too little, by (S − 1) / S
-    and by the heavy tails of Student's t: what seeds contribute is widened accordingly. `ValueError` where arrays do
-    not have the same seeds, or fewer than two.
+    Hands are drawn anew for each test set. Draws of three or five seeds would end at the seeds that lie farthest out,
+    while Holm's correction asks for the tails beyond; so what seeds contribute is drawn from Student's t (later: the
+    first rule drew seeds, too, and called too much significant). `ValueError` where arrays do not have the same seeds,
+    or fewer than two.
     """
     seeds = len(differences[0])
     if seeds < 2 or any(len(d) != seeds for d in differences):
         raise ValueError("a bootstrap over seeds takes two at least, the same ones on every test set")
     generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds  # draws × seeds
-    widened = np.sqrt(seeds / (seeds - 1)) * student(seeds) / 1.96
-    total = np.zeros(draws)
+    by_seed = np.zeros((draws, seeds))  # each seed's mean over the drawn hands, over the test sets
     for d in differences:
         hands = d.shape[1]
         some = generator.multinomial(hands, np.full(hands, 1 / hands), draws) / hands
-        by_seed = some @ d.T  # draws × seeds: each seed's mean over the drawn hands
-        mean = by_seed.mean(1, keepdims=True)
-        total += mean[:, 0] + widened * (drawn * (by_seed - mean)).sum(1)
-    total /= len(differences)
+        by_seed += some @ d.T / len(differences)
+    error = by_seed.std(1, ddof=1) / np.sqrt(seeds)
+    total = by_seed.mean(1) + error * generator.standard_t(seeds - 1, draws)
     low, high = np.quantile(total, (LEVEL / 2, 1 - LEVEL / 2))
     least = delta if same else 0.0
     return Effect(
@@ -118,17 +117,17 @@ def verdicts(effects: list[Effect]) -> list[str]:
 
 
 def needed(differences: Differences, delta: float = DELTA) -> tuple[int, int]:
-    """Hands a test set and seeds with which a difference of `delta` would be found four times out of five.
+    """Hands a test set and seeds with which a difference as large as the one measured, or `delta` if that is larger,
+    would be found four times out of five: by a single test, before Holm's correction.
 
     Half of the variance that may be is left to each. What seeds contribute is how far their means lie apart, widened
-    for few seeds as in the bootstrap.
+    for few seeds as Student's t is.
     """
-    allowed = (delta / DETECTED) ** 2 / 2
-    tests = len(differences)
-    by_hand = sum(float(d.mean(0).var(ddof=1)) for d in differences if d.shape[1] > 1) / tests**2
-    by_seed = float(np.mean([d.mean(1) for d in differences], axis=0).var(ddof=1))
+    by_hand = sum(float(d.mean(0).var(ddof=1)) for d in differences if d.shape[1] > 1) / len(differences) ** 2
+    means = np.mean([d.mean(1) for d in differences], axis=0)
+    allowed = (max(delta, abs(float(means.mean()))) / DETECTED) ** 2 / 2
     seeds = FEWEST_SEEDS
-    while by_seed / seeds * (student(seeds) / 1.96) ** 2 > allowed:
+    while float(means.var(ddof=1)) / seeds * (student(seeds) / 1.96) ** 2 > allowed:
         seeds += 1
     return max(1, int(np.ceil(by_hand / allowed))), seeds
 

@@ -11,7 +11,7 @@ from .experiments import EXPERIMENTS, NETWORKS, TABLES
 from .sets import PHOTOS, PUBLISHED, SPLITS, TITLES, headline
 
 NOT_RUN, NONE = "not run", "–"  # a run that is missing; a number that cannot be
-INTERVALS = "Intervals: paired bootstrap over seeds and hands."
+INTERVALS = "Intervals: paired, hands by a bootstrap and seeds by Student's t."
 
 
 class Rendered(NamedTuple):
@@ -100,7 +100,7 @@ CACHED_PAIRS = {
 
 def cached_table(runs: Collection) -> Rendered:
     """AUC of every variant on cached evidence, and its difference from the row that it is compared with, with the 95 %
-    interval of the paired bootstrap over seeds and hands."""
+    interval of `paired_bootstrap`."""
     header, rows = ["variant", "compared with"], []
     tests = [test for test in runs.tests if any(runs.runs(name, test) for name in TABLES["cached"].experiments)]
     for test in tests:

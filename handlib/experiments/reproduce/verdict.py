@@ -84,8 +84,8 @@ def verdict_table(runs: Collection) -> Rendered:
         rows.append((claim.claim, claim.evidence, claim.rule, found, f"**{verdict}**"))
     kind = "rendered hands; the paper's are photographs and RHD" if runs.synthetic else "photographs"
     notes = (
-        f"Ours: suite {runs.suite}, {kind}. Differences with their 95 % interval by a paired bootstrap over seeds and "
-        "hands; AUC at thresholds and alignments of the table of results.",
+        f"Ours: suite {runs.suite}, {kind}. Differences with their 95 % interval, paired, hands by a bootstrap and "
+        "seeds by Student's t; AUC at thresholds and alignments of the table of results.",
         f"Holds, contradicted: the difference is not 0; bounded: it is smaller than {DELTA} of AUC, either way. A "
         "claim that nothing changes holds where the difference is smaller than its rule says, and is contradicted "
         "where it is larger. All at 5 %, corrected by Holm over all claims. Undecided: neither is shown.",
