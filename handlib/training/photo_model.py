@@ -92,10 +92,12 @@ def train_photo(config: PhotoTraining, out: str | os.PathLike[str], progress: bo
     rows = cached_rows(model, config, out, progress)
     model.feature_extractor.learn_directions(seen_well(rows, config.tune_gate).features.float())
     ignore_features(model.regressor, config.principal)
-    for name, batches, steps, rate in (
-        ("lift", lift_batches(model, rows, config), config.lift_steps, config.lift_rate),
-        ("tune", tune_batches(model, rows, config, progress), config.tune_steps, config.tune_rate),
-    ):
+    stages = (
+        ("lift", lambda: lift_batches(model, rows, config), config.lift_steps, config.lift_rate),
+        ("tune", lambda: tune_batches(model, rows, config, progress), config.tune_steps, config.tune_rate),
+    )
+    for name, make, steps, rate in stages:
+        batches = make()  # not before its turn: the answers for photographs start from the lifted E3D
 
         def loss(step: int, batches: Callable[[int], Batch] = batches) -> Tensor:
             return loss_of(model, batches(step))

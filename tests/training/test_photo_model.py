@@ -71,6 +71,15 @@ def _same_weights(one, other):
 # ---- the run
 
 
+def test_answers_for_photographs_start_from_the_lifted_e3d(again, monkeypatch):
+    made, lifted = photo_model.tune_batches, []
+    monkeypatch.setattr(
+        photo_model, "tune_batches", lambda *args: lifted.append((again / "lift.pt").is_file()) or made(*args)
+    )
+    train_photo(CONFIG, again, progress=False)
+    assert lifted == [True]
+
+
 def test_finished_run_is_read_back_and_not_made_again(trained, monkeypatch):
     out, model = trained
     assert sorted(path.name for path in out.iterdir()) == [
