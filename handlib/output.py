@@ -150,6 +150,3 @@ def _mapped(value, change: Callable[[Tensor], Tensor]):
     if isinstance(value, DHPEOutput | Iteration):
         return type(value)(**{name: _mapped(part, change) for name, part in vars(value).items()})
     return value
-
-
-in_metres = in_meters  # the name that it had at first

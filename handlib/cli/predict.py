@@ -12,7 +12,7 @@ from ..photo.files import write_prediction
 from ..photo.gallery import Gallery
 from ..photo.predict import Predictor
 from ..photo.read import read_photo
-from ..photo.video import is_clip
+from ..photo.video import clip_name, is_clip
 from ..support import jit
 from ..support.arguments import at_least
 
@@ -45,19 +45,22 @@ def predict_command(
         images: Photographs of any size with hands anywhere in them; videos; folders of frames.
         out: Folder to write to.
         max_hands: How many hands to look for in a picture, at most.
-        mesh: Format of the meshes: obj and ply hold colors, glb opens in viewers, stl is closed and in
+        mesh: Format of the meshes of photographs: obj and ply hold colors, glb opens in viewers, stl is closed and in
             millimeters, for printing.
         focal: Focal length in pixels of the photograph. By default the file's own; if it has none, a field of view is
             assumed. Depth depends on it; the pose hardly does.
         checkpoint: "photo" or "lite", which ship with handlib, or a model.safetensors written by `handlib train`.
         refine: Iterations of test-time refinement (Eq. 13), the model's own number by default; 0 for the network's
-            first answer.
-        side: Which hand it is, whatever the network says.
-        box: LEFT TOP SIDE of the square around one hand, in pixels; handlib then looks for no other.
+            first answer. Not for videos.
+        side: Which hand it is, whatever the network says. Not for videos.
+        box: LEFT TOP SIDE of the square around one hand, in pixels; handlib then looks for no other. Not for videos.
         require_hand: Exit with status 3 if no hand is found in a picture; for scripts.
         page: Write index.html, the page on which the meshes turn.
     """
     check(images, max_hands, refine, focal)
+    for option, given in (("--refine", refine), ("--side", side), ("--box", box)):
+        if given is not None and any(map(is_clip, images)):
+            raise ValueError(f"{option} is only for photographs: leave it out for a video or a folder of frames")
     with jit.left_out(len(images) <= FEW and not any(map(is_clip, images))):
         predictor, written, missed = Predictor(checkpoint), [], []
         for path in tqdm(images, "predicting", disable=len(images) == 1):
@@ -87,7 +90,7 @@ def check(images: Sequence[Path], max_hands: int, refine: int | None, focal: flo
     """What can be seen to be wrong before anything is computed."""
     if not images:
         raise ValueError("no image given: handlib predict IMAGE [IMAGE ...] --out DIR")
-    if len({path.stem for path in images}) < len(images):
+    if len({clip_name(path) for path in images}) < len(images):
         raise ValueError("two of the images have the same name, so their results would overwrite each other")
     at_least(1, **{"--max-hands": max_hands})
     at_least(0, **{"--refine": refine})

@@ -37,14 +37,16 @@ def read_placed(path: str | os.PathLike[str], hand: HandModel, frame: int | None
         arrays = read_hands(path)
         rows = np.flatnonzero(arrays["frame"] == frame) if frame is not None else range(len(arrays["frame"]))
         described = [{key: arrays[key][i] for key in (*SIZES, "is_rhand")} for i in rows]
+        numbers = [int(arrays["frame"][i]) for i in rows]
     else:
         if frame is not None:
             raise ValueError(f"{path}: only the .npz of a video has frames")
         described = _listed(read_json(path, _WANTED, MAX_BYTES), path)
+        numbers = [0] * len(described)
     placed = []
-    for i, parameters in enumerate(described):
+    for i, (parameters, number) in enumerate(zip(described, numbers, strict=True)):
         try:
-            placed.append(from_mano_parameters(hand, parameters))
+            placed += _rows(from_mano_parameters(hand, parameters)._replace(frame=number))
         except ValueError as error:
             raise ValueError(f"{path}: hand {i}: {error}") from error
     return placed
@@ -68,10 +70,10 @@ def mesh_of(hand: HandModel, placed: PlacedHand) -> Mesh:
 def write_parameters(path: str | os.PathLike[str], hand: HandModel, hands: Sequence[PlacedHand]) -> Path:
     """Writes hands under smplx's names: .json, a list of objects, or .npz, an array a name with a row a hand."""
     path = Path(path)
-    rows = [mano_parameters(hand, *placed) for placed in hands]
+    rows = [mano_parameters(hand, *placed[:5]) for placed in hands]
     if path.suffix.lower() == ".npz":
         arrays = {key: np.stack([np.asarray(row[key]) for row in rows]) for key in (*SIZES, "is_rhand")}
-        return write_hands(path, arrays | {"frame": np.zeros(len(rows), int)})
+        return write_hands(path, arrays | {"frame": np.array([placed.frame for placed in hands], int)})
     return write_json(path, [{key: row[key].tolist() if key in SIZES else row[key] for key in row} for row in rows])
 
 
@@ -84,6 +86,12 @@ def write_open_hand(path: str | os.PathLike[str], side: str = "right") -> Path:
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **(mirrored(fields) if side == "left" else fields))
     return path
+
+
+def _rows(placed: PlacedHand) -> list[PlacedHand]:
+    """One hand for each row of parameters that smplx holds in batches, (n, 45) and so on."""
+    parts = [part.reshape(-1, *part.shape[part.ndim - own :]) for part, own in zip(placed, (1, 1, 2, 1), strict=False)]
+    return [PlacedHand(*row, *placed[4:]) for row in zip(*parts, strict=True)]
 
 
 def _listed(content: Any, path: Path) -> list[Mapping[str, Any]]:

@@ -24,7 +24,7 @@ from .draw import draw_hands
 from .predict import Predictor
 from .read import Photo
 from .track import Tracker
-from .video import frames, timing, video_writer
+from .video import clip_name, frames, timing, video_writer
 
 
 class Clip(NamedTuple):
@@ -56,7 +56,7 @@ def predict_clip(
     """
     path, out = Path(path), Path(out)
     rate, total = timing(path, fps)
-    name = path.resolve().name if path.is_dir() else path.stem
+    name = clip_name(path)
     drawn = out / (f"{name}_overlay" if path.is_dir() else f"{name}_overlay.mp4")
     tracker, rows, write, count = Tracker(predictor, max_hands, K, smooth), [], None, 0
     with ExitStack() as stack:

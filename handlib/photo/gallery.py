@@ -51,7 +51,8 @@ class Shown(NamedTuple):
         return {"K": self.hands[0].K.flatten().tolist() if hands else [], "reduced": self.reduced, "hands": hands}
 
     def section(self) -> str:
-        name, sides = html.escape(self.name), " and ".join(f"{hand.side} hand" for hand in self.hands)
+        name = html.escape(self.name.encode("utf-8", "replace").decode())  # a file's name may hold bytes of no text
+        sides = " and ".join(f"{hand.side} hand" for hand in self.hands)
         scores = ", ".join(f"{hand.side} hand (score {hand.score:.2f})" for hand in self.hands) or "no hand found"
         alt, jpeg = f"{name}: {sides or 'no hand'}", encoded(self.picture, "jpeg", 88)
         picture = f'<img src="data:image/jpeg;base64,{jpeg}" alt="{alt}">'

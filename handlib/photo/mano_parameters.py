@@ -34,6 +34,7 @@ class PlacedHand(NamedTuple):
     rotation: Float[Tensor, "*batch 3 3"]
     translation: Float[Tensor, "*batch 3"]
     side: str = "right"  # of the hand that it stands for
+    frame: int = 0  # of a video
 
 
 def mano_parameters(

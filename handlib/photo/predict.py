@@ -26,6 +26,7 @@ from ..parameters import MeshParameters
 from ..refinement import refine as refine_by_gradient
 from ..support import roma
 from ..support.arguments import as_tensor, checked
+from ..support.images import SHORTEST
 from .confidence import joint_confidence
 from .estimate import HandEstimate
 from .find import Detection, Finder
@@ -240,7 +241,13 @@ def camera_of(
     """K and whether it was assumed: from the file's focal length, or `FIELD_OF_VIEW` if hands are then not too near."""
     width, height = photo.size
     if K is not None:
-        return checked_K(K, photo.size), False
+        K = checked_K(K, photo.size)
+        shortest = float(K[[0, 1], [0, 1]].min())
+        if shortest < SHORTEST * max(photo.size):
+            raise ValueError(
+                f"K: a focal length of {shortest:g} pixels is too short for {width}×{height}: is it in mm?"
+            )
+        return K, False
     focal = photo.focal_px
     if focal is None:
         wide = max(width, height) / 2 / math.tan(math.radians(FIELD_OF_VIEW) / 2)

@@ -73,7 +73,13 @@ def read_photo(source: ImageSource, box: Box | None = None) -> Photo:
         return _photo(pixels, (pixels.shape[1], pixels.shape[0]), coarsest, {})
     if isinstance(source, Image.Image):
         check_size(source.size, "the image")
-        return _photo(rgb(source), source.size, coarsest, exif(source))
+        try:
+            pixels = rgb(source)
+        except ImageError:
+            raise
+        except Exception as error:  # Pillow decodes late, and on a damaged file a decoder may raise anything
+            raise ImageError(f"the image cannot be decoded ({' '.join(str(error).split())[:200]})") from error
+        return _photo(pixels, source.size, coarsest, exif(source))
     with open_image(as_path("image", source), coarsest=coarsest) as (image, size):
         tags = exif(image)
         pixels = rgb(image, source)
@@ -100,7 +106,8 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder at {folder}")
-    files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+    visible = (file for file in folder.iterdir() if file.name[0] != ".")  # macOS puts ._NAME beside NAME on some disks
+    files = [file for file in visible if file.suffix.lower() in SUFFIXES and file.is_file()]
     if not files:
         raise ValueError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
     return sorted(files, key=lambda file: natural_key(file.name))

@@ -129,6 +129,8 @@ class Tracker:
         if photo.size != self.size:
             (w, h), (width, height) = photo.size, self.size
             raise ValueError(f"frame {self.frame} has {w}×{h} pixels, those before {width}×{height}; scale them alike")
+        if self.K is not None and self.camera is None:
+            self.camera = camera_of(photo, self.K)
         pyramid = Pyramid(photo.pixels)
         self._look(pyramid, self.tracks)
         self.tracks = [track for track in _apart(self.tracks) if track.missed < PATIENCE]

@@ -73,6 +73,12 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
     return path.is_dir() or path.suffix.lower() in SUFFIXES
 
 
+def clip_name(path: str | os.PathLike[str]) -> str:
+    """What files about a photograph, a video or a folder of frames are named after; links are not followed."""
+    path = Path(path)
+    return os.path.basename(os.path.abspath(path)) if path.is_dir() else path.stem
+
+
 def _opened(path: Path) -> Any:
     """A container that holds a video."""
     if not path.is_file():

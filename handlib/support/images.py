@@ -22,6 +22,7 @@ MAX_BYTES = 512 << 20
 MAX_PIXELS = 80_000_000  # below the size at which Pillow warns
 MAX_SIDE = 32_768  # refuses images one pixel high, which pass the other limits
 MEND = "save it as PNG or JPEG"
+SHORTEST, LONGEST = 0.2, 50  # focal length of a real lens over the longer side of its image
 GRAY = 128  # fills the area outside an image and behind transparent pixels
 
 _HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1")  # what phones write; Pillow reads it with a plugin only
@@ -168,7 +169,7 @@ def focal_px(tags: dict[int, object], size: tuple[int, int]) -> float | None:
         focal = _number(tags, names.FocalLength) * _number(tags, names.FocalPlaneXResolution) / (unit_mm or math.inf)
         # The resolution is that of the sensor; an image that was scaled afterwards has fewer pixels per millimeter.
         focal *= max(size) / (max(_number(tags, t) for t in (names.ExifImageWidth, names.ExifImageHeight)) or max(size))
-    return focal if 0.2 < focal / max(size) < 50 else None  # the range of real lenses
+    return focal if SHORTEST < focal / max(size) < LONGEST else None
 
 
 def _number(tags: dict[int, object], tag: int) -> float:

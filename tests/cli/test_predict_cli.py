@@ -101,6 +101,30 @@ def test_images_of_the_same_name(refused, trained, picture, tmp_path):
     assert "two of the images have the same name" in line
 
 
+def test_results_are_named_after_what_was_given(refused, run, picture, tmp_path, monkeypatch):
+    """A folder by its whole name, and a link by its own: neither overwrites the other's files."""
+    for scene in ("one", "two"):
+        frames = tmp_path / scene / "rgb"
+        frames.mkdir(parents=True)
+        Image.new("RGB", (64, 48), "gray").save(frames / "0.png")
+        (tmp_path / f"take.{scene}").symlink_to(frames)
+    monkeypatch.chdir(tmp_path)
+    status, _, errors = run("predict", "take.one", "take.two", "--out", "out")
+    assert status == 0, errors
+    assert {"take.one.json", "take.two.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    (tmp_path / "take.one.png").touch()
+    assert "the same name" in refused("predict", "take.one", "take.one.png")
+
+
+@pytest.mark.parametrize("option", [("--side", "left"), ("--refine", 0), ("--box", 0, 0, 50)])
+def test_options_for_photographs_are_not_dropped_for_a_video(refused, tmp_path, option):
+    assert f"{option[0]} is only for photographs" in refused("predict", tmp_path, *option)
+
+
+def test_a_focal_length_in_millimeters_is_refused(refused, picture):
+    assert "is it in mm?" in refused("predict", picture, "--focal", 5)
+
+
 def test_no_image(refused):
     assert "no image given" in refused("predict")
 

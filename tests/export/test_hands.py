@@ -125,11 +125,21 @@ def test_whatever_predict_writes_is_read(hand64, placed, estimates, tmp_path):
             assert torch.equal(mesh.faces, estimate.faces)
 
 
+def test_parameters_in_batches_as_smplx_holds_them(hand64, placed, tmp_path):
+    path = write_parameters(tmp_path / "one.json", hand64, placed[:1])
+    (one,) = json.loads(path.read_text())
+    path.write_text(json.dumps({key: [value] if key in SIZES else value for key, value in one.items()}))
+    (hand,) = read_placed(path, hand64)
+    assert (mesh_of(hand64, hand).vertices_cam - mesh_of(hand64, placed[0]).vertices_cam).abs().max() < CLOSE
+
+
 def test_a_frame_of_a_video(hand64, placed, tmp_path):
     path = write_parameters(tmp_path / "clip.npz", hand64, placed)
     with np.load(path) as arrays:
         np.savez(path, **dict(arrays) | {"frame": np.array([0, 3, 3, 4])})
     assert [hand.side for hand in read_placed(path, hand64, 3)] == ["left", "left"]
+    again = write_parameters(tmp_path / "again.npz", hand64, read_placed(path, hand64))
+    assert [hand.frame for hand in read_placed(again, hand64)] == [0, 3, 3, 4]
     assert read_placed(path, hand64, 2) == []
     with pytest.raises(ValueError, match="only the .npz"):
         read_placed(tmp_path / "clip.json", hand64, 2)

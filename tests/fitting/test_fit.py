@@ -9,7 +9,7 @@ import torch
 from handlib import MeshParameters, Renderer, fit
 from handlib.camera import crop_box, crop_to_px, project
 from handlib.fitting.starts import sphere_views
-from handlib.output import in_metres
+from handlib.output import in_meters
 from handlib.parameters import posed_hand
 
 module = sys.modules["handlib.fitting.fit"]  # `handlib.fitting.fit` itself is the function
@@ -65,7 +65,7 @@ def test_output_belongs_together(hand, views, fitted):
     torch.testing.assert_close(fitted.joints_3d[:, 9], torch.zeros(4, 3), atol=1e-6, rtol=0)
     in_cam = fitted.joints_3d + fitted.root_cam[:, None]
     torch.testing.assert_close(project(in_cam, K), fitted.joints_2d, atol=1e-2, rtol=0)
-    same = in_metres(hand, fitted.h)
+    same = in_meters(hand, fitted.h)
     torch.testing.assert_close(same.vertices, fitted.vertices, atol=1e-5, rtol=0)
     # h shows the hand in its crop: the orthographic camera is within a few pixels of the pinhole.
     box = crop_box(views[2])
@@ -83,7 +83,7 @@ def test_without_intrinsics_the_camera_is_scaled_orthographic(hand, lead):
     assert found.vertices.shape == (*lead, 778, 3)
     assert found.root_cam is None
     torch.testing.assert_close(found.joints_2d, joints_px, atol=0.5, rtol=0)
-    truth = in_metres(hand, h).joints
+    truth = in_meters(hand, h).joints
     assert (found.joints_3d - truth).norm(dim=-1).mean() < 5e-3
 
 

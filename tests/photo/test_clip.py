@@ -105,6 +105,14 @@ def test_a_video_without_hands_gives_no_rows(tmp_path):
     assert len(list(read_frames(written.overlay))) == 4
 
 
+def test_a_given_camera_is_kept_and_checked_though_no_hand_is_found(tmp_path):
+    path = video(tmp_path / "a.mp4", plain(2))
+    written = predicted(path, tmp_path / "out", K=500.0)
+    assert json.loads(written.summary.read_text())["camera"]["K"][0][0] == 500
+    with pytest.raises(ValueError, match="K"):
+        predicted(path, tmp_path / "out", K=-5.0)
+
+
 def test_an_unreadable_file_is_one_clear_error_and_leaves_nothing(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"no video" * 1000)

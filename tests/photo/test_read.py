@@ -129,6 +129,7 @@ def test_a_good_box_comes_back():
 def test_images_of_a_folder_in_the_order_of_their_numbers(tmp_path):
     for name in ("f10.png", "f2.JPG", "f1.webp", "f2b.png", "notes.txt", "a.png"):
         (tmp_path / name).touch()
+    (tmp_path / "._a.png").touch()  # as macOS writes them on disks of other systems
     (tmp_path / "folder.png").mkdir()
     assert [file.name for file in image_files(tmp_path)] == ["a.png", "f1.webp", "f2.JPG", "f2b.png", "f10.png"]
 
@@ -138,6 +139,13 @@ def test_folders_without_images(tmp_path):
         image_files(tmp_path)
     with pytest.raises(FileNotFoundError, match="no folder at"):
         image_files(tmp_path / "none")
+
+
+def test_a_damaged_pillow_image_is_no_image(tmp_path, array):
+    Image.fromarray(array).resize((300, 200)).save(tmp_path / "cut.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-1500])
+    with pytest.raises(ImageError, match="the image cannot be decoded"):
+        read_photo(Image.open(tmp_path / "cut.jpg"))
 
 
 def test_limits_hold_for_pillow_images(monkeypatch, array):
