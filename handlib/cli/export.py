@@ -72,6 +72,7 @@ def export_command(
         print(f"largest difference from torch: {off[name]:.1e} in {name}; vertices {off['vertices']:.1e} m")
         return
     if source == "openhand":
+        _refuse((hand, frame, hand_model) != (None, None, "openhand"), "--hand, --frame or --hand-model", "for hands")
         write_open_hand(out, side or "right")
         print("wrote", out)
         return

@@ -260,6 +260,7 @@ def checked_K(K: Tensor | Sequence | float, size: tuple[int, int] = (0, 0)) -> F
 
     size: width and height of the photograph, whose middle is then the principal point.
     """
+    K = K.item() if getattr(K, "ndim", None) == 0 else K
     if isinstance(K, Real) and not isinstance(K, bool) and -1e30 < K < 1e30:
         K = [[K, 0, size[0] / 2], [0, K, size[1] / 2], [0, 0, 1]]
     wanted = "3×3, [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels of the upright photograph, or a focal length"

@@ -25,7 +25,7 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  
 ENCODERS = ("libx264", "libopenh264", "mpeg4")  # the first that PyAV was built with
 MAX_PIXELS = 36_000_000  # of a frame; 8K has 33 million
 _READ = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi", "protocol_whitelist": "file"}
-_MEND = "convert it to an .mp4 with H.264"
+_MEND = "convert it to an .mp4 with H.264, 8K at most"
 _BT709 = 1  # the color space of HD video, by its number in ITU-T H.273
 
 

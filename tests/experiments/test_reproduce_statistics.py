@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from handlib.experiments.reproduce import statistics
 from handlib.experiments.reproduce.statistics import (
     BOUNDED,
     CONTRADICTED,
@@ -19,12 +18,6 @@ def drawn(mean, by_seed, by_hand, noise, seeds, hands, generator):
     rng = np.random.default_rng(generator)
     return (mean + by_seed * rng.standard_normal((seeds, 1)) + by_hand * rng.standard_normal((1, hands))
             + noise * rng.standard_normal((seeds, hands)))  # fmt: skip
-
-
-def test_students_quantiles():
-    stats = pytest.importorskip("scipy.stats")
-    expected = [stats.t.ppf(0.975, df) for df in range(1, len(statistics.STUDENT) + 1)]
-    assert pytest.approx(expected, abs=5e-4) == statistics.STUDENT
 
 
 @pytest.mark.parametrize("by_seed, by_hand", [(0.02, 0.01), (0.0, 0.3), (0.01, 0.1)])
@@ -97,6 +90,14 @@ def test_many_claims_about_nothing_seldom_hold(by_seed, seeds):
                    for k in range(12)]  # fmt: skip
         families += any(verdict in (HOLDS, CONTRADICTED) for verdict in verdicts(effects))
     assert families / 40 < 0.15
+
+
+def test_more_is_needed_among_many_claims_and_less_for_a_large_difference():
+    differences = [drawn(0.0, 0.01, 0.15, 0.02, 10, 2000, 3)]
+    alone, among = needed(differences), needed(differences, claims=13)
+    assert among[0] > alone[0] and among[1] > alone[1]
+    large = needed([differences[0] + 0.1], claims=13)
+    assert large[0] < among[0] / 50 and large[1] < among[1]
 
 
 def test_what_is_needed_is_enough():

@@ -21,12 +21,10 @@ DELTA = 0.01  # of AUC
 LEVEL = 0.05
 FEWEST_SEEDS = 3
 DRAWS = 4000
-DETECTED = 1.96 + 0.84  # standard errors that a difference must be away from 0 to be found four times out of five
+POWER = 0.84  # standard errors beyond the level of a test at which a difference is found four times out of five
 HOLDS, CONTRADICTED, BOUNDED, UNDECIDED, UNTESTABLE = (
     "holds", "contradicted", "bounded", "undecided", "not testable here",
 )  # fmt: skip
-# Two-sided 95 % quantiles of Student's t by degrees of freedom; from 15 on that of 15, which errs on the safe side.
-STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 
 # One array a test set: a score of method A minus that of method B, for each seed (rows) and hand (columns).
 Differences = list[Float[np.ndarray, "seeds _"]]
@@ -116,22 +114,19 @@ def verdicts(effects: list[Effect]) -> list[str]:
     return [verdict(*three) for three in zip(effects, zero, bound, strict=True)]
 
 
-def needed(differences: Differences, delta: float = DELTA) -> tuple[int, int]:
+def needed(differences: Differences, delta: float = DELTA, claims: int = 1) -> tuple[int, int]:
     """Hands a test set and seeds with which a difference as large as the one measured, or `delta` if that is larger,
-    would be found four times out of five: by a single test, before Holm's correction.
+    would be found four times out of five among so many claims, at the strictest level of Holm's correction.
 
-    Half of the variance that may be is left to each. What seeds contribute is how far their means lie apart, widened
-    for few seeds as Student's t is.
+    Half of the variance that may be is left to each. What seeds contribute is how far their means lie apart.
     """
+    from scipy.stats import norm, t
+
+    level = 1 - LEVEL / 2 / claims
     by_hand = sum(float(d.mean(0).var(ddof=1)) for d in differences if d.shape[1] > 1) / len(differences) ** 2
     means = np.mean([d.mean(1) for d in differences], axis=0)
-    allowed = (max(delta, abs(float(means.mean()))) / DETECTED) ** 2 / 2
-    seeds = FEWEST_SEEDS
-    while float(means.var(ddof=1)) / seeds * (student(seeds) / 1.96) ** 2 > allowed:
+    by_seed, found = float(means.var(ddof=1)), max(delta, abs(float(means.mean())))
+    hands, seeds = int(np.ceil(2 * by_hand * ((norm.ppf(level) + POWER) / found) ** 2)), FEWEST_SEEDS
+    while 2 * by_seed / seeds * ((t.ppf(level, seeds - 1) + POWER) / found) ** 2 > 1:
         seeds += 1
-    return max(1, int(np.ceil(by_hand / allowed))), seeds
-
-
-def student(seeds: int) -> float:
-    """The quantile by which a mean over so many seeds is uncertain."""
-    return STUDENT[min(seeds - 1, len(STUDENT)) - 1]
+    return max(1, hands), seeds

@@ -71,7 +71,7 @@ def judge(runs: Collection) -> dict[str, Judgment]:
         verdict = answers[claim.name]
         if claim.same:
             verdict = {BOUNDED: HOLDS, HOLDS: CONTRADICTED}.get(verdict, verdict)  # whichever sign a difference has
-        enough = needed(evidence.differences, _delta(claim)) if verdict == UNDECIDED else None
+        enough = needed(evidence.differences, _delta(claim), len(gathered)) if verdict == UNDECIDED else None
         judged[claim.name] = Judgment(verdict, _found(claim, evidence, enough), evidence.effect, enough)
     return judged
 
