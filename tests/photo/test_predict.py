@@ -13,7 +13,7 @@ from handlib.camera import project
 from handlib.networks.turned_crop import HandEvidence, TurnedCrop
 from handlib.photo.find import Detection
 from handlib.photo.mano_parameters import from_mano_parameters
-from handlib.photo.predict import FIELD_OF_VIEW, Predictor, camera_of, mirrored, mirrored_K, predict
+from handlib.photo.predict import FIELD_OF_VIEW, Predictor, camera_of, checked_K, mirrored, mirrored_K, predict
 from handlib.photo.pyramid import Pyramid
 from handlib.photo.read import Photo, read_photo
 
@@ -144,6 +144,10 @@ def test_without_K_a_field_of_view_is_assumed(predictor, photo):
     assert torch.equal(k[:2, 2], torch.tensor([320.0, 240])) and k[0, 0] == k[1, 1]
     assert k[0, 0] >= 320 / math.tan(math.radians(FIELD_OF_VIEW / 2)) - 1e-3
     assert min(hand.joints_cam[:, 2].min() for hand in hands) > 0.2
+
+
+def test_a_focal_length_may_be_an_array_of_one_number():
+    assert torch.equal(checked_K(torch.tensor(300.0), (40, 20)), checked_K(300.0, (40, 20)))
 
 
 def test_focal_length_of_the_file_is_taken(photo):
