@@ -82,8 +82,9 @@ def train(
             def save_model() -> None:
                 about = {"train": json.dumps(asdict(config)), "epochs": str(trainer.epoch), **notes}
                 scores = read_log(out)[-1]
-                change, error = scores["val_shuffled_features_mm"], scores["val_joints_root_mean_mm"]
-                about["features"] = verdict_on_features(change, error)
+                change, error = scores.get("val_shuffled_features_mm"), scores.get("val_joints_root_mean_mm")
+                if change is not None and error is not None:  # known where the validation set has roots
+                    about["features"] = verdict_on_features(change, error)
                 model.save(folder.path / "model.safetensors", about)
 
             if trainer.epoch < config.epochs:

@@ -307,3 +307,12 @@ def test_f_of_a_network_without_j2d_starts_from_one_all_the_same(trained, tmp_pa
 
 def model_notes(folder) -> dict[str, str]:
     return DHPE.from_pretrained(folder / "model.safetensors").provenance
+
+
+def test_validation_sets_without_masks_or_roots(trained, tmp_path, monkeypatch):
+    """The card then says nothing about F."""
+    monkeypatch.setattr(module, "evaluate", lambda *_, **__: {"joints_procrustes_mean_mm": 9.0})
+    monkeypatch.setattr(module, "feature_controls", lambda *_: {})
+    train(preset("smoke", epochs=1), tmp_path, cache=trained.cache, progress=False)
+    assert read_log(tmp_path)[0]["val_joints_procrustes_mean_mm"] == 9
+    assert "features" not in model_notes(tmp_path)
