@@ -118,6 +118,7 @@ class Trainer:
         self.pool = Pool(config.augment_cap)
         self.pool_at_start = 0  # rows of the pool at the start of the epoch, which trains on these
         self.epoch, self.step, self.seconds = 0, 0, 0.0
+        self.part = 0  # of the batch, where gradients are accumulated
         self.sums: dict[str, Tensor] = {}  # of the loss terms over the steps of the epoch so far
 
     def run(
@@ -208,7 +209,8 @@ class Trainer:
             group["lr"] = rate
         self.optimizer.zero_grad()
         sums: dict[str, Tensor] = {}
-        for part in torch.arange(len(share)).tensor_split(min(config.accumulate, len(share))):
+        count = min(config.accumulate, total // processes.count)  # as many in every process
+        for self.part, part in enumerate(torch.arange(len(share)).tensor_split(count)):
             rows = {name: value[part[0] : part[-1] + 1] for name, value in batch.items()}
             pictures = jitter_colors(rows["image"], noise[part[0] : part[-1] + 1])
             with processes.autocast():
@@ -332,7 +334,7 @@ class DHPEObjective:
         original = original.to(batch["image"].device)
         estimates = output.map(lambda tensor: tensor.detach()[original])
         rows = {name: value[original] for name, value in batch.items()}
-        generator = trainer.generator(1 + trainer.processes.index)
+        generator = trainer.generator(1 + trainer.processes.index + trainer.part * trainer.processes.count)
         backgrounds = BuiltinBackgrounds("train") if self.backgrounds is None else self.backgrounds
         instances = augment(trainer.model, estimates, rows["image"], rows, generator, backgrounds)
         for rows in trainer.processes.gather(instances):
