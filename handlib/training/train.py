@@ -313,6 +313,8 @@ class DHPEObjective:
         output = model(images)
         if trainer.processes.sum((~torch.isfinite(output.h)).any().float()):  # NaN cannot be rendered
             raise trainer.diverged(batch | {"image": images})
+        if trainer.processes.count > 1 and "mask" not in batch:  # else a share without masks would skip a pass of F
+            batch = batch | {"mask": images.new_full(images[:, 0].shape, torch.nan)}
         every = config.feature_every
         weights = replace(config.loss, feature=config.loss.feature * every * (trainer.step % every == 0))
         loss, terms = dhpe_loss(model, output, images, batch, weights)

@@ -336,6 +336,21 @@ def test_parts_of_a_batch_are_augmented_in_their_own_ways(feed, tmp_path, monkey
     assert len(seeds) == 4 and len(set(seeds)) == 3 and seeds[0] == seeds[1]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_process_has_masks(feed, tmp_path, monkeypatch, count):
+    """Unknown ones for a share without any, or it alone would leave out the second pass of F."""
+    given, real = [], module.dhpe_loss
+    monkeypatch.setattr(module, "dhpe_loss", lambda *inputs: given.append(inputs[3]) or real(*inputs))
+    trainer = trainer_of(SMALL, tmp_path)
+    if count == 2:
+        as_one_of_two(trainer, 0, monkeypatch)
+    batch = next(feed(trainer.pool).batches([torch.arange(4)]))
+    del batch["mask"]
+    terms = trainer.train_step(batch, 4 * count, 1e-3, 4 * count)
+    assert ("mask" in given[0]) == (count == 2) and terms["shape"] == terms["feature"] == 0
+    assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
+
+
 def test_augments_in_half_precision(trained, tmp_path):
     config = replace(SMALL, epochs=1, precision="bf16", augment_from=0)
     train(config, tmp_path, cache=trained.cache, progress=False)
