@@ -242,12 +242,14 @@ class Trainer:
         """Saves the batch of a step that gave NaN or infinity, and returns the error to raise."""
         path = self.folder.save_batch(batch, self.processes.index)
         config = self.config
-        joint = self.epoch >= config.evidence_epochs and config.joint_learning_rate != config.learning_rate
-        option = "joint-" if joint else ""
+        options = "--learning-rate"
+        if self.epoch >= config.evidence_epochs:
+            same = config.joint_learning_rate == config.learning_rate  # as in runs of methods that have only one
+            options = f"{options} and --joint-learning-rate" if same else "--joint-learning-rate"
         what = f"gradient became {norm}" if math.isfinite(loss) else f"loss became {loss}"
         return FloatingPointError(
             f"training diverged: the {what} in epoch {self.epoch + 1}, step {self.step + 1}: lower "
-            f"--{option}learning-rate, then run again with --no-resume; the batch is saved as {path}"
+            f"{options}, then run again with --no-resume; the batch is saved as {path}"
         )
 
     # ---- states

@@ -351,6 +351,12 @@ def test_every_process_has_masks(feed, tmp_path, monkeypatch, count):
     assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
 
 
+def test_where_both_rates_are_one_the_error_names_both(tmp_path):
+    for epochs, options in ((0, "--learning-rate and --joint-learning-rate"), (1, "--learning-rate")):
+        config = replace(SMALL, learning_rate=1e-3, joint_learning_rate=1e-3, evidence_epochs=epochs)
+        assert f": lower {options}, then" in str(trainer_of(config, tmp_path).diverged({"image": torch.zeros(1)}))
+
+
 def test_augments_in_half_precision(trained, tmp_path):
     config = replace(SMALL, epochs=1, precision="bf16", augment_from=0)
     train(config, tmp_path, cache=trained.cache, progress=False)
