@@ -72,15 +72,15 @@ def train(
                 state = folder.open(asdict(config), resume) if processes.is_main else folder.state()
             clock = time.perf_counter()
             torch.manual_seed(config.seed)
-            model, notes = DHPE(config.model), {}
-            if processes.is_main:  # the others get the weights of the main process
-                start = config if state is None else replace(config, lifting_steps=0)
+            model, notes = DHPE(config.model, published=state is None), (state or {}).get("notes")
+            if processes.is_main and notes is None:  # the others get the weights of the main process
+                start = config if state is None else replace(config, lifting_steps=0)  # a state of an older version
                 notes = first_weights(model, start, cache, progress)
-            trainer = Trainer(model, DHPEObjective(config), config, processes, folder)
+            trainer = Trainer(model, DHPEObjective(config), config, processes, folder, notes)
             trainer.begin(state, time.perf_counter() - clock)
 
             def save_model() -> None:
-                about = {"train": json.dumps(asdict(config)), "epochs": str(trainer.epoch), **notes}
+                about = {"train": json.dumps(asdict(config)), "epochs": str(trainer.epoch), **trainer.notes}
                 scores = read_log(out)[-1]
                 change, error = scores.get("val_shuffled_features_mm"), scores.get("val_joints_root_mean_mm")
                 if change is not None and error is not None:  # known where the validation set has roots
@@ -104,10 +104,19 @@ def train(
 
 
 class Trainer:
-    """A network in training: its weights, the optimizer's state, and the progress."""
+    """A network in training: its weights, the optimizer's state, and the progress.
+
+    notes: on where its first weights came from, kept in the state.
+    """
 
     def __init__(
-        self, model: nn.Module, objective: Objective, config: TrainConfig, processes: Processes, folder: RunFolder
+        self,
+        model: nn.Module,
+        objective: Objective,
+        config: TrainConfig,
+        processes: Processes,
+        folder: RunFolder,
+        notes: dict[str, str] | None = None,
     ):
         self.objective, self.config, self.processes, self.folder = objective, config, processes, folder
         self.model = processes.prepared(model)
@@ -117,6 +126,7 @@ class Trainer:
         self.average = Average(self.model, config.average)
         self.pool = Pool(config.augment_cap)
         self.pool_at_start = 0  # rows of the pool at the start of the epoch, which trains on these
+        self.notes = notes or {}
         self.epoch, self.step, self.seconds = 0, 0, 0.0
         self.part = 0  # of the batch, where gradients are accumulated
         self.sums: dict[str, Tensor] = {}  # of the loss terms over the steps of the epoch so far
@@ -272,6 +282,8 @@ class Trainer:
             ) from error
         self.epoch, self.step, self.average.updates = state["epoch"], state["step"], state["updates"]
         self.seconds, self.sums, self.pool_at_start = state["seconds"], state["sums"], state["pool_at_start"]
+        if self.processes.scaler is not None and "scaler" in state:  # an older version saved none
+            self.processes.scaler.load_state_dict(state["scaler"])
         with self.processes.main_first():
             self.pool.restore(self.folder.rows(state["rows"]))
 
@@ -283,8 +295,10 @@ class Trainer:
                 "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
                 "average": self.average.weights, "updates": self.average.updates, "sums": self.sums,
                 "epoch": self.epoch, "step": self.step, "seconds": self.seconds, "rows": len(self.pool),
-                "pool_at_start": self.pool_at_start,
+                "pool_at_start": self.pool_at_start, "notes": self.notes,
             }  # fmt: skip
+            if self.processes.scaler is not None:
+                state["scaler"] = self.processes.scaler.state_dict()
             self.folder.save(state, rows)
 
 

@@ -357,6 +357,23 @@ def test_where_both_rates_are_one_the_error_names_both(tmp_path):
         assert f": lower {options}, then" in str(trainer_of(config, tmp_path).diverged({"image": torch.zeros(1)}))
 
 
+def test_a_resumed_run_scales_losses_as_before(tmp_path):
+    """With fp16, whose scale falls and rises; a state without one is resumed all the same."""
+    scales = []
+    for scale in (512.0, 1.0):
+        trainer = trainer_of(SMALL, tmp_path)
+        trainer.processes.accelerator = SimpleNamespace(scaler=torch.amp.GradScaler("cpu", init_scale=scale))
+        if scale == 512:
+            trainer.save()
+            continue
+        state = trainer.folder.state()
+        trainer.begin(state)
+        scales.append(trainer.processes.accelerator.scaler.get_scale())
+        del state["scaler"]
+        trainer.begin(state)
+    assert scales == [512.0]
+
+
 def test_augments_in_half_precision(trained, tmp_path):
     config = replace(SMALL, epochs=1, precision="bf16", augment_from=0)
     train(config, tmp_path, cache=trained.cache, progress=False)
