@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -106,14 +106,14 @@ def augment(
     check_images(images)
     images = images.to(model.laplacian.dtype)
     size = images.shape[-1]
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(images.device.type, enabled=False):  # half precision would move vertices
         colors, usable = seed_colors(model, output, images, batch, config)
         seeds = usable.nonzero()[:, 0].repeat_interleave(config.per_seed)
         pose = MeshParameters.split(output.h).pose[seeds]
         shape = random_shapes(len(seeds), config.shape_range, generator).to(pose)
         rotation = random_rotations(len(seeds), config.rotation, generator).to(pose)
-        root, K = _placement(output, batch, size, config.camera)
-        instance = _placed(model, pose, shape, rotation, root[seeds], K[seeds], size)
+        root, K = _placement(output, batch, seeds, size, config.camera)
+        instance = _placed(model, pose, shape, rotation, root, K, size)
         behind = [random_background(backgrounds, size, generator) for _ in seeds]
         scene = torch.stack(behind).to(images) if behind else images[:0]
         return instance | _pictures(model, instance, colors[seeds], scene, config.supersampling)
@@ -150,7 +150,8 @@ def seed_colors(
         usable = usable & (near | ~mask.isnan().flatten(1).any(1))
     if config.camera == "seed":
         depth = batch["joints_cam"][:, MIDDLE_MCP, 2]
-        usable = usable & (depth > 0) & torch.isfinite(batch["K"]).flatten(1).all(1)
+        K = batch["K"]
+        usable = usable & (depth > 0) & torch.isfinite(K).flatten(1).all(1) & (K.diagonal(dim1=1, dim2=2) > 0).all(1)
     colors = torch.zeros_like(sampled[..., :3])
     if usable.any():
         hand = model.hand
@@ -189,15 +190,15 @@ def random_background(source: Photographs, size: int, generator: torch.Generator
 
 
 def _placement(
-    output: DHPEOutput, batch: dict[str, Tensor], size: int, camera: str
-) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3 3"]]:
-    """Where a seed's root is in the camera frame, in meters, and the K of its crop."""
+    output: DHPEOutput, batch: dict[str, Tensor], seeds: Int[Tensor, " n"], size: int, camera: str
+) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3 3"]]:
+    """Where each seed's root is in the camera frame, in meters, and the K of its crop."""
     if camera == "seed":
-        root_px = crop_to_px(output.mesh_crop.joints[:, MIDDLE_MCP, :2], size)
-        depth = batch["joints_cam"][:, MIDDLE_MCP, 2].clamp(min=NEAREST)
-        return unproject(root_px[:, None], depth[:, None], batch["K"])[:, 0], batch["K"]
-    K = torch.diag(output.h.new_tensor([size, size, 1.0])).expand(len(output.h), 3, 3)  # the new crop sets the zoom
-    return output.h.new_tensor([0.0, 0.0, FAR]).expand(len(output.h), 3), K
+        root_px = crop_to_px(output.mesh_crop.joints[seeds, MIDDLE_MCP, :2], size)
+        depth, K = batch["joints_cam"][seeds, MIDDLE_MCP, 2].clamp(min=NEAREST), batch["K"][seeds]
+        return unproject(root_px[:, None], depth[:, None], K)[:, 0], K
+    K = torch.diag(output.h.new_tensor([size, size, 1.0])).expand(len(seeds), 3, 3)  # the new crop sets the zoom
+    return output.h.new_tensor([0.0, 0.0, FAR]).expand(len(seeds), 3), K
 
 
 def _placed(

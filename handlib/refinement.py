@@ -67,14 +67,16 @@ def refine(
     at_least(0, iterations=iterations)
     images = as_tensor("images", images, "n", model.laplacian.device)
     check_images(images)
+    images = images.to(model.laplacian.dtype)
     if len(images) != len(output.h):
         raise ValueError(f"{len(images)} images but an estimate of {len(output.h)}: refine the images it was made from")
     if output.mesh_crop is None:
         raise ValueError("only an estimate made by a DHPE can be refined with its evidence; `fit` needs no refinement")
-    first, training = output.map(Tensor.detach), model.training
+    training = model.training
     model.eval()  # a model in training would add to its running statistics
-    try:
-        with torch.no_grad():
+    try:  # half precision would move joints, and what inference mode made cannot be differentiated
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            first, images = output.map(lambda tensor: tensor.detach().clone()), images.clone()
             objective = Objective(model, images, first, weights or RefinementWeights())
             steps = (_gauss_newton if method == "gauss-newton" else _gradient)(objective, iterations)
             evidence = steps[-1][0].evidence_2d

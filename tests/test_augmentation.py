@@ -308,3 +308,19 @@ def test_seeds_without_a_mask_are_judged_by_their_joints(model, seeds):
     usable = seed_colors(model, output, batch["image"], beside, AugmentationConfig())[1]
     assert usable.tolist() == [True, False] and len(make(model, (beside, output))["image"]) == 3
     assert len(make(model, (beside, output), AugmentationConfig(masked=False))["image"]) == 6
+
+
+def test_autocast_rounds_no_instance(model, seeds):
+    plain = make(model, seeds)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = make(model, seeds)
+    assert all(torch.equal(found[name], value) for name, value in plain.items())
+
+
+def test_a_camera_that_is_zero_spoils_no_other_seed(model, seeds):
+    batch, output = seeds
+    K = batch["K"].clone()
+    K[0] = 0
+    found, wanted = make(model, (batch | {"K": K}, output)), make(model, seeds)
+    assert len(found["image"]) == 3 and found.keys() == wanted.keys()
+    assert make(model, (batch | {"K": torch.zeros_like(K)}, output))["image"].shape == (0, 3, SIZE, SIZE)

@@ -268,3 +268,28 @@ def test_images_that_the_estimate_is_not_of(trained, batch, first, unchecked):
         refine(trained.model, images[..., :32], first, 1)
     with pytest.raises(ValueError, match="NaN or infinity"):
         refine(trained.model, torch.full_like(images, torch.nan), first, 1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_autocast_rounds_no_step(trained, batch, first, method):
+    plain = refine(trained.model, batch["image"], first, 2, BARE, method)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = refine(trained.model, batch["image"], first, 2, BARE, method)
+    assert torch.equal(found.h, plain.h)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_estimate_of_inference_mode_is_refined(trained, batch, first, method):
+    plain = refine(trained.model, batch["image"], first, 2, BARE, method)
+    with torch.inference_mode():
+        images = batch["image"].clone()
+        output = trained.model(images)
+        inside = refine(trained.model, images, output, 2, BARE, method)
+    outside = refine(trained.model, images, output, 2, BARE, method)
+    assert torch.equal(inside.h, plain.h) and torch.equal(outside.h, plain.h)
+    assert not inside.h.is_inference()
+
+
+def test_images_of_double_precision_are_refined_like_single(trained, batch, first):
+    single = refine(trained.model, batch["image"], first, 2, BARE)
+    assert torch.equal(refine(trained.model, batch["image"].double(), first, 2, BARE).h, single.h)

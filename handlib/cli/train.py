@@ -38,8 +38,9 @@ def train_command(arguments: list[str]) -> None:
         if int(os.environ.get("RANK", "0")):  # the first of several processes speaks for all
             return
         last = read_log(out)[-1]
-        print(f"trained {last['epoch']} epochs in {last['minutes']} minutes: validation error "
-              f"{last['val_joints_root_mean_mm']:.1f} mm, mean IoU {last['val_mean_iou']:.3f}")  # fmt: skip
+        texts = {"val_joints_root_mean_mm": "validation error {:.1f} mm", "val_mean_iou": "mean IoU {:.3f}"}
+        scores = ", ".join(text.format(last[name]) for name, text in texts.items() if name in last)
+        print(f"trained {last['epoch']} epochs in {last['minutes']} minutes" + (scores and f": {scores}"))
         print("wrote", out / "model.safetensors")
 
     tyro.cli(run, prog="handlib train", args=arguments)

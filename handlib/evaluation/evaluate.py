@@ -53,7 +53,7 @@ def predictions(
 
     def measure(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         output, batch = estimated(model, batch, data.passes, iterations, method)
-        with torch.no_grad():
+        with torch.no_grad(), _single(batch):
             mask = model.render_mask(output.mesh_crop.vertices, batch["image"].shape[-1]) if "mask" in batch else None
             return compared_output(output, batch, mask, data.scored, data.palm)
 
@@ -71,11 +71,17 @@ def estimated(
     with torch.no_grad():
         output = model(batch["image"])
         for _ in range(passes - 1):
-            batch = recropped(batch, output.joints_2d)
+            with _single(batch):
+                batch = recropped(batch, output.joints_2d)
             output = model(batch["image"])
     if iterations:
         output = refine(model, batch["image"], output, iterations, method=method)
     return output, batch
+
+
+def _single(batch: dict[str, Tensor]) -> torch.autocast:
+    """Switches off a caller's autocast to half precision, which is for networks and would move joints."""
+    return torch.autocast(batch["image"].device.type, enabled=False)
 
 
 def depth_of_root(joints_cam: Float[Tensor, "b 21 3"]) -> Float[Tensor, " b"]:

@@ -4,6 +4,8 @@ A regressor that sees 2D joints can do without F, and Eq. 2 is satisfied by an F
 in the loss or in the error, but both show here.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -21,7 +23,7 @@ def feature_controls(model: DHPE, data: CachedHands, batch_size: int = 32) -> di
 
     `feature_ratio`: Eq. 2 over the variance of F, of the hands with a mask; 1 or more if F looks at the background
     alone; left out where no hand has one. `shuffled_features_mm`: by how much the root-aligned error grows if each hand
-    gets F of another; near 0 if F is inert.
+    gets F of another; near 0 if F is inert; left out where no hand has a known root.
     """
     model.eval()
     batches = [data.batch(indices) for indices in torch.arange(len(data)).split(batch_size)]
@@ -39,7 +41,7 @@ def feature_controls(model: DHPE, data: CachedHands, batch_size: int = 32) -> di
     controls = {"shuffled_features_mm": float(torch.cat(grown).nanmean())}
     if sum(map(len, whole)):
         controls["feature_ratio"] = float(feature_loss(torch.cat(whole), torch.cat(cut_out), scaled=True))
-    return controls
+    return {name: value for name, value in controls.items() if math.isfinite(value)}
 
 
 def verdict_on_features(change_mm: float, error_mm: float) -> str:
@@ -49,4 +51,5 @@ def verdict_on_features(change_mm: float, error_mm: float) -> str:
 
 
 def _errors_mm(model: DHPE, batch: dict[str, Tensor], features: Tensor, heatmaps: Tensor | None) -> Tensor:
-    return compared_output(model.estimate(features, heatmaps, batch["image"].shape[-1]), batch)["joints_mm"]
+    with torch.autocast(features.device.type, enabled=False):  # as in `predictions`
+        return compared_output(model.estimate(features, heatmaps, batch["image"].shape[-1]), batch)["joints_mm"]

@@ -18,7 +18,7 @@ from ..support import jit
 from ..support.arguments import as_path, as_tensor, at_least, checked, common_lead
 from . import skinning
 from .collision import bone_radii, penetration_depth
-from .files import V, check_hand, read_hand
+from .files import V, as_right_hand, check_hand, read_hand
 from .joints import C21, FINGERTIPS, MANO21, FingertipSet, convert
 from .skinning import Rig
 
@@ -39,7 +39,7 @@ class HandModel(nn.Module):
     backend: "reference" is plain torch; "auto" uses compiled loops on the CPU if numba is installed, which cannot be
         differentiated twice.
 
-    `hand()` is the mean hand, `hand(pose, shape)` any other. It is always a right hand. If it was read from the file of
+    `hand()` is the mean hand, `hand(pose, shape)` any other. It is always a right hand. If the file or the dict is of
     a left hand, it was mirrored and `side` is "left": mirror the images of left hands before you use it on them.
     """
 
@@ -59,7 +59,7 @@ class HandModel(nn.Module):
             raise TypeError(f"fingertips must be a name or a FingertipSet, not {type(fingertips).__name__}")
         if isinstance(model, dict):
             check_hand(model, "the hand model")
-        fields = model if isinstance(model, dict) else read_hand(as_path("model", model))
+        fields = as_right_hand(model) if isinstance(model, dict) else read_hand(as_path("model", model))
         name = "hand" if isinstance(model, dict) else os.path.basename(model)
         array = {k: torch.as_tensor(v.astype("float32")) for k, v in fields.items() if v.dtype.kind in "fiu"}
         if backend not in ("auto", "reference"):

@@ -59,17 +59,19 @@ class Renderer:
     ):
         if gradient not in GRADIENTS:
             raise ValueError(f"unknown gradient '{gradient}': choose one of {', '.join(GRADIENTS)}")
+        if supersampling is None:
+            supersampling = 2 if gradient == "kato" else 1
         sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
-        for name, values in (("size", sides), ("supersampling", (supersampling or 1,) * 2)):
+        for name, values in (("size", sides), ("supersampling", (supersampling,) * 2)):
             if len(values) != 2 or not all(isinstance(v, Integral) and 1 <= v <= LARGEST for v in values):
                 raise ValueError(f"{name} must be whole numbers from 1 to {LARGEST}, not {values}"[:200])
         self.height, self.width = map(int, sides)
-        if self.height * self.width * (supersampling or 1) ** 2 > LARGEST**2:
+        if self.height * self.width * supersampling**2 > LARGEST**2:
             raise ValueError(f"supersampling must leave at most {LARGEST} samples a side")
         if not 0 < sigma < math.inf:
             raise ValueError(f"sigma must be above 0, not {sigma!r}")
         self.backend, self.gradient, self.sigma, self.near = backend, gradient, sigma, near
-        self.supersampling = supersampling or (2 if gradient == "kato" else 1)
+        self.supersampling = supersampling
         check(backend)  # fails here rather than at the first image
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..networks.checkpoint import checkpoint_path
 from ..support.digests import load_state, load_tensors, save_state, save_tensors
 from ..support.files import naming_full_disk, write_file, write_json
 from ..support.json_text import parse_json, read_json
@@ -31,8 +32,16 @@ class RunFolder:
     def open(self, config: dict[str, Any], resume: bool) -> dict[str, Any] | None:
         """Makes the folder for a run of `config`; returns the state (`STATE`) to resume from, or None.
 
-        Raises `ValueError` if the folder holds a run of another config or a file that cannot be read.
+        Raises `ValueError` if the folder holds a run of another config, a file that cannot be read, or, as its result,
+        the checkpoint that the run starts from.
         """
+        for name in ("init", "init_pose"):
+            start = config.get(name)
+            if start and checkpoint_path(start).resolve() == (self.path / "model.safetensors").resolve():
+                option = name.replace("_", "-")
+                raise ValueError(
+                    f"--{option} is the result in {self.path}, which this run would overwrite: choose another --out"
+                )
         self.path.mkdir(parents=True, exist_ok=True)
         config = json.loads(json.dumps(config))  # tuples are lists, as in the file
         for leftover in self.path.glob(".*.part"):
@@ -46,9 +55,9 @@ class RunFolder:
             state = self.state()
             self._trim_log(state["epoch"], state["step"])
             return state
-        write_json(self.path / "config.json", config)
-        for old in ("state.pt", "model.safetensors"):
+        for old in ("state.pt", "model.safetensors"):  # first: an old state must not be resumed under the new config
             (self.path / old).unlink(missing_ok=True)
+        write_json(self.path / "config.json", config)
         self.drop_rows(0)
         (self.path / "log.jsonl").write_text("")
         return None

@@ -62,6 +62,11 @@ class Processes:
         """Whether this process writes the files."""
         return self.index == 0
 
+    @property
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """What scales the loss with fp16, by a factor that depends on the steps so far."""
+        return getattr(self.accelerator, "scaler", None)
+
     def share(self, items: Tensor) -> Tensor:
         """Returns this process's part of a batch; the lengths of the parts differ by at most one."""
         return items.tensor_split(self.count)[self.index]

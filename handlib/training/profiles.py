@@ -67,6 +67,8 @@ class TrainConfig:
             value = getattr(self.loss if name == "threshold_px" else self, name)
             if not least <= value <= most:  # false for NaN, too
                 raise ValueError(f"{name} must be {least:g} … {most:g}, not {value}")
+        if self.model.trunk == "photo":
+            raise ValueError("the photo trunk is trained by `handlib train --profile photo`")
         if self.evidence_epochs >= max(self.epochs, 1):
             raise ValueError("epochs must be more than evidence_epochs, or the regressor is never trained on images")
         if self.init and self.init_pose:

@@ -31,7 +31,8 @@ def train_regressor(
     Raises `FloatingPointError` for a loss that is no number.
     """
     optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=decay)
-    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.1)
+    rise = 0.1 if steps != 9 else 0.11  # of ten rates, torch would divide by a tenth less one
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=rise)
     parts, first, losses = {"net": net, "optimizer": optimizer, "rates": rates}, 0, []
     if state is not None and state.is_file():
         kept = load_state(state, STATE, MEND)

@@ -72,18 +72,19 @@ def train(
                 state = folder.open(asdict(config), resume) if processes.is_main else folder.state()
             clock = time.perf_counter()
             torch.manual_seed(config.seed)
-            model, notes = DHPE(config.model), {}
-            if processes.is_main:  # the others get the weights of the main process
-                start = config if state is None else replace(config, lifting_steps=0)
+            model, notes = DHPE(config.model, published=state is None), (state or {}).get("notes")
+            if processes.is_main and notes is None:  # the others get the weights of the main process
+                start = config if state is None else replace(config, lifting_steps=0)  # a state of an older version
                 notes = first_weights(model, start, cache, progress)
-            trainer = Trainer(model, DHPEObjective(config), config, processes, folder)
+            trainer = Trainer(model, DHPEObjective(config), config, processes, folder, notes)
             trainer.begin(state, time.perf_counter() - clock)
 
             def save_model() -> None:
-                about = {"train": json.dumps(asdict(config)), "epochs": str(trainer.epoch), **notes}
+                about = {"train": json.dumps(asdict(config)), "epochs": str(trainer.epoch), **trainer.notes}
                 scores = read_log(out)[-1]
-                change, error = scores["val_shuffled_features_mm"], scores["val_joints_root_mean_mm"]
-                about["features"] = verdict_on_features(change, error)
+                change, error = scores.get("val_shuffled_features_mm"), scores.get("val_joints_root_mean_mm")
+                if change is not None and error is not None:  # known where the validation set has roots
+                    about["features"] = verdict_on_features(change, error)
                 model.save(folder.path / "model.safetensors", about)
 
             if trainer.epoch < config.epochs:
@@ -103,10 +104,19 @@ def train(
 
 
 class Trainer:
-    """A network in training: its weights, the optimizer's state, and the progress."""
+    """A network in training: its weights, the optimizer's state, and the progress.
+
+    notes: on where its first weights came from, kept in the state.
+    """
 
     def __init__(
-        self, model: nn.Module, objective: Objective, config: TrainConfig, processes: Processes, folder: RunFolder
+        self,
+        model: nn.Module,
+        objective: Objective,
+        config: TrainConfig,
+        processes: Processes,
+        folder: RunFolder,
+        notes: dict[str, str] | None = None,
     ):
         self.objective, self.config, self.processes, self.folder = objective, config, processes, folder
         self.model = processes.prepared(model)
@@ -116,7 +126,9 @@ class Trainer:
         self.average = Average(self.model, config.average)
         self.pool = Pool(config.augment_cap)
         self.pool_at_start = 0  # rows of the pool at the start of the epoch, which trains on these
+        self.notes = notes or {}
         self.epoch, self.step, self.seconds = 0, 0, 0.0
+        self.part = 0  # of the batch, where gradients are accumulated
         self.sums: dict[str, Tensor] = {}  # of the loss terms over the steps of the epoch so far
 
     def run(
@@ -207,7 +219,8 @@ class Trainer:
             group["lr"] = rate
         self.optimizer.zero_grad()
         sums: dict[str, Tensor] = {}
-        for part in torch.arange(len(share)).tensor_split(min(config.accumulate, len(share))):
+        count = min(config.accumulate, total // processes.count)  # as many in every process
+        for self.part, part in enumerate(torch.arange(len(share)).tensor_split(count)):
             rows = {name: value[part[0] : part[-1] + 1] for name, value in batch.items()}
             pictures = jitter_colors(rows["image"], noise[part[0] : part[-1] + 1])
             with processes.autocast():
@@ -239,12 +252,14 @@ class Trainer:
         """Saves the batch of a step that gave NaN or infinity, and returns the error to raise."""
         path = self.folder.save_batch(batch, self.processes.index)
         config = self.config
-        joint = self.epoch >= config.evidence_epochs and config.joint_learning_rate != config.learning_rate
-        option = "joint-" if joint else ""
+        options = "--learning-rate"
+        if self.epoch >= config.evidence_epochs:
+            same = config.joint_learning_rate == config.learning_rate  # as in runs of methods that have only one
+            options = f"{options} and --joint-learning-rate" if same else "--joint-learning-rate"
         what = f"gradient became {norm}" if math.isfinite(loss) else f"loss became {loss}"
         return FloatingPointError(
             f"training diverged: the {what} in epoch {self.epoch + 1}, step {self.step + 1}: lower "
-            f"--{option}learning-rate, then run again with --no-resume; the batch is saved as {path}"
+            f"{options}, then run again with --no-resume; the batch is saved as {path}"
         )
 
     # ---- states
@@ -267,6 +282,8 @@ class Trainer:
             ) from error
         self.epoch, self.step, self.average.updates = state["epoch"], state["step"], state["updates"]
         self.seconds, self.sums, self.pool_at_start = state["seconds"], state["sums"], state["pool_at_start"]
+        if self.processes.scaler is not None and "scaler" in state:  # an older version saved none
+            self.processes.scaler.load_state_dict(state["scaler"])
         with self.processes.main_first():
             self.pool.restore(self.folder.rows(state["rows"]))
 
@@ -278,8 +295,10 @@ class Trainer:
                 "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
                 "average": self.average.weights, "updates": self.average.updates, "sums": self.sums,
                 "epoch": self.epoch, "step": self.step, "seconds": self.seconds, "rows": len(self.pool),
-                "pool_at_start": self.pool_at_start,
+                "pool_at_start": self.pool_at_start, "notes": self.notes,
             }  # fmt: skip
+            if self.processes.scaler is not None:
+                state["scaler"] = self.processes.scaler.state_dict()
             self.folder.save(state, rows)
 
 
@@ -310,6 +329,8 @@ class DHPEObjective:
         output = model(images)
         if trainer.processes.sum((~torch.isfinite(output.h)).any().float()):  # NaN cannot be rendered
             raise trainer.diverged(batch | {"image": images})
+        if trainer.processes.count > 1 and "mask" not in batch:  # else a share without masks would skip a pass of F
+            batch = batch | {"mask": images.new_full(images[:, 0].shape, torch.nan)}
         every = config.feature_every
         weights = replace(config.loss, feature=config.loss.feature * every * (trainer.step % every == 0))
         loss, terms = dhpe_loss(model, output, images, batch, weights)
@@ -331,7 +352,7 @@ class DHPEObjective:
         original = original.to(batch["image"].device)
         estimates = output.map(lambda tensor: tensor.detach()[original])
         rows = {name: value[original] for name, value in batch.items()}
-        generator = trainer.generator(1 + trainer.processes.index)
+        generator = trainer.generator(1 + trainer.processes.index + trainer.part * trainer.processes.count)
         backgrounds = BuiltinBackgrounds("train") if self.backgrounds is None else self.backgrounds
         instances = augment(trainer.model, estimates, rows["image"], rows, generator, backgrounds)
         for rows in trainer.processes.gather(instances):

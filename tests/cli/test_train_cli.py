@@ -45,3 +45,16 @@ def test_another_config_in_the_same_folder(refused, trained, tmp_path):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
     line = refused("train", "--profile", "smoke", "--epochs", 9, "--out", folder)
     assert "another config" in line and "--no-resume" in line
+
+
+def test_scores_that_there_are(run, monkeypatch, tmp_path):
+    """A validation set without masks has no IoU, one without roots no error in millimeters."""
+    monkeypatch.setattr("handlib.cli.train.train", lambda *_: None)
+    for scores, text in (
+        ({"val_joints_root_mean_mm": 12.34}, "trained 2 epochs in 3.5 minutes: validation error 12.3 mm\n"),
+        ({"val_mean_iou": 0.5}, "trained 2 epochs in 3.5 minutes: mean IoU 0.500\n"),
+        ({}, "trained 2 epochs in 3.5 minutes\n"),
+    ):
+        (tmp_path / "log.jsonl").write_text(json.dumps({"epoch": 2, "minutes": 3.5} | scores) + "\n")
+        status, out, _ = run("train", "--profile", "smoke", "--out", tmp_path)
+        assert status == 0 and out.startswith(text)

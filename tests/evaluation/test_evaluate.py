@@ -7,6 +7,7 @@ import torch
 from handlib import DHPE, HandOutput
 from handlib.camera import project, px_to_crop
 from handlib.data import CachedHands
+from handlib.evaluation import evaluate as module
 from handlib.evaluation.evaluate import (
     compared,
     curves,
@@ -229,3 +230,18 @@ def test_evaluation_leaves_the_weights_alone(trained, data):
     before = {key: value.clone() for key, value in trained.model.state_dict().items()}
     evaluate(trained.model, data, progress=False)
     assert all(torch.equal(value, before[key]) for key, value in trained.model.state_dict().items())
+
+
+def test_autocast_rounds_the_networks_alone(trained, data, monkeypatch):
+    """Neither crops nor the comparison with the truth."""
+    rounded = []
+
+    def spy(real):
+        return lambda *arguments: rounded.append(torch.is_autocast_enabled("cpu")) or real(*arguments)
+
+    for real in (module.recropped, module.compared_output):
+        monkeypatch.setattr(module, real.__name__, spy(real))
+    twice = CachedHands(data.tensors, "twice", passes=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        predictions(trained.model, twice, progress=False)
+    assert rounded == [False, False]

@@ -5,6 +5,7 @@ import torch
 
 from handlib import DHPE
 from handlib.data import CachedHands, SyntheticHands
+from handlib.evaluation import feature_controls as module
 from handlib.evaluation.evaluate import evaluate
 from handlib.evaluation.feature_controls import feature_controls, verdict_on_features
 
@@ -56,3 +57,24 @@ def test_verdict(change, start):
         verdict_on_features(change, 20.0)
         == f"{start}: F of other hands changes the error of 20.0 mm by {change:+.2f} mm"
     )
+
+
+def test_errors_are_measured_in_single_precision_under_autocast(lite, hands, monkeypatch):
+    rounded, real = [], module.compared_output
+
+    def spy(*arguments):
+        rounded.append(torch.is_autocast_enabled("cpu"))
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "compared_output", spy)
+    with torch.autocast("cpu", torch.bfloat16):
+        feature_controls(lite, hands)
+    assert rounded == [False, False]
+
+
+def test_controls_without_their_truth_are_left_out(lite, hands):
+    """Neither a root nor masks, as in Dexter+Object."""
+    tensors = {name: value for name, value in hands.tensors.items() if name != "mask"}
+    tensors["joints_cam"] = tensors["joints_cam"].clone()
+    tensors["joints_cam"][:, 9] = torch.nan
+    assert feature_controls(lite, CachedHands(tensors, "rootless")) == {}

@@ -81,9 +81,10 @@ def test_a_left_hand_written_again_stays_left(tmp_path, save, left):
         np.testing.assert_array_equal(again[key], array)
 
 
-def test_mirroring_is_the_mirror_image_of_the_posed_hand(left, hand, poses):
+def test_mirroring_is_the_mirror_image_of_the_posed_hand(left, hand, poses, monkeypatch):
     """right(mirrored pose, shape) = M left(pose, shape), the left hand posed as it stands in its file."""
     pose, shape = poses
+    monkeypatch.setattr("handlib.hand.model.as_right_hand", lambda fields: fields)
     as_filed = HandModel(left, hand.fingertips)
     mirrored_pose = pose.unflatten(-1, (15, 3)) * torch.tensor([1.0, -1, -1])
     expected = as_filed(mirrored_pose.flatten(-2), shape).vertices * torch.tensor([-1.0, 1, 1])
@@ -171,3 +172,9 @@ def test_entries_of_a_sparse_matrix_that_occur_twice_are_summed(save, right):
     parts["indptr"] = parts["indptr"] * 2
     read = read_hand(save(J_regressor=Instance(CSC, parts)))
     np.testing.assert_allclose(read["J_regressor"], right["J_regressor"], rtol=1e-12)
+
+
+def test_left_hand_as_fields(left, assert_open_hand):
+    hand = HandModel(left)
+    assert hand.side == "left"
+    assert_open_hand(hand)

@@ -59,8 +59,9 @@ def test_pictures_that_do_not_fit(mesh):
 def test_sizes_that_no_picture_has(size):
     with pytest.raises(ValueError, match="size must be whole numbers from 1 to"):
         Renderer(size)
-    with pytest.raises(ValueError, match="supersampling must be"):
-        Renderer(8, supersampling=-1)
+    for supersampling in (-1, 0):
+        with pytest.raises(ValueError, match="supersampling must be"):
+            Renderer(8, supersampling=supersampling)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 4), (3,), (4, 4)])

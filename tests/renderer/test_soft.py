@@ -91,3 +91,11 @@ def test_equals_what_pytorch3d_made(backend):
     assert float((image - recorded["image"]).abs().max()) < 1e-4
     (gradient,) = torch.autograd.grad((image * recorded["pull"]).sum(), vertices)
     assert float((gradient - recorded["gradient"]).norm()) < 1e-3 * float(recorded["gradient"].norm())
+
+
+def test_a_second_derivative_of_compiled_loops_is_refused():
+    vertices = torch.tensor([[2.0, 2.0, 1.0], [9.0, 3.0, 1.0], [4.0, 7.0, 1.0]], requires_grad=True)
+    image = Renderer((H, W), "fast", "soft", sigma=SIGMA).silhouette(vertices, torch.tensor([[0, 1, 2]]))
+    (slope,) = torch.autograd.grad(image.square().sum(), vertices, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.square().sum().backward()

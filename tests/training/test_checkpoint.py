@@ -201,3 +201,24 @@ def test_a_full_disk_is_one_line_with_the_path(folder, monkeypatch, left):
     (folder.path / "log.jsonl").symlink_to("/dev/full")
     with pytest.raises(OSError, match="the disk is full.*log.jsonl"):
         folder.log({"epoch": 1})
+
+
+@pytest.mark.parametrize("name", ["init", "init_pose"])
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_run_that_would_overwrite_its_start_is_refused(folder, name, resume):
+    path = folder.path / "model.safetensors"
+    path.write_bytes(b"a model")
+    config = CONFIG | {name: str(folder.path / ".." / "run" / "model.safetensors")}
+    option = name.replace("_", "-")
+    with pytest.raises(ValueError, match=f"--{option} is the result in .*would overwrite: choose another --out"):
+        folder.open(config, resume)
+    assert path.read_bytes() == b"a model"
+
+
+def test_killed_while_overwriting_leaves_no_old_state(folder, monkeypatch):
+    """The next run would go on with it under the new config."""
+    folder.save(state(epoch=1))
+    monkeypatch.setattr("handlib.training.checkpoint.write_json", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        folder.open(CONFIG | {"epochs": 3}, resume=False)
+    assert not (folder.path / "state.pt").exists()

@@ -90,3 +90,8 @@ def test_a_damaged_regressor_is_lifted_again(tmp_path):
     path.write_bytes(b"cut")
     assert all(torch.equal(value, first[name]) for name, value in run().items())
     assert path.stat().st_size > 100
+
+
+@pytest.mark.parametrize("steps", [1, 8, 9, 10, 11])
+def test_any_number_of_steps(steps):
+    assert len(pretrain_regressor(model(), steps, LossWeights(), batch_size=2, progress=False)) == steps

@@ -47,6 +47,7 @@ def test_the_gpu_profile_renders_its_own_data():
         ({"feature_every": 0}, "feature_every must be 1 … 1e\\+09, not 0"),
         ({"average": 1.0}, "average must be 0 … 0.9999, not 1.0"),
         ({"augment_from": 0}, "augment_from must be at least evidence_epochs"),
+        ({"model": DHPEConfig.photo()}, "the photo trunk is trained by `handlib train --profile photo`"),
     ],
 )
 def test_a_run_that_could_not_be(change, message):

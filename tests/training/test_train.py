@@ -13,6 +13,7 @@ from handlib.data import SyntheticHands
 from handlib.data.crop import Crop
 from handlib.evaluation.feature_controls import verdict_on_features
 from handlib.support.locks import alone_in
+from handlib.training.checkpoint import RunFolder
 from handlib.training.first_weights import warm_start
 from handlib.training.lifting import pretrain_regressor
 from handlib.training.train import preset, read_log, train
@@ -307,3 +308,29 @@ def test_f_of_a_network_without_j2d_starts_from_one_all_the_same(trained, tmp_pa
 
 def model_notes(folder) -> dict[str, str]:
     return DHPE.from_pretrained(folder / "model.safetensors").provenance
+
+
+def test_a_resumed_run_does_not_look_for_its_start_again(trained, tmp_path, monkeypatch):
+    """A checkpoint may have moved, or been trained again; published weights are not needed either."""
+    start = shutil.copy(trained.checkpoint, tmp_path / "start.safetensors")
+    config = preset("smoke", init=str(start), epochs=1)
+    train(config, tmp_path / "run", cache=trained.cache, progress=False)
+    before = model_notes(tmp_path / "run")
+    start.unlink()
+    (tmp_path / "run" / "model.safetensors").unlink()
+    monkeypatch.setattr(DHPE, "_load_published", None)  # would fail
+    train(config, tmp_path / "run", cache=trained.cache, progress=False)
+    assert model_notes(tmp_path / "run")["init"] == before["init"]
+    folder = RunFolder(tmp_path / "run")
+    folder.save({name: value for name, value in folder.state().items() if name != "notes"})  # as an older version
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+        train(config, tmp_path / "run", cache=trained.cache, progress=False)
+
+
+def test_validation_sets_without_masks_or_roots(trained, tmp_path, monkeypatch):
+    """The card then says nothing about F."""
+    monkeypatch.setattr(module, "evaluate", lambda *_, **__: {"joints_procrustes_mean_mm": 9.0})
+    monkeypatch.setattr(module, "feature_controls", lambda *_: {})
+    train(preset("smoke", epochs=1), tmp_path, cache=trained.cache, progress=False)
+    assert read_log(tmp_path)[0]["val_joints_procrustes_mean_mm"] == 9
+    assert "features" not in model_notes(tmp_path)

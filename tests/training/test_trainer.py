@@ -298,3 +298,83 @@ def test_killed_between_model_and_state(trained, tmp_path, monkeypatch, kind, la
     model = train(SMALL, tmp_path, cache=trained.cache, progress=False)
     kept = DHPE.from_pretrained(tmp_path / "model.safetensors")
     assert kept.provenance["epochs"] == "2" and same(kept.state_dict(), model.state_dict())
+
+
+def as_one_of_two(trainer, index, monkeypatch):
+    """Makes a trainer think that it is one of two processes, which never hears of the other."""
+    processes = trainer.processes
+    processes.count, processes.index = 2, index
+    monkeypatch.setattr(processes, "sum", lambda value: value)
+    monkeypatch.setattr(processes, "reduce_gradients", lambda _: None)
+
+
+def test_every_process_accumulates_as_many_parts(feed, tmp_path, monkeypatch):
+    """Also where their shares differ by one: 3 and 2 of 5."""
+    counts = []
+    for index in range(2):
+        trainer = trainer_of(replace(SMALL, accumulate=4), tmp_path)
+        as_one_of_two(trainer, index, monkeypatch)
+        real, parts = trainer.objective, []
+        trainer.objective = lambda *given, real=real, parts=parts: parts.append(len(given[1])) or real(*given)
+        batch = next(feed(trainer.pool).batches([trainer.processes.share(torch.arange(5))]))
+        trainer.train_step(batch, 5, 1e-3, 5)
+        counts.append(parts)
+    assert [len(parts) for parts in counts] == [2, 2] and [sum(parts) for parts in counts] == [3, 2]
+
+
+def test_parts_of_a_batch_are_augmented_in_their_own_ways(feed, tmp_path, monkeypatch):
+    seeds = []
+
+    def seen(model, output, images, batch, generator, backgrounds=None):
+        seeds.append(generator.initial_seed())
+        return recolored(model, output, images, batch, generator)
+
+    monkeypatch.setitem(sys.modules, "handlib.augmentation", SimpleNamespace(augment=seen))
+    for parts in (1, 3):
+        trainer = trainer_of(replace(SMALL, augment_from=0, accumulate=parts), tmp_path)
+        trainer.train_step(next(feed(trainer.pool).batches([torch.arange(4)])), 4, 1e-3, 4)
+    assert len(seeds) == 4 and len(set(seeds)) == 3 and seeds[0] == seeds[1]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_process_has_masks(feed, tmp_path, monkeypatch, count):
+    """Unknown ones for a share without any, or it alone would leave out the second pass of F."""
+    given, real = [], module.dhpe_loss
+    monkeypatch.setattr(module, "dhpe_loss", lambda *inputs: given.append(inputs[3]) or real(*inputs))
+    trainer = trainer_of(SMALL, tmp_path)
+    if count == 2:
+        as_one_of_two(trainer, 0, monkeypatch)
+    batch = next(feed(trainer.pool).batches([torch.arange(4)]))
+    del batch["mask"]
+    terms = trainer.train_step(batch, 4 * count, 1e-3, 4 * count)
+    assert ("mask" in given[0]) == (count == 2) and terms["shape"] == terms["feature"] == 0
+    assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
+
+
+def test_where_both_rates_are_one_the_error_names_both(tmp_path):
+    for epochs, options in ((0, "--learning-rate and --joint-learning-rate"), (1, "--learning-rate")):
+        config = replace(SMALL, learning_rate=1e-3, joint_learning_rate=1e-3, evidence_epochs=epochs)
+        assert f": lower {options}, then" in str(trainer_of(config, tmp_path).diverged({"image": torch.zeros(1)}))
+
+
+def test_a_resumed_run_scales_losses_as_before(tmp_path):
+    """With fp16, whose scale falls and rises; a state without one is resumed all the same."""
+    scales = []
+    for scale in (512.0, 1.0):
+        trainer = trainer_of(SMALL, tmp_path)
+        trainer.processes.accelerator = SimpleNamespace(scaler=torch.amp.GradScaler("cpu", init_scale=scale))
+        if scale == 512:
+            trainer.save()
+            continue
+        state = trainer.folder.state()
+        trainer.begin(state)
+        scales.append(trainer.processes.accelerator.scaler.get_scale())
+        del state["scaler"]
+        trainer.begin(state)
+    assert scales == [512.0]
+
+
+def test_augments_in_half_precision(trained, tmp_path):
+    config = replace(SMALL, epochs=1, precision="bf16", augment_from=0)
+    train(config, tmp_path, cache=trained.cache, progress=False)
+    assert read_log(tmp_path)[0]["val_joints_root_mean_mm"] > 0

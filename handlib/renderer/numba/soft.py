@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ...support.jit import jit
 from ..rasterize import TINY_AREA
@@ -35,6 +36,7 @@ class _Soft(torch.autograd.Function):
         return (1 - clear).to(vertices.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient):
         vertices, faces, clear = ctx.saved_tensors
         push = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
