@@ -1,5 +1,6 @@
 """`TrainConfig`, the config of a training run, and the profiles, which list only differences from its defaults."""
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -106,3 +107,10 @@ def preset(profile: str, **overrides) -> TrainConfig:
     if profile not in PROFILES:
         raise ValueError(f"unknown profile '{profile}': choose one of {', '.join(PROFILES)}")
     return replace(PROFILES[profile], **overrides)
+
+
+def schedule(progress: float, warmup: float) -> float:
+    """Returns the learning-rate factor: a linear rise, then half a cosine to zero."""
+    if progress < warmup:
+        return (progress + 1e-3) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))

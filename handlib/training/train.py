@@ -36,7 +36,7 @@ from .feed import Feed, Pool, open_feed
 from .first_weights import first_weights
 from .loss import dhpe_loss
 from .processes import Processes
-from .profiles import PROFILES, TrainConfig, preset
+from .profiles import PROFILES, TrainConfig, preset, schedule
 
 __all__ = ["PROFILES", "TrainConfig", "Trainer", "preset", "read_log", "schedule", "train"]
 
@@ -76,14 +76,15 @@ def train(
             if processes.is_main and notes is None:  # the others get the weights of the main process
                 start = config if state is None else replace(config, lifting_steps=0)  # a state of an older version
                 notes = first_weights(model, start, cache, progress)
-            trainer = Trainer(model, DHPEObjective(config), config, processes, folder, notes)
+            trainer = Trainer(model, DHPEObjective(config), config, processes, folder)
+            trainer.notes = notes or {}
             trainer.begin(state, time.perf_counter() - clock)
 
             def save_model() -> None:
                 about = {"train": json.dumps(asdict(config)), "epochs": str(trainer.epoch), **trainer.notes}
-                scores = read_log(out)[-1]
-                change, error = scores.get("val_shuffled_features_mm"), scores.get("val_joints_root_mean_mm")
-                if change is not None and error is not None:  # known where the validation set has roots
+                last = read_log(out)[-1]
+                if "val_shuffled_features_mm" in last:  # the validation set has roots
+                    change, error = last["val_shuffled_features_mm"], last["val_joints_root_mean_mm"]
                     about["features"] = verdict_on_features(change, error)
                 model.save(folder.path / "model.safetensors", about)
 
@@ -104,19 +105,10 @@ def train(
 
 
 class Trainer:
-    """A network in training: its weights, the optimizer's state, and the progress.
-
-    notes: on where its first weights came from, kept in the state.
-    """
+    """A network in training: its weights, the optimizer's state, and the progress."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        objective: Objective,
-        config: TrainConfig,
-        processes: Processes,
-        folder: RunFolder,
-        notes: dict[str, str] | None = None,
+        self, model: nn.Module, objective: Objective, config: TrainConfig, processes: Processes, folder: RunFolder
     ):
         self.objective, self.config, self.processes, self.folder = objective, config, processes, folder
         self.model = processes.prepared(model)
@@ -126,7 +118,7 @@ class Trainer:
         self.average = Average(self.model, config.average)
         self.pool = Pool(config.augment_cap)
         self.pool_at_start = 0  # rows of the pool at the start of the epoch, which trains on these
-        self.notes = notes or {}
+        self.notes: dict[str, str] = {}  # on where the first weights came from
         self.epoch, self.step, self.seconds = 0, 0, 0.0
         self.part = 0  # of the batch, where gradients are accumulated
         self.sums: dict[str, Tensor] = {}  # of the loss terms over the steps of the epoch so far
@@ -251,15 +243,13 @@ class Trainer:
     def diverged(self, batch: dict[str, Tensor], loss: float = math.nan, norm: float = math.nan) -> FloatingPointError:
         """Saves the batch of a step that gave NaN or infinity, and returns the error to raise."""
         path = self.folder.save_batch(batch, self.processes.index)
-        config = self.config
-        options = "--learning-rate"
-        if self.epoch >= config.evidence_epochs:
-            same = config.joint_learning_rate == config.learning_rate  # as in runs of methods that have only one
-            options = f"{options} and --joint-learning-rate" if same else "--joint-learning-rate"
+        joint = self.epoch >= self.config.evidence_epochs
+        same = self.config.joint_learning_rate == self.config.learning_rate  # some methods have only one rate
+        option = " and ".join(["--learning-rate"] * (same or not joint) + ["--joint-learning-rate"] * joint)
         what = f"gradient became {norm}" if math.isfinite(loss) else f"loss became {loss}"
         return FloatingPointError(
             f"training diverged: the {what} in epoch {self.epoch + 1}, step {self.step + 1}: lower "
-            f"{options}, then run again with --no-resume; the batch is saved as {path}"
+            f"{option}, then run again with --no-resume; the batch is saved as {path}"
         )
 
     # ---- states
@@ -282,7 +272,7 @@ class Trainer:
             ) from error
         self.epoch, self.step, self.average.updates = state["epoch"], state["step"], state["updates"]
         self.seconds, self.sums, self.pool_at_start = state["seconds"], state["sums"], state["pool_at_start"]
-        if self.processes.scaler is not None and "scaler" in state:  # an older version saved none
+        if self.processes.scaler and state.get("scaler"):  # an older version saved none
             self.processes.scaler.load_state_dict(state["scaler"])
         with self.processes.main_first():
             self.pool.restore(self.folder.rows(state["rows"]))
@@ -296,9 +286,8 @@ class Trainer:
                 "average": self.average.weights, "updates": self.average.updates, "sums": self.sums,
                 "epoch": self.epoch, "step": self.step, "seconds": self.seconds, "rows": len(self.pool),
                 "pool_at_start": self.pool_at_start, "notes": self.notes,
+                "scaler": self.processes.scaler.state_dict() if self.processes.scaler else {},
             }  # fmt: skip
-            if self.processes.scaler is not None:
-                state["scaler"] = self.processes.scaler.state_dict()
             self.folder.save(state, rows)
 
 
@@ -342,10 +331,9 @@ class DHPEObjective:
         return loss, terms
 
     def _augment(self, trainer: Trainer, output: DHPEOutput, batch: dict[str, Tensor], original: Tensor) -> None:
-        """Adds new instances, made from the estimates on these images, to the pool (Sec. 3.5).
+        """Adds new instances, made from the estimates on these images but not on rows of the pool, to it (Sec. 3.5).
 
-        Rows of the pool are not used as seeds. The instances have the colors of the images before jitter, since they
-        are jittered each time they are drawn.
+        Their colors are those before jitter, since they are jittered each time they are drawn.
         """
         from ..augmentation import augment
 
@@ -357,10 +345,3 @@ class DHPEObjective:
         instances = augment(trainer.model, estimates, rows["image"], rows, generator, backgrounds)
         for rows in trainer.processes.gather(instances):
             trainer.pool.add(rows)
-
-
-def schedule(progress: float, warmup: float) -> float:
-    """Returns the learning-rate factor: a linear rise, then half a cosine to zero."""
-    if progress < warmup:
-        return (progress + 1e-3) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
