@@ -220,7 +220,8 @@ def write_freihand(root: Path, model: HandModel, n: int = 3, versions: int = 4, 
         write = {"K": Ks, "xyz": found.joints, "verts": found.vertices, "scale": np.full(n, 0.03)}
         if split == "training":
             for i in range(n):
-                save(root / split / "mask" / f"{i:08d}.jpg", masks[i].astype(np.uint8) * 255, quality=75)
+                mask = (masks[i].astype(np.uint8) * 255)[..., None].repeat(3, -1)
+                save(root / split / "mask" / f"{i:08d}.jpg", mask, quality=75)
         elif not evaluation_xyz:
             del write["xyz"], write["verts"]
         for what, array in write.items():

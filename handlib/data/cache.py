@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm.auto import tqdm
 
-from ..support.digests import load_tensors, save_tensors
+from ..support.digests import digest_of, load_tensors, save_tensors
 from .sample import at_most_useful, collate
 from .synthetic import SyntheticHands
 
@@ -67,11 +67,12 @@ class CachedHands:
     ) -> "CachedHands":
         """Renders or reads all samples. Synthetic hands are read back from `folder` if they were rendered there before.
 
-        Masks are NaN where only some samples have one.
+        Those of another hand or of other background pictures are not, even if the names are the same. Masks are NaN
+        where only some samples have one.
         """
         path, synthetic = None, isinstance(dataset, SyntheticHands)
         if folder is not None and synthetic:
-            digest = hashlib.sha256(dataset.name.encode()).hexdigest()[:12]
+            digest = hashlib.sha256((dataset.name + _files(dataset)).encode()).hexdigest()[:12]
             path = Path(folder) / f"{dataset.split}-{dataset.size}-{len(dataset)}-{digest}.safetensors"
 
         def read() -> dict[str, Tensor]:
@@ -82,6 +83,16 @@ class CachedHands:
             return joined([{name: value.clone() for name, value in batch.items()} for batch in bar])
 
         return cls(made_once(path, read), *_protocol(dataset))
+
+
+def _files(dataset: SyntheticHands) -> str:
+    """Tells hands and backgrounds apart whose names are equal; empty for the open hand and the built-in backgrounds."""
+    hand, backgrounds = dataset.hand, dataset.backgrounds
+    text = "" if hand.name == "openhand" else digest_of(dict(hand.named_buffers()))
+    if (path := getattr(backgrounds, "path", None)) is not None:
+        for file in (Path(path, name) for name in getattr(backgrounds, "files", [""])):
+            text += f" {file.resolve()} {file.stat().st_size} {file.stat().st_mtime_ns}"
+    return text
 
 
 def _protocol(dataset: Dataset) -> tuple[str, tuple[int, ...], str, int]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 FACTORS = {  # of an answer that is a multiple of the right one
     1000.0: "are these millimeters, where meters are asked for?",
@@ -19,10 +19,17 @@ FACTORS = {  # of an answer that is a multiple of the right one
 
 
 def copied(inputs: tuple) -> tuple:
-    """Inputs that an answer may write into without spoiling those of the solution; networks and hands as they are."""
-    return tuple(
-        x.clone() if isinstance(x, Tensor) else copy.copy(x) if isinstance(x, (list, dict)) else x for x in inputs
-    )
+    """Inputs that an answer may write into without spoiling those of the solution; hands as they are."""
+    return tuple(copy.deepcopy(x) if isinstance(x, (Tensor, list, dict, nn.Linear)) else x for x in inputs)
+
+
+def as_tensor(answer: Any, shape: tuple[int, ...]) -> Tensor | str:
+    """The answer as a tensor of floats; or what it is instead, if it is none of this shape."""
+    try:
+        given = torch.as_tensor(answer).detach().float().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        return f"yours is a {type(answer).__name__}"
+    return given if given.shape == shape else f"yours has shape {tuple(given.shape)}"
 
 
 def difference(given: Any, wanted: Any, what: str = "answer", tolerance: float = 1e-4) -> str | None:

@@ -4,8 +4,10 @@ What is handed in is a program. It runs in a process of its own with a time limi
 that means harm: grade in a container, or as a user who may do nothing else.
 """
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -57,7 +59,9 @@ def grade(path: str | os.PathLike[str], assignment: str = "", seed: int = 1, min
         done = Path(folder, "grades.json")
         command = [sys.executable, "-m", "handlib.teaching.grading", str(job), str(done)]
         try:
-            subprocess.run(command, timeout=60 * minutes, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                command, timeout=60 * minutes, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
         except subprocess.TimeoutExpired:
             return _nothing(assignment, f"stopped after {minutes:g} minutes")
         except subprocess.CalledProcessError as error:
@@ -74,7 +78,19 @@ def cells(path: Path) -> list[str]:
         sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is neither a notebook nor a module: hand in .ipynb or .py") from error
-    return ["\n".join(line for line in source.split("\n") if line.lstrip()[:1] not in "%!") or "" for source in sources]
+    return [_python(source) for source in sources]
+
+
+def _python(source: str) -> str:
+    """A cell as it is where it is Python, whose lines may begin with %; else without those that begin with % or !."""
+    python = source
+    for indent in ("", "[ \t]*"):
+        try:
+            ast.parse(python)
+            break
+        except (SyntaxError, ValueError):
+            python = re.sub(f"^({indent})[%!].*", r"\1pass", source, flags=re.MULTILINE)
+    return python
 
 
 def _nothing(assignment: str, said: str) -> Grades:
@@ -99,7 +115,7 @@ def run(code: list[str], assignment: str, seed: int) -> list[Grade]:
     for cell in code:
         try:
             exec(compile(cell, "<cell>", "exec"), names)
-        except Exception as error:  # noqa: BLE001  a student's mistake may be any
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a student's mistake may be any
             failed = f"{type(error).__name__}: {error}"
     grades = []
     for exercise in _assignment(ASSIGNMENTS, assignment).exercises:
@@ -108,7 +124,7 @@ def run(code: list[str], assignment: str, seed: int) -> list[Grade]:
         else:
             try:
                 said = verdict(exercise.name, names[exercise.answer], seed) or ""
-            except Exception as error:  # noqa: BLE001
+            except (Exception, SystemExit) as error:  # noqa: BLE001
                 said = f"{type(error).__name__}: {error}"
         grades.append(Grade(exercise.name, 0 if said else exercise.points, exercise.points, said))
     return grades

@@ -9,6 +9,7 @@ from torch.nn import functional
 from ..hand import HandModel
 from ..hand.files import PARENTS
 from ..hand.rotations import rotvec_to_rotmat
+from .compare import as_tensor
 from .exercise import Assignment, exercise
 
 
@@ -84,9 +85,9 @@ def _(rest, joints, weights, rotations, parents):
 
 
 def _pinches(answer, hand, pose) -> str | None:
-    given = torch.as_tensor(answer).detach().float()
-    if given.shape != (45,):
-        return f"a pose of 45 numbers is asked for; yours has shape {tuple(given.shape)}"
+    given = as_tensor(answer, (45,))
+    if isinstance(given, str):
+        return f"a pose of 45 numbers is asked for; {given}"
     changed = [n for n in range(45) if not 36 <= n < 39 and abs(given[n] - pose[n]) > 1e-6]
     if changed:
         return f"only entries 36, 37 and 38 may change; you also change {changed[0]}"

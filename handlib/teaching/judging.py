@@ -176,7 +176,14 @@ def _(full, variant):
 # ---- verdict
 
 
-@exercise("verdict-holm", lambda g: ((0.08 * torch.rand(12, generator=g)).tolist(),), gives="p-value")
+def _p_values(generator: Generator) -> tuple:
+    """Small ones, which their neighbors in size hold up, and two that come out larger than 1."""
+    p = torch.rand(12, generator=generator) * torch.tensor([0.08] * 10 + [0.4] * 2)
+    p[10:] += 0.6
+    return (p[torch.randperm(12, generator=generator)].tolist(),)
+
+
+@exercise("verdict-holm", _p_values, gives="p-value")
 def holm(p):
     """Correct p-values for how many there are, by Holm's rule.
 
@@ -199,6 +206,11 @@ def _(p):
 def _(p):
     order = sorted(range(len(p)), key=p.__getitem__)
     return tuple(min(1.0, (len(p) - order.index(n)) * x) for n, x in enumerate(p))
+
+
+@holm.mistake("one comes out larger than 1, which no probability is")
+def _(p):
+    return tuple(len(p) * x for x in holm([x / len(p) for x in p]))  # the smaller ones never reach 1
 
 
 @holm.mistake("they are sorted: return them in the order of p")
@@ -245,9 +257,13 @@ def _missing_or_double(parts) -> str | None:
         hands = parse_data("rhd:PATH,stb:PATH,do:PATH")
         return [run.name for run in make_suite("all", "paper", hands, "runs", only=tuple(only)).runs]
 
-    if len(parts) != 3 or any(isinstance(part, str) for part in parts):
+    lists = (list, tuple, set)
+    if not isinstance(parts, lists) or len(parts) != 3 or not all(isinstance(part, lists) for part in parts):
         return "three lists of experiments are asked for, one a machine"
-    made = [name for part in parts for name in runs(part)]
+    try:
+        made = [name for part in parts for name in runs(part)]
+    except ValueError as error:  # an unknown name
+        return str(error)
     double = sorted({name for name in made if made.count(name) > 1})
     if double:
         return f"{', '.join(double)} would be trained twice: experiments of one training go together"

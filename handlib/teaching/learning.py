@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Generator, nn
 
+from .compare import difference
 from .exercise import Assignment, exercise
 
 # ---- A4.1
@@ -210,7 +211,18 @@ def _two_points(generator: Generator) -> tuple:
     return tuple((100 * torch.rand(2, 2, generator=generator)).tolist())
 
 
-@exercise("photographs-turn", _two_points, gives="angle")
+def _not_turned(answer, *points) -> str | None:
+    """What is wrong with an angle; whole turns more or less are the same."""
+    try:
+        for message, way in {None: turn, **turn.mistakes}.items():
+            if abs(math.remainder(float(answer) - way(*points), math.tau)) < 1e-4:
+                return message
+    except (TypeError, ValueError, RuntimeError):
+        pass  # no number, or infinite
+    return difference(answer, turn(*points), "angle")
+
+
+@exercise("photographs-turn", _two_points, judge=_not_turned)
 def turn(wrist, middle):
     """Give the angle in radians, clockwise in the image, by which a crop must be turned so that the base of the middle
     finger lies straight above the wrist. Both are pixels (x, y), y down."""
@@ -243,6 +255,10 @@ def _refiner(generator: Generator) -> tuple:
 
 
 def _adds(answer, refiner) -> str | None:
+    if not isinstance(answer, nn.Linear):
+        return f"a Linear is asked for; yours is a {type(answer).__name__}"
+    if (given := (answer.in_features, answer.out_features)) != (wanted := (refiner.in_features, 42)):
+        return "a Linear of {} inputs and {} outputs is asked for; yours has {} and {}".format(*wanted, *given)
     x = torch.randn(5, refiner.in_features, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         off = float((answer(x) - x[:, -42:] - refiner(x)).abs().max())

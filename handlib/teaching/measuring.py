@@ -204,6 +204,7 @@ def _(share):
 
 def _pieces(generator: Generator) -> tuple:
     mask = torch.zeros(24, 24, dtype=torch.bool)
+    mask[0, :2] = True  # the first piece is not the largest
     mask[2:14, 3:15], mask[5:9, 6:10] = True, False  # a piece with a hole
     top = 16 + int(torch.randint(0, 4, (), generator=generator))
     mask[top : top + 3, 17:20] = True
@@ -224,6 +225,11 @@ def clean(mask):
         return torch.as_tensor(labels > 0)
     largest = np.bincount(labels.flat)[1:].argmax() + 1
     return torch.as_tensor(ndimage.binary_fill_holes(labels == largest))
+
+
+@clean.mistake("this is the first piece: keep the largest")
+def _(mask):
+    return torch.cat([mask[:1], torch.zeros_like(mask[1:])])
 
 
 @clean.mistake("the hole is still there")

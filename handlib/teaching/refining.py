@@ -4,6 +4,7 @@ import torch
 from torch import Generator
 
 from ..parameters import MeshParameters, posed_skeleton
+from .compare import as_tensor
 from .exercise import Assignment, exercise
 from .hand import open_hand
 
@@ -94,19 +95,19 @@ def _held_out(generator: Generator) -> tuple:
 
 
 def _error_falls(answer, hand, h, j2d, skeleton, joints) -> str | None:
-    given = torch.as_tensor(answer).detach().float()
-    if given.shape != h.shape:
-        return f"h of shape {tuple(h.shape)} is asked for; yours has shape {tuple(given.shape)}"
+    given = as_tensor(answer, h.shape)
+    if isinstance(given, str):
+        return f"h of shape {tuple(h.shape)} is asked for; {given}"
     before, after = ((skeleton(hand, x) - joints).norm(dim=-1).mean(1) for x in (h, given))
     if not torch.isfinite(after).all():
         return "an h is NaN or infinite: is the step too large?"
     rose = int((after > before).sum())
-    if after.mean() > 0.8 * before.mean():
-        return (
-            f"the error goes from {before.mean():.3f} to {after.mean():.3f} crop units, which is not enough, and rises "
-            f"for {rose} of {len(h)} hands: is depth, which no 2D joint sees, running away?"
-        )
-    return None
+    if after.mean() <= 0.8 * before.mean():
+        return None
+    said = f"the error goes from {before.mean():.3f} to {after.mean():.3f} crop units, which is not enough"
+    if rose:
+        return f"{said}, and rises for {rose} of {len(h)} hands: is depth, which no 2D joint sees, running away?"
+    return f"{said}: at most {0.8 * before.mean():.3f} is asked for"
 
 
 @exercise("A5.3", _held_out, judge=_error_falls, points=5, trials=2, hidden=1)
@@ -115,7 +116,8 @@ def refined(hand, h, j2d, skeleton):
 
     `h` (b, 63) are estimates, `j2d` (b, 21, 2) the joints that were found in the image, in crop units and a little
     off; `skeleton(hand, h)` gives the joints of the mesh (b, 21, 3) in the same units. Return better h (b, 63). It is
-    graded on hands that you do not see: your joints must be closer to the true ones than those of the estimates.
+    graded on hands that you do not see: the mean error of your joints must be at least 20 % below that of the
+    estimates.
     """
     h = h.clone().requires_grad_()
     start = h.detach()

@@ -36,7 +36,9 @@ def wrong_with(answer) -> str | None:
 
 
 def _wrong_numbers(answer: Mapping) -> str | None:
-    seeds = list(answer["seeds"])
+    seeds = answer["seeds"]
+    if not isinstance(seeds, (list, tuple)) or not all(isinstance(seed, int) for seed in seeds):
+        return f"seeds: a list of numbers is asked for, such as [0, 1, 2]; yours is {seeds!r}"
     if len(set(seeds)) < max(FEWEST, len(seeds)):
         return f"seeds: at least {FEWEST} different ones are needed; you have {seeds}"
     try:
@@ -47,7 +49,11 @@ def _wrong_numbers(answer: Mapping) -> str | None:
         return f"with and without: one finite score for each of the {len(seeds)} seeds is asked for"
     differences = on - off
     mean = float(differences.mean())
-    if not math.isclose(float(answer["mean"]), mean, rel_tol=5e-3, abs_tol=1e-12):
+    if not isinstance(answer["mean"], (int, float)):
+        return f"mean: a number is asked for, not {answer['mean']!r}"
+    if not isinstance(answer["higher_is_better"], bool):
+        return f"higher_is_better: True or False is asked for, not {answer['higher_is_better']!r}"
+    if not math.isclose(answer["mean"], mean, rel_tol=5e-3, abs_tol=1e-12):
         return f"mean: the differences seed by seed have the mean {mean:.4g}, not {answer['mean']}"
     if answer["verdict"] not in VERDICTS:
         return f"verdict: choose one of {', '.join(VERDICTS)}"

@@ -4,6 +4,7 @@ import jupytext
 import pytest
 import slides
 import yaml
+from chromium import CHROMIUM
 from course.deck import deck, first_words
 from course.links import Links
 from course.sections import Chapter
@@ -92,6 +93,47 @@ def test_a_deck_shows_what_its_chapter_shows(chapter):
 def test_an_outline_that_asks_for_what_is_not_there_is_told(chapter, slide, told):
     with pytest.raises(ValueError, match=told):
         deck(outline(**slide), {"data": chapter})
+
+
+in_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium fonts-dejavu-core"
+)
+
+
+@pytest.fixture
+def opened(browser, chapter, tmp_path):
+    """A deck in a browser, with a MathJax that leaves formulas as they are."""
+    (tmp_path / "_static/mathjax").mkdir(parents=True)
+    (tmp_path / "_static/mathjax/tex-mml-chtml.js").write_text("MathJax.typesetPromise = () => {}", "utf-8")
+    (tmp_path / "slides").mkdir()
+    path = tmp_path / "slides/week9.html"
+    path.write_text(
+        deck(outline(section="Idea", say="- Few words.", ask="Why?", show="code"), {"data": chapter}), "utf-8"
+    )
+    page = browser.new_page(viewport={"width": 390, "height": 740})
+    page.goto(path.as_uri())
+    page.wait_for_function("document.body.dataset.shown == 1")
+    yield page
+    page.close()
+
+
+@in_chromium
+def test_space_presses_the_button_that_has_the_focus(opened):
+    opened.keyboard.press("Space")
+    opened.wait_for_function("document.body.dataset.shown == 2")
+    opened.get_by_role("button", name="Previous slide").focus()
+    opened.keyboard.press("Space")
+    opened.wait_for_function("document.body.dataset.shown == 1")
+
+
+@in_chromium
+def test_letters_on_a_phone_can_be_read(opened):
+    for number in range(1, opened.evaluate("slides.length") + 1):
+        opened.evaluate("number => show(number - 1)", number)
+        opened.wait_for_function("number => document.body.dataset.shown == number", arg=number)
+        sizes = "[...stage.querySelectorAll('*')].map(part => parseFloat(getComputedStyle(part).fontSize))"
+        assert opened.evaluate(f"Math.min(...{sizes})") >= 11
+        assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_outlines_are_read_from_their_folder(tmp_path):

@@ -193,6 +193,26 @@ def test_each_part_can_be_left_out(page, label):
     page.wait_for_function("!document.querySelector('.effect').textContent")
 
 
+@pytest.mark.parametrize("while_", ["Reading", "Looking for hands"])
+def test_a_part_switched_off_before_the_estimate_is_there_is_left_out(page, while_):
+    page.evaluate(
+        """while_ => {
+            const words = document.querySelector(".words");
+            new MutationObserver((_, observer) => {
+                if (!words.textContent.startsWith(while_)) return;
+                observer.disconnect();
+                setTimeout(() => document.querySelector(".method input[id$=refineSteps]").click());
+            }).observe(words, {childList: true});
+        }""",
+        while_,
+    )
+    choose(page, 1)
+    page.wait_for_function(f"!{LIVE}.estimate?.hands[0]?.stages.some(s => s.name.startsWith('refinement step'))")
+    assert page.evaluate(f"{LIVE}.estimate.hands[0].side") == "left" and page.errors == []
+    if while_ == "Looking for hands":
+        page.wait_for_function("document.querySelector('.effect').textContent")
+
+
 def test_times_are_told(page):
     times = page.locator(".times td").all_inner_texts()
     assert all(float(text) >= 0 for text in times) and float(times[-1]) > 0
@@ -278,6 +298,13 @@ def test_files_that_cannot_be_used(page, name, content, said):
     assert page.errors == []
 
 
+def test_a_photo_whose_size_stands_behind_megabytes_of_metadata(page):
+    content = jpeg(samples()[0].picture)
+    segment = b"\xff\xe2" + (65535).to_bytes(2, "big") + bytes(65533)
+    give(page, "depth.jpg", content[:2] + 40 * segment + content[2:])
+    words(page, "right hand,|Right hand,")
+
+
 def test_no_hand(page):
     give(page, "gray.jpg", jpeg(Image.new("RGB", (300, 200), "gray")))
     assert "palm or the back" in words(page, "^No hand found")
@@ -304,6 +331,47 @@ def test_camera_frames_come_and_memory_stays(site, tmp_path):
     assert run["frames"] >= 60 and run["errors"] == []
     assert "ight hand" in run["words"] and run["paused"].startswith("Paused")
     assert run["grown_mb"] < 30
+
+
+@pytest.fixture
+def asked(page):
+    """A browser that asks before it gives a camera; `allow()` answers all that is asked."""
+    page.evaluate("""() => {
+        const canvas = Object.assign(document.createElement("canvas"), {width: 64, height: 48});
+        setInterval(() => canvas.getContext("2d").fillRect(0, 0, 64, 48), 50);
+        const streams = window.streams = [], asked = window.asked = [];
+        window.allow = () => {
+            for (const resolve of asked.splice(0)) resolve(streams[streams.push(canvas.captureStream()) - 1]);
+        };
+        navigator.mediaDevices.getUserMedia = () => new Promise((resolve) => asked.push(resolve));
+    }""")
+    yield page
+    page.evaluate("delete navigator.mediaDevices.getUserMedia")
+
+
+def on(page):
+    return page.evaluate("streams.filter(s => s.getTracks().some(t => t.readyState === 'live')).length")
+
+
+def test_the_camera_is_asked_for_once_and_is_off_when_it_is_stopped(asked):
+    start = asked.get_by_role("button", name="start the camera")
+    start.click()
+    start.click()
+    words(asked, "^Asking")
+    asked.get_by_label("the refinement (Eq").uncheck()  # and the camera comes nevertheless
+    asked.evaluate("allow()")
+    asked.get_by_role("button", name="stop the camera").click()
+    words(asked, "The camera is off")
+    assert on(asked) == 0
+
+
+def test_a_photo_that_is_chosen_while_the_camera_is_asked_for_stays(asked):
+    asked.get_by_role("button", name="start the camera").click()
+    choose(asked, 1)
+    asked.evaluate("allow()")
+    asked.wait_for_function("streams.length && !streams.some(s => s.getTracks().some(t => t.readyState === 'live'))")
+    assert asked.evaluate(f"{LIVE}.estimate.hands[0].side") == "left"
+    assert asked.get_by_role("button", name="start the camera").is_visible()
 
 
 def test_a_refused_camera_is_said(page):

@@ -1,6 +1,7 @@
 """Solutions pass, stubs fail, and each known mistake is told by its name."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from handlib.renderer import Renderer
 from handlib.teaching import ASSIGNMENTS, EXERCISES, NotYet, check, grade, learning, measuring, refining, rendering
 from handlib.teaching import hand as hands
 from handlib.teaching.checking import generator, verdict
+from handlib.teaching.grading import cells
 from handlib.teaching.report import report
 
 every = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
@@ -112,6 +114,74 @@ def test_an_answer_may_write_into_its_inputs():
     check("A5.1", careless)
 
 
+def test_an_answer_may_write_into_its_layer():
+    def in_place(refiner):
+        refiner.weight[:, -42:] += torch.eye(42)
+        return refiner
+
+    check("regressor-offset", in_place)
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (lambda refiner: lambda x: x[:, -42:] + refiner(x), "a Linear is asked for; yours is a function"),
+        (lambda refiner: 3, "a Linear is asked for; yours is a int"),
+        (lambda refiner: torch.nn.Linear(refiner.in_features, 63), "176 inputs and 42 outputs.* 176 and 63"),
+        (lambda refiner: torch.nn.Linear(134, 42), "176 inputs and 42 outputs.* 134 and 42"),
+    ],
+)
+def test_a_layer_of_the_size_of_the_inputs_and_outputs_is_asked_for(answer, said):
+    with pytest.raises(NotYet, match=said):
+        check("regressor-offset", answer)
+
+
+@pytest.mark.parametrize("turns", [-2, -1, 1])
+def test_an_angle_and_whole_turns_more_are_the_same(turns):
+    check("photographs-turn", lambda wrist, middle: learning.turn(wrist, middle) + turns * math.tau)
+    for message, wrong in learning.turn.mistakes.items():
+        with pytest.raises(NotYet, match=message):
+            check("photographs-turn", lambda *points, wrong=wrong: wrong(*points) + turns * math.tau)
+
+
+@pytest.mark.parametrize("angle, said", [("up", "a str"), (torch.zeros(2), "shape"), (math.inf, "infinite")])
+def test_what_is_no_angle_is_refused(angle, said):
+    with pytest.raises(NotYet, match=said):
+        check("photographs-turn", lambda wrist, middle: angle)
+    with pytest.raises(NotYet, match="degrees"):
+        check("photographs-turn", lambda *points: math.degrees(learning.turn(*points)))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_weights_must_be_right_for_corners_of_either_direction(seed):
+    def one_direction(corners, points):
+        (ux, uy), (vx, vy) = corners[1:] - corners[0]
+        return rendering.barycentric(corners, points) * torch.sign(ux * vy - uy * vx)
+
+    for sign in (1, -1):
+        with pytest.raises(NotYet, match="the wrong sign"):
+            check("A2.1", lambda corners, points, sign=sign: sign * one_direction(corners, points), seed)
+
+
+@pytest.mark.parametrize("name, answer", [("A1.2", "pose"), ("A2.3", "h"), ("A5.3", "h")])
+def test_a_tuple_in_the_place_of_a_tensor_is_told(name, answer):
+    with pytest.raises(NotYet, match="yours is a tuple"):
+        check(name, lambda hand, start, *others: (start, start))
+
+
+@pytest.mark.parametrize(
+    "parts, said",
+    [
+        (5, "three lists"),
+        ([5, 5, 5], "three lists"),
+        ([["full"], ["direct"], ["nothing"]], "'nothing' is no experiment"),
+    ],
+)
+def test_shares_that_are_none_are_told(parts, said):
+    with pytest.raises(NotYet, match=said):
+        check("reproducing-shares", parts)
+
+
 # ---- solutions are what handlib computes
 
 
@@ -165,11 +235,11 @@ def test_peaks_are_those_of_handlib():
 
 
 def test_refinement_without_a_hold_on_depth_is_not_enough(hand):
-    def careless(hand, h, j2d, skeleton):
-        return h + 0.3
-
-    with pytest.raises(NotYet, match="not enough"):
-        check("A5.3", careless)
+    with pytest.raises(NotYet, match="not enough.*rises for 8 of 8 hands: is depth"):
+        check("A5.3", lambda hand, h, j2d, skeleton: h + 0.3)
+    with pytest.raises(NotYet, match="at most 0.[0-9]+ is asked for$"):
+        check("A5.3", lambda hand, h, j2d, skeleton: h)
+    assert "20 %" in refining.refined.task
     assert refining.A5.exercises[-1].hidden == 1
 
 
@@ -216,10 +286,13 @@ def test_without_a_pull_the_error_of_a_long_refinement_rises_again(hand):
         ({"rule": {"written": "2026-02-01T10:00", "text": "t"}}, "before|first"),
         ({"started": "tomorrow"}, "2026-01-31T10:00"),
         ({"seeds": [0, 0, 1]}, "seeds"),
+        ({"seeds": 3}, "seeds: a list"),
         ({"with": [0.6, 0.6]}, "one finite score"),
+        ({"mean": "about 0.02"}, "mean: a number"),
         ({"mean": 0.5}, "0.02133"),
         ({"verdict": "undecided"}, "'holds'"),
         ({"higher_is_better": False}, "contradicted"),
+        ({"higher_is_better": "false"}, "higher_is_better: True or False"),
     ],
 )
 def test_a_report_whose_parts_do_not_belong_together_is_told(change, said):
@@ -247,6 +320,28 @@ def test_what_is_handed_in_gets_its_points(tmp_path):
     assert [(g.exercise, g.points) for g in grades] == [("A5.1", 2), ("A5.2", 0), ("A5.3", 0)]
     assert "nothing has moved" in grades[1].said and "refined is not defined" in grades[2].said
     assert "2 of 10 points" in repr(grades)
+
+
+def test_what_ends_the_program_costs_its_own_points_alone(tmp_path):
+    good = "def fraction_under(errors, T):\n    return (errors.mean(1) <= T).float().mean()"
+    handed_in = notebook(
+        tmp_path / "A5.ipynb", "import sys\nsys.exit()", "input()", good, "def step(*x):\n    sys.exit()"
+    )
+    assert [(g.points, g.said) for g in grade(handed_in)][:2] == [(2, ""), (0, "SystemExit: ")]
+
+
+@pytest.mark.parametrize(
+    "source, python",
+    [
+        ("%pip list\n\nx = 1\n!ls", "pass\n\nx = 1\npass"),
+        ("print('%d'\n      % 5)\nx = 17\\\n% 5", None),
+        ("%pip list\nprint('%d'\n      % 5)", "pass\nprint('%d'\n      % 5)"),
+        ("if True:\n    %pip list", "if True:\n    pass"),
+        ("x = (", None),
+    ],
+)
+def test_only_lines_that_are_ipythons_own_are_left_out(tmp_path, source, python):
+    assert cells(notebook(tmp_path / "A1.ipynb", source)) == [python or source]
 
 
 def test_a_program_that_does_not_end_gets_none(tmp_path):

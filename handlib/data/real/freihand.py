@@ -1,7 +1,7 @@
 """FreiHAND v2 (Zimmermann et al. 2019): right hands of 32 people, 224×224, 130,240 and 3,960 pictures.
 
     training/rgb/%08d.jpg       4 × 32,560: picture i shows what picture i modulo 32,560 shows, on another background
-    training/mask/%08d.jpg      32,560, JPEG: gray levels near 0 and 255
+    training/mask/%08d.jpg      32,560, JPEG, three equal channels: gray levels near 0 and 255
     evaluation/rgb/%08d.jpg     3,960
     training_{K,xyz,verts,scale}.json, evaluation_{K,scale}.json; newer downloads: evaluation_{xyz,verts}.json
 
@@ -23,7 +23,7 @@ import torch
 from ..crop import Frame
 from .frames import RealHands, find_root, intrinsics_of, split_of
 from .json_rows import JsonRows
-from .pictures import read_codes, read_rgb, same_size
+from .pictures import read_rgb, same_size
 
 FOLDERS = {"train": "training", "test": "evaluation"}
 COUNTS = {"train": 32560, "test": 3960}  # labels
@@ -86,7 +86,7 @@ class FreiHAND(RealHands):
         mask = None
         if self.split == "train":
             path = self.root / self.stem / "mask" / f"{label:08d}.jpg"
-            mask = same_size(read_codes(path), image, path) > THRESHOLD
+            mask = same_size(read_rgb(path)[..., 0], image, path) > THRESHOLD
         joints = np.full((21, 3), np.nan) if self.xyz is None else self.xyz[label]
         return Frame(
             name=f"freihand-{self.split}-{row:08d}",

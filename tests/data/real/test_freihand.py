@@ -41,6 +41,14 @@ def test_round_trip(tree, split, folder):
             assert sample.mask is None
 
 
+def test_masks_of_one_channel_are_read_too(hand, tmp_path):
+    masks = write_freihand(tmp_path, hand, 1, versions=1)["training"][2]
+    path = tmp_path / "training" / "mask" / "00000000.jpg"
+    with Image.open(path) as image:
+        image.convert("L").save(path)
+    np.testing.assert_array_equal(FreiHAND(tmp_path, "train", size=224, crop="picture")[0].mask > 0, masks[0])
+
+
 def test_the_tips_of_the_mesh(tree):
     """The miniature's joints are regressed by the hand model, whose tips are smplx's: three of them are FreiHAND's."""
     from handlib.hand.joints import FINGERTIPS

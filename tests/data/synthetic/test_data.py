@@ -4,15 +4,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from handlib.camera import project
-from handlib.data import CachedHands, HandSample, SyntheticHands, collate
+from handlib.data import CachedHands, HandSample, ImageFolderBackgrounds, SyntheticHands, collate
 from handlib.data.sample import OTHER
 from handlib.data.synthetic import VERSION
 from handlib.data.synthetic.scene import Subjects
 from handlib.data.synthetic.settings import SETTINGS
 from handlib.evaluation.metrics import align, joint_errors_mm
+from handlib.hand import HandModel
 from handlib.hand.collision import penetration_depth
+from handlib.hand.files import read_hand
 from handlib.hand.joints import MIDDLE_MCP, TIPS
 from handlib.hand.model import TOLERATED_PENETRATION
 from handlib.support import jit
@@ -354,6 +357,37 @@ def test_cache_tells_data_sets_apart(hand, tmp_path):
         made = CachedHands.make(data, folder=tmp_path, progress=False)
         torch.testing.assert_close(made.tensors["joints_cam"][0], data[0].joints_cam)
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_cache_tells_files_of_the_same_name_apart(tmp_path):
+    """As folders of backgrounds do whose last part and count are the same, and a picture that is replaced."""
+    red, blue = tmp_path / "a" / "pictures", tmp_path / "b" / "pictures"
+    for folder, color in ((red, "red"), (blue, "blue")):
+        folder.mkdir(parents=True)
+        Image.new("RGB", (40, 30), color).save(folder / "0.png")
+
+    def rendered(folder):
+        data = SyntheticHands("val", 32, 2, backgrounds=ImageFolderBackgrounds(folder))
+        return CachedHands.make(data, folder=tmp_path / "cache", progress=False).tensors["image"]
+
+    assert not torch.equal(rendered(red), rendered(blue)) and torch.equal(rendered(red), rendered(red))
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    Image.new("RGB", (400, 300), "blue").save(red / "0.png")
+    assert torch.equal(rendered(red), rendered(blue))
+
+
+def test_cache_tells_hands_of_the_same_name_apart(tmp_path):
+    fields = read_hand("openhand")
+    for scale in (1.0, 1.1):
+        data = SyntheticHands("val", 32, 2, hand=HandModel(fields | {"v_template": scale * fields["v_template"]}))
+        made = CachedHands.make(data, folder=tmp_path, progress=False)
+        torch.testing.assert_close(made.tensors["joints_cam"][0], data[0].joints_cam)
+
+
+def test_cache_of_the_open_hand_and_the_built_in_backgrounds_keeps_its_file(tmp_path, hand):
+    """Otherwise all that was ever rendered would be rendered again."""
+    CachedHands.make(SyntheticHands("val", 32, 2, hand=hand), folder=tmp_path, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["val-32-2-fe085ebc2aa6.safetensors"]
 
 
 @pytest.mark.parametrize("keep", [0, 60, -50])

@@ -41,6 +41,8 @@ export function startLive(root, data, pack) {
   /** @type {string[]} */
   let jointNames = [];
   let turn = 0, speaking = 0, spoken = "";
+  let waiting = 0; // the turn in which a photo is read or the camera asked for
+  let asking = false; // for the camera
 
   // ---- what is on the page
 
@@ -108,11 +110,11 @@ export function startLive(root, data, pack) {
 
   /** @param {File} chosenFile */
   async function open(chosenFile) {
-    const mine = ++turn;
     stopCamera();
+    const mine = waiting = ++turn;
     say(`Reading ${chosenFile.name} …`);
     try {
-      const read = await readPhoto(chosenFile);
+      const read = await readPhoto(chosenFile).finally(() => { if (waiting === mine) waiting = 0; });
       if (mine !== turn) return read.shown.close();
       photograph = read;
       whole = null;
@@ -121,11 +123,13 @@ export function startLive(root, data, pack) {
       forget();
       say("Looking for hands …");
       await ready;
-      const { picture, focal_px } = read;
-      const asked = { picture, options: { ...method.options, focal_px } };
+      const { picture, focal_px } = read, { options, whole: all } = method;
+      const asked = { picture, options: { ...options, focal_px } };
       const moved = picture instanceof ImageBitmap ? [picture] : [picture.data.buffer];
-      const answer = await client.ask("photo", asked, moved, (first) => { if (mine === turn) arrived(first, true); });
-      if (mine === turn) arrived(answer.estimate);
+      const answer = await client.ask("photo", asked, moved, (first) => { if (mine === turn) arrived(first, true, all); });
+      if (mine !== turn) return;
+      arrived(answer.estimate, false, all);
+      if (JSON.stringify(options) !== JSON.stringify(method.options)) again();
     } catch (error) {
       if (mine === turn) failed(error);
     }
@@ -133,7 +137,7 @@ export function startLive(root, data, pack) {
 
   // The same photograph with other parts left out; the camera's next frame has them left out anyway.
   async function again() {
-    if (camera.running || !photograph || !estimate) return;
+    if (camera.running || waiting === turn || !photograph || !estimate) return;
     const mine = ++turn;
     try {
       const { estimate: next } = await client.ask("again", { options: { ...method.options, focal_px: photograph.focal_px } });
@@ -143,10 +147,10 @@ export function startLive(root, data, pack) {
     }
   }
 
-  /** @param {Estimate} next @param {boolean} more others are still being looked for */
-  function arrived(next, more = false) {
+  /** @param {Estimate} next @param {boolean} more others are still being looked for @param {boolean} all no part is left out */
+  function arrived(next, more = false, all = method.whole) {
     estimate = next;
-    if (method.whole) whole = next;
+    if (all) whole = next;
     say(`${handsInWords(next.hands)}${more ? " Looking for another …" : ""}`);
     method.time(next.times);
     stage.set(next.hands, next.K, photograph ? (stage.picture.width * photograph.reduction) / photograph.width : 1);
@@ -172,10 +176,14 @@ export function startLive(root, data, pack) {
   });
 
   async function startCamera() {
-    turn++;
+    if (asking) return; // of two streams, one would never be stopped
+    asking = true;
+    const mine = waiting = ++turn;
     say("Asking for the camera …");
     try {
-      await Promise.all([camera.start(), ready]);
+      await camera.start();
+      await ready;
+      if (mine !== turn) return camera.stop();
       photograph = whole = null;
       stage.mirror(camera.mirrored);
       forget();
@@ -183,7 +191,10 @@ export function startLive(root, data, pack) {
       say("Show a hand to the camera.");
     } catch (error) {
       camera.stop();
-      say(error instanceof PhotoError ? error.message : cameraSentence(error));
+      if (mine === turn) say(error instanceof PhotoError ? error.message : cameraSentence(error));
+    } finally {
+      asking = false;
+      if (waiting === mine) waiting = 0;
     }
   }
 
@@ -195,6 +206,7 @@ export function startLive(root, data, pack) {
   }
 
   function cameraEnded() {
+    turn++;
     start.textContent = "start the camera";
   }
 

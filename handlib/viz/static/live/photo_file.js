@@ -1,18 +1,17 @@
-// A reader's file, judged by its first bytes before anything is decoded: kind, size in pixels, focal length.
+// A reader's file, judged by its header before anything is decoded: kind, size in pixels, focal length.
 //
 // Limits and rules are those of handlib/support/images.py. Nothing here touches the page, so node can test it.
 
 export const MAX_BYTES = 64 << 20;
 export const MAX_PIXELS = 80_000_000;
 export const MAX_SIDE = 32_768;
-export const HEAD_BYTES = 1 << 20; // sizes and EXIF stand at the beginning of a file
 const ACCEPTED = "Choose a JPEG, PNG, WebP, GIF, BMP or AVIF.";
 
 /** A file that cannot be used; its message is what the reader is told. */
 export class PhotoError extends Error {}
 
 /**
- * @typedef {object} PhotoFacts what the first bytes of a file say
+ * @typedef {object} PhotoFacts what the header of a file says
  * @property {string} kind
  * @property {number} width as stored, 0 where the kind's header was not read
  * @property {number} height
@@ -31,7 +30,7 @@ export class PhotoError extends Error {}
  * Facts of a file, or a `PhotoError` that names the file and the mend.
  * @param {string} name
  * @param {number} bytes size of the whole file
- * @param {Uint8Array} head its first `HEAD_BYTES`, or fewer
+ * @param {Uint8Array} head the file, or its beginning: in a JPEG, metadata of any length stand before the size
  * @returns {PhotoFacts}
  */
 export function inspect(name, bytes, head) {

@@ -1,6 +1,6 @@
 // Where pictures come from: a file, a sample, the camera.
 
-import { HEAD_BYTES, PhotoError, checkSize, damaged, focalPx, inspect } from "./photo_file.js";
+import { MAX_BYTES, PhotoError, checkSize, damaged, focalPx, inspect } from "./photo_file.js";
 
 export const MOST_PIXELS = 16_700_000; // that a phone's canvas holds; larger photographs are halved
 
@@ -21,7 +21,7 @@ export const MOST_PIXELS = 16_700_000; // that a phone's canvas holds; larger ph
  */
 export async function readPhoto(file) {
   const name = file.name || "the picture";
-  const facts = inspect(name, file.size, new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer()));
+  const facts = inspect(name, file.size, new Uint8Array(await file.slice(0, MAX_BYTES).arrayBuffer()));
   let whole;
   try {
     whole = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
