@@ -127,12 +127,14 @@ class Collection:
 
 def paired(sides: list[tuple[dict[int, np.ndarray], dict[int, np.ndarray]]]) -> Differences:
     """Left − right of scores of hands by seed, a pair a test set: an array a test set, of the seeds that are on both
-    sides of all of them; no array where there is none. Hands that a run could not be scored on are left out."""
+    sides of all of them. Hands that a run could not be scored on are left out. No array where no seed, or of one test set
+    no hand, is left."""
     seeds = set.intersection(*(set(left) & set(right) for left, right in sides)) if sides else set()
     if not seeds:
         return []
     arrays = [np.stack([left[seed] - right[seed] for seed in sorted(seeds)]) for left, right in sides]
-    return [array[:, np.isfinite(array).all(0)] for array in arrays]
+    arrays = [array[:, np.isfinite(array).all(0)] for array in arrays]
+    return arrays if all(array.size for array in arrays) else []
 
 
 def read_collections(folder: str | os.PathLike[str]) -> dict[str, Collection]:

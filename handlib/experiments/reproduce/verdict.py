@@ -106,10 +106,11 @@ def _gather(claim: Claim, runs: Collection) -> _Evidence | None:
             if _about(claim, test, runs.synthetic) and runs.runs(a, test) and runs.runs(b, test)
             and all(_steps(run) >= claim.steps for run in runs.runs(a, test))
         )  # fmt: skip
-        sides = [(_scores(runs, a, test, claim.score), _others(claim, runs, b, test)) for test in tests]
-        differences = [UNITS.get(claim.score, USUAL).sign * d for d in paired(sides)]
+        sides = {test: (_scores(runs, a, test, claim.score), _others(claim, runs, b, test)) for test in tests}
+        sides = {test: side for test, side in sides.items() if paired([side])}  # a set may not have such scores
+        differences = [UNITS.get(claim.score, USUAL).sign * d for d in paired(list(sides.values()))]
         if differences and len(differences[0]) > 1:
-            return _Evidence(tests, (a, b), differences, paired_bootstrap(differences, _delta(claim), claim.same))
+            return _Evidence(tuple(sides), (a, b), differences, paired_bootstrap(differences, _delta(claim), claim.same))
     return None
 
 
