@@ -127,8 +127,8 @@ class Collection:
 
 def paired(sides: list[tuple[dict[int, np.ndarray], dict[int, np.ndarray]]]) -> Differences:
     """Left − right of scores of hands by seed, a pair a test set: an array a test set, of the seeds that are on both
-    sides of all of them. Hands that a run could not be scored on are left out. No array where no seed, or of one test set
-    no hand, is left."""
+    sides of all of them. Hands that a run could not be scored on are left out. No array where no seed is left, or of
+    one test set no hand."""
     seeds = set.intersection(*(set(left) & set(right) for left, right in sides)) if sides else set()
     if not seeds:
         return []
