@@ -20,6 +20,8 @@ from .experiments import EXPERIMENTS, tests_of
 from .sets import PHOTOS, PREFIX, SPLITS
 from .statistics import Differences, Effect, paired_bootstrap
 
+OPEN_HAND = {"name": "openhand", "fingertips": "smplx"}  # as records name it
+
 
 class Value(NamedTuple):
     """A number over seeds: mean, standard deviation (n − 1; None of one seed) and number of seeds."""
@@ -105,7 +107,7 @@ class Collection:
     def wanted(self, experiment: str = "full") -> int:
         """How many seeds the suite's scale has for an experiment."""
         if EXPERIMENTS[experiment].cached:
-            return self._rows.get("seeds", 0)
+            return self._rows.get("seeds", 0) if self._studies_evidence else 0
         return len(self.records[0]["config"]["scale"]["seeds"])
 
     def tests_of(self, experiment: str) -> tuple[str, ...]:
@@ -113,6 +115,12 @@ class Collection:
         if EXPERIMENTS[experiment].cached and PHOTOS not in self.tests:
             return tuple(self._rows.get("tests", ()))
         return tests_of(EXPERIMENTS[experiment], self.tests)
+
+    @property
+    def _studies_evidence(self) -> bool:
+        """Whether the suite has a study on cached evidence, which is of rendered open hands, and of photographs."""
+        rendered = self.synthetic and self.records[0]["hand"] == OPEN_HAND
+        return rendered or any(EXPERIMENTS[record["config"]["experiment"]].cached for record in self.records)
 
     @property
     def _rows(self) -> dict[str, Any]:

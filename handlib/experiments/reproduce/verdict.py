@@ -175,4 +175,5 @@ def _absent(claim: Claim, runs: Collection) -> str:
         return "about none of these test sets"
     if all(any(runs.runs(name, test) for test in runs.tests) for name in claim.pairs[-1]):
         return "run, but without the errors of each hand, so chance cannot be told"
-    return f"not run: `{runs.command(claim.pairs[0][0])}`"
+    possible = [a for a, _ in claim.pairs if runs.wanted(a)]
+    return f"not run: `{runs.command(possible[0])}`" if possible else "there is no such study of these hands"
