@@ -118,7 +118,8 @@ def verdicts(effects: list[Effect]) -> list[str]:
 
 
 def needed(differences: Differences, delta: float = DELTA) -> tuple[int, int]:
-    """Hands a test set and seeds with which a difference of `delta` would be found four times out of five.
+    """Hands a test set and seeds with which a difference of `delta` would be found four times out of five, if judged
+    alone.
 
     Half of the variance that may be is left to each. What seeds contribute is how far their means lie apart, widened
     for few seeds as in the bootstrap.
