@@ -62,7 +62,7 @@ def evaluate_command(
     metrics, tables = measurements(predictions(model, hands, refine), len(hands), protocols)
     if not metrics:
         raise ValueError(f"{hands.name}: no joint and no mask of it is annotated, so there is nothing to measure")
-    stem = "lite" if checkpoint == "lite" else Path(checkpoint).resolve().parent.name
+    stem = checkpoint if checkpoint in ("lite", "photo") else Path(checkpoint).resolve().parent.name
     record = results.record(
         name or f"{stem}-{kind}" + (f"-refined{refine}" if refine else "") + (f"-n{n}" if n else ""),
         f"accuracy of {stem} on {'real' if data else 'synthetic'} hands, {'after' if refine else 'without'} test-time "

@@ -47,8 +47,8 @@ def reproduce_command(
         profile: How large the experiments are; laptop and workstation are for two cores.
         data: Real data sets to train and test on, rhd:PATH,stb:PATH,do:PATH; by default the open benchmark.
         posenet: Published weights that the full J2D starts from; the error for a missing file says where to get them.
-        hand: The hand model: openhand, or a file such as MANO_RIGHT.pkl.
-        fingertips: Which vertices stand for the tips: smplx, freihand, manopth or paper.
+        hand: The hand model: openhand, or a file such as MANO_RIGHT.pkl; the study on cached evidence is of openhand.
+        fingertips: Which vertices stand for the tips: smplx, freihand, manopth or paper; that study is of smplx.
         backgrounds: nyu:FILE or pictures:FOLDER to put behind training hands; by default built-in photographs.
         photographs: Folder of photographs with known joints (PhotoFolder), to measure the networks that learn
             from cached evidence on; the results are a suite of their own.
@@ -75,7 +75,7 @@ def reproduce_command(
     suite.check_files()
     try:
         with alone_in(suite.out):  # one Snakemake a suite: its own lock would outlive one that is killed
-            suite.claim_folder()
+            suite.claim_folder(keep=not dry_run)
             file = write_json(suite.out / "options.json", options)
             # Runs use the handlib that started them, wherever it lies, in one thread each.
             path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
@@ -83,9 +83,7 @@ def reproduce_command(
             done = subprocess.run(_command(file, cores, dry_run, engine), env=environment)
     except Busy as busy:
         raise ValueError(f"{busy}: wait for it, or choose another --out") from None
-    if dry_run:
-        return
-    if any(suite.results.glob("*.json")):
+    if not dry_run and any(suite.results.glob("*.json")):
         print("\n" + show.shown(suite.results, show.ALL if table in ("all", "verdict") else (table,)))
     if done.returncode:
         sys.exit(done.returncode)

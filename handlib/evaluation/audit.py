@@ -144,13 +144,14 @@ def paths(folder: str | os.PathLike[str], names: tuple[str, ...] = ()) -> list[P
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of results at {folder}: give one with --results-dir")
-    files = [folder / f"{name.removesuffix('.json')}.json" for name in names] or [
-        *sorted(folder.glob("*.json")),
-        *sorted(folder.glob("reproduce-*/*.json")),
-    ]
-    for path in files:
+    places = (folder, *sorted(folder.glob("reproduce-*")))
+    files = [] if names else [path for place in places for path in sorted(place.glob("*.json"))]
+    for name in names:
+        file = f"{name.removesuffix('.json')}.json"
+        path = next((place / file for place in places if (place / file).is_file()), folder / file)
         if not path.is_file():
             raise FileNotFoundError(f"no results file at {path}: `handlib results show` lists the existing ones")
+        files.append(path)
     if not files:
         raise FileNotFoundError(f"{folder} holds no results file (*.json)")
     return files

@@ -213,6 +213,8 @@ def segmentation_scores(predicted: Tensor, target: Tensor, classes: int = 2) -> 
     for name, given in (("predicted", predicted), ("target", target)):
         if given.numel() and not 0 <= given.min() <= given.max() < classes:
             raise ValueError(f"{name} has classes {given.min()} … {given.max()}: they must be 0 … {classes - 1}")
+        if given.is_floating_point() and (given != given.trunc()).any():
+            raise ValueError(f"{name} holds numbers between classes: give a mask as mask > 0.5")
     pairs = target.long().flatten() * classes + predicted.long().flatten()
     confusion = torch.bincount(pairs, minlength=classes**2).view(classes, classes).double()  # [true, predicted]
     hit, true = confusion.diagonal(), confusion.sum(1)

@@ -12,6 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..evaluation import results
 from ..evaluation.results import Metric
 from ..hand import HandModel
@@ -23,7 +25,7 @@ from .ablation import ABLATIONS
 
 # Name of the run → the row of the paper's study. Both see the same images in the same order from the same weights.
 VARIANTS = {"scheduled": "full", "constant": "constant_shape_weight"}
-CURVES = ("under_threshold", "shape", "val_joints_root_mean_mm", "val_mean_iou")  # fields of a row of the log
+CURVES = ("under_threshold", "shape", "val_joints_root_mean_mm", "val_mean_iou")  # of a row of the log, if it has them
 
 
 def schedule_study(
@@ -77,8 +79,9 @@ def _record(config: TrainConfig, logs: dict[str, list[dict[str, float]]], starte
         metrics += [
             Metric(f"{name}_under_threshold", row["under_threshold"], "fraction", n=config.images),
             Metric(f"{name}_joints_root_mean_mm", row["val_joints_root_mean_mm"], "mm", "root", n=n),
-            Metric(f"{name}_mean_iou", row["val_mean_iou"], "fraction", n=n),
         ]
+        if "val_mean_iou" in row:
+            metrics.append(Metric(f"{name}_mean_iou", row["val_mean_iou"], "fraction", n=n))
     record = results.record(
         f"schedule-{config.profile}" + (f"-seed{config.seed}" if config.seed else ""),
         "what the switch of Eq. 12 does to the fraction of instances under T and to the error (Fig. 5f)",
@@ -92,9 +95,10 @@ def _record(config: TrainConfig, logs: dict[str, list[dict[str, float]]], starte
         seed=config.seed,
         synthetic=set((*config.data, *config.val_data)) == {"synthetic"},
         curves={
-            name: {"epoch": [row["epoch"] for row in rows], **{key: [row[key] for row in rows] for key in CURVES}}
+            name: {key: [row[key] for row in rows] for key in ("epoch", *CURVES) if key in last[name]}
             for name, rows in logs.items()
         },
+        device="cuda" if config.device == "auto" and torch.cuda.is_available() else "cpu",
     )
     # Both runs took this long, in however many sittings.
     return record | {"minutes": round(sum(row["minutes"] for row in last.values()), 3)}

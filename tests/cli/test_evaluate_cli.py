@@ -139,6 +139,12 @@ def test_evaluate_writes_a_valid_record(run, trained, tmp_path):
     assert not [f for f in verify(tmp_path) if f.level == "error" and "smoke run" not in f.text]
 
 
+def test_a_model_that_ships_names_its_results(run, trained, monkeypatch, tmp_path):
+    monkeypatch.setattr("handlib.cli.evaluate.DHPE.from_pretrained", lambda name: trained.model)
+    assert run("evaluate", "--checkpoint", "photo", "--split", "val", "--n", 2, "--results-dir", tmp_path)[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["photo-val-n2.json"]
+
+
 def test_evaluate_counts_the_tips_of_handled_things(run, trained, tmp_path):
     options = ("--split", "object", "--n", 2, "--results-dir", tmp_path)
     assert run("evaluate", "--checkpoint", trained.checkpoint, *options)[0] == 0

@@ -172,6 +172,12 @@ def test_show(record, tmp_path):
     assert audit.show(tmp_path, ("run.json",)) == text
 
 
+def test_a_record_in_the_folder_of_a_suite_is_found_by_its_name(record, tmp_path, unchanged):
+    results.write(record, tmp_path / "reproduce-laptop")
+    assert "run: a claim" in audit.show(tmp_path, ("run",)) and audit.verify(tmp_path, ("run.json",)) == []
+    assert audit.show(tmp_path, ("reproduce-laptop/run",)) == audit.show(tmp_path, ("run",))
+
+
 def test_folders_and_names_that_are_not_there(tmp_path):
     for folder, names, words in (
         (tmp_path / "no", (), "no folder of results"),

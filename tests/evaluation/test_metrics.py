@@ -341,6 +341,14 @@ def test_classes_that_are_none(generator):
     assert segmentation_scores(torch.full_like(target, 3), torch.full_like(target, 3), 4)["mean_iou"] == 1
 
 
+def test_soft_masks_are_no_classes():
+    """Cut down to 0, all of them would be background."""
+    hard, soft = torch.ones(2, 4), torch.full((2, 4), 0.9)
+    for pair, name in (((soft, hard), "predicted"), ((hard, soft), "target")):
+        with pytest.raises(ValueError, match=f"{name} holds numbers between classes: give a mask as mask > 0.5"):
+            segmentation_scores(*pair)
+
+
 def test_auc_of_whole_numbers(generator):
     errors = torch.randint(0, 60, (50, 21), generator=generator)
     assert auc(errors) == auc(errors.float()) and auc_reference(errors, 8) == auc_reference(errors.float(), 8)

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from handlib.evaluation import results
-from handlib.experiments.ablate import CURVES, VARIANTS, schedule_study
+from handlib.experiments.ablate import CURVES, VARIANTS, _record, schedule_study
 from handlib.experiments.reproduce.scales import SCALES
 from handlib.losses import LossWeights
 from handlib.training.train import read_log
@@ -84,6 +84,15 @@ def test_an_interrupted_study_ends_as_an_uninterrupted_one(finished, trained, tm
     resumed, told = study(tmp_path, trained)
     assert [line.split(",")[0] for line in told] == [" constant: epoch 2/2"]
     assert resumed["curves"] == finished[1]["curves"]
+
+
+def test_hands_without_masks_have_no_iou_and_the_device_is_that_of_the_runs(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(results, "device_name", str.upper)
+    row = {"epoch": 1, "under_threshold": 0.1, "shape": 0.2, "val_joints_root_mean_mm": 30.0, "minutes": 1.0}
+    record = _record(replace(SMOKE, device="auto"), dict.fromkeys(VARIANTS, [row]), 0.0, "a command")
+    assert not any("iou" in metric["name"] for metric in record["metrics"]) and record["device"] == "CUDA"
+    assert record["curves"]["constant"] == {name: [row[name]] for name in ("epoch", *CURVES[:-1])}
 
 
 def test_another_seed_has_a_record_of_its_own(trained, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -209,18 +210,27 @@ def test_cores_bound_the_runs_at_once(tmp_path):
     assert "--resources" not in _command(tmp_path, 3, False, "--executor slurm --jobs 20")  # the cluster's business
 
 
+def test_a_plan_that_fails_says_so_and_claims_no_folder(tmp_path, monkeypatch):
+    pytest.importorskip("snakemake")
+    monkeypatch.setattr("handlib.cli.reproduce.subprocess.run", lambda *_, **__: CompletedProcess((), 1))
+    with pytest.raises(SystemExit, match="1"):
+        reproduce_command("all", profile="smoke", out=tmp_path, dry_run=True)
+    assert not (tmp_path / "smoke" / "suite.json").exists()
+
+
 def test_snakemake_plans_does_and_goes_on(tmp_path, capfd):
     """By the command, in processes of their own, at the size of smoke."""
     pytest.importorskip("snakemake")
+    out = tmp_path / "my runs"
 
     def reproduce(**more):
-        reproduce_command("segmentation", profile="smoke", only=("encoder-decoder",), out=tmp_path, **more)
+        reproduce_command("segmentation", profile="smoke", only=("encoder-decoder",), out=out, **more)
         return capfd.readouterr()
 
     said = reproduce(dry_run=True)
-    assert "encoder-decoder-seed0" in said.out + said.err and not list(tmp_path.glob("smoke/results/*"))
+    assert "encoder-decoder-seed0" in said.out + said.err and not list(out.glob("smoke/results/*"))
     reproduce()
-    made = sorted((tmp_path / "smoke" / "results").glob("*.json"))
+    made = sorted((out / "smoke" / "results").glob("*.json"))
     assert len(made) == 3
     times = [path.stat().st_mtime_ns for path in made]
     reproduce()

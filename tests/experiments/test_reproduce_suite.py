@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from miniatures import write_photos
 from reproduction import REAL, write_suite
 
 from handlib.experiments.ablation import ABLATIONS
@@ -88,6 +89,39 @@ def test_a_folder_holds_one_suite(tmp_path):
     other = replace(suite, scale=replace(suite.scale, test_images=7))
     with pytest.raises(ValueError, match="suite.json is of another scale"):
         other.claim_folder()
+
+
+def test_a_folder_is_of_one_folder_of_photographs(tmp_path, hand):
+    for name, n in (("a", 1), ("b", 2)):
+        (tmp_path / name).mkdir()
+        write_photos(tmp_path / name, hand, n)
+    a, b = (dict(photographs=str(tmp_path / name)) for name in "ab")
+    suite_of(tmp_path / "cached", **a).claim_folder()
+    suite_of(tmp_path / "cached").claim_folder()  # none, which are no others
+    a_data, b_data = (dict(data=f"photos:{tmp_path / name}") for name in "ab")
+    suite_of(tmp_path / "data", **a_data).claim_folder()
+    for out, same, other in (("cached", a, b), ("data", a_data, b_data)):
+        suite_of(tmp_path / out, **same).claim_folder()
+        with pytest.raises(ValueError, match="photographs.json is of other photographs: choose another --out"):
+            suite_of(tmp_path / out, **other).claim_folder()
+
+
+def test_a_look_at_a_folder_claims_nothing(tmp_path):
+    suite = suite_of(tmp_path)
+    suite.claim_folder(keep=False)
+    assert not suite.out.exists()
+    suite.claim_folder()
+    (suite.out / "suite.json").write_text("{")
+    with pytest.raises(ValueError, match="suite.json: not JSON .*; choose another --out"):
+        suite.claim_folder(keep=False)
+
+
+@pytest.mark.parametrize("given", [{"hand": "/b/MANO_RIGHT.pkl"}, {"fingertips": "paper"}])
+def test_cached_evidence_is_of_the_open_hand(tmp_path, given):
+    """So a suite of another one has no such study, nor misses it."""
+    suite = suite_of(tmp_path, equipment=Equipment(**given))
+    assert suite.runs and not any("rows" in run.name for run in suite.runs)
+    assert suite.files.keys() == suite_of(tmp_path).files.keys()  # folders of older suites stay valid
 
 
 def test_names_that_are_none(tmp_path):

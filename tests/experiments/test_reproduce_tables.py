@@ -8,9 +8,11 @@ from handlib.evaluation import results
 from handlib.experiments import published
 from handlib.experiments.reproduce import TABLES, read_collections
 from handlib.experiments.reproduce.collection import Value
+from handlib.experiments.reproduce.equipment import Equipment
 from handlib.experiments.reproduce.figures import figures, write_figures
 from handlib.experiments.reproduce.show import rendered, save_tables, shown
 from handlib.experiments.reproduce.tables import NOT_RUN, missing_runs, published_table, results_table, tables
+from handlib.experiments.reproduce.verdict import verdict_table
 
 NAMES = tuple(TABLES)
 
@@ -103,6 +105,14 @@ def test_what_is_missing_is_said(tmp_path):
     lines = missing_runs(runs)
     assert any("0 of 9" in line and "--profile laptop --only pso`" in line for line in lines)
     assert any(line.startswith("DHPE: 6 of 9") for line in lines)
+
+
+@pytest.mark.parametrize("options", [{"data": REAL}, {"equipment": Equipment(fingertips="paper")}])
+def test_cached_evidence_is_missing_nowhere_but_of_rendered_open_hands(tmp_path, options):
+    write_suite(tmp_path, auc, leave_out=lambda job: job.experiment.name != "full" or job.seed > 0, **options)
+    (runs,) = read_collections(tmp_path).values()
+    assert missing_runs(runs) and not any("rows-" in line for line in missing_runs(runs))
+    assert not any("rows-" in cell for row in verdict_table(runs).rows for cell in row)
 
 
 def test_smoke_runs_never_enter(tmp_path):

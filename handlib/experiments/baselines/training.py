@@ -70,13 +70,17 @@ def best_learning_rate(
 
     fit: trains with a config in a folder. The criterion is the joint error on the validation hands, or the mean IoU for
     a method without joints. The runs stay in `out` and are resumed like any other. To save time, give it a config of
-    fewer epochs.
+    fewer epochs. `ValueError` where the validation hands have no masks for such a method.
     """
 
     def error_of(factor: float) -> float:
         folder = out / f"rate-times-{factor:g}"
         fit(with_rates_times(config, factor), folder)
         row = read_log(folder)[-1]
+        if not row.keys() & {"val_joints_root_mean_mm", "val_mean_iou"}:
+            raise ValueError(
+                "the validation hands have no masks to choose by: name a data set with masks first in --data"
+            )
         return row["val_joints_root_mean_mm"] if "val_joints_root_mean_mm" in row else -row["val_mean_iou"]
 
     errors = errors_of_each(factors, error_of)

@@ -20,6 +20,8 @@ from .experiments import EXPERIMENTS, tests_of
 from .sets import PHOTOS, PREFIX, SPLITS
 from .statistics import Differences, Effect, paired_bootstrap
 
+OPEN_HAND = {"name": "openhand", "fingertips": "smplx"}  # as records name it
+
 
 class Value(NamedTuple):
     """A number over seeds: mean, standard deviation (n − 1; None of one seed) and number of seeds."""
@@ -105,7 +107,7 @@ class Collection:
     def wanted(self, experiment: str = "full") -> int:
         """How many seeds the suite's scale has for an experiment."""
         if EXPERIMENTS[experiment].cached:
-            return self._rows.get("seeds", 0)
+            return self._rows.get("seeds", 0) if self._studies_evidence else 0
         return len(self.records[0]["config"]["scale"]["seeds"])
 
     def tests_of(self, experiment: str) -> tuple[str, ...]:
@@ -113,6 +115,12 @@ class Collection:
         if EXPERIMENTS[experiment].cached and PHOTOS not in self.tests:
             return tuple(self._rows.get("tests", ()))
         return tests_of(EXPERIMENTS[experiment], self.tests)
+
+    @property
+    def _studies_evidence(self) -> bool:
+        """Whether the suite has a study on cached evidence, which is of rendered open hands, and of photographs."""
+        rendered = self.synthetic and self.records[0]["hand"] == OPEN_HAND
+        return rendered or any(EXPERIMENTS[record["config"]["experiment"]].cached for record in self.records)
 
     @property
     def _rows(self) -> dict[str, Any]:
@@ -127,12 +135,14 @@ class Collection:
 
 def paired(sides: list[tuple[dict[int, np.ndarray], dict[int, np.ndarray]]]) -> Differences:
     """Left − right of scores of hands by seed, a pair a test set: an array a test set, of the seeds that are on both
-    sides of all of them; no array where there is none. Hands that a run could not be scored on are left out."""
+    sides of all of them. Hands that a run could not be scored on are left out. No array where no seed is left, or of
+    one test set no hand."""
     seeds = set.intersection(*(set(left) & set(right) for left, right in sides)) if sides else set()
     if not seeds:
         return []
     arrays = [np.stack([left[seed] - right[seed] for seed in sorted(seeds)]) for left, right in sides]
-    return [array[:, np.isfinite(array).all(0)] for array in arrays]
+    arrays = [array[:, np.isfinite(array).all(0)] for array in arrays]
+    return arrays if all(array.size for array in arrays) else []
 
 
 def read_collections(folder: str | os.PathLike[str]) -> dict[str, Collection]:

@@ -26,14 +26,14 @@ def errors_of(samples: dict[str, Tensor], test: str = "") -> Errors:
         joints, visible = samples["joints_mm"], samples["visible"]
         if test in HEADLINE:  # no root is annotated there
             own = PROTOCOLS["dexter_object"].errors(samples["joints_cam"], samples["truth_cam"], visible)
-            joints, visible = own.mm, own.counted
+            joints, visible = own.mm.where(own.counted, torch.nan), own.counted
         counted = visible & joints.isfinite()
         errors["auc"] = torch.tensor([
             auc_on(hand[seen][:, None], GRID_MM.to(hand)) if seen.any() else torch.nan
             for hand, seen in zip(joints, counted, strict=True)
         ])  # fmt: skip
         errors |= {"root_mm": joints.nanmean(1), "procrustes_mm": samples["joints_pa_mm"].nanmean(1)}
-    if "refinement_mm" in samples:
+    if "refinement_mm" in samples and samples["refinement_mm"].isfinite().any():
         errors["half_mm"] = samples["refinement_mm"][:, samples["refinement_mm"].shape[1] // 2]
     if "vertices_pa_mm" in samples:
         errors["vertices_mm"] = samples["vertices_pa_mm"]

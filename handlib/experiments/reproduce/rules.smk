@@ -4,12 +4,13 @@
 # there, fills the cores of a machine (--cores N), and by its plugins a cluster (--executor slurm). `handlib reproduce`
 # starts it; the options of the suite are `config`.
 
+import shlex
 import sys
 
 from handlib.experiments.reproduce.suite import suite_of
 
 suite = suite_of(config)
-command = f"{sys.executable} -m handlib.experiments.reproduce {suite.out}/options.json"
+command = shlex.join([sys.executable, "-m", "handlib.experiments.reproduce", f"{suite.out}/options.json"])
 
 
 rule tables:

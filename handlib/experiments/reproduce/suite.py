@@ -1,6 +1,7 @@
 """The runs that some tables need: what each makes, and which others it waits for. The order is Snakemake's business.
 
 OUT/SUITE/suite.json              what the suite is: a folder holds one
+OUT/SUITE/photographs.json        SHA-256 of what describes the photographs that are measured on, if any are
 OUT/SUITE/rates/NAME.json         how the learning rate of a training was chosen
 OUT/SUITE/rows/NAME.safetensors   evidence of rendered hands or photographs, cached once (rows.py)
 OUT/SUITE/runs/NAME/              what a training keeps to go on
@@ -20,10 +21,11 @@ from ...data import PhotoFolder, open_spec
 from ...networks.checkpoint import checkpoint_path
 from ...networks.published import DIGESTS
 from ...support.files import sha256, write_json
+from ...support.json_text import read_json
 from ...training.checkpoint import MACHINE
 from .equipment import Equipment, pathless_backgrounds, pathless_model
 from .experiments import NETWORKS, Experiment, chosen, tests_of
-from .hands import Hands, parse_data, pathless
+from .hands import Hands, kind_of, parse_data, pathless
 from .rows import VARIANTS
 from .scales import SCALES, Scale
 from .sets import PHOTOS, PREFIX
@@ -83,15 +85,25 @@ class Suite:
             "hand": run.model.hand if run.model.hand != "openhand" else "",
         }
         files = {name: sha256(path) for name, path in named.items() if path and Path(path).is_file()}
-        return files | ({"landmarks": DIGESTS["hand_landmarks"]} if self.studies_evidence else {})
+        cached = self.scale.rows.seeds and not self.hands.specs  # with whichever hand, as older folders say
+        return files | ({"landmarks": DIGESTS["hand_landmarks"]} if cached else {})
 
-    def claim_folder(self) -> None:
-        """Writes what the suite is into its folder. `ValueError` where that holds another one."""
-        path, own = self.out / "suite.json", {"scale": self.described, "files": self.files}
+    def claim_folder(self, keep: bool = True) -> None:
+        """Writes what the suite is into its folder. keep: False to look only. `ValueError` where that holds another."""
+        own = {"scale": self.described, "files": self.files}
+        self._claim("suite.json", own, "another scale, or of other options or files", keep)
+        photos = [spec for spec in self.hands.specs if kind_of(spec) == PHOTOS]
+        photos += [f"{PHOTOS}:{self.photographs}"] if self.photographs and self.studies_evidence else []
+        if photos:
+            self._claim("photographs.json", sha256(open_spec(photos[0]).path), "other photographs", keep)
+
+    def _claim(self, name: str, own: Any, other: str, keep: bool) -> None:
+        path, mend = self.out / name, "choose another --out"
         if not path.is_file():
-            write_json(path, own)
-        elif json.loads(path.read_text(encoding="utf-8")) != own:
-            raise ValueError(f"{path} is of another scale, or of other options or files: choose another --out")
+            if keep:
+                write_json(path, own)
+        elif read_json(path, mend) != own:
+            raise ValueError(f"{path} is of {other}: {mend}")
 
     def check_files(self) -> None:
         """Opens whatever was named: the last of it is else needed when hours have passed."""
@@ -127,8 +139,9 @@ class Suite:
 
     @property
     def studies_evidence(self) -> bool:
-        """Whether there is a study on cached evidence, which is of rendered hands."""
-        return bool(self.scale.rows.seeds) and not self.hands.specs
+        """Whether there is a study on cached evidence, which is of rendered open hands."""
+        other = {"hand", "fingertips"} & self.equipment.chosen.keys()
+        return bool(self.scale.rows.seeds) and not self.hands.specs and not other
 
     @property
     def tunes(self) -> bool:

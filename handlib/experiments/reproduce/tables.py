@@ -121,7 +121,7 @@ def schedule_table(runs: Collection) -> Rendered:
     rows = []
     for label, title in (("scheduled", "Eq. 12"), ("constant", "constant")):
         cells = [
-            _cell(runs.value("schedule", "val", f"{label}_{metric}"), digits, runs)
+            _cell(value, digits, runs) if (value := runs.value("schedule", "val", f"{label}_{metric}")) else NONE
             for metric, digits in (("under_threshold", 3), ("joints_root_mean_mm", 1), ("mean_iou", 3))
         ]
         rows.append((title, *cells))

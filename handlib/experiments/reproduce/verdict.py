@@ -106,10 +106,14 @@ def _gather(claim: Claim, runs: Collection) -> _Evidence | None:
             if _about(claim, test, runs.synthetic) and runs.runs(a, test) and runs.runs(b, test)
             and all(_steps(run) >= claim.steps for run in runs.runs(a, test))
         )  # fmt: skip
-        sides = [(_scores(runs, a, test, claim.score), _others(claim, runs, b, test)) for test in tests]
-        differences = [UNITS.get(claim.score, USUAL).sign * d for d in paired(sides)]
+        sides = {test: (_scores(runs, a, test, claim.score), _others(claim, runs, b, test)) for test in tests}
+        sides = {test: side for test, side in sides.items() if paired([side])}  # a set may not have such scores
+        differences = [UNITS.get(claim.score, USUAL).sign * d for d in paired(list(sides.values()))]
         if differences and len(differences[0]) > 1:
-            return _Evidence(tests, (a, b), differences, paired_bootstrap(differences, _delta(claim), claim.same))
+            effect = paired_bootstrap(differences, _delta(claim), claim.same)
+            if claim.name == "published":  # whose rule has the bound in it
+                effect = effect._replace(p_bound=1.0)
+            return _Evidence(tuple(sides), (a, b), differences, effect)
     return None
 
 
@@ -171,4 +175,5 @@ def _absent(claim: Claim, runs: Collection) -> str:
         return "about none of these test sets"
     if all(any(runs.runs(name, test) for test in runs.tests) for name in claim.pairs[-1]):
         return "run, but without the errors of each hand, so chance cannot be told"
-    return f"not run: `{runs.command(claim.pairs[0][0])}`"
+    possible = [a for a, _ in claim.pairs if runs.wanted(a)]
+    return f"not run: `{runs.command(possible[0])}`" if possible else "there is no such study of these hands"

@@ -120,6 +120,15 @@ def test_best_learning_rate_goes_by_joints_where_there_are_some(tmp_path, option
     assert best.learning_rate == config.learning_rate * min(ends, key=ends.get)
 
 
+def test_a_method_without_joints_is_not_chosen_by_masks_that_are_not_there(tmp_path):
+    def fit(run, folder):
+        folder.mkdir()
+        (folder / "log.jsonl").write_text('{"epoch": 1}\n')
+
+    with pytest.raises(ValueError, match="no masks to choose by: name a data set with masks first in --data"):
+        best_learning_rate(fit, preset("smoke"), tmp_path, (1.0,))
+
+
 def test_a_rate_that_diverges_is_out(tmp_path, options):
     """The others are still compared; only when all diverge is it an error."""
     real, config = BASELINES["encoder-decoder"].fit, preset("smoke", epochs=1)
