@@ -58,10 +58,11 @@ def predict_command(
         page: Write index.html, the page on which the meshes turn.
     """
     check(images, max_hands, refine, focal)
+    clips = any(map(is_clip, images))
     for option, given in (("--refine", refine), ("--side", side), ("--box", box)):
-        if given is not None and any(map(is_clip, images)):
+        if given is not None and clips:
             raise ValueError(f"{option} is only for photographs: leave it out for a video or a folder of frames")
-    with jit.left_out(len(images) <= FEW and not any(map(is_clip, images))):
+    with jit.left_out(len(images) <= FEW and not clips):
         predictor, written, missed = Predictor(checkpoint), [], []
         for path in tqdm(images, "predicting", disable=len(images) == 1):
             if is_clip(path):

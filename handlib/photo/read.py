@@ -74,12 +74,10 @@ def read_photo(source: ImageSource, box: Box | None = None) -> Photo:
     if isinstance(source, Image.Image):
         check_size(source.size, "the image")
         try:
-            pixels = rgb(source)
-        except ImageError:
-            raise
+            source.load()
         except Exception as error:  # Pillow decodes late, and on a damaged file a decoder may raise anything
             raise ImageError(f"the image cannot be decoded ({' '.join(str(error).split())[:200]})") from error
-        return _photo(pixels, source.size, coarsest, exif(source))
+        return _photo(rgb(source), source.size, coarsest, exif(source))
     with open_image(as_path("image", source), coarsest=coarsest) as (image, size):
         tags = exif(image)
         pixels = rgb(image, source)

@@ -42,7 +42,7 @@ class PhotoTraining:
     """How E3D and Ref of the photo trunk are trained. Rates are those of AdamW, at the top of one cycle."""
 
     rows: int = 16_000  # rendered hands
-    lift_steps: int = 40_000  # of 128 skeletons; fewer see the validation hands less well
+    lift_steps: int = 40_000
     lift_rate: float = 1e-3
     lift_batch: int = 128
     errors: float = 0.8  # of the rows' errors, at most; each hand draws a share of it
