@@ -222,11 +222,13 @@ def versions() -> dict[str, str]:
 
 
 def device_name(device: str) -> str:
-    """Describes the device of a measurement in words."""
+    """Describes the device of a measurement in words, a CPU with the instructions that torch uses on it: with others
+    sums round differently, and no last digit is the same."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{_processor()}, {threads} thread{'s' if threads != 1 else ''}"
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{_processor()}, {instructions}, {threads} thread{'s' if threads != 1 else ''}"
 
 
 def device_of(record: dict[str, Any]) -> str:

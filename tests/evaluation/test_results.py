@@ -42,9 +42,10 @@ def test_record_has_every_field(record):
 
 
 @pytest.mark.parametrize("threads, said", [(1, ", 1 thread"), (2, ", 2 threads")])
-def test_the_device_says_how_many_threads_ran(monkeypatch, threads, said):
+def test_the_device_says_which_instructions_and_how_many_threads_ran(monkeypatch, threads, said):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert results.device_name("cpu").endswith(said)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX9")
+    assert results.device_name("cpu").endswith(", AVX9" + said)
 
 
 @pytest.mark.parametrize("stored, said", [("CPU, 1 threads", "CPU, 1 thread"), ("CPU, 16 threads", "CPU, 16 threads")])
