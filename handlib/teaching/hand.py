@@ -81,6 +81,13 @@ def _(rest, joints, weights, rotations, parents):
     return (blended[:, :3, :3] @ rest[..., None])[..., 0] + blended[:, :3, 3]
 
 
+@skin.mistake("these motions take points relative to their joint: subtract the joint's place in the flat hand first")
+def _(rest, joints, weights, rotations, parents):
+    alone = torch.eye(16)[:, None].expand(-1, len(rest), -1)
+    moved = [skin(rest + joint, joints, one, rotations, parents) for joint, one in zip(joints, alone, strict=True)]
+    return torch.einsum("ij,jia->ia", weights, torch.stack(moved))
+
+
 # ---- A1.2
 
 
@@ -135,8 +142,21 @@ def rotation_from_6d(columns):
 @rotation_from_6d.mistake(
     "the columns have length one, but no right angle: subtract from the second its part along the first"
 )
-def _(columns):
+def _oblique(columns):
     first, second = functional.normalize(columns, dim=-2).unbind(-1)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
+
+
+@rotation_from_6d.mistake("the first column must have length one before its part is subtracted from the second")
+def _(columns):
+    first, second = columns.unbind(-1)
+    return _oblique(torch.stack([first, second - (first * second).sum(-1, keepdim=True) * first], -1))
+
+
+@rotation_from_6d.mistake("the second column must have length one: normalize it after the subtraction")
+def _(columns):
+    first, second = functional.normalize(columns[..., 0], dim=-1), columns[..., 1]
+    second = second - (first * second).sum(-1, keepdim=True) * first
     return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
 
 

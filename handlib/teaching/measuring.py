@@ -109,6 +109,17 @@ def _(errors, visible, low, high):
     return area_under_pck(errors, torch.ones_like(visible), low, high)
 
 
+@area_under_pck.mistake("the share is of the visible samples, not of all")
+def _(errors, visible, low, high):
+    return area_under_pck(errors.masked_fill(~visible, torch.inf), torch.ones_like(visible), low, high)
+
+
+@area_under_pck.mistake("the mean over thresholds is not the area: by the trapezoid rule the first and last count half")
+def _(errors, visible, low, high):
+    hit = (errors[..., None] <= torch.linspace(low, high, 20)) & visible[..., None]
+    return (hit.sum(0) / visible.sum(0)[:, None]).mean()
+
+
 @area_under_pck.mistake("the curve starts at 0 mm, not at `low`")
 def _(errors, visible, low, high):
     return area_under_pck(errors, visible, 0.0, high)

@@ -32,7 +32,7 @@ def some_hand(generator: Generator) -> Tensor:
 
 @exercise(
     "A2.1", lambda g: (10 * torch.rand(3, 2, generator=g), 10 * torch.rand(6, 2, generator=g)),
-    points=3, gives="weights", tolerance=1e-3, trials=6,
+    points=3, gives="table of weights", tolerance=1e-3, trials=6,
 )  # fmt: skip
 def barycentric(corners, points):
     """Compute the barycentric weights (n, 3) of `points` (n, 2) in the triangle `corners` (3, 2).

@@ -53,6 +53,13 @@ def test_the_first_code_cell_sets_up_and_outputs_are_not_stored(path):
     assert json.loads(ALL[path])["metadata"]["accelerator"] == "GPU"
 
 
+def test_a_readers_photograph_may_hold_one_hand():
+    (asserted,) = (text(cell) for cell in cells(notebooks.BOOK / "start.ipynb") if "assert " in text(cell))
+    exec(asserted, {"PHOTO": "photo.jpg", "hands": []})
+    with pytest.raises(AssertionError):
+        exec(asserted, {"PHOTO": "", "hands": []})
+
+
 # ---- solutions pass and stubs fail; those of the chapters run with their notebooks, by nbval
 
 

@@ -74,7 +74,7 @@ def test_names_and_points_are_those_of_the_course():
         (lambda g: 1000 * g, "millimeters"),
         (lambda g: g * torch.nan, "NaN"),
         (lambda g: 0 * g, "zero"),
-        (lambda g: g[None], "shape"),
+        (lambda g: g[None], r"has shape \(1,\), where a number is asked for"),
         (lambda g: "right", "a str"),
         (lambda g: 1.1 * g, "1.1 times"),
     ],
