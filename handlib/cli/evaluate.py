@@ -59,9 +59,12 @@ def evaluate_command(
     trained = trained if isinstance(trained, dict) else {}
     kind, hands, described = _real(data, model, n) if data else _synthetic(split, model, n)
     protocols = OWN_PROTOCOLS.get(kind.partition("-")[0], ()) if data else ()
-    metrics, tables = measurements(predictions(model, hands, refine), len(hands), protocols)
+    metrics, tables = measurements(predictions(model, hands, refine), len(hands), protocols, palm=hands.palm)
     if not metrics:
-        raise ValueError(f"{hands.name}: no joint and no mask of it is annotated, so there is nothing to measure")
+        raise ValueError(
+            f"{hands.name}: no joint and no mask of it is annotated, so there is nothing to measure; `handlib data "
+            "check` says which file would have them"
+        )
     stem = checkpoint if checkpoint in ("lite", "photo") else Path(checkpoint).resolve().parent.name
     record = results.record(
         name or f"{stem}-{kind}" + (f"-refined{refine}" if refine else "") + (f"-n{n}" if n else ""),

@@ -147,7 +147,7 @@ def _freihand(report: Report, data: RealHands, split: str) -> None:
     if split == "train":
         report.count(f"{split}: {folder.name}/mask", _pictures(folder / "mask"), official)
     elif data.xyz is None:
-        report.add("test: evaluation_xyz.json", "missing", "in newer downloads", False)
+        report.add("test: evaluation_xyz.json", "missing", "in FreiHAND_pub_v2_eval.zip", False)
     verts = data.root / f"{folder.name}_verts.json"
     report.add(f"{split}: {verts.name}", "there" if verts.is_file() else "missing", "there", verts.is_file())
 

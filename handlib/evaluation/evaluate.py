@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data import CachedHands
 from ..data.crop import recropped
-from ..data.real.palm import palm_visible, wrist_to_palm
+from ..data.real.palm import palm_to_wrist, palm_visible, wrist_to_palm
 from ..dhpe import DHPE
 from ..hand.joints import MIDDLE_MCP
 from ..output import DHPEOutput
@@ -243,19 +243,21 @@ def evaluate(model: DHPE, data: CachedHands, iterations: int = 0, progress: bool
 
 
 def measurements(
-    samples: dict[str, Tensor], n: int, protocols: tuple[str, ...] = (), meshes: bool = True
+    samples: dict[str, Tensor], n: int, protocols: tuple[str, ...] = (), meshes: bool = True, palm: str = ""
 ) -> tuple[list[Metric], Curves]:
     """Computes all metrics and curves for which `predictions` of n hands have estimates.
 
     protocols: names of `PROTOCOLS` to add to handlib's own scores. meshes: whether FreiHAND's scores of meshes, which
-    compare every vertex with every other, are added where the true mesh is known.
+    compare every vertex with every other, are added where the true mesh is known. palm: the rule by which `compared`
+    made joint 0 a palm point, for protocols that take the wrist.
     """
     metrics, tables = describe(scores(samples), n), {}
     if "joints_cam" in samples:
         tables = curves(samples)
         joints = samples["joints_cam"], samples["truth_cam"], samples["visible"]
+        wrists = *(palm_to_wrist(points, palm) for points in joints[:2]), joints[2]
         for name in protocols if samples["visible"].any() else ():
-            metrics += PROTOCOLS[name].scores(*joints)
+            metrics += PROTOCOLS[name].scores(*(wrists if PROTOCOLS[name].wrist else joints))
             if name == "dexter_object":  # has no annotated root, so its PCK curve uses its own errors
                 errors = PROTOCOLS[name].errors(*joints)
                 tables[f"pck_{name}"] = pck_curve({"joints_mm": errors.mm, "visible": errors.counted})

@@ -58,7 +58,7 @@ class Errors(NamedTuple):
 
 
 def rhd_hand3d(predicted: Joints, truth: Joints, visible: Visible) -> Errors:
-    """Measures RHD as in hand3d, the code of Zimmermann & Brox: relative to joint 0, scaled by the middle phalanx.
+    """Measures RHD and STB as in Zimmermann & Brox's code, hand3d: relative to joint 0, scaled by the middle phalanx.
 
     Joint 0 is the wrist or, in their code, a palm point; `evaluate.compared` converts both sides to that of the data
     set. A prediction is divided by its own middle proximal phalanx and multiplied by the true one.
@@ -70,7 +70,8 @@ def rhd_hand3d(predicted: Joints, truth: Joints, visible: Visible) -> Errors:
 def minimal_hand(predicted: Joints, truth: Joints, visible: Visible) -> Errors:
     """Measures RHD and STB as in Minimal-Hand's code: the middle MCPs coincide and the bones 0–9 have equal length.
 
-    That code counts every joint; here joints that are not visible are left out, as in all protocols.
+    Joint 0 is the wrist; STB's is estimated from its palm. That code counts every joint; here joints that are not
+    visible are left out, as in all protocols.
     """
     return _errors(align(predicted, truth, "root_scale"), truth, visible)
 
@@ -79,7 +80,8 @@ def dexter_object(predicted: Joints, truth: Joints, visible: Visible) -> Errors:
     """Measures Dexter+Object as in Minimal-Hand's code: annotated fingertips in frames with at least two of them.
 
     The centroids of these tips coincide, and so do their mean distances from it. This is very forgiving: with two tips,
-    only the direction from one to the other is compared.
+    only the direction from one to the other is compared. Their code averages the PCK curves of the first, second …
+    annotated tip of a frame; here each finger has its own.
     """
     tips = list(TIPS)
     counted = visible[:, tips] & torch.isfinite(truth[:, tips]).all(-1)
@@ -104,7 +106,7 @@ def freihand(
 
 
 def wrist(predicted: Joints, truth: Joints, visible: Visible) -> Errors:
-    """Measures InterHand2.6M and root-relative HO3D: the wrists coincide. Frames without a wrist do not count."""
+    """Measures InterHand2.6M, and HO3D as papers do: the wrists coincide. Frames without a wrist do not count."""
     visible = visible & torch.isfinite(truth[:, :1]).all(-1)
     return _errors(align(predicted, truth, "wrist"), truth, visible)
 
@@ -125,9 +127,14 @@ class Protocol:
     rule: str  # one line, for tables
     errors: Callable[[Tensor, Tensor, Tensor], Errors]
     grids: tuple[Grid, ...]
+    wrist: bool = False  # joint 0 is the wrist, also where other scores of a data set take its palm point
 
     def scores(self, predicted: Joints, truth: Joints, visible: Visible) -> list[Metric]:
-        """Computes mean and median error and an AUC for each grid. Raises `ValueError` if no joint counts."""
+        """Computes mean and median error and an AUC for each grid. Raises `ValueError` if no joint counts.
+
+        Mean and median are over all joints that count; hand3d and InterHand2.6M's code take the mean of those of each
+        keypoint, which differs where some are seen less often.
+        """
         return _metrics(self.name, self.rule, self.errors(predicted, truth, visible), self.grids)
 
 
@@ -143,7 +150,9 @@ PROTOCOLS = {
             rhd_hand3d,
             (HAND3D_GRID, Grid(0, 50, 20, first=8)),  # its "20–50 mm" is the end of the same grid
         ),
-        Protocol("minimal_hand", "middle MCPs coincide, bones 0–9 have one length", minimal_hand, (Grid(20, 50, 15),)),
+        Protocol(
+            "minimal_hand", "middle MCPs coincide, bones 0–9 have one length", minimal_hand, (Grid(20, 50, 15),), True
+        ),
         Protocol(
             "dexter_object",
             "annotated tips, frames with two at least; one centroid, one mean distance from it",
@@ -161,10 +170,10 @@ PROTOCOLS = {
 # have those of the data sets that they imitate.
 OWN_PROTOCOLS = {
     "diverse": ("rhd_hand3d", "minimal_hand"),
-    "studio": ("minimal_hand",),
+    "studio": ("rhd_hand3d", "minimal_hand"),
     "object": ("dexter_object",),
     "rhd": ("rhd_hand3d", "minimal_hand"),
-    "stb": ("minimal_hand",),
+    "stb": ("rhd_hand3d", "minimal_hand"),
     "do": ("dexter_object",),
     "freihand": ("freihand",),
     "ho3d": ("wrist", "ho3d", "freihand"),

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from handlib.evaluation.evaluate import compared, measurements
 from handlib.evaluation.metrics import align, joint_errors_mm
 from handlib.evaluation.protocols import (
+    OWN_PROTOCOLS,
     PROTOCOLS,
     Grid,
     dexter_object,
@@ -54,6 +56,19 @@ def test_minimal_hand_equals_a_loop(hands):
         for j in range(21):
             wanted = 1000 * length(t[9] + scale * (p[j] - p[9]), t[j]) if seen[j] else 0
             assert float(errors[j]) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("kind, rule", [("rhd", "half"), ("stb", "ring")])
+def test_minimal_hand_takes_the_wrist(hands, kind, rule):
+    """Its bone 0–9 begins there, though joint 0 of all other scores, hand3d's among them, is the palm."""
+    predicted, truth, visible = hands
+    found = compared({"joints_cam": truth, "visible": visible}, predicted, palm=rule)
+    metrics, _ = measurements(found, len(truth), OWN_PROTOCOLS[kind], palm=rule)
+    values = {metric.name: metric.value for metric in metrics}
+    palms = found["joints_cam"], found["truth_cam"]
+    for name, joints in (("minimal_hand", (predicted, truth)), ("rhd_hand3d", palms)):
+        wanted = PROTOCOLS[name].scores(*joints, found["visible"])
+        assert [values[metric.name] for metric in wanted] == pytest.approx([metric.value for metric in wanted])
 
 
 def test_dexter_object_equals_a_loop(hands):

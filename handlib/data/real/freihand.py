@@ -3,7 +3,8 @@
     training/rgb/%08d.jpg       4 × 32,560: picture i shows what picture i modulo 32,560 shows, on another background
     training/mask/%08d.jpg      32,560, JPEG, three equal channels: gray levels near 0 and 255
     evaluation/rgb/%08d.jpg     3,960
-    training_{K,xyz,verts,scale}.json, evaluation_{K,scale}.json; newer downloads: evaluation_{xyz,verts}.json
+    training_{K,xyz,verts,scale}.json, evaluation_{K,scale}.json
+    evaluation_{xyz,verts}.json        in another download, FreiHAND_pub_v2_eval.zip, whose folder can be given alone
 
 | theirs | here |
 |---|---|

@@ -18,9 +18,10 @@
 | seg: blue where the hand is | `mask`, if asked for |
 | `handPose`, `handBeta`, `handTrans`: MANO's | not read |
 
-The layout is that of the authors' own scripts. They leave three questions open: which vertices are the fingertips
-(`fingertips`; public code uses manopth's and others), how many training frames v3 has (their script says 78,297, their
-counts of all frames give 83,325), and the colors of seg, for which this reader follows public code.
+The layout is that of the authors' own scripts. They leave two questions open: how many training frames v3 has (their
+script says 78,297, their counts of all frames give 83,325), and the colors of seg, for which this reader follows public
+code. The code that they annotate with, HOnnotate, takes MANO's vertices 728, 353, 442, 576, 694 as fingertips, thumb to
+little. The open hand has other numbers there, so `fingertips` names manopth's instead.
 """
 
 import os

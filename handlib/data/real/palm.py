@@ -31,7 +31,9 @@ RULES = {
 
 
 def palm_to_wrist(joints: Float[Tensor, "*batch 21 3"], rule: str) -> Float[Tensor, "*batch 21 3"]:
-    """Replaces the palm point in row 0 by the wrist."""
+    """Replaces the palm point in row 0 by the wrist; the rule "": it is the wrist already."""
+    if not rule:
+        return joints
     anchor, k = _anchor(joints, rule)
     return torch.cat([anchor + k * (joints[..., :1, :] - anchor), joints[..., 1:, :]], -2)
 

@@ -109,7 +109,7 @@ class Runner:
             samples = evaluate.predictions(method.model, data, iterations, progress=self.progress, method=DESCENT)
         else:
             samples = predictions(method, data, progress=self.progress, device=self.device)
-        metrics, curves = evaluate.measurements(samples, len(data), OWN_PROTOCOLS.get(test, ()))
+        metrics, curves = evaluate.measurements(samples, len(data), OWN_PROTOCOLS.get(test, ()), palm=data.palm)
         log = read_log(folder)
         trained = log[-1]["minutes"] if log else 0.0  # which several experiments may share
         baseline = BASELINES.get(run.training)

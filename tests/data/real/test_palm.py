@@ -12,6 +12,7 @@ def test_there_and_back(rule, lead, generator):
     assert torch.equal(palm[..., 1:, :], joints[..., 1:, :])
     assert not torch.allclose(palm[..., 0, :], joints[..., 0, :])
     torch.testing.assert_close(palm_to_wrist(palm, rule), joints)
+    assert torch.equal(palm_to_wrist(joints, ""), joints) and torch.equal(wrist_to_palm(joints, ""), joints)
 
 
 def test_the_rules_of_public_code(generator):
