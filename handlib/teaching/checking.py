@@ -10,18 +10,18 @@ from .exercise import Exercise
 from .tables import EXERCISES
 
 
-class _Sentence:
+class Sentence:
     """Of an exception: a notebook shows its message alone, without a traceback."""
 
     def _render_traceback_(self) -> list[str]:  # IPython asks for it
         return [str(self)]
 
 
-class NotYet(_Sentence, AssertionError):
+class NotYet(Sentence, AssertionError):
     """An answer is not right yet; the message says what is wrong."""
 
 
-class Missing(_Sentence, NotImplementedError):
+class Missing(Sentence, NotImplementedError):
     """An answer is still a stub; the message says what to write."""
 
 
