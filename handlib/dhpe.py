@@ -131,12 +131,12 @@ class DHPE(nn.Module):
         self.register_buffer("laplacian", cotangent_laplacian(self.hand.template, self.hand.faces), persistent=False)
 
     def _load_published(self) -> None:
-        from .networks.pretrained import load_imagenet, load_posenet  # late: few models start from them
+        from .networks.pretrained import load_imagenet, read_posenet  # late: few models start from them
 
         if self.config.pretrained:
             load_imagenet(self.feature_extractor)
         if self.config.posenet and self.config.evidence_2d:
-            load_posenet(self.pose_network, self.config.posenet)
+            self.pose_network.load_state_dict(read_posenet(self.config.posenet))
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> DHPEOutput:
         """images: sRGB in [0, 1], square crops of 1.5 × the hand's box; any size, resized inside.

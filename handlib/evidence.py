@@ -133,11 +133,8 @@ def heatmap_peaks(heatmaps: Float[Tensor, "*batch j s s"], subpixel: bool = True
         maps = heatmaps.reshape(-1, s, s)
         maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
         best = maps.flatten(1).argmax(-1)
-        row, column, map_ = (
-            torch.div(best, s, rounding_mode="floor"),
-            best % s,
-            torch.arange(maps.shape[0], device=best.device),
-        )
+        row, column = torch.div(best, s, rounding_mode="floor"), best % s
+        map_ = torch.arange(maps.shape[0], device=best.device)
         centers = torch.stack([column, row], -1) + 0.5
         if subpixel and s > 2:  # a peak has neighbors
             log = maps.clamp(min=1e-6).log()

@@ -1,7 +1,7 @@
 """`HandSample`, the form in which every data set returns a hand, and its batches."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -46,13 +46,11 @@ def collate(samples: list[HandSample]) -> dict[str, Tensor]:
 
     Fields that some samples lack are left out, except the mask: if only some samples have one, the others get NaN.
     """
-    fields = ("image", "mask", "joints_px", "joints_cam", "visible", "K",
-              "vertices_cam", "parts", "depth", "box", "tone")  # fmt: skip
-    values = {field: [getattr(sample, field) for sample in samples] for field in fields}
+    values = {field.name: [getattr(sample, field.name) for sample in samples] for field in fields(HandSample)}
     if any(mask is not None for mask in values["mask"]):
         unknown = torch.full_like(samples[0].image[0], torch.nan)
         values["mask"] = [unknown if mask is None else mask for mask in values["mask"]]
-    return {field: torch.stack(column) for field, column in values.items() if all(v is not None for v in column)}
+    return {name: torch.stack(column) for name, column in values.items() if all(isinstance(v, Tensor) for v in column)}
 
 
 def spread(length: int, count: int) -> list[int]:

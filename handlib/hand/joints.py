@@ -33,12 +33,8 @@ class JointOrder:
         return self.joints.index(joint)
 
 
-def _chain(finger: str, numbers: tuple[int, ...]) -> tuple[str, ...]:
-    return tuple(f"{finger}{n}" for n in numbers)
-
-
 def _order(name: str, fingers: tuple[str, ...], numbers: tuple[int, ...]) -> JointOrder:
-    return JointOrder(name, ("wrist", *(j for finger in fingers for j in _chain(finger, numbers))))
+    return JointOrder(name, ("wrist", *(f"{finger}{n}" for finger in fingers for n in numbers)))
 
 
 _UP, _DOWN = (1, 2, 3, 4), (4, 3, 2, 1)  # base to tip, tip to base

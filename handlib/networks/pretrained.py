@@ -16,7 +16,7 @@ from torch import Tensor
 from ..hand.joints import C21, RHD21
 from ..support.files import check_file, sha256
 from ..support.pickles import ARRAYS, BYTES, array_of, read_pickle
-from .pose_machine import HEADS, JOINTS, READERS, PoseMachine, layers
+from .pose_machine import HEADS, JOINTS, READERS, layers
 from .resnet import ResNet50
 
 IMAGENET = "https://download.pytorch.org/models/resnet50-0676ba61.pth"  # the name ends in the start of its SHA-256
@@ -71,11 +71,6 @@ def _check_hash(cached: Path) -> None:
 
 
 # ---- J2D
-
-
-def load_posenet(network: PoseMachine, path: str | os.PathLike[str]) -> None:
-    """Loads the published pickle into J2D; see `read_posenet`."""
-    network.load_state_dict(read_posenet(path))
 
 
 def read_posenet(path: str | os.PathLike[str]) -> dict[str, Tensor]:

@@ -6,19 +6,22 @@ from typing import Any
 
 import torch
 
+from .exercise import Exercise
+from .tables import EXERCISES
 
-class _Sentence:
+
+class Sentence:
     """Of an exception: a notebook shows its message alone, without a traceback."""
 
     def _render_traceback_(self) -> list[str]:  # IPython asks for it
         return [str(self)]
 
 
-class NotYet(_Sentence, AssertionError):
+class NotYet(Sentence, AssertionError):
     """An answer is not right yet; the message says what is wrong."""
 
 
-class Missing(_Sentence, NotImplementedError):
+class Missing(Sentence, NotImplementedError):
     """An answer is still a stub; the message says what to write."""
 
 
@@ -62,9 +65,7 @@ def generator(name: str, seed: int, trial: int) -> torch.Generator:
     return torch.Generator().manual_seed(zlib.crc32(f"{name} {seed} {trial}".encode()))
 
 
-def _named(name: str):
-    from .tables import EXERCISES
-
+def _named(name: str) -> Exercise:
     if name not in EXERCISES:
         near = difflib.get_close_matches(name, EXERCISES, 1)
         raise ValueError(f"there is no exercise {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 from torch import Generator
 
+from .compare import copied, difference
+
 Inputs = Callable[[Generator], tuple]
 Function = TypeVar("Function", bound=Callable)
 
@@ -74,8 +76,6 @@ class Exercise:
 
     def wrong(self, answer: Any, generator: Generator) -> str | None:
         """What is wrong with an answer, on one draw of inputs; None: nothing."""
-        from .compare import copied, difference
-
         inputs = self.inputs(generator)
         seen = inputs[: len(inputs) - self.hidden]
         given = answer if self.wants_value else answer(*copied(seen))

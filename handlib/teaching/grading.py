@@ -14,6 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from .checking import verdict
+from .exercise import Exercise
+from .tables import ASSIGNMENTS
+
 MINUTES = 10.0
 
 
@@ -94,22 +98,17 @@ def _python(source: str) -> str:
 
 
 def _nothing(assignment: str, said: str) -> Grades:
-    from .tables import ASSIGNMENTS
-
-    return Grades(Grade(e.name, 0, e.points, said) for e in _assignment(ASSIGNMENTS, assignment).exercises)
+    return Grades(Grade(e.name, 0, e.points, said) for e in _exercises(assignment))
 
 
-def _assignment(table, name: str):
-    if name not in table:
-        raise ValueError(f"there is no assignment {name!r}: choose one of {', '.join(table)}")
-    return table[name]
+def _exercises(assignment: str) -> tuple[Exercise, ...]:
+    if assignment not in ASSIGNMENTS:
+        raise ValueError(f"there is no assignment {assignment!r}: choose one of {', '.join(ASSIGNMENTS)}")
+    return ASSIGNMENTS[assignment].exercises
 
 
 def run(code: list[str], assignment: str, seed: int) -> list[Grade]:
     """Runs cells one after the other, each as far as it goes, and checks the answers that they leave behind."""
-    from .checking import verdict
-    from .tables import ASSIGNMENTS
-
     names: dict = {"__name__": "__main__"}
     failed = ""
     for cell in code:
@@ -118,7 +117,7 @@ def run(code: list[str], assignment: str, seed: int) -> list[Grade]:
         except (Exception, SystemExit) as error:  # noqa: BLE001  a student's mistake may be any
             failed = f"{type(error).__name__}: {error}"
     grades = []
-    for exercise in _assignment(ASSIGNMENTS, assignment).exercises:
+    for exercise in _exercises(assignment):
         if exercise.answer not in names:
             said = f"{exercise.answer} is not defined" + (f" ({failed})" if failed else "")
         else:

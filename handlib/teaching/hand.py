@@ -18,10 +18,10 @@ def open_hand() -> HandModel:
     return HandModel.load("openhand")
 
 
-def bent(generator: Generator, most: float = 1.0) -> Tensor:
+def bent(generator: Generator) -> Tensor:
     """A pose with all fingers bent by one angle, and the thumb of the mean pose."""
     pose = torch.zeros(15, 3)
-    pose[:12, 2] = most * (0.75 + 0.15 * torch.rand((), generator=generator))
+    pose[:12, 2] = 0.75 + 0.15 * torch.rand((), generator=generator)
     pose[12:] = open_hand().mean_pose.view(15, 3)[12:]
     return pose.flatten()
 

@@ -5,16 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .checking import Sentence
+
 UNSET = "/OWNER/"
 PROFILES = ("smoke", "laptop", "gpu")
 FOLDER = "handlib-course"  # of the clone; "handlib" would hide the installed package
 
 
-class CannotStart(SystemExit):
-    """Why a notebook cannot run, in one sentence, without a traceback."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
+class CannotStart(Sentence, SystemExit):
+    """Why a notebook cannot run."""
 
 
 def start(repository: str, profile: str = "laptop") -> None:

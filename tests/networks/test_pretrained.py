@@ -14,7 +14,7 @@ from miniatures import posenet_arrays
 from handlib.hand.joints import C21, RHD21
 from handlib.networks import pretrained
 from handlib.networks.pose_machine import PoseMachine, layers
-from handlib.networks.pretrained import load_imagenet, load_posenet, read_posenet
+from handlib.networks.pretrained import load_imagenet, read_posenet
 from handlib.networks.resnet import ResNet50
 
 
@@ -67,7 +67,7 @@ def test_read_from_python_2(written, posenet, arrays):
 def test_joints_come_in_our_order(posenet, arrays):
     """Twins that differ by the order of the joints alone: the same maps, in RHD's order and in C21's."""
     ours, theirs = PoseMachine(), PoseMachine()
-    load_posenet(ours, posenet)
+    ours.load_state_dict(read_posenet(posenet))
     plain = {}
     for layer in layers():
         weight = torch.from_numpy(arrays[f"PoseNet2D/{layer}/weights"]).permute(3, 2, 0, 1)

@@ -1,57 +1,25 @@
 import importlib
 import math
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from trainers import SMALL, trainer_of
 
 from handlib import DHPE, DHPEConfig
-from handlib.data import CachedHands, SyntheticHands
+from handlib.data import CachedHands
 from handlib.evaluation.evaluate import evaluate
 from handlib.losses import LossWeights
 from handlib.training.checkpoint import RunFolder, read_log
-from handlib.training.feed import Feed
-from handlib.training.processes import Processes
-from handlib.training.profiles import preset
-from handlib.training.train import DHPEObjective, Trainer, color_noise, jitter_colors, schedule, train
+from handlib.training.train import Trainer, schedule, train
 
 module = importlib.import_module("handlib.training.train")
-SMALL = preset("smoke", images=10, val_images=2, batch_size=4, epochs=2)  # batches of 4, 4 and 2
-
-
-def trainer_of(config, folder) -> Trainer:
-    torch.manual_seed(config.seed)
-    return Trainer(DHPE(config.model), DHPEObjective(config), config, Processes("cpu"), RunFolder(folder))
 
 
 def same(a, b) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-@pytest.fixture(scope="module")
-def feed(trained):
-    data = CachedHands.make(SyntheticHands("train", 64, 32), folder=trained.cache, progress=False)
-    return lambda pool, n=10: _of(data, pool, n)
-
-
-def _of(data, pool, n):
-    return Feed(CachedHands({key: value[:n] for key, value in data.tensors.items()}, "few"), "memory", pool)
-
-
-def recolored(model, output, images, batch, generator, backgrounds=None):
-    """Stands for augmentation: three negatives of every seed, of a random brightness."""
-    assert len(output.h) == len(images) and not output.h.requires_grad
-    gain = torch.rand(3 * len(images), 1, 1, 1, generator=generator)
-    rows = {name: value.repeat_interleave(3, 0) for name, value in batch.items()}
-    return rows | {"image": (1 - images.repeat_interleave(3, 0)) * gain}
-
-
-@pytest.fixture
-def augmentation(monkeypatch):
-    monkeypatch.setitem(sys.modules, "handlib.augmentation", SimpleNamespace(augment=recolored))
 
 
 class Killed(Exception):
@@ -89,37 +57,6 @@ def test_resumed_equals_uninterrupted(trained, tmp_path, monkeypatch, augmentati
     assert same(states[0]["model"], states[1]["model"]) and states[0]["rows"] == states[1]["rows"] == 20
 
 
-def test_instances_join_the_training_set(feed, tmp_path, augmentation):
-    config = replace(SMALL, augment_from=1, augment_cap=17, epochs=9)
-    trainer = trainer_of(config, tmp_path)
-    fed = feed(trainer.pool)
-    assert trainer.run_epoch(fed, False)["pool"] == 0
-    seen = []
-    for wanted in (10, 10, 27):  # what an epoch trains on is settled when it begins
-        trainer.pool_at_start = len(trainer.pool)
-        seen.append(sum(map(len, trainer.plan(len(fed)))))
-        assert seen[-1] == wanted if len(seen) != 2 else seen[-1] >= 10
-        trainer.run_epoch(fed, False)
-        if len(seen) == 1:
-            assert len(trainer.pool) == 17
-    assert len(trainer.pool) == 17
-
-
-def test_rows_of_the_pool_are_no_seeds(feed, tmp_path, monkeypatch, augmentation):
-    counts = []
-
-    def count(model, output, images, batch, generator, backgrounds=None):
-        counts.append(len(images))
-        return recolored(model, output, images, batch, generator)
-
-    monkeypatch.setitem(sys.modules, "handlib.augmentation", SimpleNamespace(augment=count))
-    trainer = trainer_of(replace(SMALL, augment_from=0, augment_cap=1000, batch_size=5), tmp_path)
-    fed = feed(trainer.pool)
-    trainer.run_epoch(fed, False)
-    trainer.run_epoch(fed, False)
-    assert sum(counts) == 20  # the ten images, twice; not the thirty rows
-
-
 def test_accumulated_parts_equal_a_whole_batch(feed, tmp_path):
     """Where neither batch normalization nor the variance of F couples the images."""
     ends, loss = [], replace(SMALL.loss, feature_scaled=False)
@@ -133,22 +70,6 @@ def test_accumulated_parts_equal_a_whole_batch(feed, tmp_path):
         assert torch.allclose(value, ends[1][0][name], rtol=1e-4), name
     for a, b in zip(ends[0][1], ends[1][1], strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-5)
-
-
-def test_average_is_that_of_the_weights(feed, tmp_path):
-    trainer = trainer_of(replace(SMALL, average=0.5), tmp_path)
-    name = "regressor.estimate.0.weight"
-    expected = trainer.model.state_dict()[name].clone()
-    for step, keep in enumerate((2 / 11, 3 / 12)):
-        batch = next(feed(trainer.pool).batches([torch.arange(4)]))
-        trainer.step = step
-        trainer.train_step(batch, 4, 1e-3, 4)
-        expected = keep * expected + (1 - keep) * trainer.model.state_dict()[name]
-    assert torch.allclose(trainer.average.weights[name], expected, atol=1e-6)
-    now = trainer.model.state_dict()[name].clone()
-    with trainer.average.applied():
-        assert torch.allclose(trainer.model.state_dict()[name], expected, atol=1e-6)
-    assert torch.equal(trainer.model.state_dict()[name], now)
 
 
 def test_feature_loss_counts_in_every_second_step_twice(feed, tmp_path, monkeypatch):
@@ -249,36 +170,6 @@ def test_schedule_rises_and_falls():
     assert schedule(0.0, 0.0) == 1
 
 
-def test_jitter_is_one_gain_and_offset_a_channel(generator):
-    images = 0.3 + 0.4 * torch.rand(6, 3, 8, 8, generator=generator)
-    found = jitter_colors(images, color_noise(6, 0.1, generator))
-    assert found.min() >= 0 and found.max() <= 1
-    for before, after in zip(images.flatten(0, 1), found.flatten(0, 1), strict=True):
-        x, y = before.flatten(), after.flatten()
-        inside = (y > 0) & (y < 1)
-        design = torch.stack([x[inside], torch.ones(int(inside.sum()))], 1)
-        line = torch.linalg.lstsq(design, y[inside, None]).solution
-        assert (design @ line - y[inside, None]).abs().max() < 1e-4
-    assert (found - images).abs().max() > 0.01
-    assert torch.equal(jitter_colors(images, color_noise(6, 0.0, generator)), images)
-
-
-def test_seeds_wear_the_colors_of_the_image(trained, tmp_path, feed, monkeypatch):
-    """Not those that jitter gave it for this step: what is drawn from the pool gets jitter of its own."""
-    seen = []
-
-    def recorded(model, output, images, batch, generator, backgrounds=None):
-        seen.append(images)
-        return recolored(model, output, images, batch, generator)
-
-    monkeypatch.setitem(sys.modules, "handlib.augmentation", SimpleNamespace(augment=recorded))
-    trainer = trainer_of(replace(SMALL, augment_from=0, color_jitter=1.0), tmp_path)
-    fed = feed(trainer.pool)
-    trainer.run_epoch(fed, progress=False)
-    images = fed.data.batch(torch.arange(10))["image"]
-    assert seen and all((image == images).flatten(1).all(1).any() for batch in seen for image in batch)
-
-
 @pytest.mark.parametrize("kind", [Trainer, DHPE], ids=["state", "model"])
 @pytest.mark.parametrize("last", [False, True])
 def test_killed_between_model_and_state(trained, tmp_path, monkeypatch, kind, last):
@@ -298,57 +189,6 @@ def test_killed_between_model_and_state(trained, tmp_path, monkeypatch, kind, la
     model = train(SMALL, tmp_path, cache=trained.cache, progress=False)
     kept = DHPE.from_pretrained(tmp_path / "model.safetensors")
     assert kept.provenance["epochs"] == "2" and same(kept.state_dict(), model.state_dict())
-
-
-def as_one_of_two(trainer, index, monkeypatch):
-    """Makes a trainer think that it is one of two processes, which never hears of the other."""
-    processes = trainer.processes
-    processes.count, processes.index = 2, index
-    monkeypatch.setattr(processes, "sum", lambda value: value)
-    monkeypatch.setattr(processes, "reduce_gradients", lambda _: None)
-
-
-def test_every_process_accumulates_as_many_parts(feed, tmp_path, monkeypatch):
-    """Also where their shares differ by one: 3 and 2 of 5."""
-    counts = []
-    for index in range(2):
-        trainer = trainer_of(replace(SMALL, accumulate=4), tmp_path)
-        as_one_of_two(trainer, index, monkeypatch)
-        real, parts = trainer.objective, []
-        trainer.objective = lambda *given, real=real, parts=parts: parts.append(len(given[1])) or real(*given)
-        batch = next(feed(trainer.pool).batches([trainer.processes.share(torch.arange(5))]))
-        trainer.train_step(batch, 5, 1e-3, 5)
-        counts.append(parts)
-    assert [len(parts) for parts in counts] == [2, 2] and [sum(parts) for parts in counts] == [3, 2]
-
-
-def test_parts_of_a_batch_are_augmented_in_their_own_ways(feed, tmp_path, monkeypatch):
-    seeds = []
-
-    def seen(model, output, images, batch, generator, backgrounds=None):
-        seeds.append(generator.initial_seed())
-        return recolored(model, output, images, batch, generator)
-
-    monkeypatch.setitem(sys.modules, "handlib.augmentation", SimpleNamespace(augment=seen))
-    for parts in (1, 3):
-        trainer = trainer_of(replace(SMALL, augment_from=0, accumulate=parts), tmp_path)
-        trainer.train_step(next(feed(trainer.pool).batches([torch.arange(4)])), 4, 1e-3, 4)
-    assert len(seeds) == 4 and len(set(seeds)) == 3 and seeds[0] == seeds[1]
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_every_process_has_masks(feed, tmp_path, monkeypatch, count):
-    """Unknown ones for a share without any, or it alone would leave out the second pass of F."""
-    given, real = [], module.dhpe_loss
-    monkeypatch.setattr(module, "dhpe_loss", lambda *inputs: given.append(inputs[3]) or real(*inputs))
-    trainer = trainer_of(SMALL, tmp_path)
-    if count == 2:
-        as_one_of_two(trainer, 0, monkeypatch)
-    batch = next(feed(trainer.pool).batches([torch.arange(4)]))
-    del batch["mask"]
-    terms = trainer.train_step(batch, 4 * count, 1e-3, 4 * count)
-    assert ("mask" in given[0]) == (count == 2) and terms["shape"] == terms["feature"] == 0
-    assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
 
 
 def test_where_both_rates_are_one_the_error_names_both(tmp_path):
@@ -372,9 +212,3 @@ def test_a_resumed_run_scales_losses_as_before(tmp_path):
         del state["scaler"]
         trainer.begin(state)
     assert scales == [512.0]
-
-
-def test_augments_in_half_precision(trained, tmp_path):
-    config = replace(SMALL, epochs=1, precision="bf16", augment_from=0)
-    train(config, tmp_path, cache=trained.cache, progress=False)
-    assert read_log(tmp_path)[0]["val_joints_root_mean_mm"] > 0

@@ -4,13 +4,13 @@ InterHand2.6M has more than a gigabyte of such text, which would become about te
 objects contain no other objects, so each ends at its first closing brace.
 """
 
-import mmap
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ...support.json_text import parse_json
+from .json_rows import mapped
 
 MAX_OBJECT_BYTES = 1 << 16  # the originals have about 2 kB
 _OBJECT = re.compile(rb"\s{0,256}(\{[^{}]{0,%d}\})\s{0,256}([,\]])" % MAX_OBJECT_BYTES)
@@ -20,11 +20,7 @@ _EMPTY = re.compile(rb"\s{0,256}\]")
 def json_objects(path: Path, key: str, source: str) -> Iterator[dict[str, Any]]:
     """Yields each object of the list `key`. Raises `ValueError` with the file and the number of an invalid object."""
     mend = f"get it again from {source}"
-    if not path.is_file():
-        raise FileNotFoundError(f"no {path.name} in {path.parent}; get it from {source}")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path}: the file is empty; {mend}")
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+    with mapped(path, source) as text:
         start = re.search(rb'"%s"\s{0,256}:\s{0,256}\[' % key.encode(), text)
         if start is None:
             raise ValueError(f"{path}: the field '{key}' is missing or not a list; {mend}")

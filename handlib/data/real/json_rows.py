@@ -19,6 +19,16 @@ _LISTS = re.compile(rb"\s*\[\s*\[\s*\[")
 MAX_ROW_BYTES = 1 << 20  # 778 vertices have about 50 kB
 
 
+def mapped(path: Path, source: str) -> mmap.mmap:
+    """A file as a memory map. Raises `FileNotFoundError`, and `ValueError` for an empty one, which has no map."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path.name} in {path.parent}; get it from {source}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty; get it again from {source}")
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
 class JsonRows:
     """A sequence of matrices: `rows[i]` is an array of `shape` in double precision.
 
@@ -28,18 +38,10 @@ class JsonRows:
 
     def __init__(self, path: str | os.PathLike[str], shape: tuple[int, int], source: str):
         self.path, self.shape, self.source = Path(path), shape, source
-        if not self.path.is_file():
-            raise FileNotFoundError(f"no {self.path.name} in {self.path.parent}; get it from {source}")
-        self._map = self._open()
+        self._map = mapped(self.path, source)
         if not _LISTS.match(self._map):
             raise ValueError(f"{self.path}: not a JSON list of matrices; download it again from {source}")
         self.ends = np.array([match.end() for match in _END.finditer(self._map)], np.int64)
-
-    def _open(self) -> mmap.mmap:
-        if self.path.stat().st_size == 0:
-            raise ValueError(f"{self.path}: the file is empty; download it again from {self.source}")
-        with open(self.path, "rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_map": None}
@@ -51,7 +53,7 @@ class JsonRows:
         if not 0 <= row < len(self):
             raise IndexError(f"{self.path} has no row {row}; it has {len(self)}")
         if self._map is None:
-            self._map = self._open()
+            self._map = mapped(self.path, self.source)
         start = int(self.ends[row - 1]) if row else 0
         where = f"{self.path}: row {row}"
         if self.ends[row] - start > MAX_ROW_BYTES:

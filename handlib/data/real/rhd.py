@@ -138,10 +138,8 @@ def read_labels(folder: Path) -> dict[str, np.ndarray]:
     Raises `FileNotFoundError`, and `ValueError` with the field and the picture that are wrong.
     """
     name = f"anno_{folder.name}.pickle"
-    path = next((path for path in (folder / name, folder.parent / name) if path.is_file()), None)
-    if path is None:
-        raise FileNotFoundError(f"no {name} in {folder} or next to it; is RHD unpacked completely?")
-    check_file(path, MAX_BYTES, f"no {name} in {folder}")
+    path = next((path for path in (folder / name, folder.parent / name) if path.is_file()), folder / name)
+    check_file(path, MAX_BYTES, f"no {name} in {folder} or next to it; is RHD unpacked completely?")
     try:
         labels = read_pickle(path.read_bytes(), ARRAYS | BYTES, MAX_STEPS, "label file of RHD", SOURCE)
     except ValueError as error:

@@ -4,6 +4,8 @@ Light is linear. Image values are its square root, which is close to the sRGB cu
 meshes in the camera frame (y down), in meters.
 """
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -33,17 +35,13 @@ def relief(vertex_colors: Float[Tensor, "v 3"]) -> Float[Tensor, "v 3"]:
     return linear / linear.mean(0)
 
 
-class Light:
-    """A lamp, the sky and the ground. light: unit direction towards the lamp. The colors are linear."""
+class Light(NamedTuple):
+    """A lamp, the sky and the ground; colors are linear."""
 
-    def __init__(
-        self,
-        light: Float[Tensor, "b 3"],
-        color: Float[Tensor, "b 3"],
-        sky: Float[Tensor, "b 3"],
-        ground: Float[Tensor, "b 3"],
-    ):
-        self.light, self.color, self.sky, self.ground = light, color, sky, ground
+    light: Float[Tensor, "b 3"]  # unit direction towards the lamp
+    color: Float[Tensor, "b 3"]
+    sky: Float[Tensor, "b 3"]
+    ground: Float[Tensor, "b 3"]
 
     def shade(
         self,

@@ -26,7 +26,7 @@ from ...dhpe import DHPEConfig, new_pose_network
 from ...evidence import heatmap_peaks
 from ...hand.joints import C21, MIDDLE_MCP
 from ...losses import LossWeights, heatmap_loss
-from ...networks.pretrained import load_posenet
+from ...networks.pretrained import read_posenet
 from ...support import roma
 from ...training.first_weights import start_evidence
 from ...training.profiles import TrainConfig
@@ -128,7 +128,7 @@ def untrained(config: TrainConfig) -> Zimmermann:
     """Makes the networks of a run: random weights, but for a J2D that starts from published or trained ones."""
     network = Zimmermann(config.model, config.loss)
     if config.model.posenet:
-        load_posenet(network.pose_network, config.model.posenet)
+        network.pose_network.load_state_dict(read_posenet(config.model.posenet))
     if config.init_pose:
         start_evidence(network.pose_network, None, config)
     return network

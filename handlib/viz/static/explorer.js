@@ -65,16 +65,11 @@ export function explore(root, data) {
   const facing = (points) =>
     Float32Array.from(points, (_, n) => [-points[n + 2], -points[n - 1], points[n - 1]][n % 3]);
 
-  function shown() {
-    const vertices = hand.vertices(state.pose, state.shape, state.correctives);
-    return { vertices, joints: hand.regress(vertices) };
-  }
-
   function draw() {
     drawing = 0;
-    const { vertices, joints } = shown();
+    const vertices = hand.vertices(state.pose, state.shape, state.correctives);
     const skin = { vertices: facing(vertices), faces: hand.faces, colors, opacity: state.skeleton ? 0.45 : 1 };
-    view.show(state.skeleton ? [bones(facing(joints), data.fingerColors), skin] : [skin], data.center, data.span);
+    view.show(state.skeleton ? [bones(facing(hand.regress(vertices)), data.fingerColors), skin] : [skin], data.center, data.span);
     describe(vertices);
   }
 

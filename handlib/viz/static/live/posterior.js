@@ -99,20 +99,12 @@ export class Posterior {
   }
 
   /**
-   * @param {ArrayLike<number>} points
-   * @param {ArrayLike<number>} place
-   */
-  toPx(points, place) {
-    return projected(points, this.root(place), this.seen.K, this.constants.NEAREST);
-  }
-
-  /**
    * In standard deviations, before ρ: 42 in the image, 63 in space, and of what is known.
    * @param {FitState} state
    */
   residuals(state, points = this.points(state)) {
     const { seen, noise, anatomy, box, constants } = this;
-    const image = this.toPx(points.subarray(0, 3 * POINTS), state.place);
+    const image = projected(points.subarray(0, 3 * POINTS), this.root(state.place), seen.K, constants.NEAREST);
     for (let i = 0; i < image.length; i++)
       image[i] = ((image[i] - seen.points_px[i]) / this.sigma) * Math.sqrt(seen.weight[i >> 1]);
     let space = null;

@@ -109,7 +109,7 @@ export class Predictor {
       state = null,
       residual;
     if (iterations) {
-      const guess = this.lifter.guess(evidence, this.inMeters(last).vertices, last.h.subarray(45, 55));
+      const guess = this.lifter.guess(evidence, this.inMeters(last), last.h.subarray(45, 55));
       guess.points = turnedPoints(turnAboutAxis(crop.angle), guess.points);
       /** @type {(state: FitState, energy: number, posterior: import("./posterior.js").Posterior) => void} */
       const onStep = (at, energy, posterior) => {
@@ -171,14 +171,14 @@ export class Predictor {
   }
 
   /**
-   * E3D's hand in meters along the crop's axes, relative to its middle MCP.
+   * E3D's vertices in meters along the crop's axes, relative to its middle MCP.
    * @param {import("./regressor.js").RegressedState} state
    */
   inMeters({ h, vertices }) {
     const turned = turnedPoints(this.hand.camera(h).rotation, vertices),
       joints = this.hand.regress(turned);
     const root = 3 * this.constants.posterior.MIDDLE_MCP;
-    return { vertices: turned.map((value, i) => value - joints[root + (i % 3)]) };
+    return turned.map((value, i) => value - joints[root + (i % 3)]);
   }
 
   /**
@@ -194,7 +194,7 @@ export class Predictor {
       depth = (K[0] + K[4]) / 2 / Math.max(pxPerMeter, 1e-6);
     const turn = matrixProduct(rotationToRay(px[0], px[1], K), turnAboutAxis(crop.angle));
     const place = turnedPoints(inverseIntrinsics(K), [px[0] * depth, px[1] * depth, depth]);
-    return turnedPoints(turn, this.inMeters(state).vertices).map((value, i) => value + place[i % 3]);
+    return turnedPoints(turn, this.inMeters(state)).map((value, i) => value + place[i % 3]);
   }
 
   /**
@@ -211,7 +211,7 @@ export class Predictor {
  * @param {ArrayLike<number>} K
  * @param {number} width
  */
-export function mirroredIntrinsics(K, width) {
+function mirroredIntrinsics(K, width) {
   return Float64Array.of(K[0], -K[1], width - K[2], K[3], K[4], K[5], K[6], K[7], K[8]);
 }
 

@@ -176,15 +176,12 @@ export class Tracker {
    * @param {Pyramid} image
    * @param {number} most
    */
-  *found(image, most) {
+  found(image, most) {
     const { finder, constants } = this;
-    if (!this.tracks.length && this.frame % constants.track.THOROUGH_EVERY === 0) {
-      yield* finder.find(image, most);
-      return;
-    }
+    if (!this.tracks.length && this.frame % constants.track.THOROUGH_EVERY === 0) return finder.find(image, most);
     const [whole] = finder.views(image);
     const hands = finder.palmCrops(image, whole).map((crop) => finder.settled(image, crop));
-    yield* hands.filter((hand) => hand.score >= constants.find.ACCEPTED);
+    return hands.filter((hand) => hand.score >= constants.find.ACCEPTED);
   }
 
   /**

@@ -4,20 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from handlib.camera import project
-from handlib.data import CachedHands, HandSample, ImageFolderBackgrounds, SyntheticHands, collate
-from handlib.data.sample import OTHER
+from handlib.data import HandSample, SyntheticHands
 from handlib.data.synthetic import VERSION
-from handlib.data.synthetic.scene import Subjects
 from handlib.data.synthetic.settings import SETTINGS
 from handlib.evaluation.metrics import align, joint_errors_mm
-from handlib.hand import HandModel
-from handlib.hand.collision import penetration_depth
-from handlib.hand.files import read_hand
-from handlib.hand.joints import MIDDLE_MCP, TIPS
-from handlib.hand.model import TOLERATED_PENETRATION
+from handlib.hand.joints import MIDDLE_MCP
 from handlib.support import jit
 
 SIZE = 48
@@ -26,19 +19,6 @@ SIZE = 48
 def equal(a: HandSample, b: HandSample) -> bool:
     values = [(getattr(a, f.name), getattr(b, f.name)) for f in fields(HandSample)]
     return all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in values)
-
-
-@pytest.fixture(scope="module")
-def data(hand) -> SyntheticHands:
-    return SyntheticHands("diverse", SIZE, 40, hand=hand)
-
-
-@pytest.fixture(scope="module")
-def samples(data) -> list[HandSample]:
-    return [data[i] for i in range(12)]
-
-
-# ---- samples
 
 
 def test_a_sample_depends_on_split_seed_and_index_alone(hand, data, samples):
@@ -195,68 +175,6 @@ def test_name_says_what_it_is(data):
     assert data.name.startswith("SyntheticHands ") and "diverse size=48 n=40 seed=0" in data.name
 
 
-# ---- the splits
-
-
-def test_stereo_pairs_are_one_moment(hand):
-    """Two cameras 12 cm apart see the same hand: the same shape, moved sideways in the camera frame."""
-    batch = SyntheticHands("studio", SIZE, 4, hand=hand).batch(torch.arange(4))
-    left, right = batch["vertices_cam"][0::2], batch["vertices_cam"][1::2]
-    torch.testing.assert_close(left - right, torch.tensor([0.12, 0, 0]).expand_as(left), atol=1e-5, rtol=0)
-    assert not torch.equal(batch["image"][0], batch["image"][1])
-
-
-@pytest.mark.parametrize("split", ["studio", "object"])
-def test_sequences_are_smooth(hand, split):
-    step = 2 if split == "studio" else 1  # studio has two cameras
-    batch = SyntheticHands(split, 32, 100, hand=hand).batch(torch.arange(0, 60 * step, step))
-    joints = batch["joints_cam"]
-    moved = (joints[1:] - joints[:-1]).norm(dim=-1)
-    assert moved.max() < 0.05 and moved.mean() > 1e-3  # meters a frame
-    assert (joints[0] - joints[-1]).norm(dim=-1).mean() > 0.01
-    # Accelerations are small too: nothing jumps.
-    assert (joints[2:] - 2 * joints[1:-1] + joints[:-2]).norm(dim=-1).max() < 0.03
-
-
-def test_studio_and_object_each_have_one_person(hand):
-    for split in ("studio", "object"):
-        batch = SyntheticHands(split, 32, hand=hand).batch(torch.tensor([0, 299, 599]))
-        assert len(batch["tone"].unique()) == 1
-    many = SyntheticHands("diverse", 32, hand=hand).batch(torch.arange(100))["tone"]
-    assert many.min() < 1 and many.max() > 8 and torch.histc(many, 9, 0, 9).min() >= 3
-
-
-def test_no_person_is_in_two_splits(hand):
-    shapes = []
-    for split in SETTINGS:
-        count = min(SETTINGS[split].subjects, 200)
-        shapes.append(Subjects.of(f"{VERSION} {split} 0", torch.arange(count), count).shape)
-    shapes = torch.cat(shapes)
-    assert len(shapes.unique(dim=0)) == len(shapes)
-
-
-def test_gestures_face_the_camera(hand):
-    joints = SyntheticHands("studio", 32, hand=hand).batch(torch.arange(0, 600, 10))["joints_cam"]
-    up = joints[:, 9] - joints[:, 0]  # wrist to middle MCP
-    assert (up[:, 1] / up.norm(dim=-1) < -0.5).float().mean() > 0.9
-    across = torch.linalg.cross(joints[:, 5] - joints[:, 0], joints[:, 17] - joints[:, 0])
-    assert (across[:, 2].abs() / across.norm(dim=-1)).median() > 0.6
-
-
-def test_objects_are_handled(hand):
-    data = SyntheticHands("object", SIZE, hand=hand)
-    assert data.scored == TIPS and data[0].side == "left"
-    with_thing = (data.batch(torch.arange(0, 600, 20))["parts"] == OTHER).flatten(1).any(1)
-    assert with_thing.float().mean() > 0.9
-    assert SyntheticHands("diverse", SIZE, hand=hand).scored == tuple(range(21))
-
-
-def test_digits_do_not_run_through_one_another(hand):
-    batch = SyntheticHands("train", 32, hand=hand).batch(torch.arange(200))
-    depth = penetration_depth(batch["joints_cam"], hand.bone_radii)
-    assert (depth > TOLERATED_PENETRATION + 1e-3).float().mean() < 0.03  # the radii are the average hand's
-
-
 def test_other_backgrounds_can_be_given(hand):
     class Red:
         name = "red"
@@ -302,108 +220,6 @@ def test_samples_are_the_recorded_ones(hand):
             torch.testing.assert_close(
                 batch["joints_cam"], torch.from_numpy(file[f"{split}_joints"]), atol=1e-5, rtol=0
             )
-
-
-# ---- batches and the cache
-
-
-def test_collate_stacks(samples):
-    batch = collate(samples[:3])
-    assert batch["image"].shape == (3, 3, SIZE, SIZE) and batch["visible"].dtype == torch.bool
-    for key, value in batch.items():
-        for n in range(3):
-            assert torch.equal(value[n], getattr(samples[n], key))
-
-
-def test_collate_leaves_out_what_a_sample_lacks(samples):
-    from dataclasses import replace
-
-    assert "vertices_cam" not in collate([samples[0], replace(samples[1], vertices_cam=None)])
-
-
-def test_cache_reads_back_what_it_made(hand, tmp_path):
-    data = SyntheticHands("val", 32, 5, hand=hand)
-    made = CachedHands.make(data, folder=tmp_path, progress=False)
-    read = CachedHands.make(data, folder=tmp_path, progress=False)
-    direct = collate([data[i] for i in (3, 1)])
-    assert len(made) == len(read) == 5 and made.name == data.name
-    for cached in (made, read):
-        batch = cached.batch(torch.tensor([3, 1]))
-        assert batch.keys() == direct.keys() - {"parts", "depth", "box"}
-        for key in batch:
-            # Alone or in a batch, products of matrices differ in their last bit, and so may a gray level.
-            torch.testing.assert_close(batch[key], direct[key], rtol=0, atol=1.1 / 255 if key == "image" else 1e-3)
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_hands_are_not_lost_where_they_cannot_be_kept(hand, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.warns(UserWarning, match="cannot be written.*set HANDLIB_CACHE to another folder"):
-        made = CachedHands.make(SyntheticHands("val", 32, 2, hand=hand), folder=tmp_path / "file", progress=False)
-    assert len(made) == 2
-
-
-def test_cache_is_not_rendered_twice(hand, tmp_path, monkeypatch):
-    data = SyntheticHands("val", 32, 2, hand=hand)
-    CachedHands.make(data, folder=tmp_path, progress=False)
-    monkeypatch.setattr(SyntheticHands, "__getitem__", None)  # would fail
-    assert len(CachedHands.make(data, folder=tmp_path, progress=False)) == 2
-
-
-def test_cache_tells_data_sets_apart(hand, tmp_path):
-    for options in ({"seed": 0}, {"seed": 1}, {"size": 40}, {"n": 3}, {"split": "diverse"}):
-        chosen = {"split": "val", "size": 32, "n": 2, "hand": hand} | options
-        data = SyntheticHands(**chosen)
-        made = CachedHands.make(data, folder=tmp_path, progress=False)
-        torch.testing.assert_close(made.tensors["joints_cam"][0], data[0].joints_cam)
-    assert len(list(tmp_path.iterdir())) == 5
-
-
-def test_cache_tells_files_of_the_same_name_apart(tmp_path):
-    """As folders of backgrounds do whose last part and count are the same, and a picture that is replaced."""
-    red, blue = tmp_path / "a" / "pictures", tmp_path / "b" / "pictures"
-    for folder, color in ((red, "red"), (blue, "blue")):
-        folder.mkdir(parents=True)
-        Image.new("RGB", (40, 30), color).save(folder / "0.png")
-
-    def rendered(folder):
-        data = SyntheticHands("val", 32, 2, backgrounds=ImageFolderBackgrounds(folder))
-        return CachedHands.make(data, folder=tmp_path / "cache", progress=False).tensors["image"]
-
-    assert not torch.equal(rendered(red), rendered(blue)) and torch.equal(rendered(red), rendered(red))
-    assert len(list((tmp_path / "cache").iterdir())) == 2
-    Image.new("RGB", (400, 300), "blue").save(red / "0.png")
-    assert torch.equal(rendered(red), rendered(blue))
-
-
-def test_cache_tells_hands_of_the_same_name_apart(tmp_path):
-    fields = read_hand("openhand")
-    for scale in (1.0, 1.1):
-        data = SyntheticHands("val", 32, 2, hand=HandModel(fields | {"v_template": scale * fields["v_template"]}))
-        made = CachedHands.make(data, folder=tmp_path, progress=False)
-        torch.testing.assert_close(made.tensors["joints_cam"][0], data[0].joints_cam)
-
-
-def test_cache_of_the_open_hand_and_the_built_in_backgrounds_keeps_its_file(tmp_path, hand):
-    """Otherwise all that was ever rendered would be rendered again."""
-    CachedHands.make(SyntheticHands("val", 32, 2, hand=hand), folder=tmp_path, progress=False)
-    assert [path.name for path in tmp_path.iterdir()] == ["val-32-2-fe085ebc2aa6.safetensors"]
-
-
-@pytest.mark.parametrize("keep", [0, 60, -50])
-def test_damaged_cache_is_made_again(hand, tmp_path, keep):
-    data = SyntheticHands("val", 32, 2, hand=hand)
-    wanted = CachedHands.make(data, folder=tmp_path, progress=False)
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:keep])
-    found = CachedHands.make(data, folder=tmp_path, progress=False)
-    assert torch.equal(found.tensors["image"], wanted.tensors["image"])
-
-
-def test_workers_render_the_same(hand):
-    data = SyntheticHands("val", 32, 3, hand=hand)
-    alone, helped = (CachedHands.make(data, workers, progress=False) for workers in (0, 1))
-    assert torch.equal(alone.tensors["image"], helped.tensors["image"])
 
 
 @pytest.mark.skipif(not jit.available(), reason="numba is not installed, so the plain torch is all there is")
