@@ -12,9 +12,10 @@ from ..photo.files import write_prediction
 from ..photo.gallery import Gallery
 from ..photo.predict import Predictor
 from ..photo.read import read_photo
-from ..photo.video import clip_name, is_clip
+from ..photo.video import clip_name, is_clip, timing
 from ..support import jit
 from ..support.arguments import at_least
+from ..support.images import open_image
 
 FEW = 8  # photographs whose plain torch costs less than loading numba
 Mesh = Literal["obj", "ply", "glb", "stl"]
@@ -57,11 +58,11 @@ def predict_command(
         require_hand: Exit with status 3 if no hand is found in a picture; for scripts.
         page: Write index.html, the page on which the meshes turn.
     """
-    check(images, max_hands, refine, focal)
     clips = any(map(is_clip, images))
     for option, given in (("--refine", refine), ("--side", side), ("--box", box)):
         if given is not None and clips:
             raise ValueError(f"{option} is only for photographs: leave it out for a video or a folder of frames")
+    check(images, max_hands, refine, focal)
     with jit.left_out(len(images) <= FEW and not clips):
         predictor, written, missed = Predictor(checkpoint), [], []
         for path in tqdm(images, "predicting", disable=len(images) == 1):
@@ -91,11 +92,20 @@ def check(images: Sequence[Path], max_hands: int, refine: int | None, focal: flo
     """What can be seen to be wrong before anything is computed."""
     if not images:
         raise ValueError("no image given: handlib predict IMAGE [IMAGE ...] --out DIR")
-    if len({clip_name(path) for path in images}) < len(images):
-        raise ValueError("two of the images have the same name, so their results would overwrite each other")
+    named: dict[str, Path] = {}
+    for path in images:
+        if (name := clip_name(path)) in named:
+            raise ValueError(
+                "two of the images have the same name, so their results would overwrite each other: "
+                f"{named[name]}, {path}; give each a run with an --out of its own"
+            )
+        named[name] = path
     at_least(1, **{"--max-hands": max_hands})
     at_least(0, **{"--refine": refine})
     at_least(1, 10**6, **{"--focal": focal})
-    for path in images:
-        if not path.exists():
-            raise FileNotFoundError(f"no image at {path}")
+    for path in tqdm(images, "reading", disable=len(images) == 1):
+        if is_clip(path):
+            timing(path)
+        else:
+            with open_image(path, coarsest=lambda size: 8):  # a JPEG at an eighth of its size
+                pass

@@ -81,7 +81,8 @@ def write_open_hand(path: str | os.PathLike[str], side: str = "right") -> Path:
     """Writes the open hand as an .npz that smplx reads; its name must hold RIGHT or LEFT, by which smplx tells them."""
     path = Path(path)
     if path.suffix.lower() != ".npz" or side.upper() not in path.name:
-        raise ValueError(f"{path}: smplx tells hands by their files' names: name it MANO_{side.upper()}.npz")
+        wanted = f"name it MANO_{side.upper()}.npz, or for a mesh export mean"
+        raise ValueError(f"{path}: smplx tells hands by their files' names: {wanted}")
     fields = read_hand("openhand")
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **(mirrored(fields) if side == "left" else fields))

@@ -145,6 +145,9 @@ class HandModel(nn.Module):
     def _skin(
         self, rig: Rig, pose: Tensor, shape: Tensor, rotation: Tensor | None, placement: Tensor | None
     ) -> tuple[Tensor, Tensor]:
+        if torch.is_autocast_enabled(kind := self.template.device.type):  # half precision would move vertices
+            with torch.autocast(kind, enabled=False):
+                return self._skin(rig, pose, shape, rotation, placement)
         pose, shape = self._given("pose", pose), self._given("shape", shape)
         rotation = None if rotation is None else self._given("rotation", rotation)
         placement = None if placement is None else self._given("placement", placement)

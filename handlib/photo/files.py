@@ -29,7 +29,8 @@ class Written(NamedTuple):
 def write_prediction(
     photo: Photo, hands: Sequence[HandEstimate], stem: Path, mesh: str = ".obj", focal: float | None = None
 ) -> Written:
-    """Writes `stem`.json, the mesh of all hands, and `stem`_overlay.jpg; without a hand the JSON has an empty list.
+    """Writes `stem`.json, the mesh of all hands, and `stem`_overlay.jpg; without a hand the JSON has an empty list,
+    and no mesh of an earlier run is left beside it.
 
     focal: the focal length in pixels, if the user gave one: where there is no hand, it says what the camera is.
     """
@@ -44,6 +45,9 @@ def write_prediction(
         pixels = torch.from_numpy(np.array(small)).movedim(-1, 0)
     with atomic_path(paths[1]) as temporary:
         to_image(draw_hands(pixels, hands, scale)).save(temporary, format="JPEG", quality=92)
+    shape = stem.with_name(stem.name + mesh)
     if hands:
-        paths.append(write_meshes(stem.with_name(stem.name + mesh), [hand.mesh() for hand in hands]))
+        paths.append(write_meshes(shape, [hand.mesh() for hand in hands]))
+    else:
+        shape.unlink(missing_ok=True)
     return Written(paths, Shown.of_photo(stem.name, photo, hands))

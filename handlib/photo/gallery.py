@@ -9,7 +9,6 @@ from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from ..hand import HandModel
 from ..viz.framed import FramedPage, document, script_json
@@ -27,7 +26,7 @@ class Shown(NamedTuple):
     """A photograph of the page; `of_photo` makes it."""
 
     name: str
-    picture: Image.Image
+    jpeg: str  # the picture in base64; the pixels of a thousand would fill the memory
     reduced: float  # the picture over the photograph
     hands: list[HandEstimate]
 
@@ -35,7 +34,7 @@ class Shown(NamedTuple):
     def of_photo(cls, name: str, photo: Photo, hands: Sequence[HandEstimate]) -> "Shown":
         picture = to_image(photo.pixels)
         picture.thumbnail((SIDE, SIDE))
-        return cls(name, picture, picture.width / photo.size[0], list(hands))
+        return cls(name, encoded(picture, "jpeg", 88), picture.width / photo.size[0], list(hands))
 
     def described(self) -> dict:
         """What the script draws."""
@@ -54,8 +53,7 @@ class Shown(NamedTuple):
         name = html.escape(self.name.encode("utf-8", "replace").decode())  # a file's name may hold bytes of no text
         sides = " and ".join(f"{hand.side} hand" for hand in self.hands)
         scores = ", ".join(f"{hand.side} hand (score {hand.score:.2f})" for hand in self.hands) or "no hand found"
-        alt, jpeg = f"{name}: {sides or 'no hand'}", encoded(self.picture, "jpeg", 88)
-        picture = f'<img src="data:image/jpeg;base64,{jpeg}" alt="{alt}">'
+        picture = f'<img src="data:image/jpeg;base64,{self.jpeg}" alt="{name}: {sides or "no hand"}">'
         return f"<section><h2>{name}</h2><p>{scores}</p>{picture}</section>"
 
 

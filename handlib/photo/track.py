@@ -128,7 +128,10 @@ class Tracker:
         self.size = self.size or photo.size
         if photo.size != self.size:
             (w, h), (width, height) = photo.size, self.size
-            raise ValueError(f"frame {self.frame} has {w}×{h} pixels, those before {width}×{height}; scale them alike")
+            raise ValueError(
+                f"frame {self.frame} has {w}×{h} pixels, those before {width}×{height}: scale them alike, "
+                "or give pictures that are no frames of a video one by one"
+            )
         if self.K is not None and self.camera is None:
             self.camera = camera_of(photo, self.K)
         pyramid = Pyramid(photo.pixels)

@@ -80,6 +80,7 @@ def test_a_model(export, tmp_path, monkeypatch):
         (("lite", "--hand", "1", "--out", "a.onnx"), "is only for hands"),
         (("none.safetensors", "--out", "a.onnx"), "no checkpoint at none.safetensors"),
         (("openhand", "--out", "hand.npz"), "name it MANO_RIGHT.npz"),
+        (("openhand", "--out", "hand.obj"), "for a mesh export mean"),
         (("openhand", "--out", "MANO_RIGHT.npz", "--hand", 3), "only for hands"),
         (("mean", "--hand-model", "none.pkl", "--out", "a.obj"), "no hand model at none.pkl"),
     ],

@@ -91,14 +91,18 @@ def test_unreadable_image(refused, trained, tmp_path, content):
 
 
 def test_nothing_is_written_when_one_image_is_bad(refused, trained, picture, tmp_path):
-    refused("predict", picture, tmp_path / "none.png", "--checkpoint", trained.checkpoint, "--out", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    (tmp_path / "cut.png").write_bytes(picture.read_bytes()[:-100])
+    (tmp_path / "cut.mp4").write_bytes(b"no video")
+    for name in ("none.png", "cut.png", "cut.mp4"):
+        options = ("--checkpoint", trained.checkpoint, "--out", tmp_path / "out")
+        assert name in refused("predict", picture, tmp_path / name, *options)
+        assert not (tmp_path / "out").exists()
 
 
 def test_images_of_the_same_name(refused, trained, picture, tmp_path):
     other = tmp_path / "palm.jpg"
     line = refused("predict", picture, other, "--checkpoint", trained.checkpoint)
-    assert "two of the images have the same name" in line
+    assert "two of the images have the same name" in line and f"{picture}, {other}" in line
 
 
 def test_results_are_named_after_what_was_given(refused, run, picture, tmp_path, monkeypatch):

@@ -119,6 +119,14 @@ def test_gradient_at_the_flat_hand_equals_naive_skinning(hand64, fields, generat
     compare_with_twin(hand64, fields, (), generator, scale=0.0)
 
 
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_autocast_moves_no_vertex(backend, generator):
+    hand, pose = HandModel(backend=backend), torch.randn(2, 45, generator=generator)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = hand(pose)
+    torch.testing.assert_close(cast, hand(pose), rtol=0, atol=0)
+
+
 def test_zero_gives_the_template(hand):
     out = hand(torch.zeros(45), torch.zeros(10))
     torch.testing.assert_close(out.vertices, hand.template, rtol=0, atol=1e-6)

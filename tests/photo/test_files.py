@@ -65,6 +65,12 @@ def test_without_a_hand_the_list_is_empty(photo, tmp_path):
     assert camera == {"K": [[500, 0, 160], [0, 500, 120], [0, 0, 1]], "assumed": False}
 
 
+def test_a_mesh_of_an_earlier_run_does_not_outlive_its_hand(hands, photo, tmp_path):
+    write_prediction(photo, hands, tmp_path / "a")
+    write_prediction(photo, [], tmp_path / "a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a_overlay.jpg"]
+
+
 def test_a_large_photograph_has_a_smaller_overlay_in_the_right_place(hands, tmp_path):
     photo = read_photo(torch.full((3, 2400, 3200), 90, dtype=torch.uint8))
     large = [
@@ -113,4 +119,5 @@ def test_the_page_shows_every_photograph_and_trusts_no_name(hands, photo, tmp_pa
         "a&amp;b: right hand and left hand",
         "c: no hand",
     ]
+    assert not any(isinstance(part, Image.Image) for one in written for part in one.shown)  # memory for thousands
     assert 'lang="en"' in text and "http" not in text.split("<style>")[1].split("</style>")[0]

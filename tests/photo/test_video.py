@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from handlib.photo import video as module
-from handlib.photo.video import frames, timing, video_writer
+from handlib.photo.video import frames, is_clip, timing, video_writer
 
 SIZE = (96, 64)
 
@@ -50,6 +50,11 @@ def test_what_is_written_comes_back(tmp_path, suffix):
     with av.open(str(tmp_path / f"a{suffix}")) as container:
         assert container.streams.video[0].codec_context.name == "h264"
         assert container.streams.video[0].average_rate == 25
+
+
+def test_a_video_of_an_older_phone_is_one(tmp_path):
+    path = written(tmp_path / "a.mp4").rename(tmp_path / "a.3gp")
+    assert is_clip(path) and len(list(frames(path))) == 8
 
 
 def test_webm(tmp_path):
