@@ -46,9 +46,9 @@ def save_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor]) -> No
     write_tensors(path, tensors, {"digest": digest_of(tensors)})
 
 
-def load_tensors(path: Path, mend: str, most: int = MAX_BYTES) -> dict[str, Tensor]:
+def load_tensors(path: Path, mend: str) -> dict[str, Tensor]:
     """Reads a file of `save_tensors`; `ValueError` where it is damaged. Files of older versions have no digest."""
-    with _undamaged(path, mend, most), safe_open(path, framework="pt") as file:
+    with _undamaged(path, mend), safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         _check((file.metadata() or {}).get("digest"), tensors)
     return tensors
@@ -62,7 +62,7 @@ def save_state(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
 
 def load_state(path: Path, fields: dict[str, type], mend: str) -> dict[str, Any]:
     """Reads a file of `save_state` without running it; `ValueError` where it is damaged or lacks one of the fields."""
-    with _undamaged(path, mend, MAX_BYTES):
+    with _undamaged(path, mend):
         state = torch.load(path, map_location="cpu", weights_only=True)
         _check(state.pop("digest", None), state)
     if any(not isinstance(state.get(name), kind) for name, kind in fields.items()):
@@ -71,9 +71,9 @@ def load_state(path: Path, fields: dict[str, type], mend: str) -> dict[str, Any]
 
 
 @contextmanager
-def _undamaged(path: Path, mend: str, most: int) -> Iterator[None]:
+def _undamaged(path: Path, mend: str) -> Iterator[None]:
     try:
-        if path.stat().st_size > most:
+        if path.stat().st_size > MAX_BYTES:
             raise ValueError("too large")
         yield
     except Exception as error:  # torch, zipfile and safetensors raise whatever damage leads them to

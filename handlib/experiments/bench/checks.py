@@ -24,17 +24,11 @@ REPEATS = 50  # a call of microseconds is shorter than reading the clock
 
 @dataclass(frozen=True)
 class ChecksBench:
-    """Settings of the benchmark.
+    """Settings of the benchmark."""
 
-    Args:
-        batches: Numbers of hands.
-        size: Side of the images in pixels.
-        seconds: Time for each batch size; at least five rounds.
-    """
-
-    batches: tuple[int, ...] = (1, 8, 64)
-    size: int = 64
-    seconds: float = 10.0
+    batches: tuple[int, ...] = (1, 8, 64)  # Numbers of hands.
+    size: int = 64  # Side of the images in pixels.
+    seconds: float = 10.0  # Time for each batch size; at least five rounds.
 
 
 CHECKS_BENCHES = {"smoke": ChecksBench(batches=(1, 2), seconds=0.0), "laptop": ChecksBench()}

@@ -20,21 +20,13 @@ from .timing import Measured, benchmark, in_turns
 
 @dataclass(frozen=True)
 class DataBench:
-    """Settings of the benchmark.
+    """Settings of the benchmark."""
 
-    Args:
-        size: Side of the images in pixels.
-        batch: Images per batch on the CPU.
-        device_batch: Images per batch on a GPU.
-        splits: The splits to time.
-        seconds: Time for all; at least five rounds.
-    """
-
-    size: int = 224
-    batch: int = 8
-    device_batch: int = 256
-    splits: tuple[str, ...] = tuple(SETTINGS)
-    seconds: float = 30.0
+    size: int = 224  # Side of the images in pixels.
+    batch: int = 8  # Images per batch on the CPU.
+    device_batch: int = 256  # Images per batch on a GPU.
+    splits: tuple[str, ...] = tuple(SETTINGS)  # The splits to time.
+    seconds: float = 30.0  # Time for all; at least five rounds.
 
 
 DATA_BENCHES = {

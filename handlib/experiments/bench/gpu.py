@@ -32,19 +32,12 @@ RESERVE = 10.0  # seconds for writing what was measured
 
 @dataclass(frozen=True)
 class GpuBench:
-    """Settings of the session.
+    """Settings of the session."""
 
-    Args:
-        minutes: Time for all parts.
-        benches: Profile of the benchmarks.
-        train: Profile of the training.
-        images_per_second: Rate that the training's length is taken from where its benchmark was left out.
-    """
-
-    minutes: float = 8.0
-    benches: Literal["smoke", "laptop"] = "laptop"
-    train: Literal["smoke", "laptop", "gpu"] = "gpu"
-    images_per_second: float = 100.0
+    minutes: float = 8.0  # Time for all parts.
+    benches: Literal["smoke", "laptop"] = "laptop"  # Profile of the benchmarks.
+    train: Literal["smoke", "laptop", "gpu"] = "gpu"  # Profile of the training.
+    images_per_second: float = 100.0  # Rate that the training's length is taken from where its benchmark was left out.
 
 
 GPU_BENCHES = {"smoke": GpuBench(5.0, "smoke", "smoke"), "laptop": GpuBench()}

@@ -31,19 +31,12 @@ Contestant = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]  # pose, 
 
 @dataclass(frozen=True)
 class HandBench:
-    """Settings of the benchmark.
+    """Settings of the benchmark."""
 
-    Args:
-        batches: Batch sizes.
-        seconds: Time for each batch size in each direction; at least five rounds.
-        hand: "openhand", or the path of a MANO file.
-        compiled: Also time both compiled by torch.compile; needs a C++ compiler and some minutes.
-    """
-
-    batches: tuple[int, ...] = (1, 32, 256)
-    seconds: float = 10.0
-    hand: str = "openhand"
-    compiled: bool = False
+    batches: tuple[int, ...] = (1, 32, 256)  # Batch sizes.
+    seconds: float = 10.0  # Time for each batch size in each direction; at least five rounds.
+    hand: str = "openhand"  # "openhand", or the path of a MANO file.
+    compiled: bool = False  # Also time both compiled by torch.compile; needs a C++ compiler and some minutes.
 
 
 HAND_BENCHES = {"smoke": HandBench(batches=(1, 2), seconds=0.0), "laptop": HandBench()}

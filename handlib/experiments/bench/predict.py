@@ -30,19 +30,12 @@ from .timing import Measured, benchmark, in_turns
 
 @dataclass(frozen=True)
 class PredictBench:
-    """Settings of the benchmark.
+    """Settings of the benchmark."""
 
-    Args:
-        hands: Hands in the batch.
-        rounds: Repetitions of each case.
-        cold: Processes that are started for each cold time.
-        checkpoint: "photo" or a checkpoint.
-    """
-
-    hands: int = 16
-    rounds: int = 8
-    cold: int = 7
-    checkpoint: str = "photo"
+    hands: int = 16  # Hands in the batch.
+    rounds: int = 8  # Repetitions of each case.
+    cold: int = 7  # Processes that are started for each cold time.
+    checkpoint: str = "photo"  # "photo" or a checkpoint.
 
 
 PREDICT_BENCHES = {"smoke": PredictBench(hands=2, rounds=1, cold=1), "laptop": PredictBench()}

@@ -27,21 +27,13 @@ RATIOS = (("refine", "gradient"), ("refine", "refine_features"), ("gradient", "g
 
 @dataclass(frozen=True)
 class RefinementBench:
-    """Settings of the benchmark.
+    """Settings of the benchmark."""
 
-    Args:
-        batches: Numbers of hands at once on the CPU.
-        batches_cuda: The same on a GPU, where a step costs its launches until there are many.
-        checkpoint: The model.
-        gradient_iterations: Steps of the paper's descent.
-        seconds: How long each batch is timed; three rounds at least.
-    """
-
-    batches: tuple[int, ...] = (1, 8)
-    batches_cuda: tuple[int, ...] = (1, 8, 256)
-    checkpoint: str = "lite"
-    gradient_iterations: int = ITERATIONS["gradient"]
-    seconds: float = 10.0
+    batches: tuple[int, ...] = (1, 8)  # Numbers of hands at once on the CPU.
+    batches_cuda: tuple[int, ...] = (1, 8, 256)  # On a GPU, where a step costs its launches until there are many.
+    checkpoint: str = "lite"  # The model.
+    gradient_iterations: int = ITERATIONS["gradient"]  # Steps of the paper's descent.
+    seconds: float = 10.0  # How long each batch is timed; three rounds at least.
 
 
 REFINEMENT_BENCHES = {"smoke": RefinementBench((1, 2), gradient_iterations=2, seconds=0.0), "laptop": RefinementBench()}

@@ -46,21 +46,13 @@ SLOW = 0.2  # seconds; longer calls empty the caches for the short calls after t
 
 @dataclass(frozen=True)
 class RendererBench:
-    """Settings of the benchmark.
+    """Settings of the benchmark."""
 
-    Args:
-        batches: Batch sizes.
-        size: Side of the images in pixels.
-        seconds: Time for each batch size in each direction; at least five rounds, two for slow calls.
-        patience: A contestant is left out where one call would take longer than this many seconds.
-        variant: Build of the peer, such as "repaired"; part of the record's name.
-    """
-
-    batches: tuple[int, ...] = (1, 8, 64)
-    size: int = 224
-    seconds: float = 10.0
-    patience: float = 120.0
-    variant: str = AS_SHIPPED
+    batches: tuple[int, ...] = (1, 8, 64)  # Batch sizes.
+    size: int = 224  # Side of the images in pixels.
+    seconds: float = 10.0  # Time for each batch size in each direction; at least five rounds, two for slow calls.
+    patience: float = 120.0  # A contestant is left out where one call would take longer than this many seconds.
+    variant: str = AS_SHIPPED  # Build of the peer, such as "repaired"; part of the record's name.
 
 
 RENDERER_BENCHES = {"smoke": RendererBench(batches=(1, 2), size=32, seconds=0.0), "laptop": RendererBench()}

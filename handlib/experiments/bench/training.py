@@ -32,19 +32,12 @@ from .timing import Measured, benchmark, in_turns
 
 @dataclass(frozen=True)
 class TrainingBench:
-    """Settings of the benchmark.
+    """Settings of the benchmark."""
 
-    Args:
-        train: Profile of `handlib train` whose networks, batches and precision are used, on synthetic hands.
-        images: Number of training hands.
-        matrix: Side of the matrices for the matrix rate.
-        seconds: Time for all steps; at least five rounds.
-    """
-
-    train: str = "laptop"
-    images: int = 64
-    matrix: int = 2048
-    seconds: float = 30.0
+    train: str = "laptop"  # Profile of `handlib train` whose networks, batches and precision are used.
+    images: int = 64  # Number of synthetic training hands.
+    matrix: int = 2048  # Side of the matrices for the matrix rate.
+    seconds: float = 30.0  # Time for all steps; at least five rounds.
 
 
 TRAINING_BENCHES = {

@@ -20,19 +20,12 @@ FILES = ("posenet", "hand")
 
 @dataclass(frozen=True)
 class Equipment:
-    """The fields are those of `DHPEConfig` and `TrainConfig`; one at its default leaves a run what the profile gives.
+    """The fields are those of `DHPEConfig` and `TrainConfig`; one at its default leaves a run as its profile."""
 
-    Args:
-        posenet: File of the published weights that the paper's J2D starts from.
-        hand: Of a hand model, such as MANO_RIGHT.pkl.
-        fingertips: Name of the vertices that stand for the tips.
-        backgrounds: nyu:FILE or pictures:FOLDER, put behind augmented and rendered training hands.
-    """
-
-    posenet: str = ""
-    hand: str = "openhand"
-    fingertips: str = "smplx"
-    backgrounds: str = ""
+    posenet: str = ""  # file of the published weights that the paper's J2D starts from
+    hand: str = "openhand"  # or the file of a hand model, such as MANO_RIGHT.pkl
+    fingertips: str = "smplx"  # name of the vertices that stand for the tips
+    backgrounds: str = ""  # nyu:FILE or pictures:FOLDER, put behind augmented and rendered training hands
 
     def __post_init__(self):
         if self.fingertips not in FINGERTIPS:
