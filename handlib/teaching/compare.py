@@ -72,7 +72,7 @@ def _of_parts(given: Any, wanted: Mapping, what: str, tolerance: float) -> str |
 def _of_numbers(a: Tensor, b: Tensor, what: str, tolerance: float) -> str | None:
     if a.shape != b.shape:
         turned = " Is it transposed?" if a.shape[::-1] == b.shape else ""
-        return f"{what} has shape {tuple(a.shape)}, where {tuple(b.shape)} is asked for.{turned}"
+        return f"{what} has shape {tuple(a.shape)}, where {_kind(b)} is asked for.{turned}"
     odd = ~torch.isfinite(a) & torch.isfinite(b)
     if odd.any():
         return f"{what} is NaN or infinite in {int(odd.sum())} of {odd.numel()} places: is something divided by zero?"

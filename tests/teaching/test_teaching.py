@@ -91,6 +91,11 @@ def test_rows_and_coordinates_that_are_exchanged_are_described():
         check("A3.1", lambda joints: measuring.to_c21(joints) * torch.tensor([1.0, -1, 1]))
 
 
+def test_one_number_is_asked_for_in_words():
+    with pytest.raises(NotYet, match="your distance has shape \\(3,\\), where a number is asked for"):
+        check("data-palm", lambda joints: measuring.palm_gap_mm(joints).expand(3))
+
+
 def test_names_that_do_not_exist_are_refused_with_the_next_one():
     with pytest.raises(ValueError, match="A2.1"):
         check("A2.11", 1)
