@@ -16,8 +16,11 @@ export class EngineClient {
       if (error === undefined) asked?.resolve(result);
       else asked?.reject(new Error(error));
     };
+    /** @type {Error | null} */
+    this.stopped = null; // why nothing is answered any more
     this.worker.onerror = (event) => {
-      for (const { reject } of this.open.values()) reject(new Error(event.message || "the worker stopped"));
+      this.stopped = new Error(event.message || "the worker stopped");
+      for (const { reject } of this.open.values()) reject(this.stopped);
       this.open.clear();
     };
   }
@@ -31,6 +34,7 @@ export class EngineClient {
    */
   ask(kind, message = {}, transfer = [], onFirst = () => {}) {
     return new Promise((resolve, reject) => {
+      if (this.stopped) return reject(this.stopped);
       this.open.set(++this.count, { resolve, reject, onFirst });
       this.worker.postMessage({ id: this.count, kind, ...message }, transfer);
     });

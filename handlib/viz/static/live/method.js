@@ -1,6 +1,6 @@
 // The method laid open: its steps, the objective of Eq. 13, switches that leave parts out, and what each part costs.
 
-import { element } from "../dom.js";
+import { button, element } from "../dom.js";
 
 /** @typedef {import("./engine.js").Stage} Step */
 /** @typedef {import("./engine.js").Estimate} Estimate */
@@ -32,14 +32,14 @@ export class Method {
     /** @type {Step[]} */
     this.steps = [];
     this.playing = 0;
-    this.slider = element("input", { id: `${id}-step`, type: "range", min: 0, max: 0, step: 1, disabled: "" });
+    this.slider = element("input", { id: `${id}-step`, type: "range", min: 0, max: 0, step: 1 });
     this.slider.addEventListener("input", () => {
       this.stop();
       this.show(Number(this.slider.value));
     });
     this.name = element("span", { class: "value", "aria-hidden": "true" });
-    this.button = element("button", { type: "button", disabled: "", onclick: () => this.play() }, "play the steps");
-    this.chart = element("div", { class: "chart", role: "img", "aria-label": "The objective of Eq. 13 is drawn here." });
+    this.button = button("play the steps", () => this.play());
+    this.chart = element("div", { class: "chart", role: "img" });
     this.times = element("table", {},
       element("caption", {}, "milliseconds"),
       element("tbody", {}, ...PARTS.map(([, label]) => element("tr", {}, element("th", { scope: "row" }, label), element("td", {}, "–")))));

@@ -83,6 +83,7 @@ export function startLive(root, data, pack) {
   root.replaceChildren(
     element("p", { class: "private" }, PRIVATE), inputs, samples, words, status, stage.root,
     element("div", { class: "under" }, stage.show, stage.which, saves), method.root, move);
+  chosenHand(0);
   if (!stage.view.works) say("This browser has no WebGL: skeletons are drawn, meshes are not.");
 
   root.addEventListener("dragover", (event) => { event.preventDefault(); root.classList.add("dropping"); });
@@ -94,6 +95,9 @@ export function startLive(root, data, pack) {
     if (dropped) open(dropped);
     else say("That was no file. Drop a photo from a folder.");
   });
+  addEventListener("paste", ({ clipboardData }) => {
+    if (clipboardData?.files[0]) open(clipboardData.files[0]);
+  });
 
   // ---- the engine
 
@@ -102,11 +106,13 @@ export function startLive(root, data, pack) {
     jointNames = loaded.hand.jointNames;
     root.classList.add("ready");
     if (!photograph && !camera.running) {
-      say(`Choose a photo with a hand in it${data.samples.length ? ", or one of the rendered hands" : ""}.` +
+      say(`Choose, drop or paste a photo with a hand in it${data.samples.length ? ", or one of the rendered hands" : ""}.` +
         (loaded.simd ? "" : " This browser has no WebAssembly SIMD, so it takes some seconds."));
     }
+  }).catch((error) => {
+    throw new PhotoError(`The networks could not be loaded (${error.message}). Reload the page.`);
   });
-  ready.catch((error) => say(`The networks could not be loaded (${error.message}). Reload the page.`));
+  ready.catch(failed);
 
   /** @param {File} chosenFile */
   async function open(chosenFile) {
@@ -123,6 +129,7 @@ export function startLive(root, data, pack) {
       forget();
       say("Looking for hands …");
       await ready;
+      if (mine !== turn) return;
       const { picture, focal_px } = read, { options, whole: all } = method;
       const asked = { picture, options: { ...options, focal_px } };
       const moved = picture instanceof ImageBitmap ? [picture] : [picture.data.buffer];

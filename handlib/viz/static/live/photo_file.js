@@ -37,7 +37,7 @@ export function inspect(name, bytes, head) {
   if (!bytes) throw new PhotoError(`${name} is empty. ${ACCEPTED}`);
   if (bytes > MAX_BYTES) {
     throw new PhotoError(
-      `${name} has ${Math.round(bytes / 2 ** 20)} MB; at most ${MAX_BYTES >> 20} are read. Scale the picture down.`,
+      `${name} has ${Math.ceil(bytes / 2 ** 20)} MB; at most ${MAX_BYTES >> 20} are read. Scale the picture down.`,
     );
   }
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
@@ -67,7 +67,7 @@ export const damaged = (name) => new PhotoError(`${name} is damaged: it cannot b
 export function checkSize(name, width, height) {
   if (!width || !height) throw damaged(name);
   if (width * height > MAX_PIXELS || Math.max(width, height) > MAX_SIDE) {
-    const most = `${MAX_PIXELS / 1e6} megapixels`;
+    const most = `${MAX_PIXELS / 1e6} megapixels and ${MAX_SIDE} pixels a side`;
     throw new PhotoError(`${name} has ${width} × ${height} pixels; at most ${most} are read. Scale it down.`);
   }
 }

@@ -47,7 +47,7 @@ export class TurnView {
       this.turn(-event.movementX * scale, event.movementY * scale);
     });
     figure.addEventListener("keydown", (event) => {
-      const known = event.target === figure && !event.ctrlKey && !event.metaKey && this.key(event.key);
+      const known = event.target === figure && !event.ctrlKey && !event.metaKey && !event.altKey && this.key(event.key);
       if (known) event.preventDefault();
     });
     new ResizeObserver(() => this.redraw()).observe(figure);
