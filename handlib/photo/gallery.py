@@ -76,7 +76,7 @@ class Gallery(FramedPage):
         )
         style = (files("handlib.viz") / "static/live/live.css").read_text("utf-8") + _STYLE
         return document(
-            "Hands", style, f'<h1>Hands</h1><main id="hands" class="handlib-live">{sections}</main>', script
+            "Hands", style, f'<h1>Hands</h1><div id="hands" class="handlib-live">{sections}</div>', script
         )
 
 

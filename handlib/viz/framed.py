@@ -44,7 +44,7 @@ def document(title: str, style: str, body: str, *scripts: str) -> str:
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head = f'{meta}<title>{html.escape(title)}</title><link rel="icon" href="data:,"><style>{_STYLE}{style}</style>'
     run = "".join(f"<script>{script}</script>" for script in scripts)
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}{run}</body></html>\n'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body><main>{body}</main>{run}</body></html>\n'
 
 
 def script_json(data: Any) -> str:

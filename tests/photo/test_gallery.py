@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from chromium import CHROMIUM
 
 from handlib.photo.gallery import Gallery, Shown, view_hands
@@ -107,6 +108,7 @@ def test_it_fits_a_phone_in_both_themes(visit, scheme, color):
     page.locator("canvas.mesh").first.wait_for()
     assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"]
     assert page.evaluate("getComputedStyle(document.querySelector('h2')).color") == color
+    assert [violation["id"] for violation in Axe().run(page).response["violations"]] == []
 
 
 def test_without_a_script_pictures_and_words_are_there(browser, path):

@@ -1,6 +1,7 @@
 """The live page for everybody: names, keys, spoken words, phones, dark themes."""
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from chromium import CHROMIUM
 from live_pages import PHONE, choose, opened
 
@@ -53,4 +54,5 @@ def test_it_fits_a_phone_in_both_themes(browser, site, scheme):
     assert page.locator(".photograph").bounding_box()["width"] > 300
     color = page.evaluate("getComputedStyle(document.querySelector('.words')).color")
     assert color == ("rgb(0, 0, 0)" if scheme == "light" else "rgb(255, 255, 255)")
+    assert [violation["id"] for violation in Axe().run(page).response["violations"]] == []
     page.close()

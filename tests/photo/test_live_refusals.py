@@ -42,6 +42,7 @@ def test_no_hand(page):
     assert covered(page) == 0
     page.get_by_role("button", name="OBJ").click()
     words(page, "no hand to save")
+    assert page.get_by_role("row", name="until the first hand").locator("td").inner_text() == "–"
 
 
 def test_transparent_and_tiny_pictures(page):

@@ -64,7 +64,8 @@ import { Tracker } from "./track.js";
  * @property {boolean} assumed whether K was
  * @property {Hand[]} hands surest first; of a video in the order of their numbers
  * @property {{detect: number, landmarks: number, e3d: number, refine: number, first: number, total: number}} times
- * milliseconds; detect: the search for palms; landmarks: looks at hands; first: until the first hand's mesh is there
+ * milliseconds; detect: the search for palms; landmarks: looks at hands; first: until the first hand's mesh is there,
+ * 0 without a hand
  * @property {object | null} tracker what `track` goes on from; leave it alone, and do not post it to another thread
  */
 
@@ -136,7 +137,7 @@ export class Engine {
       times = timesSince(began + spent);
     const estimate = this.estimated(pyramid, all, options, times),
       total = performance.now() - began;
-    return { ...estimate, times: { ...times, first: first || total, total }, tracker: null };
+    return { ...estimate, times: { ...times, first: all.length ? first || total : 0, total }, tracker: null };
   }
 
   /**

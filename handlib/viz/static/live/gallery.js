@@ -58,6 +58,7 @@ export function startGallery(root, data) {
     sections[n].style.minHeight = `${sections[n].offsetHeight}px`; // what is read stays where it is
     /** @type {HTMLImageElement} */ (sections[n].querySelector("img")).hidden = false;
     for (const part of open.parts) part.remove();
+    if (open.stage.held instanceof ImageBitmap) open.stage.held.close();
   }
 
   sections.forEach((section, n) => data.photographs[n].hands.length && observer.observe(section));

@@ -129,9 +129,9 @@ export class Method {
       `The objective of Eq. 13: ${number(known[0])} at the start, ${number(known[known.length - 1])} after ${known.length - 1} steps.`);
   }
 
-  /** @param {Estimate["times"]} times */
+  /** @param {Estimate["times"]} times 0 of what was not done */
   time(times) {
-    PARTS.forEach(([name], n) => (this.times.rows[n].cells[1].textContent = times[name].toFixed(times[name] < 10 ? 1 : 0)));
+    PARTS.forEach(([name], n) => (this.times.rows[n].cells[1].textContent = times[name] ? times[name].toFixed(times[name] < 10 ? 1 : 0) : "–"));
   }
 
   /** @param {number | null} moved meters that the mesh lies away from the whole method's; null: nothing to compare */

@@ -148,7 +148,7 @@ export class Camera {
         continue;
       }
       await nextFrame(this.video);
-      if (this.stream !== stream || document.hidden || !this.video.videoWidth) continue;
+      if (this.stream !== stream || document.hidden || this.video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) continue;
       await this.onFrame(await forWorker(await createImageBitmap(this.video)), first);
       first = false;
       this.frames++;
