@@ -60,6 +60,16 @@ def test_what_is_undecided_says_what_it_needs(tmp_path):
     assert f"to decide: {found.needed[0]:,} hands a test set and {found.needed[1]} seeds" in found.found
 
 
+def test_what_needs_no_hands_says_how_many_seeds(tmp_path):
+    """A share of the training hands is one number a seed."""
+
+    def noisy(job):
+        return 0.5 + (0.1 * (-1) ** job.seed if job.experiment.name == "rows-scheduled" else 0)
+
+    found = judge(suite(tmp_path, noisy))["schedule-under"]
+    assert found.verdict == UNDECIDED and f"to decide: {found.needed[1]} seeds" in found.found
+
+
 def test_two_seeds_decide_nothing(tmp_path):
     found = judge(suite(tmp_path, as_the_paper, leave_out=lambda job: job.seed > 1))
     assert all(judgment.verdict in (UNTESTABLE, UNDECIDED) for judgment in found.values())

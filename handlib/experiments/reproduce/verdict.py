@@ -162,7 +162,8 @@ def _found(claim: Claim, evidence: _Evidence, enough: tuple[int, int] | None) ->
         text += "; " + ", ".join(each)
     if effect.seeds < FEWEST_SEEDS:
         return f"{text}; {FEWEST_SEEDS} seeds at least are needed"
-    return text + (f"; to decide: {enough[0]:,} hands a test set and {enough[1]} seeds" if enough else "")
+    hands = f"{enough[0]:,} hands a test set and " if enough and claim.score != UNDER else ""
+    return text + (f"; to decide: {hands}{enough[1]} seeds" if enough else "")
 
 
 def _absent(claim: Claim, runs: Collection) -> str:
