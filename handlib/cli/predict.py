@@ -103,7 +103,7 @@ def check(images: Sequence[Path], max_hands: int, refine: int | None, focal: flo
     at_least(1, **{"--max-hands": max_hands})
     at_least(0, **{"--refine": refine})
     at_least(1, 10**6, **{"--focal": focal})
-    for path in tqdm(images, "reading", disable=len(images) == 1):
+    for path in tqdm(images, "reading", delay=2, leave=False):
         if is_clip(path):
             timing(path)
         else:
