@@ -65,7 +65,7 @@ def _camera_run(url: str, frames: int, film: Path) -> dict:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        flags = [*FLAGS, *CAMERA, f"--use-file-for-fake-video-capture={film}"]
+        flags, others = [*FLAGS, *CAMERA, f"--use-file-for-fake-video-capture={film}"], _renderers()
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         page, errors = browser.new_page(), []
         page.set_default_timeout(PATIENCE)
@@ -78,9 +78,10 @@ def _camera_run(url: str, frames: int, film: Path) -> dict:
         page.wait_for_function(reached, arg=SETTLED)
         started = time.perf_counter()
         page.wait_for_function(reached, arg=SETTLED + frames // 2, timeout=PATIENCE + 2000 * frames)
-        before = _memory_mb()  # by now the browser keeps as many old pictures as it ever does before it collects them
+        # By now the browser keeps as many old pictures as it ever does before it collects them.
+        before = _memory_mb(others)
         page.wait_for_function(reached, arg=SETTLED + frames, timeout=PATIENCE + 2000 * frames)
-        seconds, grown = time.perf_counter() - started, _memory_mb() - before
+        seconds, grown = time.perf_counter() - started, _memory_mb(others) - before
         words, counted = page.locator(".words").inner_text(), page.evaluate(f"{LIVE}.camera.frames") - SETTLED
         paused = _paused(page)
         times = page.evaluate(f"{LIVE}.estimate.times")
@@ -106,13 +107,24 @@ def _paused(page) -> str:
     return said
 
 
-def _memory_mb() -> float:
-    """Private memory of the browser's page processes, which are this process's children's."""
-    total = 0
+def _renderers() -> set[psutil.Process]:
+    """The page processes of this process's browsers."""
+    found = set()
     for process in psutil.Process().children(recursive=True):
         try:
             if "--type=renderer" in process.cmdline():
-                total += process.memory_full_info().uss
+                found.add(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def _memory_mb(others: set[psutil.Process]) -> float:
+    """Private memory of page processes but for `others`: those of a browser that was open before."""
+    total = 0
+    for process in _renderers() - others:
+        try:
+            total += process.memory_full_info().uss
         except psutil.NoSuchProcess:
             continue
     return total / 1e6
