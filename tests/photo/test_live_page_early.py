@@ -71,7 +71,7 @@ def test_a_photo_is_pasted_and_its_pixels_are_kept_once(page, folder):
         self.closed = 0;
         ImageBitmap.prototype.close = function () { self.closed++; close.call(this); };
     }""")
-    assert page.locator(".buttons.off").count() == 1  # nothing to save yet
+    assert page.get_by_role("button", name="OBJ", disabled=True).count() == 1  # nothing to save yet
     samples()[1].picture.save(jpeg, "JPEG")
     page.evaluate(
         """text => {
@@ -83,7 +83,7 @@ def test_a_photo_is_pasted_and_its_pixels_are_kept_once(page, folder):
     )
     words(page, "^Left hand, .*extended")
     assert worker.evaluate("self.closed") == 1
-    assert page.locator(".buttons.off").count() == 0
+    assert page.get_by_role("button", name="OBJ", disabled=False).count() == 1
 
 
 def test_keys_of_the_browser_do_not_turn_the_mesh(page):

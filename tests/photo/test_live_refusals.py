@@ -40,7 +40,7 @@ def test_no_hand(page):
     give(page, "gray.jpg", jpeg(Image.new("RGB", (300, 200), "gray")))
     assert "palm or the back" in words(page, "^No hand found")
     assert covered(page) == 0
-    page.get_by_role("button", name="OBJ").click()
+    page.get_by_role("button", name="OBJ").press("Enter")
     words(page, "no hand to save")
     assert page.get_by_role("row", name="until the first hand").locator("td").inner_text() == "–"
 

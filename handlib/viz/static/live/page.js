@@ -240,7 +240,7 @@ export function startLive(root, data, pack) {
     const hand = estimate?.hands[n], before = whole?.hands[n];
     method.set(hand && !camera.running ? hand.stages : []);
     method.compare(before && hand?.side === before.side ? meanDistance(hand.vertices_cam, before.vertices_cam) : null);
-    saves.classList.toggle("off", !hand);
+    for (const save of saves.children) save.setAttribute("aria-disabled", String(!hand));
     handOver();
   }
 
