@@ -22,6 +22,7 @@ def info_command() -> None:
     picked = ", ".join(f"{choose('auto', device).name} on {device}" for device in ("cpu", "cuda"))
     print(f"{'renderer':12} auto = {picked} (available: {', '.join(there)}{also})")
     print(f"{'hand model':12} {'compiled loops on the CPU' if jit.available() else 'plain torch (without numba)'}")
-    lite = checkpoint_path("lite")
-    print(f"{'lite':12} {lite if lite.is_file() else 'not shipped with this version'}")
+    for name in ("photo", "lite"):
+        file = checkpoint_path(name)
+        print(f"{name:12} {file if file.is_file() else 'not shipped with this version'}")
     print(f"{'cache':12} {CACHE}")

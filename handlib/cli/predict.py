@@ -10,12 +10,12 @@ from tqdm.auto import tqdm
 
 from ..photo.files import write_prediction
 from ..photo.gallery import Gallery
-from ..photo.predict import Predictor
-from ..photo.read import read_photo
+from ..photo.predict import Predictor, checked_K
+from ..photo.read import Box, check_box, read_photo
 from ..photo.video import clip_name, is_clip, timing
 from ..support import jit
 from ..support.arguments import at_least
-from ..support.images import open_image
+from ..support.images import exif, open_image, orientation, upright_size
 
 FEW = 8  # photographs whose plain torch costs less than loading numba
 Mesh = Literal["obj", "ply", "glb", "stl"]
@@ -31,7 +31,7 @@ def predict_command(
     checkpoint: str = "photo",
     refine: int | None = None,
     side: Literal["right", "left"] | None = None,
-    box: tuple[float, float, float] | None = None,
+    box: Box | None = None,
     require_hand: bool = False,
     page: bool = True,
 ) -> None:
@@ -62,7 +62,7 @@ def predict_command(
     for option, given in (("--refine", refine), ("--side", side), ("--box", box)):
         if given is not None and clips:
             raise ValueError(f"{option} is only for photographs: leave it out for a video or a folder of frames")
-    check(images, max_hands, refine, focal)
+    check(images, max_hands, refine, focal, box)
     with jit.left_out(len(images) <= FEW and not clips):
         predictor, written, missed = Predictor(checkpoint), [], []
         for path in tqdm(images, "predicting", disable=len(images) == 1):
@@ -88,7 +88,9 @@ def predict_command(
         sys.exit(3)
 
 
-def check(images: Sequence[Path], max_hands: int, refine: int | None, focal: float | None) -> None:
+def check(
+    images: Sequence[Path], max_hands: int, refine: int | None, focal: float | None, box: Box | None
+) -> None:
     """What can be seen to be wrong before anything is computed."""
     if not images:
         raise ValueError("no image given: handlib predict IMAGE [IMAGE ...] --out DIR")
@@ -107,5 +109,9 @@ def check(images: Sequence[Path], max_hands: int, refine: int | None, focal: flo
         if is_clip(path):
             timing(path)
         else:
-            with open_image(path, coarsest=lambda size: 8):  # a JPEG at an eighth of its size
-                pass
+            with open_image(path, coarsest=lambda size: 8) as (image, size):  # a JPEG at an eighth of its size
+                size = upright_size(size, orientation(exif(image)))
+            if box is not None:
+                check_box(box, size, path)
+            if focal is not None:
+                checked_K(focal, size)

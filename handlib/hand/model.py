@@ -193,7 +193,11 @@ class HandModel(nn.Module):
 
         It is linear in the vertices, as in the paper; in a closed fist it is a few millimeters from the skinning tree.
         """
-        return self.joint_regressor @ self._given("vertices", vertices)
+        vertices = self._given("vertices", vertices)
+        if torch.is_autocast_enabled(kind := self.template.device.type):  # half precision would move joints
+            with torch.autocast(kind, enabled=False):
+                return self.joint_regressor @ vertices
+        return self.joint_regressor @ vertices
 
     @checked
     def sample(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:

@@ -241,13 +241,7 @@ def camera_of(
     """K and whether it was assumed: from the file's focal length, or `FIELD_OF_VIEW` if hands are then not too near."""
     width, height = photo.size
     if K is not None:
-        K = checked_K(K, photo.size)
-        shortest = float(K[[0, 1], [0, 1]].min())
-        if shortest < SHORTEST * max(photo.size):
-            raise ValueError(
-                f"K: a focal length of {shortest:g} pixels is too short for {width}×{height}: is it in mm?"
-            )
-        return K, False
+        return checked_K(K, photo.size), False
     focal = photo.focal_px
     if focal is None:
         wide = max(width, height) / 2 / math.tan(math.radians(FIELD_OF_VIEW) / 2)
@@ -272,6 +266,9 @@ def checked_K(K: Tensor | Sequence | float, size: tuple[int, int] = (0, 0)) -> F
         raise ValueError(f"K must be {wanted}")
     if K[1:].flatten()[[0, 3, 4, 5]].tolist() != [0, 0, 0, 1]:
         raise ValueError(f"K must be {wanted}")
+    shortest = float(K[[0, 1], [0, 1]].min())
+    if shortest < SHORTEST * max(size):
+        raise ValueError(f"K: a focal length of {shortest:g} pixels is too short for {size[0]}×{size[1]}: is it in mm?")
     return K
 
 

@@ -31,6 +31,7 @@ from ..support.images import (
     rgb,
     unit_bytes,
     upright,
+    upright_size,
 )
 
 ImageSource = str | os.PathLike | Image.Image | np.ndarray | Tensor
@@ -131,7 +132,7 @@ def _photo(
     pixels = np.require(
         upright(pixels, held), requirements="CW"
     )  # torch has no negative strides, nor read-only tensors
-    size = size[::-1] if held in (5, 6, 7, 8) else size
+    size = upright_size(size, held)
     return Photo(torch.from_numpy(pixels).movedim(-1, 0), size, path, focal_px(tags, size), factor)
 
 

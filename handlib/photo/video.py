@@ -20,7 +20,8 @@ from ..support.files import atomic_path
 from ..support.images import MAX_SIDE
 from .read import ImageSource, image_files, read_photo
 
-SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".3gp")
+_NAMED = (".mpg", ".mpeg", ".wmv", ".mts", ".m2ts", ".flv", ".ogv")  # not read, but told that they are videos
+SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".3gp", *_NAMED)
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # that can be written
 ENCODERS = ("libx264", "libopenh264", "mpeg4")  # the first that PyAV was built with
 MAX_PIXELS = 36_000_000  # of a frame; 8K has 33 million

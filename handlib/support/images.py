@@ -25,6 +25,7 @@ MEND = "save it as PNG or JPEG"
 SHORTEST, LONGEST = 0.2, 50  # focal length of a real lens over the longer side of its image
 GRAY = 128  # fills the area outside an image and behind transparent pixels
 
+_TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1")  # what phones write; Pillow reads it with a plugin only
 
 
@@ -134,10 +135,15 @@ def unit_bytes(values: Num[np.ndarray, "..."], where: str | os.PathLike[str]) ->
 
 def upright(pixels: UInt8[np.ndarray, "h w c"], orientation: int) -> UInt8[np.ndarray, "h2 w2 c"]:
     """Turns and flips pixels to how the photographer saw them; returns a view. `orientation` is EXIF's, 1 to 8."""
-    if orientation in (5, 6, 7, 8):
+    if orientation in _TURNED:
         pixels = pixels.swapaxes(0, 1)
     rows, columns = (slice(None, None, -1 if orientation in flips else 1) for flips in ((3, 4, 7, 8), (2, 3, 6, 7)))
     return pixels[rows, columns]
+
+
+def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Returns width and height of pixels that `upright` has turned."""
+    return size[::-1] if orientation in _TURNED else size
 
 
 def exif(image: Image.Image) -> dict[int, object]:

@@ -47,7 +47,8 @@ def test_results_shows_and_verifies(run, refused, tmp_path):
 def test_info(run, trained):
     status, out, _ = run("info")
     assert status == 0
-    for word in ("handlib", "torch", "python", "device", "renderer", "reference", str(trained.cache)):
+    words = ("handlib", "torch", "python", "device", "renderer", "reference", "lite.", "photo.", str(trained.cache))
+    for word in words:
         assert word in out
 
 

@@ -129,6 +129,18 @@ def test_a_focal_length_in_millimeters_is_refused(refused, picture):
     assert "is it in mm?" in refused("predict", picture, "--focal", 5)
 
 
+@pytest.mark.parametrize("option", [("--box", 100, 100, 20), ("--focal", 60)])
+def test_an_option_that_one_of_the_photographs_refuses_is_refused_before_anything_is_written(
+    refused, picture, tmp_path, option
+):
+    sizes = {"wide.jpg": (300, 150), "tall.jpg": (301, 99)}
+    for name, size in sizes.items():
+        Image.new("RGB", size).save(tmp_path / name)
+    out = tmp_path / "out"
+    assert "301×99" in refused("predict", tmp_path / "wide.jpg", tmp_path / "tall.jpg", *option, "--out", out)
+    assert not out.exists()
+
+
 def test_no_image(refused):
     assert "no image given" in refused("predict")
 

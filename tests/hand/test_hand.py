@@ -124,7 +124,9 @@ def test_autocast_moves_no_vertex(backend, generator):
     hand, pose = HandModel(backend=backend), torch.randn(2, 45, generator=generator)
     with torch.autocast("cpu", torch.bfloat16):
         cast = hand(pose)
+        regressed = hand.regress_joints(cast.vertices)
     torch.testing.assert_close(cast, hand(pose), rtol=0, atol=0)
+    torch.testing.assert_close(regressed, hand.regress_joints(cast.vertices), rtol=0, atol=0)
 
 
 def test_zero_gives_the_template(hand):

@@ -114,10 +114,11 @@ def test_a_given_camera_is_kept_and_checked_though_no_hand_is_found(tmp_path):
 
 
 def test_an_unreadable_file_is_one_clear_error_and_leaves_nothing(tmp_path):
-    path = tmp_path / "a.mp4"
-    path.write_bytes(b"no video" * 1000)
-    with pytest.raises(ValueError, match=r"a\.mp4: not a readable video"):
-        predicted(path, tmp_path / "out")
+    for name in ("a.mp4", "a.WMV"):  # the second is of a kind that is not read
+        path = tmp_path / name
+        path.write_bytes(b"no video" * 1000)
+        with pytest.raises(ValueError, match=rf"{name}: not a readable video .*convert it to an \.mp4"):
+            predicted(path, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="no video at"):
         predicted(tmp_path / "b.mp4", tmp_path / "out")
     assert not (tmp_path / "out").exists()

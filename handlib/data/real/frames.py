@@ -157,17 +157,20 @@ def split_of(split: str, choices: Iterable[str] = ("train", "test")) -> str:
 
 
 def find_root(root: str | os.PathLike[str], marks: Iterable[str], what: str) -> Path:
-    """Returns the folder that contains one of `marks`: `root`, or a folder in it.
+    """Returns the folder that contains one of `marks`: `root`, or the only such folder in it.
 
-    Raises `FileNotFoundError` with what should be there.
+    Raises `FileNotFoundError` with what should be there, `ValueError` where several folders have it.
     """
     root, marks = Path(root).expanduser(), tuple(marks)
     if not root.is_dir():
         raise FileNotFoundError(f"no folder at {root}; give the folder into which {what} was unpacked")
-    for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
-        if any((folder / mark).exists() for mark in marks):
-            return folder
-    raise FileNotFoundError(f"{root} is not {what}: neither it nor a folder in it has {' or '.join(marks)}")
+    inner = sorted(path for path in root.iterdir() if path.is_dir())
+    having = [folder for folder in (root, *inner) if any((folder / mark).exists() for mark in marks)]
+    if not having:
+        raise FileNotFoundError(f"{root} is not {what}: neither it nor a folder in it has {' or '.join(marks)}")
+    if having[0] != root and len(having) > 1:
+        raise ValueError(f"{root} holds {what} more than once; give one of {', '.join(map(str, having))}")
+    return having[0]
 
 
 def intrinsics(fx: float, fy: float, cx: float, cy: float, first_pixel: float = 0.0) -> Float[Tensor, "3 3"]:

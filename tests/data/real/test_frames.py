@@ -95,6 +95,9 @@ def test_roots(tmp_path):
         find_root(tmp_path, ["sign", "token"], "it")
     with pytest.raises(FileNotFoundError, match="no folder at .*; give the folder into which it was unpacked"):
         find_root(tmp_path / "c", ["mark"], "it")
+    (tmp_path / "d" / "mark").mkdir(parents=True)
+    with pytest.raises(ValueError, match="holds it more than once; give one of .*b, .*d$"):
+        find_root(tmp_path, ["mark"], "it")
 
 
 def test_first_pixel():
