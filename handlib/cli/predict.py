@@ -88,9 +88,7 @@ def predict_command(
         sys.exit(3)
 
 
-def check(
-    images: Sequence[Path], max_hands: int, refine: int | None, focal: float | None, box: Box | None
-) -> None:
+def check(images: Sequence[Path], max_hands: int, refine: int | None, focal: float | None, box: Box | None) -> None:
     """What can be seen to be wrong before anything is computed."""
     if not images:
         raise ValueError("no image given: handlib predict IMAGE [IMAGE ...] --out DIR")

@@ -75,9 +75,7 @@ class Gallery(FramedPage):
             f'window.handlibGallery = startGallery(document.getElementById("hands"), {script_json(data)});\n}})();'
         )
         style = (files("handlib.viz") / "static/live/live.css").read_text("utf-8") + _STYLE
-        return document(
-            "Hands", style, f'<h1>Hands</h1><div id="hands" class="handlib-live">{sections}</div>', script
-        )
+        return document("Hands", style, f'<h1>Hands</h1><div id="hands" class="handlib-live">{sections}</div>', script)
 
 
 def _model(hand: HandModel) -> dict:
