@@ -17,6 +17,10 @@ CONSTRAINTS ?= constraints.txt
 # Two threads on two busy cores make a small network many times slower.
 export OMP_NUM_THREADS ?= 1
 
+# How many files of tests, chapters and pages are run at once. A chapter takes up to 1.5 GB of memory.
+WORKERS  ?= 2
+PARALLEL := $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS))
+
 CODE      := $(shell find handlib -type f -not -path '*/__pycache__/*')
 CHAPTERS  := $(shell grep -ls '^jupytext:' book/*.md)
 NOTEBOOKS := $(CHAPTERS:.md=.ipynb)
@@ -62,9 +66,6 @@ setup: .venv/installed
 
 # ---- test
 
-# How many files of tests run at once; the chapters are run one after the other.
-WORKERS ?= 2
-
 test: lint _build/tested-code _build/tested-notebooks
 	@echo 'make test: everything passes. What is unchanged was not run again; make clean test runs all.'
 
@@ -74,12 +75,12 @@ lint: setup
 	$(BIN)/codespell -D - -D tools/words.txt book handlib tools tests README.md CONTRIBUTING.md
 
 _build/tested-code: .venv/installed $(CODE) $(TESTS) $(PAGES) $(NOTEBOOKS) $(RESULTS)
-	$(BIN)/python -m pytest -rfEs $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile)
+	$(BIN)/python -m pytest -rfEs $(PARALLEL) --dist loadfile
 	@mkdir -p $(@D) && touch $@
 
 # No outputs are stored, so nbval has none to compare: a chapter's checks are the asserts in its cells.
 _build/tested-notebooks: .venv/installed $(CODE) $(NOTEBOOKS) $(RESULTS)
-	HANDLIB_PROFILE=smoke TQDM_DISABLE=1 $(BIN)/python -m pytest --nbval-lax --durations=5 $(NOTEBOOKS)
+	HANDLIB_PROFILE=smoke TQDM_DISABLE=1 $(BIN)/python -m pytest --nbval-lax --durations=5 $(PARALLEL) --dist loadfile $(NOTEBOOKS)
 	@mkdir -p $(@D) && touch $@
 
 # What to run while editing: no check of shapes, no training, no experiment, no subprocess, no browser.
@@ -97,18 +98,24 @@ fuzz: setup
 book: $(STAMP)
 	@echo 'The book is built. Open file://$(abspath $(SITE))/index.html'
 
+# WORKERS chapters at once fill the cache; jupyter-book, which runs one at a time, then finds all of them in it.
+$(STAMP): export HANDLIB_PROFILE := $(PROFILE)
+$(STAMP): export HANDBOOK := 1
+$(STAMP): export TQDM_DISABLE := 1
 $(STAMP): $(STAMP)-cache $(PAGES)
-	HANDLIB_PROFILE=$(PROFILE) $(BIN)/jupyter-book build . --path-output $(OUT) --all -W --keep-going
+	$(BIN)/jcache notebook -p $(CACHE) add -r myst_nb_md $(CHAPTERS)
+	printf '%s\n' $(CHAPTERS) | xargs -n 1 -P $(WORKERS) $(BIN)/jcache notebook -p $(CACHE) execute --no-force -t 900
+	$(BIN)/jupyter-book build . --path-output $(OUT) --all -W --keep-going
 	$(BIN)/python tools/slides.py $(OUT)/_build
 	@touch $@
 
 # jupyter-cache knows only the text of the cells: what they call, and read, it does not see.
 $(STAMP)-cache: .venv/installed $(CODE) $(RESULTS)
 	rm -rf $(CACHE)
-	@mkdir -p $(@D) && touch $@
+	@mkdir -p $(CACHE) && touch $@
 
 check-book: setup
-	HANDLIB_SITE='$(abspath $(SITE))' $(BIN)/python -m pytest -rfEs tests/book/test_browser.py
+	HANDLIB_SITE='$(abspath $(SITE))' $(BIN)/python -m pytest -rfEs $(PARALLEL) tests/book/test_browser.py
 
 slides: setup
 	$(BIN)/python tools/slides.py $(OUT)/_build
