@@ -70,6 +70,14 @@ def test_what_needs_no_hands_says_how_many_seeds(tmp_path):
     assert found.verdict == UNDECIDED and f"to decide: {found.needed[1]} seeds" in found.found
 
 
+@pytest.mark.parametrize("under", [0.02, 0.8])
+def test_starts_at_which_the_switch_does_nothing_say_nothing_of_it(tmp_path, under):
+    found = judge(suite(tmp_path, as_the_paper, under=under))
+    for name in ("schedule-under", "schedule-error"):
+        assert found[name].verdict == UNTESTABLE
+        assert found[name].found == "the runs did not start with 10% to 60% of the training hands under T"
+
+
 def test_two_seeds_decide_nothing(tmp_path):
     found = judge(suite(tmp_path, as_the_paper, leave_out=lambda job: job.seed > 1))
     assert all(judgment.verdict in (UNTESTABLE, UNDECIDED) for judgment in found.values())
