@@ -127,7 +127,7 @@ def state_version(app, config):
 
 
 def setup(app):
-    os.environ["HANDBOOK"] = "1"  # the notebooks' kernels inherit both
+    os.environ["HANDBOOK"] = "1"  # the notebooks' kernels inherit both; so does `make book`, which runs them first
     os.environ["TQDM_DISABLE"] = "1"  # a progress bar is junk on a page
     app.add_transform(JoinFigures)
     app.connect("config-inited", state_version, priority=900)

@@ -8,6 +8,7 @@ the flat hand. Joints are returned in C21 order. The notation of the comments is
 import math
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -123,7 +124,8 @@ class HandModel(nn.Module):
         """
         pose = self.mean_pose if pose is None else pose
         shape = self.mean_pose.new_zeros(10) if shape is None else shape
-        return HandOutput(*self._skin(self._rig(), pose, shape, rotation, placement))
+        with self._full_precision():
+            return HandOutput(*self._skin(self._rig(), pose, shape, rotation, placement))
 
     def skeleton(
         self,
@@ -137,7 +139,13 @@ class HandModel(nn.Module):
         rig = self._rig()
         blend = rig.blend_shapes.unflatten(1, (3, V))[..., used].flatten(1)
         rig = Rig(rig.template[used], blend, rig.weights[used], *rig[3:5], rig.joint_regressor[:, used])
-        return self._skin(rig, pose, shape, rotation, placement)[1]
+        with self._full_precision():
+            return self._skin(rig, pose, shape, rotation, placement)[1]
+
+    def _full_precision(self) -> AbstractContextManager:
+        """Without autocast: half precision would move vertices and joints."""
+        kind = self.template.device.type
+        return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
     def _rig(self) -> Rig:
         return Rig(*(getattr(self, name) for name in Rig._fields))
@@ -145,9 +153,6 @@ class HandModel(nn.Module):
     def _skin(
         self, rig: Rig, pose: Tensor, shape: Tensor, rotation: Tensor | None, placement: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        if torch.is_autocast_enabled(kind := self.template.device.type):  # half precision would move vertices
-            with torch.autocast(kind, enabled=False):
-                return self._skin(rig, pose, shape, rotation, placement)
         pose, shape = self._given("pose", pose), self._given("shape", shape)
         rotation = None if rotation is None else self._given("rotation", rotation)
         placement = None if placement is None else self._given("placement", placement)
@@ -193,11 +198,8 @@ class HandModel(nn.Module):
 
         It is linear in the vertices, as in the paper; in a closed fist it is a few millimeters from the skinning tree.
         """
-        vertices = self._given("vertices", vertices)
-        if torch.is_autocast_enabled(kind := self.template.device.type):  # half precision would move joints
-            with torch.autocast(kind, enabled=False):
-                return self.joint_regressor @ vertices
-        return self.joint_regressor @ vertices
+        with self._full_precision():
+            return self.joint_regressor @ self._given("vertices", vertices)
 
     @checked
     def sample(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:

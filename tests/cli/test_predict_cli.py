@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 import trimesh
-from PIL import Image
+from PIL import ExifTags, Image
 
+from handlib.cli.predict import check
 from handlib.viz.plots import to_image
 
 BOX = ("--box", 0, 0, 64)  # all of the picture
@@ -130,15 +131,22 @@ def test_a_focal_length_in_millimeters_is_refused(refused, picture):
 
 
 @pytest.mark.parametrize("option", [("--box", 100, 100, 20), ("--focal", 60)])
-def test_an_option_that_one_of_the_photographs_refuses_is_refused_before_anything_is_written(
-    refused, picture, tmp_path, option
-):
+def test_an_option_that_one_of_the_photographs_refuses_is_refused_before_anything_is_written(refused, tmp_path, option):
     sizes = {"wide.jpg": (300, 150), "tall.jpg": (301, 99)}
     for name, size in sizes.items():
         Image.new("RGB", size).save(tmp_path / name)
     out = tmp_path / "out"
     assert "301×99" in refused("predict", tmp_path / "wide.jpg", tmp_path / "tall.jpg", *option, "--out", out)
     assert not out.exists()
+
+
+def test_a_box_counts_pixels_of_the_upright_photograph(tmp_path):
+    tags, path = Image.Exif(), tmp_path / "held.jpg"
+    tags[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (300, 100)).save(path, exif=tags)
+    check([path], 1, None, None, (20, 220, 60))
+    with pytest.raises(ValueError, match=r"held\.jpg: the box 220 20 60 is outside of 100×300"):
+        check([path], 1, None, None, (220, 20, 60))
 
 
 def test_no_image(refused):

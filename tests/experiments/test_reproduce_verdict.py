@@ -75,7 +75,7 @@ def test_starts_at_which_the_switch_does_nothing_say_nothing_of_it(tmp_path, und
     found = judge(suite(tmp_path, as_the_paper, under=under))
     for name in ("schedule-under", "schedule-error"):
         assert found[name].verdict == UNTESTABLE
-        assert found[name].found == "the runs did not start with 10% to 60% of the training hands under T"
+        assert found[name].found == "the curves of the runs do not begin with 10% to 60% of the training hands under T"
 
 
 def test_two_seeds_decide_nothing(tmp_path):

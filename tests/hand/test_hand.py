@@ -123,9 +123,10 @@ def test_gradient_at_the_flat_hand_equals_naive_skinning(hand64, fields, generat
 def test_autocast_moves_no_vertex(backend, generator):
     hand, pose = HandModel(backend=backend), torch.randn(2, 45, generator=generator)
     with torch.autocast("cpu", torch.bfloat16):
-        cast = hand(pose)
+        cast, joints = hand(pose), hand.skeleton(pose, torch.zeros(10))
         regressed = hand.regress_joints(cast.vertices)
     torch.testing.assert_close(cast, hand(pose), rtol=0, atol=0)
+    torch.testing.assert_close(joints, hand.skeleton(pose, torch.zeros(10)), rtol=0, atol=0)
     torch.testing.assert_close(regressed, hand.regress_joints(cast.vertices), rtol=0, atol=0)
 
 

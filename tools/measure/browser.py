@@ -80,8 +80,8 @@ def _camera_run(url: str, frames: int, film: Path) -> dict:
         page.wait_for_function(reached, arg=SETTLED + frames // 2, timeout=PATIENCE + 2000 * frames)
         before = _memory_mb(page, others)
         page.wait_for_function(reached, arg=SETTLED + frames, timeout=PATIENCE + 2000 * frames)
-        seconds, grown = time.perf_counter() - started, _memory_mb(page, others) - before
-        words, counted = page.locator(".words").inner_text(), page.evaluate(f"{LIVE}.camera.frames") - SETTLED
+        seconds, counted = time.perf_counter() - started, page.evaluate(f"{LIVE}.camera.frames") - SETTLED
+        grown, words = _memory_mb(page, others) - before, page.locator(".words").inner_text()
         paused = _paused(page)
         times = page.evaluate(f"{LIVE}.estimate.times")
         browser.close()

@@ -17,7 +17,7 @@ class Claim(NamedTuple):
     """pairs: (A, B); the first of which there are runs of both counts. sets: names of published data sets; the test
     sets that are or stand for one of them count, or all. score: what A and B are compared by (sets.ERRORS, or UNDER),
     and `other` of B, if it is another one. same: the claim is that there is no difference. steps: of Eq. 13 that A must
-    have taken, at least. under: shares of training hands under T between which runs of A and B must start.
+    have taken, at least. under: shares of training hands under T between which the curves of A and B must begin.
     missing: why nobody here can test it."""
 
     name: str

@@ -104,7 +104,7 @@ def _gather(claim: Claim, runs: Collection) -> _Evidence | None:
             test for test in runs.tests
             if _about(claim, test, runs.synthetic) and runs.runs(a, test) and runs.runs(b, test)
             and all(_steps(run) >= claim.steps for run in runs.runs(a, test))
-            and all(_starts_within(claim.under, run) for name in (a, b) for run in runs.runs(name, test))
+            and all(_begins_within(claim.under, run) for name in (a, b) for run in runs.runs(name, test))
         )  # fmt: skip
         sides = {test: (_scores(runs, a, test, claim.score), _others(claim, runs, b, test)) for test in tests}
         sides = {test: side for test, side in sides.items() if paired([side])}  # a set may not have such scores
@@ -130,8 +130,9 @@ def _steps(run: dict) -> int:
     return run["config"].get("refine", {}).get("iterations", 0)
 
 
-def _starts_within(under: tuple[float, float] | None, run: dict) -> bool:
-    return under is None or under[0] <= run["curves"]["training"][UNDER][0] <= under[1]
+def _begins_within(under: tuple[float, float] | None, run: dict) -> bool:
+    shares = run["curves"].get("training", {}).get(UNDER)  # none of a training without steps
+    return under is None or bool(shares) and under[0] <= shares[0] <= under[1]
 
 
 def _scores(runs: Collection, experiment: str, test: str, score: str) -> dict[int, np.ndarray]:
@@ -176,9 +177,10 @@ def _absent(claim: Claim, runs: Collection) -> str:
         return "trained and measured on rendered hands; the numbers are of RHD, SHD and DO"
     if claim.steps:
         return f"no run of {claim.steps} steps kept the errors of hands half-way"
-    if claim.under and runs.runs(claim.pairs[0][0], runs.tests[0]):
+    done = [run for name in claim.pairs[-1] for test in runs.tests for run in runs.runs(name, test)]
+    if not all(_begins_within(claim.under, run) for run in done):
         low, high = claim.under
-        return f"the runs did not start with {low:.0%} to {high:.0%} of the training hands under T"
+        return f"the curves of the runs do not begin with {low:.0%} to {high:.0%} of the training hands under T"
     if not any(_about(claim, test, runs.synthetic) for test in runs.tests):
         return "about none of these test sets"
     if all(any(runs.runs(name, test) for test in runs.tests) for name in claim.pairs[-1]):
